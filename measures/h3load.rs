@@ -17,7 +17,7 @@ use std::io::Read;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use sys::udp::{Batch, Wishes, prepare};
+use sys::udp::{Batch, UdpOptions, prepare};
 use wire::h3::frame::{FrameHead, kind, push_integer, setting, stream};
 use wire::hpack::{Fields, Limits};
 use wire::qpack::{Decoder, Encoder, Section};
@@ -93,7 +93,7 @@ struct Load {
 impl Load {
     fn new(port: u16, connections: usize, plan: Plan, count: usize) -> Load {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        prepare(&socket, false, Wishes { gathers: true, whole: true });
+        prepare(&socket, false, UdpOptions { gathers: true, whole: true });
         let server = SocketAddr::from(([127, 0, 0, 1], port));
         let mut endpoint = Endpoint::new(Arc::new(EndpointConfig::new(quic::key())), None, true, None);
         let wishes = quic::Wishes::new(b"h3");

@@ -1,4 +1,4 @@
-//! The server as the process model sees it.
+//! The server, as the process model sees it.
 
 use crate::advice;
 use crate::generation::{self, Generation};
@@ -8,9 +8,9 @@ use crate::{opening, registry, worker};
 use base::errno::describe;
 use base::log::{ErrorLog, Level, LogFile, Sink, Target};
 use conf::dump::dump;
-use daemon::{Application, Legacy, LoadError, LoadMode, Options, Problem, Seat, Settings};
-use http::observers;
-use lua_api::Surroundings;
+use daemon::{Application, Diagnostic, Handover, LoadError, LoadMode, Options, Settings, WorkerSetup};
+use http::metrics;
+use lua_api::ServerInfo;
 use session::thread_pools::Pools;
 use shm::{Tally, Zones};
 use std::io::{self, Write};
@@ -18,12 +18,12 @@ use std::io::{self, Write};
 /// The one value of the process.
 #[derive(Default)]
 pub(crate) struct Server {
-    /// Somebody may be looking at standard error: the first configuration is being loaded.
+    /// The first configuration is being loaded, so a person may be reading standard error.
     started: bool,
     /// What all workers count, of all configurations; made with the first one that runs.
     tally: Option<Tally>,
     /// What the old binary has left.
-    legacy: Legacy,
+    legacy: Handover,
 }
 
 /// The variables that `env` gives values.
@@ -36,7 +36,7 @@ fn named(env: &[daemon::EnvEntry]) -> Vec<(Vec<u8>, Vec<u8>)> {
 /// Makes the machines of Lua and runs `init_by_lua*`.
 fn open_lua(generation: &mut Generation) -> Result<(), LoadError> {
     let settings = &mut generation.settings;
-    let surroundings = Surroundings {
+    let surroundings = ServerInfo {
         workers: settings.worker_processes.max(1),
         master: settings.master_process,
         debug: settings.error_log.enabled(Level::Debug),
@@ -85,11 +85,11 @@ impl Application for Server {
         Ok(generation)
     }
 
-    fn legacy(&self, generation: &Generation) -> Legacy {
-        Legacy { told: modules::ssl::legacy(&generation.global), memory: generation.global.get::<Zones>().files() }
+    fn legacy(&self, generation: &Generation) -> Handover {
+        Handover { told: modules::ssl::legacy(&generation.global), memory: generation.global.get::<Zones>().files() }
     }
 
-    fn inherit(&mut self, legacy: Legacy) {
+    fn inherit(&mut self, legacy: Handover) {
         self.legacy = legacy;
     }
 
@@ -111,7 +111,7 @@ impl Application for Server {
             self.started = true;
             // What it did not take over is closed.
             generation.global.get::<Zones>().settle();
-            self.legacy = Legacy::default();
+            self.legacy = Handover::default();
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Application for Server {
         std::mem::take(&mut generation.warnings)
     }
 
-    fn advice(&self, options: &Options) -> Vec<Problem> {
+    fn advice(&self, options: &Options) -> Vec<Diagnostic> {
         if options.advise { advice::advice(&Layout::new(options)) } else { Vec::new() }
     }
 
@@ -140,7 +140,7 @@ impl Application for Server {
 
     fn child_died(&mut self, generation: &Generation, pid: i32) {
         if let (Some(tally), Ok(pid)) = (&self.tally, u32::try_from(pid)) {
-            tally.close(pid, observers::is_gauge);
+            tally.close(pid, metrics::is_gauge);
         }
         let lost = generation.global.get::<Zones>().buried(pid);
         for loss in lost {
@@ -155,7 +155,7 @@ impl Application for Server {
         }
     }
 
-    fn work(&mut self, generation: Generation, seat: Seat) -> i32 {
+    fn work(&mut self, generation: Generation, seat: WorkerSetup) -> i32 {
         worker::work(generation, seat, self.tally.as_ref())
     }
 }

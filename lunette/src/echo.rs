@@ -2,7 +2,7 @@
 //! draining and counting are the front's.
 
 use front::active::Activity;
-use front::door::{Beginning, Front, Opened, Protocol};
+use front::protocol::{Accepted, Detection, Front, Protocol};
 use front::quic;
 use net::quic::{Event, Read, Reason, StreamId};
 use std::collections::BTreeMap;
@@ -17,16 +17,16 @@ pub(crate) const PROTOCOL: Protocol = Protocol {
     alone: true,
     instead: None,
     alpn: &[b"echo"],
-    begins: |_| Beginning::Mine,
+    begins: |_| Detection::Mine,
     start,
     farewell: |_, _| {},
 };
 
-fn start(front: &Rc<Front>, opened: Opened) {
+fn start(front: &Rc<Front>, opened: Accepted) {
     tokio::task::spawn_local(serve(front.clone(), opened));
 }
 
-async fn serve(front: Rc<Front>, mut opened: Opened) {
+async fn serve(front: Rc<Front>, mut opened: Accepted) {
     opened.watch.set_activity(Activity::Idle);
     loop {
         let Some(end) = opened.input.rest().iter().position(|byte| *byte == b'\n') else {

@@ -1,4 +1,4 @@
-//! One configuration from its text to what workers serve.
+//! One configuration, from its text to what workers serve.
 
 use crate::diagnostics::{refusal, refusals, warnings};
 use crate::layout::Layout;
@@ -12,11 +12,11 @@ use conf::parser::{Parsed, Parser};
 use conf::row::{Table, Unsupported, Warnings};
 use conf::scope::{Frame, Scope};
 use conf::tree::{Error, Files};
-use daemon::{Legacy, LoadError, LoadMode, Options, Settings};
+use daemon::{Handover, LoadError, LoadMode, Options, Settings};
 use engine::directives;
 use engine::listen::Endpoints;
 use engine::nodes::Finished;
-use http::opened::ErrorFiles;
+use http::resources::ErrorFiles;
 use http::root::MainContext;
 use http::{Http, Module};
 use shm::Zones;
@@ -55,7 +55,7 @@ pub(crate) fn load(
     options: &Options,
     places: &Layout,
     previous: Option<&Generation>,
-    legacy: &Legacy,
+    legacy: &Handover,
     mode: LoadMode,
 ) -> Result<Generation, LoadError> {
     let frame = Frame::default();

@@ -1,4 +1,4 @@
-//! What a person at the terminal sees of a start that went well so far: where the server listens.
+//! The message on the terminal after a successful start: where the server listens.
 
 use http::Http;
 use http::connection::Address;

@@ -1,4 +1,4 @@
-//! What the binary says of itself, and the paths that it was built with.
+//! Name and version of the binary, and the paths that it was built with.
 
 use crate::registry;
 use daemon::{Identity, Program};

@@ -1,4 +1,4 @@
-//! Where the command line's files are (`ngx_process_options`).
+//! The paths that follow from the command line (`ngx_process_options`).
 
 use crate::identity;
 use daemon::Options;

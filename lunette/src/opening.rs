@@ -1,10 +1,10 @@
-//! What happens between an accepted configuration and its use: directories are made, logs opened, and opened again.
+//! Opening an accepted configuration: creates directories, opens logs, and reopens them.
 
 use crate::generation::Generation;
 use base::errno::describe;
 use base::log::Level;
 use daemon::LoadError;
-use http::opened::ErrorFiles;
+use http::resources::ErrorFiles;
 use session::directories::Directories;
 use session::log_files::LogFiles;
 use std::fs::DirBuilder;

@@ -1,4 +1,4 @@
-//! A configuration as a tree of words, for those who only look at what is written.
+//! A configuration as a tree of words, for tools that only inspect the text.
 
 use crate::layout::Layout;
 use conf::include::Disk;

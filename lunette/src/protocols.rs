@@ -1,6 +1,6 @@
 //! The list of protocols, as `registry` is that of modules.
 
-use front::door::{Protocol, Table};
+use front::protocol::{Protocol, Table};
 use http::protocols::{ListenProtocol, Protocols};
 
 /// What may be spoken on connections, best first. The last one takes whatever the others do not recognise.

@@ -2,12 +2,12 @@
 
 use crate::generation::Generation;
 use crate::{opening, protocols};
-use daemon::{Role, Seat};
+use daemon::{Role, WorkerSetup};
 use engine::HttpEngine;
 use front::serve::{self, Setup};
 use front::service::{HttpService, Listening, Service};
 use front::sessions::StreamService;
-use http::observers::Observers;
+use http::metrics::WorkerCounters;
 use http::{Http, Variables, Worker};
 use session::log_files::LogFiles;
 use session::worker::ProcessInfo;
@@ -15,7 +15,7 @@ use shm::Tally;
 use std::rc::Rc;
 
 /// Serves until told to stop. Returns the exit code.
-pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) -> i32 {
+pub(crate) fn work(generation: Generation, seat: WorkerSetup, tally: Option<&Tally>) -> i32 {
     if !seat.single {
         shm::lock::after_fork();
     }
@@ -26,7 +26,7 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
         Role::Worker(number) => (number, false),
         Role::Agent => (0, true),
     };
-    let observers = tally.map_or_else(Observers::alone, Observers::new);
+    let observers = tally.map_or_else(WorkerCounters::alone, WorkerCounters::new);
     let of_stream = generation.stream.as_deref().and_then(stream_lua::agent_connections);
     let of_agent = lua_api::agent_connections(&http).or(of_stream).filter(|_| agent);
     let connections = of_agent.unwrap_or(generation.connections);

@@ -1,5 +1,4 @@
-//! What changes at a peer while requests run, behind an interface: cells of one worker here, a zone's words in
-//! [`crate::shared`].
+//! Counters of a peer that change while requests run, behind one interface: cells of one worker here, words of a zone in [`crate::shared`].
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -97,19 +96,19 @@ pub trait Counters: Debug {
 
 /// Numbers of one worker.
 #[derive(Debug, Default)]
-pub struct Local {
+pub struct LocalCounters {
     words: [Cell<i64>; COUNTERS],
     connections: Cell<u64>,
 }
 
-impl Local {
+impl LocalCounters {
     fn cell(&self, counter: Counter) -> &Cell<i64> {
         // There are as many cells as counters.
         self.words.get(counter as usize).unwrap_or(&self.words[0])
     }
 }
 
-impl Counters for Local {
+impl Counters for LocalCounters {
     fn get(&self, counter: Counter) -> i64 {
         self.cell(counter).get()
     }

@@ -1,9 +1,9 @@
-//! Changes of a group that somebody makes while it works.
+//! Changes of a group at run time.
 
 use crate::counters::Counter;
 use crate::group::Group;
 use crate::member::Member;
-use crate::server::{Server, Standing};
+use crate::server::{Server, ServerState};
 use crate::shared::SharedPeers;
 use crate::template::{Template, identity};
 use std::rc::Rc;
@@ -50,7 +50,7 @@ impl Group {
         Ok(Edit { group: self, peers, id: identity(&[self.name()]), changed: false, _locked: peers.lock() })
     }
 
-    /// Who is in the group, names included; empty where it is in no zone.
+    /// The members of the group, names included; empty if it has no zone.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         self.zone().map(|peers| peers.members(identity(&[self.name()]))).unwrap_or_default()
@@ -71,14 +71,14 @@ impl Group {
 
     /// Whether a member takes requests now.
     #[must_use]
-    pub fn standing(&self, member: &Member) -> Standing {
-        let set = self.zone().and_then(|peers| Standing::set(peers.get(member.identity.record, Counter::Standing)));
+    pub fn standing(&self, member: &Member) -> ServerState {
+        let set = self.zone().and_then(|peers| ServerState::set(peers.get(member.identity.record, Counter::Standing)));
         set.unwrap_or(member.server.standing)
     }
 }
 
 impl Edit<'_> {
-    /// Who is in the group.
+    /// The members of the group.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         self.peers.members(self.id)
@@ -148,9 +148,9 @@ impl Edit<'_> {
     }
 
     /// A server that comes back is well, and begins slowly.
-    fn stand(&self, before: &Member, standing: Standing, now_ms: u64) {
+    fn stand(&self, before: &Member, standing: ServerState, now_ms: u64) {
         let record = before.identity.record;
-        if standing == Standing::Up && self.group.standing(before) != Standing::Up {
+        if standing == ServerState::Up && self.group.standing(before) != ServerState::Up {
             self.peers.set(record, Counter::Fails, 0);
             if before.server.slow_start != 0 {
                 self.peers.set(record, Counter::SlowSince, i64::try_from(now_ms).unwrap_or(i64::MAX).max(1));

@@ -1,9 +1,9 @@
-//! A group at work: who is next, and what came of it.
+//! A group in use: selecting the next server and recording how a request went.
 
 use crate::counters::Counter;
 use crate::health;
 use crate::member::Member;
-use crate::method::random::Dice;
+use crate::method::random::Rng;
 use crate::method::{Balancing, Measure, consistent, hash, ip_hash, least_conn, least_time, random, round_robin};
 use crate::peer::{Choice, Peer, Timing};
 use crate::selection::Selection;
@@ -35,7 +35,7 @@ pub struct Group {
     fixed: Vec<Rc<Peer>>,
     shared: Option<Rc<SharedPeers>>,
     snapshot: RefCell<Rc<Snapshot>>,
-    dice: Dice,
+    dice: Rng,
     /// Health checks of the group.
     checks: Cell<u32>,
     /// What health checks say of a newcomer.
@@ -76,7 +76,7 @@ impl Group {
     fn of(name: Rc<str>, fixed: Vec<Rc<Peer>>, shared: Option<Rc<SharedPeers>>, balancing: Balancing) -> Group {
         let snapshot = RefCell::new(Rc::new(Snapshot::new(fixed.iter().cloned(), Vec::new(), 0)));
         let (checks, first_health, were_well) = (Cell::new(0), Cell::new(0), RefCell::default());
-        Group { name, balancing, fixed, shared, snapshot, dice: Dice::default(), checks, first_health, were_well }
+        Group { name, balancing, fixed, shared, snapshot, dice: Rng::default(), checks, first_health, were_well }
     }
 
     /// What tells it apart from the other groups of its zone.
@@ -114,7 +114,7 @@ impl Group {
         self.snapshot.borrow().clone()
     }
 
-    /// Makes a snapshot of what the zone says now. Peers that stay are the same objects, so that who holds them sees them there.
+    /// Makes a snapshot of what the zone says now. Peers that stay are the same objects, so that holders of references see their changes.
     fn renew(&self, shared: &Rc<SharedPeers>) {
         let version = shared.version();
         let old = self.snapshot.borrow().clone();
@@ -151,7 +151,7 @@ impl Group {
         own.map(|member| member.valid_ms).max().unwrap_or(0)
     }
 
-    /// Takes over what the zone of the previous configuration knows of this group's names, and of who was well.
+    /// Takes over what the zone of the previous configuration knows of this group's names and of healthy servers.
     pub fn inherit(&self, previous: &SharedPeers) {
         let Some(shared) = self.shared.as_ref().filter(|shared| shared.zone().name() == previous.zone().name()) else { return };
         let old = previous.members(identity(&[&self.name]));
@@ -185,13 +185,7 @@ impl Group {
         self.first_health.get()
     }
 
-    /// Whether the group has health checks.
-    #[must_use]
-    pub fn has_checks(&self) -> bool {
-        self.checks.get() > 0
-    }
-
-    /// One server and no other: its failures are never counted, as there is nobody to go to.
+    /// There is only one server: its failures are never counted, because there is no alternative.
     #[must_use]
     pub fn is_single(&self) -> bool {
         self.snapshot().is_single()
@@ -209,7 +203,7 @@ impl Group {
         if snapshot.is_single() {
             let peer = snapshot.primary.peers.first()?;
             let bound = snapshot.primary.bound(&selection.bound, &selection.tried, now_ms).is_some();
-            if !bound && (peer.standing() != crate::Standing::Up || !peer.is_healthy()) {
+            if !bound && (peer.standing() != crate::ServerState::Up || !peer.is_healthy()) {
                 return None;
             }
             return peer.take(now_ms);

@@ -5,7 +5,7 @@
 use crate::counters::Counter;
 use crate::peer::{Peer, signed};
 
-/// Checks of one group that are told apart.
+/// Distinct checks of one group.
 pub const CHECKS: u32 = 32;
 
 /// What health checks say.

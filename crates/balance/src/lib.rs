@@ -1,4 +1,4 @@
-//! Groups of upstream servers: which one is next, and what its failures mean. Serves http and stream alike.
+//! Groups of upstream servers: selecting the next one and evaluating failures. Serves http and stream alike.
 //!
 //! A [`Group`] has a [`Snapshot`] of peers, which never changes: when addresses come or go, another one takes its place, and who
 //! is choosing among the old one goes on with it. What changes all the time (turns, failures, connections) is behind
@@ -29,7 +29,7 @@ pub use member::{Member, Name};
 pub use method::{Balancing, Measure};
 pub use peer::{Choice, Peer, Timing};
 pub use selection::Selection;
-pub use server::{Server, Standing};
+pub use server::{Server, ServerState};
 pub use sessions::Sessions;
 pub use shared::SharedPeers;
 pub use snapshot::Snapshot;

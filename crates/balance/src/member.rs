@@ -1,4 +1,4 @@
-//! A server of a group as its zone has it: what the configuration, a name's answer or an operator says of it.
+//! A server of a group as stored in its zone: from the configuration, from DNS or from an operator.
 
 use crate::server::Server;
 use std::rc::Rc;

@@ -1,5 +1,4 @@
-//! The ways of choosing a server, one file each. All follow nginx's modules step by step, so that the same requests go to the
-//! same servers.
+//! Load-balancing methods, one file each. All follow nginx's modules step by step, so that the same requests go to the same servers.
 
 pub(crate) mod consistent;
 pub(crate) mod hash;

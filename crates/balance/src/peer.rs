@@ -1,8 +1,8 @@
-//! One server of a snapshot and what is known of its health.
+//! One server of a snapshot and its health.
 
-use crate::counters::{Counter, Counters, Local};
+use crate::counters::{Counter, Counters, LocalCounters};
 use crate::member::Identity;
-use crate::server::{Server, Standing};
+use crate::server::{Server, ServerState};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -34,7 +34,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// A peer that somebody else has chosen.
+    /// A peer selected by an external balancer.
     #[must_use]
     pub fn of(peer: Rc<Peer>, now_ms: u64) -> Choice {
         Choice { peer, began_ms: now_ms, waits: Cell::new(false) }
@@ -71,7 +71,7 @@ impl Peer {
     /// A peer whose numbers are this worker's.
     #[must_use]
     pub fn new(server: Server) -> Peer {
-        Peer { id: server.id(), server, number: 0, identity: None, counters: Box::new(Local::default()) }
+        Peer { id: server.id(), server, number: 0, identity: None, counters: Box::new(LocalCounters::default()) }
     }
 
     /// A peer whose numbers are a zone's.
@@ -101,13 +101,13 @@ impl Peer {
 
     /// Whether it takes requests: as configured, or as set since.
     #[must_use]
-    pub fn standing(&self) -> Standing {
-        Standing::set(self.get(Counter::Standing)).unwrap_or(self.server.standing)
+    pub fn standing(&self) -> ServerState {
+        ServerState::set(self.get(Counter::Standing)).unwrap_or(self.server.standing)
     }
 
     /// Sets whether it takes requests. One that comes back begins slowly, if it has `slow_start`.
-    pub fn set_standing(&self, standing: Standing, now_ms: u64) {
-        if standing == Standing::Up && self.standing() != Standing::Up {
+    pub fn set_standing(&self, standing: ServerState, now_ms: u64) {
+        if standing == ServerState::Up && self.standing() != ServerState::Up {
             self.begin_slowly(now_ms);
         }
         self.set(Counter::Standing, standing as i64 + 1);
@@ -133,12 +133,12 @@ impl Peer {
 
     /// Whether it may be asked.
     pub(crate) fn is_available(&self, now_ms: u64) -> bool {
-        self.standing() == Standing::Up && self.is_healthy() && !self.is_failing(now_ms) && !self.is_full()
+        self.standing() == ServerState::Up && self.is_healthy() && !self.is_failing(now_ms) && !self.is_full()
     }
 
     /// Whether a request that is bound to it may go there.
     pub(crate) fn takes_bound(&self, now_ms: u64) -> bool {
-        self.standing() != Standing::Down && self.is_healthy() && !self.is_failing(now_ms) && !self.is_full()
+        self.standing() != ServerState::Down && self.is_healthy() && !self.is_failing(now_ms) && !self.is_full()
     }
 
     /// The weight in force, in units of `scale`: less after failures, and little at first with `slow_start`.

@@ -1,13 +1,13 @@
-//! What one request remembers while it tries servers.
+//! What one request remembers while it tries servers, one after the other.
 
 use crate::snapshot::Snapshot;
-use crate::tier::Tried;
+use crate::tier::IndexSet;
 use std::rc::Rc;
 
 /// The servers that a request has tried and the place where it looks next.
 #[derive(Debug, Default)]
 pub struct Selection {
-    pub(crate) tried: Tried,
+    pub(crate) tried: IndexSet,
     /// The primary servers are exhausted; the backups are asked now.
     pub(crate) backup: bool,
     /// Tries left, the current one included.

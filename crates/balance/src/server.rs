@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 /// Whether a server takes requests at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum ServerState {
     /// It does.
     #[default]
     Up,
@@ -17,13 +17,13 @@ pub enum Standing {
     Down,
 }
 
-impl Standing {
+impl ServerState {
     /// What a peer's counter says was set; `None`: nothing was.
-    pub(crate) fn set(counter: i64) -> Option<Standing> {
+    pub(crate) fn set(counter: i64) -> Option<ServerState> {
         match counter {
-            1 => Some(Standing::Up),
-            2 => Some(Standing::Draining),
-            3 => Some(Standing::Down),
+            1 => Some(ServerState::Up),
+            2 => Some(ServerState::Draining),
+            3 => Some(ServerState::Down),
             _ => None,
         }
     }
@@ -51,7 +51,7 @@ pub struct Server {
     /// `backup`
     pub backup: bool,
     /// `down`, `drain`
-    pub standing: Standing,
+    pub standing: ServerState,
     /// `route`
     pub route: Option<Rc<str>>,
 }
@@ -71,7 +71,7 @@ impl Server {
             max_conns: 0,
             slow_start: 0,
             backup: false,
-            standing: Standing::Up,
+            standing: ServerState::Up,
             route: None,
         }
     }

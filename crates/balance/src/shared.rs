@@ -79,7 +79,7 @@ pub struct SharedPeers {
     worker: Cell<usize>,
 }
 
-/// Nobody else changes who is in the groups of the zone while this lives.
+/// Exclusive access to the members of the zone's groups.
 #[derive(Debug)]
 pub struct Locked<'a>(&'a AtomicU64);
 
@@ -127,7 +127,7 @@ impl SharedPeers {
         lease::give_back(self.records.header(LEASE));
     }
 
-    /// Waits until nobody changes the groups of the zone, and keeps others from it.
+    /// Waits for exclusive access to the members of the zone's groups.
     #[must_use]
     pub fn lock(&self) -> Locked<'_> {
         let word = self.records.header(LOCK);
@@ -181,7 +181,7 @@ impl SharedPeers {
         found.filter(|_| is_live() && self.word(record, at::JOINED).load(Acquire) == joined)
     }
 
-    /// Adds a member, which gets its number; `None`: the zone is full. The lock is the caller's, unless nobody else knows the zone.
+    /// Adds a member, which gets its number; `None`: the zone is full. The caller holds the lock, unless no other process knows the zone.
     pub(crate) fn join(&self, group: u64, member: &Member, health: i64) -> Option<Member> {
         let record = (0..self.records.capacity()).find(|record| self.is_free(*record))?;
         let id = self.next_id(group);
@@ -231,7 +231,7 @@ impl SharedPeers {
         (0..self.records.capacity()).filter(left).filter(|record| self.connections(*record) > 0).count()
     }
 
-    /// Nobody uses the record: it was never live, or it has left and the last request to it has ended.
+    /// The record is unused: it was never live, or it was removed and the last request to it has ended.
     fn is_free(&self, record: usize) -> bool {
         match self.word(record, at::STATE).load(Acquire) {
             LIVE => false,

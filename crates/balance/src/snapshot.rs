@@ -2,7 +2,7 @@
 
 use crate::peer::Peer;
 use crate::ring::Ring;
-use crate::server::Standing;
+use crate::server::ServerState;
 use crate::template::Template;
 use crate::tier::Tier;
 use std::cell::OnceCell;
@@ -42,7 +42,7 @@ impl Snapshot {
         self.primary.peers.iter().chain(&self.backup.peers)
     }
 
-    /// One server and no other: its failures are never counted, as there is nobody to go to.
+    /// There is only one server: its failures are never counted, because there is no alternative.
     #[must_use]
     pub fn is_single(&self) -> bool {
         self.primary.peers.len() == 1 && self.backup.peers.is_empty()
@@ -51,6 +51,6 @@ impl Snapshot {
     /// How many servers a request may try.
     #[must_use]
     pub fn tries(&self) -> usize {
-        self.peers().filter(|peer| peer.standing() == Standing::Up).count()
+        self.peers().filter(|peer| peer.standing() == ServerState::Up).count()
     }
 }

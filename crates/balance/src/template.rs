@@ -1,4 +1,4 @@
-//! Servers whose addresses come from names while requests run (`resolve`, `service=`).
+//! Servers whose addresses are resolved at run time (`resolve`, `service=`).
 
 use crate::member::{Member, Name};
 use crate::server::Server;
@@ -35,7 +35,7 @@ pub struct Found {
     pub backup: bool,
 }
 
-/// What came of an answer.
+/// The result of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Update {
     /// Addresses came or went.

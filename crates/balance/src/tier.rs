@@ -1,4 +1,4 @@
-//! Peers of one rank, and the set of those that a request has tried.
+//! Peers of one rank (primary or backup), and the set of those that a request has tried.
 
 use crate::peer::{Peer, SLOW_SCALE};
 use std::rc::Rc;
@@ -20,12 +20,12 @@ impl Tier {
     }
 
     /// The peers that may be asked.
-    pub(crate) fn candidates<'a>(&'a self, tried: &'a Tried, now_ms: u64) -> impl Iterator<Item = (usize, &'a Rc<Peer>)> + Clone {
+    pub(crate) fn candidates<'a>(&'a self, tried: &'a IndexSet, now_ms: u64) -> impl Iterator<Item = (usize, &'a Rc<Peer>)> + Clone {
         self.peers.iter().enumerate().filter(move |(i, peer)| !tried.has(*i) && peer.is_available(now_ms))
     }
 
     /// The peer that is called `id`, if a request that is bound to it may go there.
-    pub(crate) fn bound(&self, id: &[u8], tried: &Tried, now_ms: u64) -> Option<usize> {
+    pub(crate) fn bound(&self, id: &[u8], tried: &IndexSet, now_ms: u64) -> Option<usize> {
         if id.is_empty() {
             return None;
         }
@@ -45,9 +45,9 @@ impl Tier {
 
 /// A set of places in a list.
 #[derive(Debug, Default)]
-pub(crate) struct Tried(Vec<u64>);
+pub(crate) struct IndexSet(Vec<u64>);
 
-impl Tried {
+impl IndexSet {
     pub(crate) fn has(&self, index: usize) -> bool {
         self.0.get(index / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
     }

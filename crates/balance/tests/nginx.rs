@@ -1,7 +1,7 @@
 //! Picks of nginx 1.22 (Debian) and 1.31, recorded through `$upstream_addr`: the same requests go to the same servers.
 #![allow(clippy::unwrap_used)]
 
-use balance::{Balancing, Group, Selection, Server, Standing, Timing, Verdict};
+use balance::{Balancing, Group, Selection, Server, ServerState, Timing, Verdict};
 use md5::{Digest, Md5};
 use net::address::SocketAddress;
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ fn server(source: &str, letter: &str, weight: i64) -> Server {
 }
 
 fn down(server: Server) -> Server {
-    Server { standing: Standing::Down, ..server }
+    Server { standing: ServerState::Down, ..server }
 }
 
 /// The servers that one request tries, the dead one in vain.
@@ -112,8 +112,8 @@ fn bound_requests_change_the_turns_of_others_as_in_nginx() {
         servers.map(|server| if &*server.name == "d" { Server { standing: last, ..server } } else { server }).to_vec()
     };
     for (balancing, last, expected) in [
-        (Balancing::RoundRobin, Standing::Draining, "6b85d65f0040c4823dbdfe677039136a"),
-        (Balancing::LeastConnections, Standing::Up, "5f3a14a4df6713ece8cd614797094fba"),
+        (Balancing::RoundRobin, ServerState::Draining, "6b85d65f0040c4823dbdfe677039136a"),
+        (Balancing::LeastConnections, ServerState::Up, "5f3a14a4df6713ece8cd614797094fba"),
     ] {
         let group = Group::new(all(last), balancing);
         let pick = |i: usize| {

@@ -10,11 +10,11 @@ const MONTHS: [&str; 12] =
 /// Appends the moment `sec` (seconds since the epoch), in local time or in GMT. Unknown conversions are copied as they are.
 pub fn push(format: &[u8], sec: i64, local: bool, out: &mut Vec<u8>) {
     let east = if local { clock::offset(sec) } else { 0 };
-    let moment = Moment { at: civil(sec.saturating_add(i64::from(east))), sec, east, local };
+    let moment = DateTime { at: civil(sec.saturating_add(i64::from(east))), sec, east, local };
     moment.push_all(format, out);
 }
 
-struct Moment {
+struct DateTime {
     at: Civil,
     sec: i64,
     /// Seconds east of Greenwich.
@@ -22,7 +22,7 @@ struct Moment {
     local: bool,
 }
 
-impl Moment {
+impl DateTime {
     fn push_all(&self, format: &[u8], out: &mut Vec<u8>) {
         let mut rest = format;
         while let Some((&byte, after)) = rest.split_first() {

@@ -1,4 +1,4 @@
-//! Operating system errors in the words that nginx's log uses: `(2: No such file or directory)`.
+//! Operating system errors as nginx logs them: `(2: No such file or directory)`.
 
 use crate::log::Level;
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! The ground floor: text and units, the cached clock, the error log, chance.
+//! The lowest layer: text and units, the cached clock, the error log, random numbers.
 //!
 //! Nothing here knows of sockets, configuration or HTTP.
 #![forbid(unsafe_code)]

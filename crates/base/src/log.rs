@@ -70,12 +70,12 @@ impl Level {
 pub const MAX_LINE: usize = 4096;
 
 /// Sees each line that is written, without its end.
-pub type Witness = Rc<dyn Fn(Level, &[u8])>;
+pub type LineHook = Rc<dyn Fn(Level, &[u8])>;
 
-thread_local!(static WITNESS: RefCell<Option<Witness>> = const { RefCell::new(None) });
+thread_local!(static WITNESS: RefCell<Option<LineHook>> = const { RefCell::new(None) });
 
 /// Shows all lines of this thread's logs to `witness` from now on, instead of to an earlier one.
-pub fn set_witness(witness: Option<Witness>) {
+pub fn set_witness(witness: Option<LineHook>) {
     WITNESS.set(witness);
 }
 

@@ -1,4 +1,4 @@
-//! Chance without a system call, for what need not be secret.
+//! A fast pseudo-random generator, for anything that need not be secret.
 
 /// Marsaglia's xorshift with 64 bits: from the same start the same numbers.
 #[derive(Clone, Copy, Debug)]

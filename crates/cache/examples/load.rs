@@ -6,7 +6,7 @@
 //!
 //! With a number it first makes so many empty files there: the loader looks at names and sizes alone.
 
-use cache::{Index, Policy, Shelf, key};
+use cache::{FileStore, Index, Policy, key};
 use shm::Zone;
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use std::time::Instant;
 fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let Some(directory) = arguments.next() else { return Err(std::io::Error::other("a directory is wanted")) };
-    let shelf = Shelf { root: PathBuf::from(directory), levels: [1, 2, 0] };
+    let shelf = FileStore { root: PathBuf::from(directory), levels: [1, 2, 0] };
     for number in 0..arguments.next().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) {
         let path = shelf.path(&key::digest(&number.to_le_bytes()));
         if let Some(parent) = path.parent() {
@@ -30,7 +30,7 @@ fn main() -> std::io::Result<()> {
     let began = Instant::now();
     let mut files = 0_u64;
     for (digest, path) in shelf.files() {
-        let blocks = cache::shelf::blocks(&fs::symlink_metadata(path)?);
+        let blocks = cache::file_store::blocks(&fs::symlink_metadata(path)?);
         files += u64::from(index.found(&digest, blocks, 0));
     }
     // Nothing of this waits, so that the time is the processor's.

@@ -1,4 +1,4 @@
-//! The records of an index: a hash table with chains and three queues, all of it numbers of records in shared words.
+//! The records of an index: a hash table with chaining and three queues, all linked by record numbers in shared words.
 
 use crate::key::Digest;
 use shm::{Records, Zone, lock};
@@ -125,7 +125,7 @@ impl Cells {
     }
 
     /// Locks. What a dead process left is emptied.
-    pub fn lock(&self) -> Held<'_> {
+    pub fn lock(&self) -> LockedCells<'_> {
         let robbed = lock::acquire(self.records.header(LOCK));
         let sequence = self.records.header(SEQUENCE);
         let torn = sequence.load(Relaxed) & 1 != 0;
@@ -133,7 +133,7 @@ impl Cells {
             sequence.fetch_add(1, Relaxed);
         }
         fence(Release);
-        let held = Held { cells: self };
+        let held = LockedCells { cells: self };
         if robbed || torn {
             held.empty();
         }
@@ -257,19 +257,19 @@ fn words(key: &Digest) -> (u64, u64) {
 }
 
 /// The records, locked.
-pub struct Held<'a> {
+pub struct LockedCells<'a> {
     pub(crate) cells: &'a Cells,
 }
 
-impl Drop for Held<'_> {
+impl Drop for LockedCells<'_> {
     fn drop(&mut self) {
         self.cells.records.header(SEQUENCE).fetch_add(1, Release);
         lock::release(self.cells.records.header(LOCK));
     }
 }
 
-impl Held<'_> {
-    /// Forgets everything but who looks after the cache.
+impl LockedCells<'_> {
+    /// Clears everything except the maintenance lease.
     fn empty(&self) {
         let lease = self.cells.word(0, own::LEASE).load(Relaxed);
         let version = self.cells.word(0, own::VERSION).load(Relaxed);
@@ -453,17 +453,17 @@ impl Held<'_> {
         self.cells.word(id, at::ACCESSED).store(now.cast_unsigned(), Relaxed);
     }
 
-    /// Until when somebody fetches it, milliseconds.
+    /// When the current fetch expires, milliseconds.
     pub fn fetched_until(&self, id: usize) -> u64 {
         self.cells.word(id, at::FETCHED).load(Relaxed)
     }
 
-    /// Whether somebody ever began to fetch it and has not ended.
+    /// Whether a fetch was started and has not ended.
     pub fn is_locked(&self, id: usize) -> bool {
         self.fetched_until(id) != 0
     }
 
-    /// Takes on the fetching if nobody has it now.
+    /// Claims the fetch if it is free.
     pub fn take_fetch(&self, id: usize, now_ms: u64, until_ms: u64) -> bool {
         let free = self.fetched_until(id) <= now_ms;
         if free {

@@ -2,9 +2,9 @@
 //!
 //! They panic when an invariant breaks; nothing that ships calls them.
 
-use crate::directives::{self, FOREVER, Wishes};
+use crate::directives::{self, FOREVER, RequestDirectives};
 use crate::head::Head;
-use crate::rfc9111::{self, Circumstances};
+use crate::rfc9111::{self, ResponseContext};
 use crate::{freshness, tags};
 use wire::known::Known;
 
@@ -47,15 +47,15 @@ pub fn rules(data: &[u8]) {
     for (_, _, value) in &lines {
         directives::each(value, |name, argument| assert!(name.len() + argument.map_or(0, <[u8]>::len) <= value.len()));
     }
-    let given = Circumstances { asked: NOW, now: NOW, ..Circumstances::default() };
+    let given = ResponseContext { asked: NOW, now: NOW, ..ResponseContext::default() };
     if let Some(verdict) = rfc9111::judge(200, lines.iter().copied(), &given) {
         assert!(
             (0..=FOREVER).contains(&verdict.age) && (0..=FOREVER).contains(&verdict.updating) && (0..=FOREVER).contains(&verdict.error)
         );
         let head = Head { valid: verdict.valid, date: NOW, age: verdict.age, ..Head::default() };
-        let _ = rfc9111::usable(&head, &Wishes::of(lines.iter().map(|(_, _, value)| *value)), NOW);
+        let _ = rfc9111::usable(&head, &RequestDirectives::of(lines.iter().map(|(_, _, value)| *value)), NOW);
     }
-    let _ = freshness::judge(lines.iter().map(|(known, _, value)| (*known, *value)), freshness::Ignored::default(), NOW);
+    let _ = freshness::judge(lines.iter().map(|(known, _, value)| (*known, *value)), freshness::IgnoredFields::default(), NOW);
 }
 
 #[cfg(test)]

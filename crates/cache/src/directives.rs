@@ -1,4 +1,4 @@
-//! `Cache-Control` and what is written like it: a list of words, some with an argument (RFC 9111, 5.2).
+//! `Cache-Control` and fields with the same syntax: a list of directives, some with an argument (RFC 9111, 5.2).
 
 /// The largest number of seconds: further away makes no difference, and no sum of it with a time overflows.
 pub const FOREVER: i64 = i32::MAX as i64;
@@ -52,7 +52,7 @@ pub fn seconds(text: &[u8]) -> Option<i64> {
 
 /// What a request wants of caches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct RequestDirectives {
     /// Nothing that the upstream has not confirmed.
     pub no_cache: bool,
     /// Its answer is not kept.
@@ -67,10 +67,10 @@ pub struct Wishes {
     pub min_fresh: Option<i64>,
 }
 
-impl Wishes {
+impl RequestDirectives {
     /// Those of the lines of a request's `Cache-Control`. A number that is none is as if it were not there.
-    pub fn of<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Wishes {
-        let mut wishes = Wishes::default();
+    pub fn of<'a>(lines: impl Iterator<Item = &'a [u8]>) -> RequestDirectives {
+        let mut wishes = RequestDirectives::default();
         for line in lines {
             each(line, |name, value| {
                 let number = value.and_then(seconds);
@@ -115,11 +115,17 @@ mod tests {
 
     #[test]
     fn wishes_of_requests() {
-        let of = |lines: &[&'static str]| Wishes::of(lines.iter().map(|line| line.as_bytes()));
-        assert_eq!(of(&[]), Wishes::default());
-        assert_eq!(of(&["No-Cache, max-age=x", "max-age=5"]), Wishes { no_cache: true, max_age: Some(5), ..Wishes::default() });
+        let of = |lines: &[&'static str]| RequestDirectives::of(lines.iter().map(|line| line.as_bytes()));
+        assert_eq!(of(&[]), RequestDirectives::default());
+        assert_eq!(
+            of(&["No-Cache, max-age=x", "max-age=5"]),
+            RequestDirectives { no_cache: true, max_age: Some(5), ..RequestDirectives::default() }
+        );
         assert_eq!(of(&["max-stale"]).max_stale, Some(FOREVER));
-        assert_eq!(of(&["max-stale=9, min-fresh=3"]), Wishes { max_stale: Some(9), min_fresh: Some(3), ..Wishes::default() });
+        assert_eq!(
+            of(&["max-stale=9, min-fresh=3"]),
+            RequestDirectives { max_stale: Some(9), min_fresh: Some(3), ..RequestDirectives::default() }
+        );
         assert!(of(&["only-if-cached"]).only_if_cached && of(&["no-store"]).no_store);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether an answer may be stored and how long it is fresh, by what its head says: nginx's rules.
+//! Whether a response may be stored and how long it is fresh, according to its head and nginx's rules.
 
 use wire::known::Known;
 
@@ -7,7 +7,7 @@ pub const LONGEST_VARY: usize = 128;
 
 /// Fields that have no say, by configuration (`*_ignore_headers`).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ignored {
+pub struct IgnoredFields {
     /// `X-Accel-Expires`
     pub accel_expires: bool,
     /// `Expires`
@@ -20,9 +20,9 @@ pub struct Ignored {
     pub vary: bool,
 }
 
-/// What an answer's head says of storing it.
+/// What a response's head says about storing it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Judgement {
+pub struct Freshness {
     /// Until when it is fresh, seconds since 1970; 0: it does not say.
     pub valid: i64,
     /// How long it may be used after that while it is fetched anew, seconds.
@@ -39,7 +39,7 @@ pub struct Judgement {
     expired: bool,
 }
 
-impl Judgement {
+impl Freshness {
     /// Whether the head lets it be stored.
     #[must_use]
     pub fn may_store(&self) -> bool {
@@ -49,8 +49,8 @@ impl Judgement {
 
 /// Judges a head by its fields, in order.
 #[must_use]
-pub fn judge<'a>(fields: impl Iterator<Item = (Known, &'a [u8])>, ignored: Ignored, now: i64) -> Judgement {
-    let mut found = Judgement::default();
+pub fn judge<'a>(fields: impl Iterator<Item = (Known, &'a [u8])>, ignored: IgnoredFields, now: i64) -> Freshness {
+    let mut found = Freshness::default();
     let (mut ordered, mut dated) = (false, false);
     for (known, value) in fields {
         match known {
@@ -69,7 +69,7 @@ pub fn judge<'a>(fields: impl Iterator<Item = (Known, &'a [u8])>, ignored: Ignor
 }
 
 /// `X-Accel-Expires: SECONDS` or `@TIME`; it outranks the others.
-fn accel_expires(value: &[u8], now: i64, found: &mut Judgement) {
+fn accel_expires(value: &[u8], now: i64, found: &mut Freshness) {
     let (absolute, digits) = match value.strip_prefix(b"@") {
         Some(rest) => (true, rest),
         None => (false, value),
@@ -83,7 +83,7 @@ fn accel_expires(value: &[u8], now: i64, found: &mut Judgement) {
     (found.forbidden, found.expired) = (false, false);
 }
 
-fn expires(value: &[u8], now: i64, found: &mut Judgement) {
+fn expires(value: &[u8], now: i64, found: &mut Freshness) {
     if found.valid != 0 {
         return;
     }
@@ -93,7 +93,7 @@ fn expires(value: &[u8], now: i64, found: &mut Judgement) {
     }
 }
 
-fn cache_control(value: &[u8], ordered: bool, now: i64, found: &mut Judgement) {
+fn cache_control(value: &[u8], ordered: bool, now: i64, found: &mut Freshness) {
     let lower = value.to_ascii_lowercase();
     let has = |word: &str| memchr::memmem::find(&lower, word.as_bytes()).is_some();
     if found.valid == 0 || !ordered {
@@ -143,7 +143,7 @@ fn seconds(text: &[u8], word: &str) -> Option<Result<i64, ()>> {
     Some(Ok(number.min(i64::from(i32::MAX))))
 }
 
-fn vary(value: &[u8], found: &mut Judgement) {
+fn vary(value: &[u8], found: &mut Freshness) {
     if !found.vary.is_empty() {
         found.vary.extend_from_slice(b", ");
     }
@@ -155,9 +155,9 @@ fn vary(value: &[u8], found: &mut Judgement) {
 mod tests {
     use super::*;
 
-    fn judged(lines: &[(&str, &str)]) -> Judgement {
+    fn judged(lines: &[(&str, &str)]) -> Freshness {
         let fields = lines.iter().map(|(name, value)| (Known::of(name.as_bytes()), value.as_bytes()));
-        judge(fields, Ignored::default(), 1000)
+        judge(fields, IgnoredFields::default(), 1000)
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_ignored_has_none() {
-        let all = Ignored { accel_expires: true, expires: true, cache_control: true, set_cookie: true, vary: true };
+        let all = IgnoredFields { accel_expires: true, expires: true, cache_control: true, set_cookie: true, vary: true };
         let lines: [(Known, &[u8]); 5] = [
             (Known::SetCookie, b"a=b"),
             (Known::Vary, b"*"),
@@ -209,6 +209,6 @@ mod tests {
             (Known::Expires, b"0"),
             (Known::XAccelExpires, b"0"),
         ];
-        assert_eq!(judge(lines.into_iter(), all, 1000), Judgement::default());
+        assert_eq!(judge(lines.into_iter(), all, 1000), Freshness::default());
     }
 }

@@ -3,7 +3,7 @@
 //! A record of 96 bytes per key. Who changes something holds the lock; who only looks takes none, and a sequence number tells him
 //! whether somebody changed something meanwhile. When the lock's holder has died, the index is emptied and read from the disk again.
 
-use crate::cells::{Cells, Entry, Held, Queue, flag};
+use crate::cells::{Cells, Entry, LockedCells, Queue, flag};
 use crate::key::Digest;
 use shm::Zone;
 use std::os::unix::fs::MetadataExt;
@@ -75,7 +75,7 @@ impl Index {
     }
 
     /// A record for a key, in the queue of keys that are gone until there is a file.
-    fn make(&self, held: &Held<'_>, key: &Digest, gone: &mut Vec<Digest>) -> Option<usize> {
+    fn make(&self, held: &LockedCells<'_>, key: &Digest, gone: &mut Vec<Digest>) -> Option<usize> {
         if let Some(id) = held.allocate(key) {
             held.push(id, Queue::Ghost);
             return Some(id);
@@ -93,14 +93,14 @@ impl Index {
         Some(id)
     }
 
-    /// Takes on the fetching of a key unless somebody else has: true if so. Nobody has it for longer than `age_ms`.
+    /// Claims the fetch of a key unless it is taken; true if successful. A claim expires after `age_ms`.
     pub fn begin(&self, key: &Digest, now_ms: u64, age_ms: u64) -> bool {
         let held = self.cells.lock();
         let Some(id) = held.find(key) else { return true };
         held.take_fetch(id, now_ms, now_ms.saturating_add(age_ms.max(1)))
     }
 
-    /// Whether somebody fetches the key.
+    /// Whether the key is being fetched.
     #[must_use]
     pub fn is_fetched(&self, key: &Digest, now_ms: u64) -> bool {
         let held = self.cells.lock();
@@ -200,7 +200,7 @@ impl Index {
         self.cells.look(key).map_or(0, |(_, entry)| entry.version)
     }
 
-    /// Whether there is anything under a key, or somebody asks for it.
+    /// Whether the key is stored or being fetched.
     #[must_use]
     pub fn knows(&self, key: &Digest) -> bool {
         self.phase() == Phase::Cold || self.cells.look(key).is_some()
@@ -246,7 +246,7 @@ impl Index {
         self.evict_from(&held)
     }
 
-    fn evict_from(&self, held: &Held<'_>) -> Option<Digest> {
+    fn evict_from(&self, held: &LockedCells<'_>) -> Option<Digest> {
         // Each turn uses up a use or moves a key on, so that this ends; the bound is for a zone that adds up no more.
         for _ in 0..4 * self.cells.capacity() {
             let small = held.oldest(Queue::Small);
@@ -309,7 +309,7 @@ impl Index {
         self.cells.set_loaded();
     }
 
-    /// Whether this process looks after the cache: the first that asks while nobody alive does.
+    /// Whether this process maintains the cache: the first one that asks while no living process does.
     #[must_use]
     pub fn lease(&self) -> bool {
         self.cells.lease()

@@ -1,4 +1,4 @@
-//! Keys: their digests, the variants of an answer, and where its file stands.
+//! Keys: digests, variants of a response, and the paths of files.
 
 use md5::{Digest as _, Md5};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Who looks after a cache: one process of all that have it.
+//! The lease of cache maintenance: one process holds it at a time.
 
 use crate::cells::{Cells, own};
 use shm::lease;

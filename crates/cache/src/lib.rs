@@ -1,4 +1,4 @@
-//! A cache of answers: the rules by which they are stored, their files, and the keys in shared memory.
+//! A response cache: storage rules, files, and the index in shared memory.
 //!
 //! Nothing here knows requests: that is the proxy's.
 #![forbid(unsafe_code)]
@@ -7,6 +7,7 @@ pub mod cells;
 #[cfg(any(test, feature = "check"))]
 pub mod check;
 pub mod directives;
+pub mod file_store;
 pub mod freshness;
 pub mod head;
 pub mod index;
@@ -15,13 +16,12 @@ mod lease;
 pub mod purges;
 pub mod queues;
 pub mod rfc9111;
-pub mod shelf;
 pub mod snapshot;
 pub mod tags;
 
 pub use cells::Entry;
+pub use file_store::FileStore;
 pub use head::Head;
 pub use index::{Index, Phase, Policy};
 pub use key::Digest;
-pub use purges::{Cover, Purge, Target};
-pub use shelf::Shelf;
+pub use purges::{Purge, PurgeTarget, Purged};

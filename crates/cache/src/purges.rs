@@ -16,7 +16,7 @@ pub const NAME: &str = "purges";
 
 /// Which answers a purge means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target<'a> {
+pub enum PurgeTarget<'a> {
     /// All variants of one key.
     Key(&'a [u8]),
     /// All keys that begin so.
@@ -29,14 +29,14 @@ pub enum Target<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purge<'a> {
     /// Which answers it means.
-    pub target: Target<'a>,
+    pub target: PurgeTarget<'a>,
     /// They stay, but are not fresh any more.
     pub soft: bool,
 }
 
 /// What purges say of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cover {
+pub enum Purged {
     /// Nothing.
     None,
     /// It was fresh until this time at most, milliseconds.
@@ -58,11 +58,11 @@ impl Times {
         *place = time.max(*place);
     }
 
-    fn cover(self, stored_ms: i64) -> Cover {
+    fn cover(self, stored_ms: i64) -> Purged {
         match self {
-            Times { hard, .. } if hard >= stored_ms => Cover::Hard,
-            Times { soft, .. } if soft >= stored_ms => Cover::Soft(soft),
-            _ => Cover::None,
+            Times { hard, .. } if hard >= stored_ms => Purged::Hard,
+            Times { soft, .. } if soft >= stored_ms => Purged::Soft(soft),
+            _ => Purged::None,
         }
     }
 }
@@ -101,9 +101,9 @@ impl List {
         let end = memchr::memrchr(b'\n', &text).map_or(0, |at| at + 1);
         for (time, purge) in text.get(..end).unwrap_or_default().split(|b| *b == b'\n').filter_map(parse) {
             let (map, name) = match purge.target {
-                Target::Key(name) => (&mut self.keys, name),
-                Target::Prefix(name) => (&mut self.prefixes, name),
-                Target::Tag(name) => (&mut self.tags, name),
+                PurgeTarget::Key(name) => (&mut self.keys, name),
+                PurgeTarget::Prefix(name) => (&mut self.prefixes, name),
+                PurgeTarget::Tag(name) => (&mut self.tags, name),
             };
             map.entry(name.into()).or_default().add(time, purge.soft);
             self.newest = self.newest.max(time);
@@ -111,9 +111,9 @@ impl List {
         self.read += end as u64;
     }
 
-    fn cover(&self, key: &[u8], head: &[u8], stored_ms: i64) -> Cover {
+    fn cover(&self, key: &[u8], head: &[u8], stored_ms: i64) -> Purged {
         if self.newest < stored_ms {
-            return Cover::None;
+            return Purged::None;
         }
         let mut all = self.keys.get(key).copied().unwrap_or_default();
         let mut add = |times: &Times| {
@@ -138,7 +138,7 @@ pub struct Purges {
 
 impl Purges {
     /// What purges say of an answer with this `head` that was stored under `key`. `number` is the shared number of purges.
-    pub fn cover(&self, root: &Path, number: u64, key: &[u8], head: &[u8], stored_ms: i64) -> Cover {
+    pub fn cover(&self, root: &Path, number: u64, key: &[u8], head: &[u8], stored_ms: i64) -> Purged {
         if self.known.get() != number.wrapping_add(1) {
             self.list.borrow_mut().update(root);
             self.known.set(number.wrapping_add(1));
@@ -153,9 +153,9 @@ impl Purges {
 /// Those of `open(2)` and `write(2)`; `InvalidInput` for what has a line's end in it.
 pub fn add(root: &Path, now_ms: i64, purge: &Purge<'_>) -> io::Result<()> {
     let (letter, name) = match purge.target {
-        Target::Key(name) => (b'K', name),
-        Target::Prefix(name) => (b'P', name),
-        Target::Tag(name) => (b'T', name),
+        PurgeTarget::Key(name) => (b'K', name),
+        PurgeTarget::Prefix(name) => (b'P', name),
+        PurgeTarget::Tag(name) => (b'T', name),
     };
     if name.contains(&b'\n') {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -229,9 +229,9 @@ fn parse(line: &[u8]) -> Option<(i64, Purge<'_>)> {
         _ => return None,
     };
     let target = match letter.to_ascii_uppercase() {
-        b'K' => Target::Key(name),
-        b'P' => Target::Prefix(name),
-        b'T' => Target::Tag(name),
+        b'K' => PurgeTarget::Key(name),
+        b'P' => PurgeTarget::Prefix(name),
+        b'T' => PurgeTarget::Tag(name),
         _ => return None,
     };
     Some((time, Purge { target, soft: letter.is_ascii_lowercase() }))
@@ -247,7 +247,7 @@ mod tests {
         root
     }
 
-    const HARD: fn(Target<'_>) -> Purge<'_> = |target| Purge { target, soft: false };
+    const HARD: fn(PurgeTarget<'_>) -> Purge<'_> = |target| Purge { target, soft: false };
     const HEAD: &[u8] = b"200 OK\r\nCache-Tag: red, blue\r\n";
 
     #[test]
@@ -255,16 +255,16 @@ mod tests {
         let root = root("cover");
         let purges = Purges::default();
         let cover = |number, key: &[u8], stored| purges.cover(&root, number, key, HEAD, stored);
-        assert_eq!(cover(0, b"/a/b", 5), Cover::None);
-        add(&root, 10, &HARD(Target::Prefix(b"/a/"))).unwrap();
-        assert_eq!(cover(0, b"/a/b", 5), Cover::None, "not told yet");
-        assert_eq!((cover(1, b"/a/b", 5), cover(1, b"/a/b", 10)), (Cover::Hard, Cover::Hard));
-        assert_eq!((cover(1, b"/a/b", 11), cover(1, b"/b", 5)), (Cover::None, Cover::None));
-        add(&root, 20, &HARD(Target::Tag(b"blue"))).unwrap();
-        add(&root, 30, &Purge { target: Target::Key(b"/b"), soft: true }).unwrap();
-        assert_eq!((cover(2, b"/b", 5), cover(2, b"/b", 25), cover(2, b"/c", 25)), (Cover::Hard, Cover::Soft(30), Cover::None));
-        assert_eq!(purges.cover(&root, 2, b"/c", b"200 OK\r\nCache-Tag: green\r\n", 5), Cover::None);
-        assert!(add(&root, 40, &HARD(Target::Key(b"a\nb"))).is_err());
+        assert_eq!(cover(0, b"/a/b", 5), Purged::None);
+        add(&root, 10, &HARD(PurgeTarget::Prefix(b"/a/"))).unwrap();
+        assert_eq!(cover(0, b"/a/b", 5), Purged::None, "not told yet");
+        assert_eq!((cover(1, b"/a/b", 5), cover(1, b"/a/b", 10)), (Purged::Hard, Purged::Hard));
+        assert_eq!((cover(1, b"/a/b", 11), cover(1, b"/b", 5)), (Purged::None, Purged::None));
+        add(&root, 20, &HARD(PurgeTarget::Tag(b"blue"))).unwrap();
+        add(&root, 30, &Purge { target: PurgeTarget::Key(b"/b"), soft: true }).unwrap();
+        assert_eq!((cover(2, b"/b", 5), cover(2, b"/b", 25), cover(2, b"/c", 25)), (Purged::Hard, Purged::Soft(30), Purged::None));
+        assert_eq!(purges.cover(&root, 2, b"/c", b"200 OK\r\nCache-Tag: green\r\n", 5), Purged::None);
+        assert!(add(&root, 40, &HARD(PurgeTarget::Key(b"a\nb"))).is_err());
         fs::remove_dir_all(&root).unwrap();
     }
 
@@ -272,15 +272,15 @@ mod tests {
     fn what_is_forgotten_is_gone_and_the_rest_stays() {
         let root = root("forget");
         for (time, prefix) in [(10, b"/a"), (20, b"/b")] {
-            add(&root, time, &HARD(Target::Prefix(prefix))).unwrap();
+            add(&root, time, &HARD(PurgeTarget::Prefix(prefix))).unwrap();
         }
         let purges = Purges::default();
-        assert_eq!(purges.cover(&root, 0, b"/a", HEAD, 5), Cover::Hard);
+        assert_eq!(purges.cover(&root, 0, b"/a", HEAD, 5), Purged::Hard);
         forget(&root, 15).unwrap();
-        add(&root, 30, &HARD(Target::Prefix(b"/c"))).unwrap();
+        add(&root, 30, &HARD(PurgeTarget::Prefix(b"/c"))).unwrap();
         for purges in [purges, Purges::default()] {
             let cover = |key: &[u8]| purges.cover(&root, 1, key, HEAD, 5);
-            assert_eq!((cover(b"/a"), cover(b"/b"), cover(b"/c")), (Cover::None, Cover::Hard, Cover::Hard));
+            assert_eq!((cover(b"/a"), cover(b"/b"), cover(b"/c")), (Purged::None, Purged::Hard, Purged::Hard));
         }
         fs::remove_dir_all(&root).unwrap();
     }

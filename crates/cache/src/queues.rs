@@ -1,10 +1,10 @@
-//! The queues of an index, and the manager's way through its records.
+//! The queues of an index, and the manager's traversal of its records.
 
-use crate::cells::{Held, Queue, at, flag, own};
+use crate::cells::{LockedCells, Queue, at, flag, own};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-impl Held<'_> {
+impl LockedCells<'_> {
     fn queue_of(&self, id: usize) -> usize {
         ((self.flags(id) & flag::QUEUE) >> 2) as usize
     }

@@ -1,7 +1,7 @@
-//! The rules of RFC 9111 for a shared cache: what may be kept, how long it is fresh, when it may be given.
+//! The rules of RFC 9111 for a shared cache: what may be stored, how long it is fresh, when it may be reused.
 
-use crate::directives::{self, FOREVER, Wishes, seconds};
-use crate::freshness::{Ignored, LONGEST_VARY};
+use crate::directives::{self, FOREVER, RequestDirectives, seconds};
+use crate::freshness::{IgnoredFields, LONGEST_VARY};
 use crate::head::Head;
 use wire::known::Known;
 
@@ -14,7 +14,7 @@ const UNDERSTOOD: [std::ops::RangeInclusive<u16>; 4] = [200..=206, 300..=308, 40
 
 /// What an answer's `Cache-Control` says.
 #[derive(Debug, Default)]
-struct Rules {
+struct ResponseDirectives {
     no_store: bool,
     no_cache: bool,
     private: bool,
@@ -30,7 +30,7 @@ struct Rules {
     omitted: Vec<Box<[u8]>>,
 }
 
-impl Rules {
+impl ResponseDirectives {
     fn add(&mut self, line: &[u8]) {
         directives::each(line, |name, value| {
             let number = || Some(value.and_then(seconds).unwrap_or(0));
@@ -59,9 +59,9 @@ impl Rules {
     }
 }
 
-/// What is known beside the answer itself.
+/// What is known in addition to the response itself.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Circumstances {
+pub struct ResponseContext {
     /// The request had `Authorization`.
     pub authorized: bool,
     /// When the upstream was asked, seconds.
@@ -69,14 +69,14 @@ pub struct Circumstances {
     /// When its answer came.
     pub now: i64,
     /// Fields that have no say.
-    pub ignored: Ignored,
+    pub ignored: IgnoredFields,
     /// How long the configuration holds an answer of this status fresh that does not say it itself, seconds.
     pub default: Option<i64>,
 }
 
 /// How an answer is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Storage {
     /// Until when it is fresh, seconds since 1970.
     pub valid: i64,
     /// How long it may be used after that while it is fetched anew.
@@ -98,9 +98,9 @@ pub struct Verdict {
 /// The fields that have a say.
 #[derive(Default)]
 struct Fields<'a> {
-    rules: Rules,
+    rules: ResponseDirectives,
     /// RFC 9213: rules for caches like this one, which take the place of the others.
-    targeted: Option<Rules>,
+    targeted: Option<ResponseDirectives>,
     accel_expires: Option<&'a [u8]>,
     expires: Option<&'a [u8]>,
     date: Option<i64>,
@@ -113,7 +113,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn gather(fields: impl Iterator<Item = (Known, &'a [u8], &'a [u8])>, ignored: Ignored) -> Fields<'a> {
+    fn gather(fields: impl Iterator<Item = (Known, &'a [u8], &'a [u8])>, ignored: IgnoredFields) -> Fields<'a> {
         let mut found = Fields::default();
         for (known, name, value) in fields {
             match known {
@@ -144,7 +144,7 @@ impl<'a> Fields<'a> {
     }
 
     /// How long it is fresh from its making on, by what it says itself.
-    fn lifetime(&self, rules: &Rules, now: i64) -> Option<i64> {
+    fn lifetime(&self, rules: &ResponseDirectives, now: i64) -> Option<i64> {
         let expires = || {
             let value = self.expires.filter(|_| self.targeted.is_none())?;
             Some(date(value).map_or(0, |time| time.saturating_sub(self.date.unwrap_or(now)).clamp(0, FOREVER)))
@@ -153,13 +153,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Guesses it: a tenth of the time since the last change.
-    fn guess(&self, rules: &Rules, status: u16, now: i64) -> Option<i64> {
+    fn guess(&self, rules: &ResponseDirectives, status: u16, now: i64) -> Option<i64> {
         let since = self.date.unwrap_or(now).saturating_sub(self.last_modified?);
         (GUESSED.contains(&status) || rules.public).then(|| (since / 10).clamp(0, LONGEST_GUESS))
     }
 
     /// The corrected initial age.
-    fn age(&self, given: &Circumstances) -> i64 {
+    fn age(&self, given: &ResponseContext) -> i64 {
         let apparent = self.date.map_or(0, |date| given.now.saturating_sub(date).max(0));
         let corrected = self.age.unwrap_or(0).saturating_add(given.now.saturating_sub(given.asked).max(0));
         apparent.max(corrected).min(FOREVER)
@@ -202,7 +202,7 @@ fn accel(value: &[u8], now: i64) -> Option<i64> {
 
 /// Judges an answer; `None`: it must not be kept, or that would be of no use.
 #[must_use]
-pub fn judge<'a>(status: u16, fields: impl Iterator<Item = (Known, &'a [u8], &'a [u8])>, given: &Circumstances) -> Option<Verdict> {
+pub fn judge<'a>(status: u16, fields: impl Iterator<Item = (Known, &'a [u8], &'a [u8])>, given: &ResponseContext) -> Option<Storage> {
     let mut found = Fields::gather(fields, given.ignored);
     let rules = found.targeted.take().inspect(|_| found.expires = None).unwrap_or(std::mem::take(&mut found.rules));
     let ordered = found.accel_expires.and_then(|value| accel(value, given.now));
@@ -233,7 +233,7 @@ pub fn judge<'a>(status: u16, fields: impl Iterator<Item = (Known, &'a [u8], &'a
         },
     };
     let must_validate = rules.no_cache && ordered.is_none();
-    let verdict = Verdict {
+    let verdict = Storage {
         valid: given.now.saturating_add(left),
         updating: rules.updating.unwrap_or(0),
         error: rules.error.or(rules.updating).unwrap_or(0),
@@ -250,7 +250,7 @@ pub fn judge<'a>(status: u16, fields: impl Iterator<Item = (Known, &'a [u8], &'a
 
 /// What may be done with a stored answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
+pub enum Reuse {
     /// It is given.
     Fresh,
     /// It is stale, and the client takes it so.
@@ -263,20 +263,20 @@ pub enum Use {
 
 /// Whether a stored answer may be given for a request now.
 #[must_use]
-pub fn usable(head: &Head, wishes: &Wishes, now: i64) -> Use {
+pub fn usable(head: &Head, wishes: &RequestDirectives, now: i64) -> Reuse {
     let left = head.valid.saturating_sub(now);
     let age = current_age(head, now);
     let too_old = wishes.max_age.is_some_and(|limit| age > limit || limit == 0);
     if wishes.no_cache || head.must_validate || too_old {
-        return Use::Unconfirmed;
+        return Reuse::Unconfirmed;
     }
     if left > 0 {
-        return if wishes.min_fresh.is_some_and(|wanted| left < wanted) { Use::Unconfirmed } else { Use::Fresh };
+        return if wishes.min_fresh.is_some_and(|wanted| left < wanted) { Reuse::Unconfirmed } else { Reuse::Fresh };
     }
     match wishes.max_stale {
-        Some(limit) if !head.must_revalidate && -left <= limit => Use::Stale,
-        _ if head.must_revalidate || wishes.min_fresh.is_some() => Use::Unconfirmed,
-        _ => Use::Expired,
+        Some(limit) if !head.must_revalidate && -left <= limit => Reuse::Stale,
+        _ if head.must_revalidate || wishes.min_fresh.is_some() => Reuse::Unconfirmed,
+        _ => Reuse::Expired,
     }
 }
 

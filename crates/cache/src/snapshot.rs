@@ -1,4 +1,4 @@
-//! The keys of a running server as another program sees them: its memory, read as bytes.
+//! The keys of a running server as seen by another program, which reads its memory as bytes.
 
 use crate::cells::{at, flag};
 use crate::key::Digest;
@@ -16,7 +16,7 @@ const HOME: usize = 5;
 
 /// What a server knows of one answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct IndexEntry {
     /// How often it was given.
     pub hits: u64,
     /// When it was last asked for, seconds since 1970.
@@ -32,14 +32,14 @@ pub fn is_of(words: &[u8], directory: &Metadata) -> bool {
 
 /// The answers that a zone knows. It may be changing meanwhile: what is read is for people.
 #[must_use]
-pub fn read(zone: &[u8]) -> HashMap<Digest, Known> {
+pub fn read(zone: &[u8]) -> HashMap<Digest, IndexEntry> {
     let size = at::WORDS * 8;
     let records = zone.get(RECORDS..).unwrap_or_default().chunks_exact(size).skip(1);
     let files = records.filter(|record| word(record, at::STATE * 8) as u32 & flag::FILE != 0);
     let known = |record: &[u8]| {
         let mut key = Digest::default();
         key.copy_from_slice(record.get(..16)?);
-        Some((key, Known { hits: word(record, at::HITS * 8), accessed: word(record, at::ACCESSED * 8).cast_signed() }))
+        Some((key, IndexEntry { hits: word(record, at::HITS * 8), accessed: word(record, at::ACCESSED * 8).cast_signed() }))
     };
     files.filter_map(known).collect()
 }

@@ -1,4 +1,4 @@
-//! Tags: words by which an upstream groups its answers, so that all of one group can be purged at once.
+//! Tags: words by which an upstream groups its responses, so that a group can be purged at once.
 
 /// Calls `each` with every tag of a field: of `Cache-Tag` they are parted by commas, of `Surrogate-Key` by spaces. Other fields have none.
 pub fn each_of_field(name: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8])) {
@@ -21,7 +21,7 @@ pub fn each_of_head(text: &[u8], each: &mut dyn FnMut(&[u8])) {
     }
 }
 
-/// Calls `each` with every tag of a list that somebody wrote: commas and spaces part them.
+/// Calls `each` with every tag of a list separated by commas and spaces.
 pub fn each_of_list(list: &[u8], each: &mut dyn FnMut(&[u8])) {
     list.split(|byte| *byte == b',' || byte.is_ascii_whitespace()).filter(|tag| !tag.is_empty()).for_each(each);
 }

@@ -8,9 +8,9 @@ use crate::parser::{MAX_DEPTH, Parser};
 use crate::tree::{Block, Word};
 
 /// Includes find nothing but the text itself under one name, which makes a cycle.
-struct Nothing(Vec<u8>);
+struct NoFiles(Vec<u8>);
 
-impl Loader for Nothing {
+impl Loader for NoFiles {
     fn read(&mut self, path: &[u8]) -> Result<Vec<u8>, OpenError> {
         match path {
             b"/self" => Ok(self.0.clone()),
@@ -25,12 +25,12 @@ impl Loader for Nothing {
 
 /// Any text gives a tree whose writing gives the same tree again, or an error with a place.
 pub fn conf(data: &[u8]) {
-    let mut parser = Parser::new(Nothing(data.to_vec()), "/");
+    let mut parser = Parser::new(NoFiles(data.to_vec()), "/");
     match parser.parse_file(b"/self").into_result() {
         Ok(block) => {
             let mut text = Vec::new();
             write(&block, &mut text, 0);
-            let mut again = Parser::new(Nothing(text.clone()), "/");
+            let mut again = Parser::new(NoFiles(text.clone()), "/");
             let block_again = again
                 .parse_file(b"/self")
                 .into_result()
@@ -46,7 +46,7 @@ pub fn conf(data: &[u8]) {
             assert!(diagnostic::render(&error, parser.files()).starts_with("nginx: [emerg] "));
         }
     }
-    let mut parser = Parser::new(Nothing(Vec::new()), "/");
+    let mut parser = Parser::new(NoFiles(Vec::new()), "/");
     if let Err(error) = parser.parse_command_line(data).into_result() {
         assert!(!diagnostic::log_line(&error, parser.files()).is_empty());
     }

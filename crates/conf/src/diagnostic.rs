@@ -1,4 +1,4 @@
-//! Errors for people: nginx's line first, so that tools match, then the place and a hint.
+//! Errors for people: nginx's line first, so that tools match it, then the source line and a hint.
 
 use crate::tree::{Error, Files};
 

@@ -1,4 +1,4 @@
-//! Where texts come from: the disk, or memory.
+//! Sources of configuration text: disk or memory.
 
 use std::ffi::OsStr;
 use std::io;

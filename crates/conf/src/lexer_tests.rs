@@ -1,4 +1,4 @@
-//! Words as nginx cuts them.
+//! Words as nginx splits them.
 
 use super::*;
 

@@ -115,7 +115,7 @@ impl<L: Loader> Parser<L> {
 
     fn text(&mut self, text: &[u8], id: u32, command_line: bool, base: usize) -> Parsed {
         let mut lexer = Lexer::new(text, id, command_line);
-        let mut nest = Nest { base, command_line, ..Nest::default() };
+        let mut nest = OpenBlocks { base, command_line, ..OpenBlocks::default() };
         let error = self.directives(&mut lexer, &mut nest).err();
         let place = lexer.place();
         while nest.close(place) {}
@@ -123,7 +123,7 @@ impl<L: Loader> Parser<L> {
         Parsed { block: nest.current, error }
     }
 
-    fn directives(&mut self, lexer: &mut Lexer<'_>, nest: &mut Nest) -> Result<(), Error> {
+    fn directives(&mut self, lexer: &mut Lexer<'_>, nest: &mut OpenBlocks) -> Result<(), Error> {
         let mut words = Vec::new();
         loop {
             let end = lexer.next(&mut words).map_err(|mut error| {
@@ -161,7 +161,7 @@ impl<L: Loader> Parser<L> {
         }
     }
 
-    fn include(&mut self, directive: &Directive, end: End, nest: &mut Nest) -> Result<(), Error> {
+    fn include(&mut self, directive: &Directive, end: End, nest: &mut OpenBlocks) -> Result<(), Error> {
         if end == End::Open {
             let message = "directive \"include\" is not terminated by \";\"";
             return Err(Error::about(message, directive));
@@ -199,7 +199,7 @@ impl<L: Loader> Parser<L> {
 
 /// The blocks that are open in one text.
 #[derive(Default)]
-struct Nest {
+struct OpenBlocks {
     /// Blocks open in the files that include this one.
     base: usize,
     command_line: bool,
@@ -210,7 +210,7 @@ struct Nest {
     current: Block,
 }
 
-impl Nest {
+impl OpenBlocks {
     fn open(&mut self, mut directive: Directive, lexer: &mut Lexer<'_>) -> Result<(), Error> {
         if self.command_line {
             let message = "block directives are not supported in -g option";

@@ -1,4 +1,4 @@
-//! Trees, and nginx's errors where there is none.
+//! Trees, and nginx's errors for input without one.
 
 use std::collections::BTreeMap;
 

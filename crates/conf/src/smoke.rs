@@ -1,5 +1,4 @@
-//! The fuzz target's invariants, shaken by a small deterministic mutator: a bounded stand-in for
-//! machines without a fuzzer.
+//! The fuzz target's invariants, checked with a small deterministic mutator for machines without a fuzzer.
 
 use crate::check;
 use base::xorshift::Xorshift;

@@ -1,4 +1,4 @@
-//! "Did you mean": the nearest known name.
+//! "Did you mean": the most similar known name.
 
 /// Names longer than this are not compared.
 const LONGEST: usize = 64;

@@ -1,4 +1,4 @@
-//! What a configuration is once it is read: directives with their words, and where each stood.
+//! A parsed configuration: directives with their words and positions.
 
 /// A place in a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What the process model asks of the server it runs.
+//! What the process model requires of the server that it runs.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use base::log::{ErrorLog, Level};
 
 use crate::cli::Options;
-use crate::problems::{Place, Problem};
-use crate::seat::Seat;
+use crate::diagnostics::{Diagnostic, Place};
 use crate::settings::Settings;
+use crate::worker_setup::WorkerSetup;
 
 /// What a configuration is loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +49,9 @@ impl LoadError {
     }
 
     /// All that is wrong, one by one.
-    pub(crate) fn problems(&self) -> Vec<Problem> {
-        let own = Problem { level: self.level, message: self.message.clone(), place: self.place.clone() };
-        let warnings = self.warnings.iter().map(|warning| Problem::warning(warning.clone()));
+    pub(crate) fn problems(&self) -> Vec<Diagnostic> {
+        let own = Diagnostic { level: self.level, message: self.message.clone(), place: self.place.clone() };
+        let warnings = self.warnings.iter().map(|warning| Diagnostic::warning(warning.clone()));
         warnings.chain([own]).chain(self.others.iter().flat_map(LoadError::problems)).collect()
     }
 }
@@ -61,7 +61,7 @@ pub(crate) const TOLD: usize = 4096;
 
 /// What an old binary leaves to a new one that takes over from it (USR2).
 #[derive(Debug, Clone, Default)]
-pub struct Legacy {
+pub struct Handover {
     /// At most 4,096 bytes.
     pub told: Vec<u8>,
     /// Files with memory that both use from then on.
@@ -95,14 +95,14 @@ pub trait Application {
     /// Whatever makes it unusable.
     fn open(&mut self, generation: &mut Self::Generation, previous: Option<&Self::Generation>, mode: LoadMode) -> Result<(), LoadError>;
 
-    /// What a configuration that was accepted has warned of and nobody has seen yet, in order.
+    /// Warnings of an accepted configuration that were not shown yet, in order.
     fn warnings(&mut self, generation: &mut Self::Generation) -> Vec<String> {
         let _ = generation;
         Vec::new()
     }
 
     /// What is dangerous in a configuration that was accepted, if the options ask for that.
-    fn advice(&self, options: &Options) -> Vec<Problem> {
+    fn advice(&self, options: &Options) -> Vec<Diagnostic> {
         let _ = options;
         Vec::new()
     }
@@ -118,13 +118,13 @@ pub trait Application {
     fn dump(&self, generation: &Self::Generation, out: &mut dyn Write) -> io::Result<()>;
 
     /// What a new binary gets.
-    fn legacy(&self, generation: &Self::Generation) -> Legacy {
+    fn legacy(&self, generation: &Self::Generation) -> Handover {
         let _ = generation;
-        Legacy::default()
+        Handover::default()
     }
 
     /// What the old binary has left; comes before anything is loaded.
-    fn inherit(&mut self, legacy: Legacy) {
+    fn inherit(&mut self, legacy: Handover) {
         let _ = legacy;
     }
 
@@ -137,5 +137,5 @@ pub trait Application {
     /// The whole life of a worker (or of the one process without a master): makes the event loop, serves, and returns
     /// when a command says so and the work is done. Returns the exit code; 2 means "do not start me again".
     /// Must not fork.
-    fn work(&mut self, generation: Self::Generation, seat: Seat) -> i32;
+    fn work(&mut self, generation: Self::Generation, seat: WorkerSetup) -> i32;
 }

@@ -1,4 +1,4 @@
-//! Who is who: the process ids of a generation's workers and how full they are, in memory that they share.
+//! A table in shared memory: process ids of a generation's workers and how many connections each has.
 
 use std::sync::atomic::Ordering;
 
@@ -33,7 +33,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// A board for so many workers. Without memory for it, nobody is on it.
+    /// A board for so many workers. Without memory, it stays empty.
     #[must_use]
     pub(crate) fn new(count: usize) -> Self {
         Self { entries: SharedMemory::new(count.max(1) * ENTRY).ok(), lasting: None }

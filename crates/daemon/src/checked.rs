@@ -1,4 +1,4 @@
-//! `-t --format=json`: the check for editors and other programs. Nothing else is printed.
+//! `-t --format=json`: the configuration check for editors and other programs. Nothing else is printed.
 
 use std::io::Write;
 
@@ -8,16 +8,16 @@ use net::listener::{Listeners, Purpose};
 use crate::application::{Application, LoadMode};
 use crate::cli::Options;
 use crate::console::Console;
+use crate::diagnostics::{Diagnostic, json};
 use crate::guard::guarded;
 use crate::pidfile;
-use crate::problems::{Problem, json};
 
 /// Prints what is wrong. Returns the exit code: 0 if the configuration can be used.
 pub(crate) fn test<A: Application>(app: &mut A, options: &Options, console: Console) -> i32 {
     let console = Console { terminal: false, log: quiet(console.log), ..console };
     let problems = found(app, options, &console);
     let written = std::io::stdout().lock().write_all(json(&problems).as_bytes());
-    i32::from(written.is_err() || problems.iter().any(Problem::is_fatal))
+    i32::from(written.is_err() || problems.iter().any(Diagnostic::is_fatal))
 }
 
 /// What would go to standard error is in the list.
@@ -26,16 +26,16 @@ fn quiet(log: ErrorLog) -> ErrorLog {
     ErrorLog::new(log.targets().iter().filter(|target| is_file(target)).cloned().collect())
 }
 
-fn found<A: Application>(app: &mut A, options: &Options, console: &Console) -> Vec<Problem> {
+fn found<A: Application>(app: &mut A, options: &Options, console: &Console) -> Vec<Diagnostic> {
     let mut generation = match guarded(|| app.load(options, None, LoadMode::Test)) {
         Ok(generation) => generation,
         Err(error) => return error.problems(),
     };
-    let mut problems: Vec<_> = app.warnings(&mut generation).into_iter().map(Problem::warning).collect();
+    let mut problems: Vec<_> = app.warnings(&mut generation).into_iter().map(Diagnostic::warning).collect();
     problems.extend(app.advice(options));
     let mut report = |level: Level, message: &str| {
         if level <= Level::Warn {
-            problems.push(Problem { level, message: message.to_owned(), place: None });
+            problems.push(Diagnostic { level, message: message.to_owned(), place: None });
         }
     };
     let pid = app.settings(&generation).pid.clone();

@@ -9,7 +9,7 @@ use base::log::Level;
 
 use crate::commands::{READY, read_byte};
 use crate::console::Console;
-use crate::seat::Role;
+use crate::worker_setup::Role;
 
 /// Longest pause between two attempts to start a worker that keeps dying at its start.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! What a worker is told: by its master over a channel, or by anybody with a signal.
+//! Commands to a worker: from its master over a channel, or from anybody by a signal.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};

@@ -1,4 +1,4 @@
-//! A fault of ours while a configuration is read must not end a server that runs with another one.
+//! Catches panics while a configuration is read, so that they do not end a server that runs with another one.
 
 use std::any::Any;
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-//! What the program says about itself.
+//! Name and version of the program.
 
 use std::ffi::OsString;
 

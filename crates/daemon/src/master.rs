@@ -1,4 +1,4 @@
-//! The master: waits for signals, and keeps workers running with the configuration in force.
+//! The master: waits for signals and keeps workers running with the current configuration.
 
 use std::ffi::CString;
 use std::time::{Duration, Instant};
@@ -16,9 +16,9 @@ use crate::cli::Options;
 use crate::commands::{QUIT, REOPEN, TERMINATE, received_line};
 use crate::console::Console;
 use crate::guard::guarded;
-use crate::seat::Role;
 use crate::settings::Settings;
 use crate::worker::{FATAL, Inherited};
+use crate::worker_setup::Role;
 use crate::{pidfile, upgrade};
 
 /// The signals that the master waits for; blocked for the rest of its life.
@@ -41,7 +41,7 @@ const LAST_PRESSURE: Duration = Duration::from_secs(1);
 
 /// Wishes that signals have expressed and that the loop has yet to fulfil.
 #[derive(Debug, Default)]
-struct Wishes {
+struct PendingSignals {
     terminate: bool,
     quit: bool,
     reconfigure: bool,
@@ -57,7 +57,7 @@ pub(crate) struct Master<'a, A: Application> {
     options: Options,
     arguments: Vec<CString>,
     pub(crate) inherited: Inherited,
-    /// Parent at the start: while it still is the parent, this is a new binary beside the old one.
+    /// Parent at the start: while it still is the parent, this is a new binary that runs alongside the old one.
     parent: i32,
     pub(crate) console: Console,
     /// Taken only in a child that becomes a worker.
@@ -70,7 +70,7 @@ pub(crate) struct Master<'a, A: Application> {
     pub(crate) board: Board,
     new_binary: Option<i32>,
     not_accepting: bool,
-    wishes: Wishes,
+    wishes: PendingSignals,
     /// Since termination: the present pause and its end.
     pressure: Option<(Duration, Instant)>,
 }
@@ -102,7 +102,7 @@ impl<'a, A: Application> Master<'a, A> {
             board: Board::default(),
             new_binary: None,
             not_accepting: false,
-            wishes: Wishes::default(),
+            wishes: PendingSignals::default(),
             pressure: None,
         }
     }

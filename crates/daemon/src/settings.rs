@@ -1,4 +1,4 @@
-//! What the process model needs to know of a configuration, as plain data.
+//! The settings of the process model, as plain data.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ pub struct Settings {
     pub listeners: Vec<ListenSpec>,
     /// The main level's error log.
     pub error_log: ErrorLog,
-    /// Whether a process with the master's user runs beside the workers.
+    /// Whether there is a process with the master's user in addition to the workers.
     pub privileged_agent: bool,
     /// Some log of the configuration is standard error, which therefore is not turned into the main log's file.
     pub keep_stderr: bool,

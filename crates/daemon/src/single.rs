@@ -1,4 +1,4 @@
-//! `master_process off`: the same work in the one process.
+//! `master_process off`: master and worker in one process.
 
 use base::log::Level;
 use net::listener::Listeners;
@@ -7,8 +7,8 @@ use crate::application::Application;
 use crate::board::Board;
 use crate::console::Console;
 use crate::pidfile;
-use crate::seat::Role;
 use crate::worker::{self, Inherited};
+use crate::worker_setup::Role;
 
 /// Works until told to stop, then cleans up as a master would. Returns the exit code.
 pub(crate) fn cycle<A: Application>(

@@ -1,4 +1,4 @@
-//! Starting workers and finding out that they are up.
+//! Starting workers and waiting until they are up.
 
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,9 +12,9 @@ use sys::process::Fork;
 use crate::application::Application;
 use crate::child::{Child, Respawn};
 use crate::master::Master;
-use crate::seat::Role;
 use crate::settings::Settings;
 use crate::worker;
+use crate::worker_setup::Role;
 
 /// Longest wait of a reload for its new workers; then the old ones leave in any case.
 const PATIENCE: Duration = Duration::from_secs(1);

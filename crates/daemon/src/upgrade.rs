@@ -13,16 +13,16 @@ use base::log::Level;
 use net::listener::Listeners;
 use sys::process::Fork;
 
-use crate::application::{Legacy, TOLD};
+use crate::application::{Handover, TOLD};
 use crate::console::Console;
 
 /// The variable that names inherited listening sockets.
 pub(crate) const NGINX: &str = "NGINX";
 
-/// The variable that names a pipe with what the old binary tells ([`Legacy::told`]).
+/// The variable that names a pipe with what the old binary tells ([`Handover::told`]).
 const LEGACY: &str = "LUNETTE_LEGACY";
 
-/// The variable that names inherited files with memory ([`Legacy::memory`]).
+/// The variable that names inherited files with memory ([`Handover::memory`]).
 const MEMORY: &str = "LUNETTE_MEMORY";
 
 /// Room for the title of the new program, which is written over its environment.
@@ -34,7 +34,7 @@ pub(crate) fn start(
     arguments: &[CString],
     environment: Vec<(OsString, OsString)>,
     listeners: &Listeners,
-    legacy: &Legacy,
+    legacy: &Handover,
     console: &Console,
 ) -> Option<i32> {
     let path = arguments.first()?;
@@ -95,8 +95,8 @@ fn tell(legacy: &[u8]) -> io::Result<Option<io::PipeReader>> {
 }
 
 /// What the old binary has left; nothing, if there was none.
-pub(crate) fn legacy() -> Legacy {
-    Legacy { told: told(), memory: memory() }
+pub(crate) fn legacy() -> Handover {
+    Handover { told: told(), memory: memory() }
 }
 
 /// No program that this one executes gets these files.

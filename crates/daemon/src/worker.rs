@@ -1,4 +1,4 @@
-//! The life of a worker around the application's part of it: privileges, limits and environment before, log lines after.
+//! The life cycle of a worker around the application: privileges, limits and environment before, log lines after.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -16,8 +16,8 @@ use crate::application::Application;
 use crate::board::Board;
 use crate::commands::{CommandSource, ProcessKind, SIGNALS};
 use crate::console::Console;
-use crate::seat::{Role, Seat};
 use crate::settings::Settings;
+use crate::worker_setup::{Role, WorkerSetup};
 
 /// Exit code of a worker that must not be started again.
 pub(crate) const FATAL: i32 = 2;
@@ -67,7 +67,7 @@ pub(crate) fn live<A: Application>(
     let quitting = Rc::new(Cell::new(false));
     let title = inherited.title.clone().filter(|_| !single);
     let commands = CommandSource { signals, channel, title, place, shutdown_timeout, quitting: quitting.clone() };
-    let code = app.work(generation, Seat { role, single, master, board, listeners, commands });
+    let code = app.work(generation, WorkerSetup { role, single, master, board, listeners, commands });
     base::clock::stale();
     if quitting.get() && code == 0 {
         console.report(Level::Notice, "exiting");

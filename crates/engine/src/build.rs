@@ -1,8 +1,8 @@
-//! From what was read to the immutable tree that requests run on.
+//! Builds the immutable tree that requests run on from the parsed configuration.
 
 use crate::directives::{body, types};
 use crate::listen::{self, Endpoints};
-use crate::nodes::{ChildNode, Inside, Servers};
+use crate::nodes::{BlockContent, ChildNode, Servers};
 use base::log::{ErrorLog, Level};
 use conf::configs::ConfMap;
 use conf::scope::Frame;
@@ -131,12 +131,12 @@ impl Builder<'_> {
     /// A location, and the locations inside it.
     fn location(&self, plan: Plan<'_>) -> Result<(Location, Locations), Error> {
         let Plan { name, kind, frame, outer, server, is_server } = plan;
-        let inside = frame.location.take::<Inside>();
+        let inside = frame.location.take::<BlockContent>();
         let nameless = frame.location.take::<Blocks>();
         let conf = self.levels.location.merge(&frame.location, outer);
         // The name stays in blocks without one, for what is cut off the URI (`alias`, `proxy_pass`).
         let unnamed = |frame: &Frame, is_server: bool| {
-            frame.location.take::<Inside>();
+            frame.location.take::<BlockContent>();
             self.nested(Plan { name: name.clone(), kind: Match::Unnamed, frame, outer: &conf, server, is_server })
         };
         let limit_except = match &inside.limit_except {

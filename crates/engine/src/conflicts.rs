@@ -1,4 +1,4 @@
-//! Names that several servers of one address have: the first server counts, and a warning tells of the others.
+//! Duplicate server names on one address: the first server wins, and the others cause a warning.
 
 use conf::row::Warnings;
 use conf::tree::{Error, Span};

@@ -1,4 +1,4 @@
-//! Answers to errors and redirects: `error_page`, or the default page (`ngx_http_special_response_handler`).
+//! Responses to errors and redirects: `error_page`, or the default page (`ngx_http_special_response_handler`).
 
 use base::log::Level;
 use bytes::Bytes;

@@ -11,7 +11,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row, Warnings};
 use conf::scope::{Config, Frame};
 use conf::tree::{Error, Span};
-use gather::{Gathered, Shared, Wanted, gather, shown, sockets};
+use gather::{AddressGroup, ListenRequest, Shared, gather, shown, sockets};
 use http::Server;
 use http::connection::Address;
 use http::core::ServerCore;
@@ -32,12 +32,12 @@ const TLS13: u16 = 0x0304;
 /// The `listen` directives of a server.
 #[derive(Default)]
 pub struct Listens {
-    pub(crate) list: Vec<WantedListen>,
+    pub(crate) list: Vec<ParsedListen>,
 }
 
 /// Opaque outside of this file.
 #[derive(Clone)]
-pub struct WantedListen(Wanted);
+pub struct ParsedListen(ListenRequest);
 
 impl Config for Listens {
     fn inherit(&mut self, _: &Self) {}
@@ -67,7 +67,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut Wanted) -> Result<(), Error> {
+fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut ListenRequest) -> Result<(), Error> {
     let text = cx.text(i);
     let protocol = cx.global::<Protocols>().named(&text);
     if let Some((bit, protocol)) = protocol {
@@ -98,7 +98,7 @@ fn server_name(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 fn listen(cx: &mut Cx<'_>) -> Result<(), Error> {
     let places = places(cx)?;
-    let mut wanted = Wanted::new(ListenSpec::new(SocketPlace::Unix(PathBuf::new())), cx.directive.name.span);
+    let mut wanted = ListenRequest::new(ListenSpec::new(SocketPlace::Unix(PathBuf::new())), cx.directive.name.span);
     for i in 1..cx.args().len() {
         parameter(cx, i, &mut wanted)?;
     }
@@ -111,17 +111,17 @@ fn listen(cx: &mut Cx<'_>) -> Result<(), Error> {
         let mut one = wanted.clone();
         one.spec.address = place;
         let mut listens = cx.server::<Listens>();
-        let same = |other: &WantedListen| other.0.spec.address == one.spec.address && other.0.spec.kind == one.spec.kind;
+        let same = |other: &ParsedListen| other.0.spec.address == one.spec.address && other.0.spec.kind == one.spec.kind;
         if listens.list.iter().any(same) {
             return Err(cx.error(format!("a duplicate listen {}", one.spec.address)));
         }
-        listens.list.push(WantedListen(one));
+        listens.list.push(ParsedListen(one));
     }
     Ok(())
 }
 
-/// The name of a parameter that has no place beside `quic`.
-fn not_for_quic(cx: &Cx<'_>, wanted: &Wanted) -> Option<&'static str> {
+/// The name of a parameter that cannot be combined with `quic`.
+fn not_for_quic(cx: &Cx<'_>, wanted: &ListenRequest) -> Option<&'static str> {
     if wanted.protocols != 0 {
         return Some("http2");
     }
@@ -131,8 +131,8 @@ fn not_for_quic(cx: &Cx<'_>, wanted: &Wanted) -> Option<&'static str> {
     ["fastopen", "backlog", "deferred", "multipath", "ssl", "so_keepalive", "proxy_protocol"].iter().find(is_there).copied()
 }
 
-/// Who listens for TLS must be able to answer a handshake (`ngx_http_ssl_init`).
-fn has_certificates(one: &Gathered<Server>) -> Result<(), Error> {
+/// A server that listens for TLS must be able to answer a handshake (`ngx_http_ssl_init`).
+fn has_certificates(one: &AddressGroup<Server>) -> Result<(), Error> {
     let name = if one.wanted.spec.kind == Kind::Datagram { "quic" } else { "ssl" };
     let default = one.default.as_ref().or(one.servers.first());
     let Some(server) = default.filter(|_| one.wanted.tls || name == "quic") else { return Ok(()) };
@@ -150,14 +150,14 @@ fn has_certificates(one: &Gathered<Server>) -> Result<(), Error> {
 /// # Errors
 /// Two default servers or two sets of socket options for one address.
 pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Result<Endpoints, Error> {
-    let mut gathered: Vec<Gathered<Server>> = Vec::new();
+    let mut gathered: Vec<AddressGroup<Server>> = Vec::new();
     let mut places = HashMap::new();
     for (frame, server) in frames.iter().zip(servers) {
         let mut listens = frame.server.take::<Listens>().list;
         if listens.is_empty() {
-            listens.push(WantedListen(default_listen()));
+            listens.push(ParsedListen(default_listen()));
         }
-        for WantedListen(wanted) in listens {
+        for ParsedListen(wanted) in listens {
             gather(&mut gathered, &mut places, wanted, server, &mut http.global.get::<Warnings>())?;
         }
     }
@@ -176,14 +176,14 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Resu
 }
 
 /// `listen *:80` for root, `*:8000` for others, as nginx.
-fn default_listen() -> Wanted {
+fn default_listen() -> ListenRequest {
     let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
     let port = if root { 80 } else { 8000 };
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
-    Wanted::new(ListenSpec::new(SocketPlace::Internet(address)), Span::NONE)
+    ListenRequest::new(ListenSpec::new(SocketPlace::Internet(address)), Span::NONE)
 }
 
-fn endpoint(one: &Gathered<Server>, usual: u32) -> Endpoint {
+fn endpoint(one: &AddressGroup<Server>, usual: u32) -> Endpoint {
     let mut names = ServerNames::default();
     for server in &one.servers {
         names.add(server, &server.core.names);

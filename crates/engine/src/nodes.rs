@@ -1,4 +1,4 @@
-//! What the blocks hold between reading and building.
+//! Blocks between parsing and building.
 
 use crate::listen::Endpoints;
 use conf::scope::Frame;
@@ -21,7 +21,7 @@ pub struct ChildNode {
 
 /// What stands inside a server or location; kept in its location scope.
 #[derive(Default)]
-pub struct Inside {
+pub struct BlockContent {
     /// Locations, in order.
     pub children: Vec<ChildNode>,
     /// This location's own name and kind, for the checks on nested ones.
@@ -32,7 +32,7 @@ pub struct Inside {
     taken: HashSet<(u8, Box<[u8]>), RandomState>,
 }
 
-impl Inside {
+impl BlockContent {
     /// Notes the name of a further child; false when another has it. Regular expressions may be repeated, and `^~ /a`
     /// and `/a` are one place.
     pub fn is_new(&mut self, name: &[u8], kind: &Match) -> bool {

@@ -1,4 +1,4 @@
-//! `post_action`: a request whose answer is over goes on elsewhere, and what comes of it is not sent (`ngx_http_post_action`).
+//! `post_action`: an internal request after the response, whose own response is discarded (`ngx_http_post_action`).
 
 use http::{Jump, Request};
 

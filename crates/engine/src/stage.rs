@@ -1,4 +1,4 @@
-//! Where a request is on its way: nginx's phases, and what lies between them.
+//! The position of a request: nginx's phases and the stages between them.
 
 use http::{Outcome, Phase};
 

@@ -1,4 +1,4 @@
-//! `stream { }`: its blocks and core directives, its servers, and the run of a session through its phases.
+//! `stream { }`: its blocks, core directives and servers, and the phases of a session.
 
 pub mod blocks;
 mod build;

@@ -7,8 +7,8 @@ use http::chain::{Chain, Piece};
 use http::connection::{Address, Connection, Downstream};
 use http::core::Core;
 use http::location::{Handler, Location, Locations, Match, Server};
+use http::metrics::WorkerCounters;
 use http::module::Parts;
-use http::observers::Observers;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::root::Http;
 use http::{Engine, Method, Outcome, Phase, Request, Step, Worker};
@@ -109,7 +109,7 @@ fn run(locations: Vec<Rc<Location>>) -> Ran {
         listens: Vec::new(),
         paths: Rc::default(),
     });
-    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), Observers::alone(), |_| {}));
+    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), WorkerCounters::alone(), |_| {}));
     worker.set_engine(Rc::new(HttpEngine));
     let address = Address::Ip(([127, 0, 0, 1], 80).into());
     let connection = Connection {

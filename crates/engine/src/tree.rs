@@ -1,7 +1,7 @@
 //! The blocks `http`, `server`, `location` and `limit_except` while the configuration is read.
 
 use crate::build;
-use crate::nodes::{ChildNode, Finished, Inside, Servers};
+use crate::nodes::{BlockContent, ChildNode, Finished, Servers};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row, Unsupported};
 use conf::scope::Scope;
@@ -51,7 +51,7 @@ fn server_block(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 /// The scopes are where nested locations look for their parent.
 fn parent_of(scope: &Rc<Scope>) -> Option<(Vec<u8>, Match)> {
-    scope.get::<Inside>().own.clone()
+    scope.get::<BlockContent>().own.clone()
 }
 
 fn location_block(cx: &mut Cx<'_>) -> Result<(), Error> {
@@ -59,7 +59,7 @@ fn location_block(cx: &mut Cx<'_>) -> Result<(), Error> {
     if let Some((outer, outer_kind)) = parent_of(&cx.frame.location) {
         check_nesting(cx, &name, &kind, &outer, &outer_kind)?;
     }
-    if !cx.frame.location.get::<Inside>().is_new(&name, &kind) {
+    if !cx.frame.location.get::<BlockContent>().is_new(&name, &kind) {
         let message = format!("duplicate location \"{}\"", display_name(&name, &kind));
         if !matches!(kind, Match::Named) {
             return Err(cx.error(message));
@@ -68,8 +68,8 @@ fn location_block(cx: &mut Cx<'_>) -> Result<(), Error> {
         cx.warn(format!("{message}, the first one answers"));
     }
     let frame = cx.frame.enter_location();
-    frame.location.get::<Inside>().own = Some((name.clone(), kind.clone()));
-    cx.frame.location.get::<Inside>().children.push(ChildNode { name, kind, frame: frame.clone() });
+    frame.location.get::<BlockContent>().own = Some((name.clone(), kind.clone()));
+    cx.frame.location.get::<BlockContent>().children.push(ChildNode { name, kind, frame: frame.clone() });
     cx.read_block(Context::LOCATION, &frame)
 }
 
@@ -129,7 +129,7 @@ fn check_nesting(cx: &Cx<'_>, name: &[u8], kind: &Match, outer: &[u8], outer_kin
 }
 
 fn limit_except(cx: &mut Cx<'_>) -> Result<(), Error> {
-    if cx.frame.location.get::<Inside>().limit_except.is_some() {
+    if cx.frame.location.get::<BlockContent>().limit_except.is_some() {
         return Err(cx.duplicate());
     }
     let mut methods = Method::NONE;
@@ -145,8 +145,8 @@ fn limit_except(cx: &mut Cx<'_>) -> Result<(), Error> {
         }
     }
     let frame = cx.frame.enter_location();
-    let own = cx.frame.location.get::<Inside>().own.clone();
-    frame.location.get::<Inside>().own = own;
-    cx.frame.location.get::<Inside>().limit_except = Some((methods, frame.clone()));
+    let own = cx.frame.location.get::<BlockContent>().own.clone();
+    frame.location.get::<BlockContent>().own = own;
+    cx.frame.location.get::<BlockContent>().limit_except = Some((methods, frame.clone()));
     cx.read_block(Context::LIMIT_EXCEPT, &frame)
 }

@@ -63,10 +63,10 @@ pub struct Watch {
     waker: RefCell<Option<Waker>>,
 }
 
-/// Who has brought nothing on for so long is slow, milliseconds: those go before any that has just come.
+/// A connection without progress for so long is slow, milliseconds: those are closed before new ones.
 const SLOW: u64 = 1000;
 
-/// Bytes of a body that are worth a millisecond: who sends fewer falls behind.
+/// Bytes of a body expected per millisecond: a slower sender falls behind.
 const BODY_PACE: u64 = 16;
 
 impl Default for Watch {
@@ -180,7 +180,7 @@ impl Watch {
         self.activity.get()
     }
 
-    /// Who is woken when a deadline passes: the task that polls.
+    /// Woken when a deadline passes: the polling task.
     pub fn wake_on_expiry(&self, waker: &Waker) {
         let mut slot = self.waker.borrow_mut();
         if !slot.as_ref().is_some_and(|w| w.will_wake(waker)) {

@@ -1,4 +1,4 @@
-//! What must be remembered of a parked connection's client: what the kernel cannot tell again.
+//! A compact form of a parked connection's client: only what the kernel cannot report again.
 
 use http::Connection;
 use http::connection::{Address, Proxied};

@@ -1,6 +1,6 @@
-//! Listeners for datagrams: each client, known by its address and port, has a session.
+//! UDP listeners: each client, identified by address and port, has a session.
 
-use crate::door::Front;
+use crate::protocol::Front;
 use crate::sessions::{self, StreamService};
 use base::errno::describe;
 use base::log::Level;
@@ -27,7 +27,7 @@ const MOST_WAITING: usize = 1024;
 /// How long receiving rests when it fails.
 const REST: Duration = Duration::from_millis(100);
 
-/// Who is served: a client, and the address of ours that it sends to.
+/// The key of a session: the client's address, and the local address that it sends to.
 type Key = (Sender, Option<IpAddr>);
 
 /// One listener and its sessions.

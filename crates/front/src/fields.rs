@@ -1,4 +1,4 @@
-//! What stands in a response head, whatever protocol writes it.
+//! Response header fields common to all protocols.
 
 use engine::error_page::{PRODUCT, PRODUCT_VERSION};
 use http::Request;
@@ -6,7 +6,7 @@ use http::core::{Core, ServerTokens};
 use http::response::Response;
 use std::cell::RefCell;
 
-/// Calls `f` with the value of `Server`, if there is to be one beside those among the fields.
+/// Calls `f` with the value of `Server`, if one has to be added to the fields.
 pub fn with_server(request: &Request, core: &Core, response: &Response, f: impl FnOnce(&[u8])) {
     if response.no_server || response.headers.contains(b"Server") {
         return;

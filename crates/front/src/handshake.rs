@@ -1,14 +1,14 @@
-//! The handshake of TLS before a connection's protocol: ClientHello, choice of the server by its name, certificates, ALPN.
+//! The TLS handshake before a connection's protocol: ClientHello, server name, certificates, ALPN.
 
 use crate::active::Entry;
-use crate::door::{Front, Listener, Opened};
+use crate::protocol::{Accepted, Front, Listener};
 use base::log::Level;
 use engine::find;
 use http::Connection;
 use http::protocols::ServerProtocols;
-use http::tls::Greeting;
+use http::tls::ClientHello;
 use net::stream::Stream;
-use session::tls::{Failed, Look, choose, look, preliminary, settle};
+use session::tls::{Failed, FirstBytes, choose, look, preliminary, settle};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -18,20 +18,20 @@ use tls::server::alert_record;
 use wire::tls::hello::Hello;
 
 /// What a connection became.
-pub enum Shaken {
+pub enum Handshaken {
     /// A session stands; the index is that of the protocol that ALPN chose.
-    Session(Opened, Option<u8>),
+    Session(Accepted, Option<u8>),
     /// The client speaks plain text.
-    Plain(Opened),
+    Plain(Accepted),
     /// Nothing: it is closed, and logged.
     Over,
 }
 
 /// Shakes hands. The deadline is already set on the connection's watch.
-pub async fn shake(front: &Rc<Front>, mut opened: Opened) -> Shaken {
+pub async fn shake(front: &Rc<Front>, mut opened: Accepted) -> Handshaken {
     let hello = match greet(&mut opened).await {
         Ok(Some(hello)) => hello,
-        Ok(None) => return Shaken::Plain(opened),
+        Ok(None) => return Handshaken::Plain(opened),
         Err(failed) => return refuse(front, &opened, &failed),
     };
     front.log(&opened.listener, &opened.info, Level::Debug, "reusable connection: 0");
@@ -44,7 +44,7 @@ pub async fn shake(front: &Rc<Front>, mut opened: Opened) -> Shaken {
         front.log(&opened.listener, &opened.info, Level::Debug, "tcp_nodelay");
     }
     let (worker, listener, info) = (front.worker.clone(), opened.listener.clone(), opened.info.clone());
-    let greeting = Rc::new(Greeting {
+    let greeting = Rc::new(ClientHello {
         alpn: protocols(front, &opened.listener).flat_map(|index| front.protocol(index)).flat_map(|p| p.alpn.iter().copied()).collect(),
         hello,
         worker: front.worker.common.clone(),
@@ -82,15 +82,15 @@ pub(crate) async fn limited<T>(watch: &Entry, work: impl Future<Output = T>) -> 
 }
 
 /// Reads the ClientHello; `None`: the client speaks plain text.
-async fn greet(opened: &mut Opened) -> Result<Option<Hello>, Failed> {
+async fn greet(opened: &mut Accepted) -> Result<Option<Hello>, Failed> {
     let mut hello = Hello::new();
     poll_fn(|cx| {
         loop {
             match look(opened.input.rest(), &mut hello) {
-                Look::Plain => return Poll::Ready(Ok(None)),
-                Look::Hello(hello) => return Poll::Ready(Ok(Some(hello))),
-                Look::Malformed(failed) => return Poll::Ready(Err(failed)),
-                Look::More => {}
+                FirstBytes::Plain => return Poll::Ready(Ok(None)),
+                FirstBytes::Hello(hello) => return Poll::Ready(Ok(Some(hello))),
+                FirstBytes::Malformed(failed) => return Poll::Ready(Err(failed)),
+                FirstBytes::More => {}
             }
             if opened.watch.evicted() || opened.watch.read_expired() {
                 return Poll::Ready(Err(Failed::timed_out()));
@@ -115,8 +115,8 @@ fn protocols<'f>(front: &'f Front, listener: &Listener) -> impl Iterator<Item = 
     front.protocols_in(listener.endpoint.asked | own.on)
 }
 
-async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Rc<Greeting>, session: tls::session::ServerSession) -> Shaken {
-    let Opened { stream, input, info, watch, listener, no_delay, request_by, resumed, state } = opened;
+async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>, session: tls::session::ServerSession) -> Handshaken {
+    let Accepted { stream, input, info, watch, listener, no_delay, request_by, resumed, state } = opened;
     let shaken = limited(&watch, net::tls::accept(stream, session, input.rest())).await;
     let failed = match shaken {
         Some(Ok(tls)) => {
@@ -134,7 +134,7 @@ async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Rc<Greeting>, sess
             if let Some(found) = stream.established() {
                 let Some(found) = limited(&watch, settle(greeting, found)).await else {
                     log(front, &listener, &info, &Failed::timed_out());
-                    return Shaken::Over;
+                    return Handshaken::Over;
                 };
                 alpn.clone_from(&found.alpn);
                 info.tls.replace(Some(Rc::new(found)));
@@ -143,23 +143,23 @@ async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Rc<Greeting>, sess
             let mut choice = protocols(front, &listener);
             let chosen = alpn.and_then(|name| choice.find(|index| front.protocol(*index).is_some_and(|p| p.alpn.contains(&&*name))));
             let input = crate::input::Input::default();
-            return Shaken::Session(Opened { stream, input, info, watch, listener, no_delay, request_by, resumed, state }, chosen);
+            return Handshaken::Session(Accepted { stream, input, info, watch, listener, no_delay, request_by, resumed, state }, chosen);
         }
         Some(Err(failure)) => failure.into(),
         None => Failed::timed_out(),
     };
     log(front, &listener, &info, &failed);
-    Shaken::Over
+    Handshaken::Over
 }
 
 /// Tells the client, as far as that is still possible, and the log.
-fn refuse(front: &Front, opened: &Opened, failed: &Failed) -> Shaken {
+fn refuse(front: &Front, opened: &Accepted, failed: &Failed) -> Handshaken {
     if let Some(alert) = failed.alert {
         // Who does not take seven bytes learns nothing.
         let _ = opened.stream.try_write(&alert_record(alert));
     }
     log(front, &opened.listener, &opened.info, failed);
-    Shaken::Over
+    Handshaken::Over
 }
 
 pub(crate) fn log(front: &Front, listener: &Listener, info: &Connection, failed: &Failed) {

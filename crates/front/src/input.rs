@@ -1,4 +1,4 @@
-//! What has arrived on a connection and is not used yet.
+//! Bytes received on a connection and not consumed yet.
 
 use crate::buffers;
 use net::stream::Stream;

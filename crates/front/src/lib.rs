@@ -1,11 +1,10 @@
-//! Front ends: a worker's event loop, what is spoken on its connections, and the sessions of `stream`.
+//! Front ends: a worker's event loop, the protocols of its connections, and `stream` sessions.
 #![forbid(unsafe_code)]
 
 pub mod active;
 pub mod buffers;
 pub mod compact;
 mod datagrams;
-pub mod door;
 pub mod fields;
 pub mod h1;
 pub mod h2;
@@ -16,6 +15,7 @@ pub mod output;
 pub mod pace;
 mod passing;
 pub mod prologue;
+pub mod protocol;
 pub mod proxy_protocol;
 pub mod quic;
 pub mod request;

@@ -1,5 +1,5 @@
-//! What waits to be sent on a connection or a stream. Short runs are gathered into one buffer, so that the head, the body and the
-//! answers to pipelined requests leave in one write.
+//! Output queue of a connection or stream. Short runs are collected in one buffer, so that the head, the body and the responses to
+//! pipelined requests leave in one write.
 
 use crate::buffers;
 use bytes::Bytes;

@@ -1,17 +1,17 @@
-//! Connections that a server of `stream` passes to another listener of this process.
+//! Connections that a `stream` server passes to another listener of this process.
 
-use crate::door::Front;
+use crate::protocol::Front;
 use crate::service::Listening;
 use net::listener::Kind;
 use session::address::Address;
 use std::rc::Rc;
-use stream::passing::Passed;
+use stream::passing::PassedConnection;
 
 /// Gives a connection to the first listener on its address.
 ///
 /// # Errors
 /// There is none; the connection comes back.
-pub(crate) fn pass(front: &Rc<Front>, all: &[Listening], passed: Box<Passed>) -> Result<(), Box<Passed>> {
+pub(crate) fn pass(front: &Rc<Front>, all: &[Listening], passed: Box<PassedConnection>) -> Result<(), Box<PassedConnection>> {
     let found = all.iter().find(|listening| listening.kind != Kind::Datagram && answers(&listening.address, &passed.to));
     match found {
         Some(listening) => {

@@ -1,8 +1,8 @@
-//! What comes before a connection's protocol: the PROXY header, then the first bytes, which choose the protocol.
+//! Connection setup before the protocol: the PROXY header, then the first bytes, which select the protocol.
 
 use crate::active::Activity;
-use crate::door::{Beginning, Front, Opened, Protocol};
-use crate::handshake::{self, Shaken};
+use crate::handshake::{self, Handshaken};
+use crate::protocol::{Accepted, Detection, Front, Protocol};
 use crate::proxy_protocol::{self, Failure};
 use base::log::Level;
 use std::future::poll_fn;
@@ -11,14 +11,14 @@ use std::task::{Context, Poll, Waker};
 
 /// Brings a new connection to its protocol. Where nothing comes before it and there is one, or its first bytes are there already,
 /// that needs no task.
-pub fn enter(front: &Rc<Front>, mut opened: Opened) {
+pub fn enter(front: &Rc<Front>, mut opened: Accepted) {
     match choose_now(front, &mut opened) {
         Some(protocol) => (protocol.start)(front, opened),
         None => drop(tokio::task::spawn_local(Box::pin(run(front.clone(), opened)))),
     }
 }
 
-fn choose_now<'a>(front: &'a Front, opened: &mut Opened) -> Option<&'a Protocol> {
+fn choose_now<'a>(front: &'a Front, opened: &mut Accepted) -> Option<&'a Protocol> {
     let endpoint = &opened.listener.endpoint;
     if endpoint.proxy_protocol || endpoint.tls {
         return None;
@@ -33,7 +33,7 @@ fn choose_now<'a>(front: &'a Front, opened: &mut Opened) -> Option<&'a Protocol>
     }
 }
 
-async fn run(front: Rc<Front>, mut opened: Opened) {
+async fn run(front: Rc<Front>, mut opened: Accepted) {
     opened.watch.set_activity(Activity::Fresh);
     opened.watch.read_by(opened.request_by);
     if opened.listener.endpoint.proxy_protocol
@@ -44,12 +44,12 @@ async fn run(front: Rc<Front>, mut opened: Opened) {
     let chosen = if opened.listener.endpoint.tls {
         // Boxed: tasks are moved when they are made and when they end, and this one would have room for a whole session.
         match Box::pin(handshake::shake(&front, opened)).await {
-            Shaken::Over => return,
-            Shaken::Session(shaken, chosen) => {
+            Handshaken::Over => return,
+            Handshaken::Session(shaken, chosen) => {
                 opened = shaken;
                 chosen.unwrap_or_else(|| front.last_resort())
             }
-            Shaken::Plain(plain) => {
+            Handshaken::Plain(plain) => {
                 opened = plain;
                 front.last_resort()
             }
@@ -62,7 +62,7 @@ async fn run(front: Rc<Front>, mut opened: Opened) {
     }
 }
 
-fn log_failure(front: &Front, opened: &Opened, failure: &Failure) {
+fn log_failure(front: &Front, opened: &Accepted, failure: &Failure) {
     match failure {
         Failure::Closed => {}
         Failure::TimedOut => {
@@ -81,15 +81,15 @@ fn log_failure(front: &Front, opened: &Opened, failure: &Failure) {
 }
 
 /// The index of the protocol that the first bytes are of. Where they never tell, the last of the table takes the connection.
-fn poll_choice(front: &Front, opened: &mut Opened, cx: &mut Context<'_>) -> Poll<u8> {
+fn poll_choice(front: &Front, opened: &mut Accepted, cx: &mut Context<'_>) -> Poll<u8> {
     loop {
         let (mut last, mut unclear) = (u8::MAX, false);
         for (index, protocol) in front.protocols_of(&opened.listener.endpoint) {
             last = index;
             match (protocol.begins)(opened.input.rest()) {
-                Beginning::Mine if !unclear => return Poll::Ready(index),
-                Beginning::Unclear => unclear = true,
-                Beginning::Mine | Beginning::Foreign => {}
+                Detection::Mine if !unclear => return Poll::Ready(index),
+                Detection::Unclear => unclear = true,
+                Detection::Mine | Detection::Foreign => {}
             }
         }
         let over = opened.watch.evicted() || opened.watch.read_expired();

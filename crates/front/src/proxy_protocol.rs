@@ -1,6 +1,6 @@
 //! The PROXY protocol header before a connection's first byte: `listen … proxy_protocol`.
 
-use crate::door::Opened;
+use crate::protocol::Accepted;
 use http::connection::Proxied;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -22,11 +22,11 @@ pub enum Failure {
 ///
 /// # Errors
 /// [`Failure`]; the input still holds what came.
-pub async fn read(opened: &mut Opened) -> Result<(), Failure> {
+pub async fn read(opened: &mut Accepted) -> Result<(), Failure> {
     poll_fn(|cx| poll(opened, cx)).await
 }
 
-fn poll(opened: &mut Opened, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+fn poll(opened: &mut Accepted, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
     loop {
         match parse(opened.input.rest()) {
             Err(error) => return Poll::Ready(Err(Failure::Bad(error))),

@@ -5,16 +5,16 @@
 pub(crate) mod endpoints;
 mod handshake;
 
-use crate::door::Front;
-pub use crate::door::{OpenedOverQuic as Opened, ProtocolOverQuic as Protocol};
+use crate::protocol::Front;
+pub use crate::protocol::{AcceptedQuic as Opened, QuicProtocol as Protocol};
 use base::errno::describe;
 use base::log::Level;
 use http::connection::Address;
 use http::core::default;
-use http::observers::Counter;
+use http::metrics::Counter;
 use http::quic::Quic;
 use http::{Connection, Server};
-use net::quic::{Counted, Endpoint, Limits, Reason, Setup, Transport};
+use net::quic::{Endpoint, Limits, QuicEvent, Reason, Setup, Transport};
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -32,7 +32,7 @@ const UNI_STREAMS: u64 = 3;
 /// How long receiving rests when it fails.
 const REST: Duration = Duration::from_millis(100);
 
-/// What the log says of a connection that ended in this way; `None`: nothing, as either end wanted it.
+/// The log message for a connection that ended in this way; `None` if either end closed it regularly.
 pub(crate) fn words(reason: &Reason) -> Option<String> {
     match reason {
         Reason::Idle => Some("quic client timed out (110: Connection timed out)".to_owned()),
@@ -82,14 +82,14 @@ pub(crate) fn receive(front: &Rc<Front>, fd: OwnedFd, listen: u32) {
     }
 }
 
-fn counter(what: Counted) -> Counter {
+fn counter(what: QuicEvent) -> Counter {
     match what {
-        Counted::Received => Counter::QuicReceived,
-        Counted::Passed => Counter::QuicPassed,
-        Counted::Dropped => Counter::QuicDropped,
-        Counted::Retry => Counter::QuicRetries,
-        Counted::Sent => Counter::QuicSent,
-        Counted::Lost => Counter::QuicLost,
+        QuicEvent::Received => Counter::QuicReceived,
+        QuicEvent::Passed => Counter::QuicPassed,
+        QuicEvent::Dropped => Counter::QuicDropped,
+        QuicEvent::Retry => Counter::QuicRetries,
+        QuicEvent::Sent => Counter::QuicSent,
+        QuicEvent::Lost => Counter::QuicLost,
     }
 }
 

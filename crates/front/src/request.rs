@@ -1,4 +1,4 @@
-//! A request made from what any protocol knows of it: host, target, connection.
+//! Builds a request from what every protocol knows of it: host, target, connection.
 
 use base::log::Level;
 use engine::find;

@@ -1,22 +1,22 @@
-//! A worker's event loop: accepting, parking, commands, and the graceful end.
+//! A worker's event loop: accepting, parking, commands, and graceful shutdown.
 
 use crate::buffers;
-use crate::door::{Front, Listener, Opened, Parked, Table};
 use crate::input::Input;
-use crate::service::{Admitted, Listening, Service, address, local, transport};
+use crate::protocol::{Accepted, Front, Listener, Parked, Table};
+use crate::service::{Admission, Listening, Service, address, local, transport};
 use crate::share::Share;
 use base::clock;
 use base::errno;
 use base::log::Level;
-use daemon::{Command, Commands, Seat};
+use daemon::{Command, Commands, WorkerSetup};
 use http::connection::Address;
 use http::core::default;
-use http::observers::Counter;
+use http::metrics::Counter;
 use http::root::{Endpoint, Listen};
 use http::{BoxFuture, Connection, Worker};
 use net::accept::{Acceptor, severity};
 use net::listener::Kind;
-use net::park::Left;
+use net::park::Unparked;
 use net::stream::Stream;
 use socket2::SockRef;
 use std::cell::{Cell, RefCell};
@@ -45,7 +45,7 @@ pub struct Setup {
 }
 
 impl Front {
-    pub(crate) fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Opened> {
+    pub(crate) fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Accepted> {
         let http = self.worker.http();
         let endpoint = http.listens.get(listen as usize).and_then(|l| endpoint_of(l, &info.local))?;
         // SNI chose one when the connection was new.
@@ -55,12 +55,12 @@ impl Front {
         let info = Rc::new(info);
         let (input, watch) = (Input::default(), self.active.enter());
         let listener = Listener { http, index: listen, endpoint, server };
-        Some(Opened { stream, input, info, watch, listener, no_delay: false, request_by, resumed: false, state: None })
+        Some(Accepted { stream, input, info, watch, listener, no_delay: false, request_by, resumed: false, state: None })
     }
 
     /// A new connection whose protocol is not known yet.
-    pub(crate) fn open_new(&self, admitted: Admitted, listen: u32) -> Option<Opened> {
-        let Admitted { stream, peer, local } = admitted;
+    pub(crate) fn open_new(&self, admitted: Admission, listen: u32) -> Option<Accepted> {
+        let Admission { stream, peer, local } = admitted;
         let info = Connection {
             id: self.next_id(),
             peer,
@@ -80,7 +80,7 @@ impl Front {
         let Parked { listen, protocol, info, no_delay, state, session } = parked;
         let stream = Stream::from_parts(fd, transport(&local), session);
         if let (Some(opened), Some(protocol)) = (self.opened(stream, info.restore(peer, local), listen), self.protocol(protocol)) {
-            (protocol.start)(self, Opened { no_delay, state, resumed: true, ..opened });
+            (protocol.start)(self, Accepted { no_delay, state, resumed: true, ..opened });
         }
     }
 }
@@ -96,7 +96,7 @@ pub fn spawn(future: BoxFuture<()>) {
 }
 
 /// The whole life of a worker. Returns the exit code.
-pub fn run(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
+pub fn run(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().on_thread_unpark(clock::stale).build_local(Default::default());
     let log = worker.log.clone();
     match runtime {
@@ -112,7 +112,7 @@ pub fn run(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     }
 }
 
-async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
+async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
     let Setup { connections, listening, protocols, reopen, start, end } = setup;
     let log = worker.log.clone();
     let share = Share::new(seat.board, seat.role, connections.max(1));
@@ -220,7 +220,7 @@ async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, (service, listen): Pla
     }
 }
 
-/// The connections that this worker was woken for and had no time to take: nobody else was woken.
+/// The connections that this worker was woken for and had no time to accept: no other worker was woken.
 fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, Place)>) {
     for (acceptor, (service, listen)) in acceptors {
         for (fd, peer) in std::iter::from_fn(|| acceptor.take_waiting()).take(LAST) {
@@ -232,8 +232,8 @@ fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, Place)>) {
 async fn tend_lot(front: Rc<Front>) {
     loop {
         match front.lot().next().await {
-            Ok(Left::Woken { fd, payload }) => front.woken(fd, payload),
-            Ok(Left::Expired { fd, payload }) => {
+            Ok(Unparked::Woken { fd, payload }) => front.woken(fd, payload),
+            Ok(Unparked::Expired { fd, payload }) => {
                 front.dismiss(fd, payload);
                 front.share.note_open(front.open());
             }

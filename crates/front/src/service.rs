@@ -1,8 +1,8 @@
-//! Who serves the connections of a listening socket: each belongs to HTTP or to `stream`.
+//! Services behind listening sockets: each socket belongs to HTTP or to `stream`.
 
-use crate::door::{Front, Opened};
 use crate::input::Input;
 use crate::prologue;
+use crate::protocol::{Accepted, Front};
 use crate::quic;
 use http::{Connection, Worker};
 use net::accept::Peer;
@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use stream::passing::Passed;
+use stream::passing::PassedConnection;
 
 /// A protocol family behind listening sockets.
 pub trait Service {
@@ -27,7 +27,7 @@ pub trait Service {
     }
 
     /// A connection of another listener shall be served as if it had come to socket number `listen`.
-    fn passed(&self, front: &Rc<Front>, passed: Passed, listen: u32);
+    fn passed(&self, front: &Rc<Front>, passed: PassedConnection, listen: u32);
 
     /// Takes over its socket number `listen`, which is for datagrams; `shared` says that other workers wait on the same.
     fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32, shared: bool) {
@@ -78,7 +78,7 @@ impl Service for HttpService {
         front.share.note_open(front.open());
     }
 
-    fn passed(&self, front: &Rc<Front>, passed: Passed, listen: u32) {
+    fn passed(&self, front: &Rc<Front>, passed: PassedConnection, listen: u32) {
         let info = Connection {
             id: passed.id,
             peer: passed.client,
@@ -90,7 +90,7 @@ impl Service for HttpService {
         };
         let Some(opened) = front.opened(passed.stream, info, listen) else { return };
         let input = Input { buffer: passed.early, ..Input::default() };
-        prologue::enter(front, Opened { input, ..opened });
+        prologue::enter(front, Accepted { input, ..opened });
     }
 
     fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32, _: bool) {
@@ -99,7 +99,7 @@ impl Service for HttpService {
 }
 
 /// A connection that found a place.
-pub struct Admitted {
+pub struct Admission {
     /// The bytes both ways.
     pub stream: Stream,
     /// The client.
@@ -110,7 +110,7 @@ pub struct Admitted {
 
 impl Front {
     /// Counts a new connection and makes room for it. `listening` is the address of its listener.
-    pub fn admit(&self, fd: OwnedFd, peer: Peer, listening: Option<&Address>) -> Option<Admitted> {
+    pub fn admit(&self, fd: OwnedFd, peer: Peer, listening: Option<&Address>) -> Option<Admission> {
         self.worker.observers.connection_came();
         if !self.has_room() {
             return None;
@@ -122,7 +122,7 @@ impl Front {
         let local = local(&fd, listening);
         let stream = Stream::from_fd(fd, transport(&local));
         self.worker.observers.connection_began();
-        Some(Admitted { stream, peer, local })
+        Some(Admission { stream, peer, local })
     }
 }
 

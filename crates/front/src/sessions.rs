@@ -1,7 +1,7 @@
-//! The sessions of `stream`: how they begin, and the task of each.
+//! `stream` sessions: their creation and their tasks.
 
 use crate::active::{Activity, Entry};
-use crate::door::Front;
+use crate::protocol::Front;
 use base::log::Level;
 use engine::stream::run;
 use session::address::Address;

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 /// How often a full worker looks again.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// So many looks in a row that find connections waiting and nobody who has taken any: the others do not come.
+/// After so many checks in a row that find connections waiting and none accepted, the other workers are assumed not to come.
 const WAITING: u32 = 3;
 
 /// How many looks a worker then does without the others.

@@ -1,22 +1,22 @@
-//! `stream` behind its listening sockets: a session for each connection, and for each client that sends datagrams.
+//! `stream` behind its listening sockets: a session for each connection, and for each datagram client.
 
 use crate::datagrams;
-use crate::door::Front;
 use crate::passing;
-use crate::service::{Admitted, Listening, Service};
+use crate::protocol::Front;
+use crate::service::{Admission, Listening, Service};
 use crate::sessions::{StreamService, begin, connection};
 use net::accept::Peer;
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use stream::passing::Passed;
+use stream::passing::PassedConnection;
 use stream::session::Arrival;
 use stream::{Connection, Downstream};
 
 impl Service for StreamService {
     fn accepted(&self, front: &Rc<Front>, fd: OwnedFd, peer: Peer, listen: u32) {
         let session = self.session(listen, |listening, endpoint_of| {
-            let Admitted { stream, peer, local } = front.admit(fd, peer, Some(listening))?;
+            let Admission { stream, peer, local } = front.admit(fd, peer, Some(listening))?;
             let endpoint = endpoint_of(&local)?;
             let connection = connection(front.next_id(), peer, local);
             let downstream = Downstream::Stream(RefCell::new(Some(stream)));
@@ -36,7 +36,7 @@ impl Service for StreamService {
         });
     }
 
-    fn passed(&self, front: &Rc<Front>, passed: Passed, listen: u32) {
+    fn passed(&self, front: &Rc<Front>, passed: PassedConnection, listen: u32) {
         let session = self.session(listen, |listening, endpoint_of| {
             let endpoint = endpoint_of(&passed.to)?;
             let connection = Connection {

@@ -1,4 +1,4 @@
-//! The way of a body through the filters to the wire, from any of them on.
+//! The remaining body filters and the wire, as seen from any filter.
 
 use crate::chain::{Chain, FilePiece, Piece};
 use crate::location::{Filtered, Location};
@@ -14,13 +14,13 @@ const AHEAD: u64 = 128 * 1024;
 
 /// What stands below a body filter: the filters behind it, and the wire.
 #[derive(Clone)]
-pub struct Below {
+pub struct NextFilters {
     request: Rc<Request>,
     location: Rc<Location>,
     next: usize,
 }
 
-impl Below {
+impl NextFilters {
     /// Sends a part of what the filter makes, and waits until the client has taken most of it.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ fn pass(request: &Rc<Request>, location: &Rc<Location>, from: usize, chain: Chai
         if !filter.runs_for(request) {
             continue;
         }
-        let below = || Below { request: request.clone(), location: location.clone(), next: i + 1 };
+        let below = || NextFilters { request: request.clone(), location: location.clone(), next: i + 1 };
         match (filter.run)(request, chain) {
             Filtered::Now(Ok(next)) => chain = next,
             Filtered::Now(Err(outcome)) => return Step::Now(failed(request, outcome)),
@@ -92,7 +92,7 @@ fn is_large(piece: &Piece) -> bool {
 
 /// Sends a chain that holds large files piece by piece, as fast as the client takes it. The marks go with the last piece.
 async fn in_pieces(request: Rc<Request>, chain: Chain) -> Outcome {
-    let all = Below { request: request.clone(), location: request.location(), next: 0 };
+    let all = NextFilters { request: request.clone(), location: request.location(), next: 0 };
     let Chain { pieces, flush, last } = chain;
     let mut held: Option<Piece> = None;
     for mut piece in pieces {

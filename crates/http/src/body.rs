@@ -147,7 +147,7 @@ impl Body {
         self.state.get()
     }
 
-    /// Whether somebody waits for the rest of it.
+    /// Whether the rest of it is being waited for.
     pub fn is_being_read(&self) -> bool {
         self.being_read.get()
     }
@@ -365,7 +365,7 @@ pub fn replace(request: &Request, body: Body) {
     request.body.replace(Rc::new(body));
 }
 
-/// A body that is a file which somebody else owns (`ngx.req.set_body_file`).
+/// A body in a file that the request does not own (`ngx.req.set_body_file`).
 ///
 /// # Errors
 /// Those of opening the file.

@@ -1,4 +1,4 @@
-//! A request as a session among those of all protocols.
+//! A request as an instance of the session traits of all protocols.
 
 use crate::Cache;
 use crate::connection::{Address, Connection};

@@ -1,4 +1,4 @@
-//! The client's side of a request: who it is, and the wire to it.
+//! The client's side of a request: its connection, and the wire.
 
 use crate::chain::Chain;
 use crate::headers::Headers;
@@ -83,7 +83,7 @@ pub trait Downstream {
         Poll::Ready(Ok(BodyRead::End))
     }
 
-    /// Whether the part of the request's body that has arrived and that nobody has taken cannot be one.
+    /// Whether the received and unconsumed part of the request's body is malformed.
     fn has_bad_body(&self) -> bool {
         false
     }

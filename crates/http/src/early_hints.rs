@@ -1,4 +1,4 @@
-//! Who gets early hints (RFC 8297).
+//! Which clients get early hints (RFC 8297).
 
 use crate::Request;
 use crate::line::Version;

@@ -17,7 +17,7 @@ pub struct Flags {
     pub error_page: Cell<bool>,
     /// The last chunk of the response has gone through the filters.
     pub output_ended: Cell<bool>,
-    /// Expect: 100-continue was there and nobody answered yet.
+    /// `Expect: 100-continue` was received and not answered yet.
     pub expects_continue: Cell<bool>,
     /// The body shall be read to a file only.
     pub body_in_file_only: Cell<bool>,
@@ -35,9 +35,9 @@ pub struct Flags {
     pub filter_failed: Cell<bool>,
     /// Notice at once when the client closes.
     pub watch_client: Cell<bool>,
-    /// Somebody asked for the body, also where there is none.
+    /// The body was requested, even if there is none.
     pub body_asked: Cell<bool>,
-    /// Whoever reads the body has a timeout of its own: `client_body_timeout` does not count.
+    /// The reader of the body has a timeout of its own: `client_body_timeout` does not apply.
     pub body_untimed: Cell<bool>,
     /// The connection lingers at its end (`lingering_close`) although no body was left unread.
     pub lingers: Cell<bool>,

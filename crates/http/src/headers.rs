@@ -50,7 +50,7 @@ fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// What a line has beside name and value.
+/// The overhead of a line besides name and value.
 const LINE: usize = b": \r\n".len();
 
 /// More fields than these are unusual: their memory is made to measure, and not kept.
@@ -118,7 +118,7 @@ impl Headers {
         }
     }
 
-    /// Makes room by an eighth, where a list doubles otherwise: many short fields are to cost little beside their own bytes.
+    /// Makes room by an eighth, where a list doubles otherwise: many short fields must have little overhead.
     #[cold]
     fn grow(&mut self, line: usize) {
         if self.items.len() == self.items.capacity() {

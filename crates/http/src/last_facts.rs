@@ -1,4 +1,4 @@
-//! What the status and this server's address say of a head that is about to leave, after all filters.
+//! Final additions to a head after all filters, which depend on the status and the server's address.
 
 use crate::connection::Address;
 use crate::core::Core;

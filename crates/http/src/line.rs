@@ -1,4 +1,4 @@
-//! The request line and what follows from it.
+//! The request line and values derived from it.
 
 use crate::method::Method;
 

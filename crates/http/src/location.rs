@@ -1,7 +1,7 @@
 //! Servers and locations as requests see them, and the choice of a location for a URI.
 
 use crate::Regex;
-use crate::below::Below;
+use crate::below::NextFilters;
 use crate::chain::Chain;
 use crate::core::Core;
 use crate::phase::Phase;
@@ -32,7 +32,7 @@ pub enum Filtered {
     /// The same, later.
     Wait(BoxFuture<Result<Chain, Outcome>>),
     /// Parts that are sent below as the client takes them, and the chain that is passed on at the end.
-    Parts(Box<dyn FnOnce(Below) -> BoxFuture<Result<Chain, Outcome>>>),
+    Parts(Box<dyn FnOnce(NextFilters) -> BoxFuture<Result<Chain, Outcome>>>),
 }
 
 /// A body filter; keeps its state in the request's context.

@@ -3,7 +3,7 @@
 use crate::request::{HEALTH_CHECK, Request};
 
 impl Request {
-    /// Appends what the log says of a request; each part only if it is known.
+    /// Appends the log context of a request; each part only if it is known.
     pub fn push_log_context(&self, out: &mut Vec<u8>) {
         let action = self.action.get();
         if !action.is_empty() {

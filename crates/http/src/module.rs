@@ -1,4 +1,4 @@
-//! What a module joins: a location while it is built.
+//! What a module attaches to: a location under construction.
 
 use crate::chain::Chain;
 use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match};

@@ -1,4 +1,4 @@
-//! How an answer leaves: header filters, body filters, and then the wire.
+//! Sending a response: header filters, body filters, and then the wire.
 
 use crate::below;
 use crate::body::BodyState;

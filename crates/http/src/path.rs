@@ -1,9 +1,7 @@
-//! From a URI to a file: `root` and `alias`.
+//! Mapping a URI to a file: `root` and `alias`.
 
 use crate::core::Root;
 use crate::request::Request;
-use crate::root::os_path;
-use std::path::PathBuf;
 
 /// The roots of most sites are no longer, and what is appended for them (`index`).
 const USUAL_ROOT: usize = 96;
@@ -24,13 +22,6 @@ pub struct MappedPath {
     pub bytes: Vec<u8>,
     /// Length of the root part.
     pub root_length: usize,
-}
-
-impl MappedPath {
-    /// As a path.
-    pub fn to_path(&self) -> PathBuf {
-        os_path(&self.bytes)
-    }
 }
 
 /// A request context: below an alias in a location with a regular expression the URI counts, because `try_files` has

@@ -1,4 +1,4 @@
-//! Permissions of files that the server makes: `dav_access`, `*_store_access`.
+//! Permissions of created files: `dav_access`, `*_store_access`.
 
 use conf::row::Cx;
 use conf::tree::Error;

@@ -45,7 +45,7 @@ impl Protocols {
     }
 }
 
-/// What a server says of protocols for itself (`http2 on`).
+/// A server's own choice of protocols (`http2 on`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServerProtocols {
     /// Those that it says anything of.

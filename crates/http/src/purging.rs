@@ -1,4 +1,4 @@
-//! Caches that can be purged, by name: what the proxy has and others, such as Lua, may tell to forget.
+//! Registry of purgeable caches by name, through which other code, such as Lua, can purge the proxy's caches.
 
 use cache::Purge;
 use conf::scope::Config;

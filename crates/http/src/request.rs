@@ -102,7 +102,7 @@ pub struct Request {
     pub http: Rc<Http>,
     /// The connection that it came on.
     pub connection: Rc<Connection>,
-    /// `$remote_addr`: the connection's other end, or who stands behind it (realip).
+    /// `$remote_addr`: the connection's peer, or the client behind it (realip).
     pub client: RefCell<Address>,
     /// `$connection_requests`: the how-manieth request of its connection it is.
     pub number: Cell<u64>,

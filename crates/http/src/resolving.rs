@@ -1,3 +1,3 @@
-//! How names are resolved while requests run: what `resolver` and `resolver_timeout` leave for all who need it.
+//! Name resolution at run time: the settings of `resolver` and `resolver_timeout`.
 
 pub use resolver::settings::{Resolving, log_trouble};

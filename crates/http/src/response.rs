@@ -1,4 +1,4 @@
-//! The response head while it is made.
+//! The response head under construction.
 
 use crate::headers::Headers;
 
@@ -70,7 +70,7 @@ impl Response {
         self.status_line.clear();
     }
 
-    /// Takes a status line that somebody else has written for the status; the standard one needs no keeping.
+    /// Stores a status line other than the standard one.
     pub fn take_status_line(&mut self, line: &[u8]) {
         self.status_line.clear();
         let reason = line.split_at_checked(4).filter(|(code, _)| code.ends_with(b" ")).map(|(_, reason)| reason);

@@ -1,5 +1,5 @@
-//! Setting header fields by name from code and directives (`ngx.header`, `ngx.req.set_header`, `more_set_headers`):
-//! fields that the server itself acts on keep their meaning, whatever way they are set.
+//! Setting header fields by name from code and directives (`ngx.header`, `ngx.req.set_header`, `more_set_headers`): fields that the server
+//! itself acts on keep their meaning, however they are set.
 
 use crate::headers::Headers;
 use crate::request::Request;

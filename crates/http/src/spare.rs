@@ -1,4 +1,4 @@
-//! Requests that connections and subrequests lend each other, last in, first out: the memory of one answers many.
+//! A pool of requests, last in, first out, so that the memory of one serves many.
 
 use crate::chain::Chain;
 use crate::connection::{Address, BodyError, BodyRead, Connection, Downstream, Wire};
@@ -16,13 +16,13 @@ use std::task::{Context, Poll};
 const KEPT: usize = 64;
 
 /// Requests that wait for their next use.
-pub struct Spare {
+pub struct RequestPool {
     kept: RefCell<Vec<Rc<Request>>>,
     detached: Rc<Connection>,
-    no_wire: Rc<NoWire>,
+    no_wire: Rc<NoConnection>,
 }
 
-impl Default for Spare {
+impl Default for RequestPool {
     fn default() -> Self {
         let address = Address::Unix(None);
         let detached = Connection {
@@ -34,11 +34,11 @@ impl Default for Spare {
             tls: RefCell::default(),
             proxy_protocol: RefCell::default(),
         };
-        Spare { kept: RefCell::default(), detached: Rc::new(detached), no_wire: Rc::new(NoWire) }
+        RequestPool { kept: RefCell::default(), detached: Rc::new(detached), no_wire: Rc::new(NoConnection) }
     }
 }
 
-impl Spare {
+impl RequestPool {
     /// A client's request on `connection` under the configuration `http`, recycled if one is at hand. `worker` is the one that
     /// has this value.
     pub fn take(&self, worker: &Rc<Worker>, http: &Rc<Http>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Rc<Request> {
@@ -51,7 +51,7 @@ impl Spare {
         Rc::new(Request::new(worker.clone(), http.clone(), connection, wire, server))
     }
 
-    /// A request that no client waits for: code runs with it beside a connection.
+    /// A request without a client, for code that runs independently of a connection.
     pub fn take_detached(&self, worker: &Rc<Worker>, http: &Rc<Http>, connection: Rc<Connection>, server: Rc<Server>) -> Rc<Request> {
         self.take(worker, http, connection, self.no_wire.clone(), server)
     }
@@ -77,7 +77,7 @@ impl Spare {
         self.kept.take();
     }
 
-    /// Takes a finished request back, unless somebody still holds it.
+    /// Takes a finished request back, unless it is still referenced.
     pub fn give(&self, mut request: Rc<Request>) {
         let Some(own) = Rc::get_mut(&mut request) else { return };
         // Requests hold their worker, which must be able to go.
@@ -93,9 +93,9 @@ impl Spare {
 }
 
 /// The wire of a request without a connection.
-struct NoWire;
+struct NoConnection;
 
-impl Downstream for NoWire {
+impl Downstream for NoConnection {
     fn write_head(&self, _: &Request) {}
     fn write(&self, _: &Request, _: &[u8]) {}
     fn write_chain(&self, _: &Request, _: Chain) {}

@@ -1,5 +1,4 @@
-//! Directories for temporary files, `*_temp_path`: read, and asked for from the master, which makes them before workers
-//! start.
+//! Directories for temporary files, `*_temp_path`: parsed here and created by the master before workers start.
 
 use crate::core::TempPath;
 use crate::root::MainContext;

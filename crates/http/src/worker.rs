@@ -1,9 +1,9 @@
-//! Everything a worker needs hangs off one value: what serves HTTP, beside what every protocol's worker has.
+//! The state of a worker that serves HTTP, in addition to what every protocol's worker has.
 
-use crate::observers::{Counter, Observers};
+use crate::metrics::{Counter, WorkerCounters};
 use crate::request::{Request, Subrequest};
 use crate::root::Http;
-use crate::spare::Spare;
+use crate::spare::RequestPool;
 use base::log::ErrorLog;
 use session::BoxFuture;
 use std::cell::{OnceCell, RefCell};
@@ -33,12 +33,12 @@ pub struct Worker {
     /// What it has whatever it serves; also reached through the worker itself.
     pub common: Rc<session::Worker>,
     /// What is counted.
-    pub observers: Observers,
+    pub observers: WorkerCounters,
     http: RefCell<Rc<Http>>,
     /// Requests to be used again.
-    pub spare: Spare,
+    pub spare: RequestPool,
     engine: OnceCell<Rc<dyn Engine>>,
-    gauges: OnceCell<Box<dyn Fn(&Observers)>>,
+    gauges: OnceCell<Box<dyn Fn(&WorkerCounters)>>,
 }
 
 impl Deref for Worker {
@@ -51,12 +51,19 @@ impl Deref for Worker {
 
 impl Worker {
     /// A worker that has no engine yet.
-    pub fn new(number: usize, count: usize, log: ErrorLog, http: Rc<Http>, observers: Observers, spawner: fn(BoxFuture<()>)) -> Worker {
+    pub fn new(
+        number: usize,
+        count: usize,
+        log: ErrorLog,
+        http: Rc<Http>,
+        observers: WorkerCounters,
+        spawner: fn(BoxFuture<()>),
+    ) -> Worker {
         Worker {
             common: Rc::new(session::Worker::new(number, count, log, spawner)),
             observers,
             http: RefCell::new(http),
-            spare: Spare::default(),
+            spare: RequestPool::default(),
             engine: OnceCell::new(),
             gauges: OnceCell::new(),
         }
@@ -68,7 +75,7 @@ impl Worker {
     }
 
     /// Says how the gauges (connections that are active, reading, writing) are read; the front does, once.
-    pub fn set_gauges(&self, read: impl Fn(&Observers) + 'static) {
+    pub fn set_gauges(&self, read: impl Fn(&WorkerCounters) + 'static) {
         // A second front would be a mistake in main; the first one stays.
         let _ = self.gauges.set(Box::new(read));
     }

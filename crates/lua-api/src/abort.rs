@@ -16,9 +16,9 @@ use std::task::Poll;
 const GONE: i32 = 499;
 
 /// Watches the client as long as it lives.
-struct Watching(Rc<Request>);
+struct AbortWatcher(Rc<Request>);
 
-impl Drop for Watching {
+impl Drop for AbortWatcher {
     fn drop(&mut self) {
         self.0.flags.watch_client.set(false);
     }
@@ -30,7 +30,7 @@ pub async fn watched(mut job: Job, request: &Rc<Request>, state: &Rc<State>) -> 
         return job.await;
     }
     request.flags.watch_client.set(true);
-    let _watching = Watching(request.clone());
+    let _watching = AbortWatcher(request.clone());
     // Who went before this handler began to wait is known to others already.
     state.abort_known.set(request.flags.client_gone.get());
     poll_fn(|cx| {

@@ -21,7 +21,7 @@ pub mod state;
 use host::Requests;
 
 pub use host::Host;
-pub use lua_lib::{Machine, Runtime, Surroundings};
+pub use lua_lib::{Machine, Runtime, ServerInfo};
 pub use state::State;
 
 use std::rc::Rc;
@@ -31,7 +31,7 @@ use std::rc::Rc;
 ///
 /// # Errors
 /// nginx's line about why the configuration cannot be used.
-pub fn open(http: &http::Http, surroundings: &Surroundings, log: &base::log::ErrorLog) -> Result<(), String> {
+pub fn open(http: &http::Http, surroundings: &ServerInfo, log: &base::log::ErrorLog) -> Result<(), String> {
     lua_session::start::open::<Requests>(&http.main, &http.paths, surroundings, log, groups)
 }
 

@@ -1,4 +1,4 @@
-//! The ends of sleeps and timers. Those that end in the same millisecond end in the order in which they were begun.
+//! The expiry of sleeps and timers. Those that expire in the same millisecond do so in the order in which they were started.
 
 use session::Worker;
 use std::cell::{Cell, RefCell};

@@ -1,4 +1,4 @@
-//! What code runs for, as libraries know it: a request, a connection, a timer, the start of a process.
+//! What code runs for, as libraries see it: a request, a connection, a timer, the start of a process.
 
 use crate::machine::Machine;
 use crate::resources::Resources;
@@ -13,7 +13,7 @@ use session::Worker;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// The host of a run. Whoever runs code implements it, and shows itself as `dyn Host` in [`lua::Host::show`] and [`lua::Host::share`].
+/// The host of a run. Code that runs Lua implements it, and exposes itself as `dyn Host` in [`lua::Host::show`] and [`lua::Host::share`].
 pub trait Host: lua::Host {
     /// Settings and worker-wide state of Lua.
     fn runtime(&self) -> &Rc<Runtime>;

@@ -26,7 +26,7 @@ pub mod watcher;
 pub use host::{Host, log_context};
 pub use machine::Machine;
 pub use resources::Resources;
-pub use runtime::{Runtime, Subsystem, Surroundings};
+pub use runtime::{Runtime, ServerInfo, Subsystem};
 
 /// Marks any phase, for rows that look for a host themselves.
 pub const ANYWHERE: u32 = lua::PhaseSet::EVERYWHERE.bits();

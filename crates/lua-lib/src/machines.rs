@@ -1,4 +1,4 @@
-//! Making the virtual machines of a process.
+//! Creates the virtual machines of a process.
 
 use crate::machine::{Machine, Search};
 use crate::runtime::{Runtime, Subsystem};

@@ -1,4 +1,4 @@
-//! What code has opened: closed when what it runs for ends.
+//! Resources that code has opened, which are closed when the request or run ends.
 
 use crate::{pipe, socket};
 

@@ -12,14 +12,14 @@ use std::rc::Rc;
 
 /// What Lua code can ask about the server as a whole.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
+pub struct ServerInfo {
     /// How many workers there are.
     pub workers: usize,
     /// Whether they have a master.
     pub master: bool,
     /// The main level's log is written from `debug` on.
     pub debug: bool,
-    /// What `-V` says of how the server was built.
+    /// The build information that `-V` shows.
     pub configure: String,
     /// Variables that `env` gives values.
     pub env: Vec<(Vec<u8>, Vec<u8>)>,
@@ -69,7 +69,7 @@ pub struct Runtime {
     /// State of parts of the API, by type.
     state: Scope,
     /// What the configuration says beside `http`, once it is opened.
-    pub surroundings: RefCell<Surroundings>,
+    pub surroundings: RefCell<ServerInfo>,
     /// `enable_privileged_agent` was called: how many connections that process may have.
     pub agent: Cell<Option<usize>>,
     /// `lua_worker_thread_vm_pool_size`, 10 by default.

@@ -1,4 +1,4 @@
-//! The dictionaries of this thread by number: what a function of `ngx.shared` gets instead of a search from the request on.
+//! The dictionaries of this thread by number, so that functions of `ngx.shared` need no lookup by name.
 
 use shm::Dict;
 use std::cell::RefCell;

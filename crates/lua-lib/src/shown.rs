@@ -1,4 +1,4 @@
-//! Values as the text that `ngx.print` shows.
+//! Values as `ngx.print` formats them.
 
 use crate::number;
 use lua::{Piece, Raise, Stack, Type};

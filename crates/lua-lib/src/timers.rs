@@ -1,4 +1,4 @@
-//! The count of a worker's timers, and the bell that ends their waiting.
+//! The number of a worker's timers, and the signal that ends their waiting.
 
 use base::log::Level;
 use session::Worker;

@@ -1,4 +1,4 @@
-//! What the VM reports goes to the error log.
+//! Writes what the VM reports to the error log.
 
 use crate::host::{host, log_context};
 use base::log::Level;

@@ -14,7 +14,7 @@ use lua::{Completion, LuaPhase};
 use session::{Configured, Outcome};
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
-use upstream::balancer::{Asked, Balancer, Custom, Decision, Turn};
+use upstream::balancer::{Balancer, BalancerAnswer, BalancerContext, CustomBalancer, Decision};
 
 /// `balancer_keepalive`, if it is not said.
 const POOL_SIZE: usize = 32;
@@ -70,7 +70,7 @@ fn chosen_by<P: Protocol>(cx: &mut Cx<'_>, code: Rc<Code<P::Session>>) -> Result
         cx.once(&mut conf.chooser, chooser.clone())?;
         chooser
     };
-    let mut custom = cx.frame.server.get::<Custom<P::Session>>();
+    let mut custom = cx.frame.server.get::<CustomBalancer<P::Session>>();
     if custom.is_second {
         cx.warn("load balancing method redefined");
     }
@@ -90,7 +90,7 @@ fn keepalive<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 impl<P: Protocol> Balancer<P::Session> for Chooser<P> {
-    fn choose(&self, session: &Rc<P::Session>, turn: &Rc<Turn>) -> Asked {
+    fn choose(&self, session: &Rc<P::Session>, turn: &Rc<BalancerContext>) -> BalancerAnswer {
         let cached = session.conf::<RunOptions>().is_cached();
         let [with, without] = &self.entries;
         let slot = if cached { with } else { without };
@@ -101,9 +101,9 @@ impl<P: Protocol> Balancer<P::Session> for Chooser<P> {
             host.common().balancer_exit.set(None);
         };
         match entry.run_to_end(session, before, |_| 0, decide) {
-            Run::Now(decision) => Asked::Now(decision),
-            Run::Wait(future) => Asked::Wait(future),
-            Run::Refused(_) => Asked::Now(FAULT),
+            Run::Now(decision) => BalancerAnswer::Now(decision),
+            Run::Wait(future) => BalancerAnswer::Wait(future),
+            Run::Refused(_) => BalancerAnswer::Now(FAULT),
         }
     }
 }

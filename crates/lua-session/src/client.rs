@@ -21,7 +21,7 @@ pub trait ClientSocket: Sized + 'static {
     /// `bad request`: it belongs to another session.
     fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<Self>, Raise>;
 
-    /// Closed directions, who is at work.
+    /// Closed and busy directions.
     fn socket(&self) -> &Rc<Socket>;
 
     /// Whether the handler ends with its client (`lua_check_client_abort`).

@@ -93,7 +93,7 @@ impl<P: Protocol> Entry<P> {
         host
     }
 
-    /// A run has ended: takes its host back, unless somebody still looks at it.
+    /// A run has ended: takes its host back, unless it is still referenced.
     pub fn end(&self, mut host: Rc<Host<P>>, failed: bool) {
         if let Some(worker) = &host.worker {
             P::ended(worker, failed);

@@ -38,7 +38,7 @@ pub struct Host<P: Protocol> {
     pub state: Rc<P::State>,
     /// Whose session led here, where there is none.
     pub origin: Option<P::Origin>,
-    /// What the run is given beside its session.
+    /// The run's arguments besides its session.
     pub arguments: P::Arguments,
     /// Output being put together; reused from call to call.
     pub scratch: RefCell<Vec<u8>>,

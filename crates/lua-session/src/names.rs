@@ -1,4 +1,4 @@
-//! Variables that Lua code has asked for by name: each gets a number, by which the code then asks.
+//! Variables that Lua code has requested by name: each gets a number, which the code uses from then on.
 
 use foldhash::HashMap;
 use session::Session;

@@ -5,7 +5,7 @@ use conf::scope::Config;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// What the outermost block says of it.
+/// The directives of the outermost block.
 pub struct ProcessCode<S> {
     /// `init_by_lua*`
     pub init: RefCell<Option<Rc<Code<S>>>>,

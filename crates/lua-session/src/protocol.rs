@@ -32,7 +32,7 @@ pub trait Protocol: Sized + 'static {
     type State: Default + AsRef<SessionState> + 'static;
     /// Whose session led to code that runs without one, such as a timer's.
     type Origin: Clone + 'static;
-    /// What a run is given beside its session (`ngx.arg`).
+    /// The run's arguments besides its session (`ngx.arg`).
     type Arguments: Default + 'static;
 
     /// Before the name of the protocol's directives and before log lines of code.
@@ -89,7 +89,7 @@ pub trait Protocol: Sized + 'static {
     /// A module's value in force for what comes from there.
     fn origin_conf<T: Config>(origin: &Self::Origin) -> Rc<T>;
 
-    /// What the log says of it: `, client: ADDRESS, server: ADDRESS`.
+    /// Its log context: `, client: ADDRESS, server: ADDRESS`.
     fn push_origin(origin: &Self::Origin, worker: Option<&Self::Worker>, line: &mut Vec<u8>);
 
     /// Says at debug level which code is about to run.

@@ -111,7 +111,7 @@ fn code_cache<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 /// Somebody keeps the lines of the error log; another protocol's code cannot.
 #[derive(Default)]
-struct Hooked(bool);
+struct LogHook(bool);
 
 /// `lua_capture_error_log SIZE`
 fn capture_error_log(cx: &mut Cx<'_>) -> Result<(), Error> {
@@ -127,7 +127,7 @@ fn capture_error_log(cx: &mut Cx<'_>) -> Result<(), Error> {
     let size = cx.size(0).ok().and_then(|size| usize::try_from(size).ok()).filter(|size| *size >= MAX_LINE);
     let short = || cx.error_at(0, format!("invalid capture error log size \"{text}\", minimum size is {MAX_LINE}"));
     let size = size.ok_or_else(short)?;
-    if std::mem::replace(&mut cx.global::<Hooked>().0, true) {
+    if std::mem::replace(&mut cx.global::<LogHook>().0, true) {
         return Err(cx.error("\"lua_capture_error_log\" directive capture error log handler has been hooked"));
     }
     capture.size.set(size);

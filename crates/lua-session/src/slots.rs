@@ -1,4 +1,4 @@
-//! `ngx.ctx` tables by number: which are given out, and whose they are.
+//! `ngx.ctx` tables by number: which numbers are in use, and by whom.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;

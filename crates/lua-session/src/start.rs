@@ -8,7 +8,7 @@ use base::errno;
 use base::log::{ErrorLog, Level};
 use conf::configs::ConfMap;
 use lua::{Group, LuaError, LuaPhase, Started};
-use lua_lib::{Runtime, Surroundings, machines};
+use lua_lib::{Runtime, ServerInfo, machines};
 use session::paths::Paths;
 use std::rc::Rc;
 use sys::signal;
@@ -35,7 +35,7 @@ const SIGNALS: [i32; 10] = [
 pub fn open<P: Protocol>(
     main: &ConfMap,
     paths: &Paths,
-    surroundings: &Surroundings,
+    surroundings: &ServerInfo,
     log: &ErrorLog,
     api: fn() -> Vec<Group>,
 ) -> Result<(), String> {

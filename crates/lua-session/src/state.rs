@@ -4,7 +4,7 @@ use crate::slots::CtxTable;
 use lua_lib::{Machine, Resources};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
-use upstream::balancer::Turn;
+use upstream::balancer::BalancerContext;
 
 /// What Lua remembers of a session from phase to phase.
 #[derive(Default)]
@@ -25,7 +25,7 @@ pub struct SessionState {
 #[derive(Clone)]
 pub struct Balancing {
     /// What is said to the proxy.
-    pub turn: Rc<Turn>,
+    pub turn: Rc<BalancerContext>,
     /// `balancer_keepalive`
     pub pool_size: usize,
 }

@@ -3,7 +3,7 @@
 use crate::code::Code;
 use crate::directive::two_rows;
 use crate::protocol::Protocol;
-use crate::ssl::toward::{Chooser, Judge};
+use crate::ssl::upstream_handshake::{UpstreamCertificateChooser, UpstreamVerifier};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::{Error, Span};
@@ -29,13 +29,13 @@ pub fn rows<P: Protocol>(at: Context) -> Vec<Row> {
         "proxy_ssl_certificate_by_lua",
         at,
         "Runs Lua that chooses the certificate upstreams are shown.",
-        store::<P::Session>(|cx, own, code| cx.once(&mut own.certificate, Rc::new(Chooser::<P>::new(code)) as _)),
+        store::<P::Session>(|cx, own, code| cx.once(&mut own.certificate, Rc::new(UpstreamCertificateChooser::<P>::new(code)) as _)),
     );
     rows.extend(two_rows(
         "proxy_ssl_verify_by_lua",
         at,
         "Runs Lua that judges upstreams by their certificates.",
-        store::<P::Session>(|cx, own, code| cx.once(&mut own.verify, Rc::new(Judge::<P>::new(code)) as _)),
+        store::<P::Session>(|cx, own, code| cx.once(&mut own.verify, Rc::new(UpstreamVerifier::<P>::new(code)) as _)),
     ));
     rows.push(Row::new(
         "lua_upstream_skip_openssl_default_verify",

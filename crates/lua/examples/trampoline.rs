@@ -1,6 +1,6 @@
 //! Prints what one handler run costs in this layer, in nanoseconds of processor time.
 
-use lua::{CallContext, Completion, Group, Host, Job, Later, LuaPhase, Options, PhaseSet, Raise, Reply, Row, Stack, Started, Vm};
+use lua::{CallContext, Completion, Group, Host, Job, LuaPhase, Options, PhaseSet, Raise, Reply, Row, Stack, Started, Suspension, Vm};
 use std::cell::Cell;
 use std::error::Error;
 use std::future::Future;
@@ -27,9 +27,9 @@ fn write(cx: &CallContext, text: &[u8]) -> i32 {
     }
 }
 
-fn ready(_: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn ready(_: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     stack.push_number(1.0);
-    Ok(Later::Now(1))
+    Ok(Suspension::Now(1))
 }
 
 #[derive(Default)]
@@ -43,8 +43,8 @@ impl Future for Once {
 }
 
 // Pending in the call, pending in the first poll of the job, ready in the second.
-fn pause(_: &CallContext, _: &mut Stack<'_>) -> Result<Later, Raise> {
-    Ok(Later::wait(Once::default()))
+fn pause(_: &CallContext, _: &mut Stack<'_>) -> Result<Suspension, Raise> {
+    Ok(Suspension::wait(Once::default()))
 }
 
 const GLUE: &str = "

@@ -1,4 +1,4 @@
-//! The first code a VM runs: it defines in Lua what is best written in Lua, and gives Rust its functions.
+//! The first code that a VM runs: it defines in Lua what is best written in Lua, and hands its functions to Rust.
 
 use crate::cx::{CDEF, CallContext};
 use crate::light;

@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_millis(750);
 
 /// What to do about code that the hook does not reach. Gets the limit; called on the watching thread, again and again until
 /// the code has ended.
-pub type Stuck = fn(Duration);
+pub type StuckHandler = fn(Duration);
 
 /// Where the registry keeps what the hook needs.
 static KEY: u8 = 0;
@@ -46,13 +46,13 @@ unsafe impl Send for State {}
 
 /// The owner's side: counts stretches.
 #[derive(Debug)]
-pub(crate) struct Stretches {
+pub(crate) struct RunCounter {
     watched: Arc<Watched>,
     last: Cell<u64>,
 }
 
-impl Stretches {
-    /// A stretch begins; the number of the one around it must be given to [`Stretches::end`].
+impl RunCounter {
+    /// A stretch begins; the number of the one around it must be given to [`RunCounter::end`].
     pub(crate) fn begin(&self) -> u64 {
         let outer = self.watched.running.load(Ordering::Relaxed);
         self.go_on();
@@ -71,7 +71,7 @@ impl Stretches {
     }
 }
 
-impl Stretches {
+impl RunCounter {
     /// The machine is about to be closed.
     pub(crate) fn forget_machine(&self) {
         *self.watched.lua.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -88,7 +88,7 @@ pub struct Watchdog {
 #[derive(Debug)]
 struct Shared {
     limit: Duration,
-    stuck: Stuck,
+    stuck: StuckHandler,
     clock: ThreadClock,
     over: AtomicBool,
     machines: Mutex<Vec<Arc<Watched>>>,
@@ -99,7 +99,7 @@ impl Watchdog {
     ///
     /// # Errors
     /// No thread can be started, or the system has no clock of the thread's processor time.
-    pub fn start(limit: Duration, stuck: Stuck) -> std::io::Result<Rc<Watchdog>> {
+    pub fn start(limit: Duration, stuck: StuckHandler) -> std::io::Result<Rc<Watchdog>> {
         let clock = ThreadClock::of_this_thread()?;
         let shared = Arc::new(Shared { limit, stuck, clock, over: AtomicBool::new(false), machines: Mutex::default() });
         let theirs = shared.clone();
@@ -109,7 +109,7 @@ impl Watchdog {
 
     /// # Safety
     /// `lua` is a live main state of this thread that outlives the result.
-    pub(crate) unsafe fn add(&self, lua: *mut sys::lua_State) -> Stretches {
+    pub(crate) unsafe fn add(&self, lua: *mut sys::lua_State) -> RunCounter {
         let limit_ms = u64::try_from(self.shared.limit.as_millis()).unwrap_or(u64::MAX);
         let lua_state = Mutex::new(Some(State(lua)));
         let watched = Arc::new(Watched { running: AtomicU64::new(0), condemned: AtomicU64::new(0), lua: lua_state, limit_ms });
@@ -122,7 +122,7 @@ impl Watchdog {
         let mut machines = self.shared.machines.lock().unwrap_or_else(PoisonError::into_inner);
         machines.retain(|machine| Arc::strong_count(machine) > 1);
         machines.push(watched.clone());
-        Stretches { watched, last: Cell::new(0) }
+        RunCounter { watched, last: Cell::new(0) }
     }
 }
 

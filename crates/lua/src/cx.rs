@@ -2,7 +2,7 @@
 //!
 //! One lives per VM at a fixed address, because glue compiled to machine code reads its head through the FFI.
 
-use crate::cpu::Stretches;
+use crate::cpu::RunCounter;
 use crate::host::Host;
 use crate::memory::Meter;
 use crate::phase::{LuaPhase, PhaseSet};
@@ -53,7 +53,7 @@ pub struct CallContext {
     next_id: Cell<u64>,
     /// The first result of the last `set_by_lua*` that was run as a job.
     result: RefCell<Vec<u8>>,
-    pub(crate) stretches: OnceCell<Stretches>,
+    pub(crate) stretches: OnceCell<RunCounter>,
     pub(crate) meter: OnceCell<Box<Meter>>,
     pub(crate) light: Cell<i32>,
     pub(crate) blame: Cell<i32>,
@@ -300,7 +300,7 @@ impl CallContext {
             phase: self.phase_info.replace(phase),
             detached: self.detached.replace(false),
             note: self.note.replace(0),
-            stretch: self.stretches.get().map_or(0, Stretches::begin),
+            stretch: self.stretches.get().map_or(0, RunCounter::begin),
             host: self.host.replace(host),
             core: self.core.replace(core),
             waker: if waker.is_some() || self.waker.borrow().is_some() { self.waker.replace(waker.cloned()) } else { None },
@@ -325,7 +325,7 @@ impl CallContext {
     }
 
     /// Has the machine's stretches counted.
-    pub(crate) fn set_stretches(&self, stretches: Stretches) {
+    pub(crate) fn set_stretches(&self, stretches: RunCounter) {
         // A machine is watched once; a second watchdog would change nothing.
         let _ = self.stretches.set(stretches);
     }

@@ -1,4 +1,4 @@
-//! A table's fingerprint: whether a table of one field is still as it was, told in a few loads.
+//! A table's fingerprint: detects in a few loads whether a table with one field has changed.
 //!
 //! Walking a table through Lua's interface costs several hundred instructions, and every handler's end asks whether
 //! its globals are clean. A small table keeps its fields in two places and cannot get more without changing the

@@ -2,7 +2,6 @@
 //!
 //! The first stretch runs synchronously in [`Job::start`]; only a handler that must wait becomes a future.
 
-use crate::bells::Bells;
 use crate::chunk::ChunkId;
 use crate::cx::CallContext;
 use crate::host::Host;
@@ -10,13 +9,14 @@ use crate::phase::LuaPhase;
 use crate::raise::{LuaError, Raise};
 use crate::reference::Ref;
 use crate::row::push_raise;
-use crate::scheduler::{self, Rest, bury, release};
+use crate::scheduler::{self, StopReason, bury, release};
 use crate::slot::Slot;
 use crate::stack::Stack;
 use crate::standby;
 use crate::threads::{Core, State, Thread};
 use crate::value::Reply;
 use crate::vm::Vm;
+use crate::wakers::Wakers;
 use mlua_sys as sys;
 use std::ffi::c_int;
 use std::future::Future;
@@ -108,7 +108,7 @@ impl Job {
         let rest = unsafe { scheduler::run(cx, &slot.core, entry, entry, nargs) };
         slot.detached = cx.detached.get();
         let host = cx.leave(saved);
-        if let (Rest::Waiting, Some(host)) = (&rest, host) {
+        if let (StopReason::Waiting, Some(host)) = (&rest, host) {
             return Started::Waiting(Self { vm: vm.clone(), slot: Some(slot), host, phase, entry });
         }
         let outcome = outcome(rest);
@@ -123,12 +123,12 @@ impl Job {
     }
 
     /// Polls the operations of the threads that were woken and runs those whose operations are done.
-    fn advance(&mut self, context: &mut Context<'_>) -> Option<Rest> {
+    fn advance(&mut self, context: &mut Context<'_>) -> Option<StopReason> {
         let core = Rc::clone(&self.slot.as_ref()?.core);
         let roused = core.queue.borrow_mut().pop_front();
         if let Some((id, nargs)) = roused {
             match self.go_on(&core, id, context, |_, _| nargs) {
-                Rest::Waiting => {}
+                StopReason::Waiting => {}
                 other => return Some(other),
             }
         }
@@ -141,7 +141,7 @@ impl Job {
         // Those that ring meanwhile wake the task again, which is fair to other tasks.
         let count = core.bells.borrow().as_ref().map_or(0, |bells| bells.listen(context.waker()));
         for _ in 0..count {
-            let Some(id) = core.bells.borrow().as_ref().and_then(Bells::next) else { break };
+            let Some(id) = core.bells.borrow().as_ref().and_then(Wakers::next) else { break };
             let rest = self.look(&core, id, context, false);
             if rest.is_some() {
                 return rest;
@@ -151,7 +151,7 @@ impl Job {
     }
 
     /// Polls what a thread waits for, and runs it when that is done; how the job ended, if it did.
-    fn look(&mut self, core: &Rc<Core>, id: u64, context: &Context<'_>, alone: bool) -> Option<Rest> {
+    fn look(&mut self, core: &Rc<Core>, id: u64, context: &Context<'_>, alone: bool) -> Option<StopReason> {
         let bell = if alone { None } else { core.with(id, |t| t.bell.clone())? };
         let waker = bell.as_ref().unwrap_or_else(|| context.waker());
         let reply = match poll_thread(core, id, &mut Context::from_waker(waker)) {
@@ -165,7 +165,7 @@ impl Job {
         };
         // SAFETY: the thread is suspended: its stack is empty and nobody else's.
         match self.go_on(core, id, context, |cx, lua| unsafe { push_reply(cx, lua, reply) }) {
-            Rest::Waiting => None,
+            StopReason::Waiting => None,
             rest => Some(rest),
         }
     }
@@ -177,10 +177,10 @@ impl Job {
         id: u64,
         context: &Context<'_>,
         push: impl FnOnce(&CallContext, *mut sys::lua_State) -> c_int,
-    ) -> Rest {
+    ) -> StopReason {
         let cx = self.vm.cx();
         let Some(lua) = core.with(id, |t| t.lua) else {
-            return Rest::Waiting;
+            return StopReason::Waiting;
         };
         let saved = cx.enter(Some(Rc::clone(&self.host)), Some(self.phase), Some(Rc::clone(core)), Some(context.waker()));
         let nargs = push(cx, lua);
@@ -231,11 +231,11 @@ fn poll_thread(core: &Core, id: u64, context: &mut Context<'_>) -> Option<Result
     }
 }
 
-fn outcome(rest: Rest) -> Completion {
+fn outcome(rest: StopReason) -> Completion {
     match rest {
-        Rest::Waiting | Rest::Ended => Completion::Returned,
-        Rest::Finished(code) => Completion::Finished(code),
-        Rest::Failed(error) => Completion::Failed(error),
+        StopReason::Waiting | StopReason::Ended => Completion::Returned,
+        StopReason::Finished(code) => Completion::Finished(code),
+        StopReason::Failed(error) => Completion::Failed(error),
     }
 }
 

@@ -14,7 +14,6 @@
 //! `cargo::rustc-link-arg=-Wl,--export-dynamic-symbol=lua_*`, and likewise `luaL_*`, `luaopen_*`, `luaJIT_*`, `ngx_*`.
 //! The unwinder must stay: with `panic = "abort"` a caught error could end the worker.
 
-mod bells;
 mod boot;
 mod build;
 mod chunk;
@@ -44,11 +43,12 @@ mod threads;
 mod traceback;
 mod value;
 mod vm;
+mod wakers;
 mod walk;
 
 pub use build::Builder;
 pub use chunk::ChunkId;
-pub use cpu::{Stuck, Watchdog};
+pub use cpu::{StuckHandler, Watchdog};
 pub use cx::{CallContext, Hooks};
 pub use evaluate::evaluate;
 pub use fast::{Bytes, FastFn, FastReturn, Scalar};
@@ -59,14 +59,14 @@ pub use list::Piece;
 pub use phase::{LuaPhase, PhaseSet};
 pub use raise::{ErrorKind, LuaError, Raise};
 pub use reference::Ref;
-pub use row::{Group, Later, Row};
+pub use row::{Group, Row, Suspension};
 pub use stack::{Stack, Type};
 pub use standby::stand_by;
 
 pub use threads::LocalFuture;
 pub use value::{Pusher, Reply, Value};
 pub use vm::{Options, Vm};
-pub use walk::{View, Walker};
+pub use walk::{ValueView, Walker};
 
 /// Bytes of machine stack that a thread which runs Lua needs. Functions of LuaJIT that call back, such as `string.gsub`, take 9 KB
 /// each time; so much of them fits beneath LuaJIT's own limit of 65,500 values, which ends with an error and not with a crash.

@@ -3,7 +3,7 @@
 use crate::cx::CallContext;
 use crate::phase::{LEAVE, LuaPhase, PhaseSet};
 use crate::raise::Raise;
-use crate::row::{Group, Later, Row, refuse_yield};
+use crate::row::{Group, Row, Suspension, refuse_yield};
 use crate::scheduler::{abandon, bury};
 use crate::stack::{Stack, Type};
 use crate::threads::{Core, Intent, State, Thread};
@@ -43,14 +43,14 @@ fn job(cx: &CallContext) -> Result<Rc<Core>, Raise> {
     cx.core().ok_or(Raise::fixed("no request ctx found"))
 }
 
-fn spawn(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn spawn(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let core = job(cx)?;
     // SAFETY: this frame has a live state.
     unsafe { abandon(&core, core.current.get(), stack.state()) };
     let thread = create(cx, stack, &core, "spawn", true)?;
     core.intent.set(Intent::Spawn(thread.id));
     core.threads.borrow_mut().push(thread);
-    Ok(Later::Scheduled)
+    Ok(Suspension::Scheduled)
 }
 
 /// A light thread of the function at index 1 and the arguments behind it; its coroutine takes their place. `suspends`:
@@ -106,7 +106,7 @@ fn parent_of(cx: &CallContext, stack: &mut Stack<'_>, index: usize) -> Option<u6
     parent
 }
 
-fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let core = job(cx)?;
     let me = core.current.get();
     let count = stack.top();
@@ -130,11 +130,11 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             return Err(Raise::fixed("only the parent coroutine can wait on the thread"));
         }
         match known.map(|(_, id, is_zombie)| (id, is_zombie)) {
-            Some((id, true)) => return Ok(Later::Now(collect(&core, stack, id, co)?)),
+            Some((id, true)) => return Ok(Suspension::Now(collect(&core, stack, id, co)?)),
             None if index == count => {
                 stack.push_nil();
                 stack.push_bytes(b"already waited or killed");
-                return Ok(Later::Now(2));
+                return Ok(Suspension::Now(2));
             }
             None => {}
             Some((id, false)) => {
@@ -145,7 +145,7 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     }
     refuse_yield(stack)?;
     core.intent.set(Intent::Children);
-    Ok(Later::Scheduled)
+    Ok(Suspension::Scheduled)
 }
 
 /// Moves the kept results of an ended thread to the caller.
@@ -166,7 +166,7 @@ fn collect(core: &Core, stack: &mut Stack<'_>, id: u64, co: *mut sys::lua_State)
     Ok(n as usize)
 }
 
-fn kill(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn kill(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let core = job(cx)?;
     let Some(co) = stack.thread(1) else {
         return Err(Raise::argument(1, "kill", "lua thread expected"));
@@ -189,11 +189,11 @@ fn kill(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         Some(text) => {
             stack.push_nil();
             stack.push_bytes(text.as_bytes());
-            Ok(Later::Now(2))
+            Ok(Suspension::Now(2))
         }
         None => {
             stack.push_number(1.0);
-            Ok(Later::Now(1))
+            Ok(Suspension::Now(1))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What goes wrong: the error a native function asks its shim to raise, and the error a handler ended with.
+//! Errors: those that a native function asks its shim to raise, and the error that ended a handler.
 
 use mlua_sys as sys;
 use std::any::Any;

@@ -1,4 +1,4 @@
-//! Lua values that Rust keeps alive: an entry in Lua's registry, given back without a stack at hand.
+//! Lua values kept alive from Rust: an entry in Lua's registry, released without a stack at hand.
 
 use mlua_sys as sys;
 use std::cell::RefCell;

@@ -40,25 +40,25 @@ pub(crate) fn refuse_yield(stack: &Stack<'_>) -> Result<(), Raise> {
 }
 
 /// How a suspending function answers.
-pub enum Later {
+pub enum Suspension {
     /// At once: so many results stand on top of the stack.
     Now(usize),
     /// When this future is done.
     Wait(LocalFuture),
-    /// As [`Later::Wait`], but the thread cannot be killed meanwhile (`pending subrequests`).
+    /// As [`Suspension::Wait`], but the thread cannot be killed meanwhile (`pending subrequests`).
     Hold(LocalFuture),
     /// The scheduler has been told what the thread waits for.
     #[doc(hidden)]
     Scheduled,
 }
 
-impl Later {
+impl Suspension {
     /// Suspends until `work` is done; if its first poll finishes it, nothing is suspended.
     pub fn wait(work: impl Future<Output = Result<Reply, Raise>> + 'static) -> Self {
         Self::Wait(Box::pin(work))
     }
 
-    /// As [`Later::wait`]; the thread cannot be killed until `work` is done.
+    /// As [`Suspension::wait`]; the thread cannot be killed until `work` is done.
     pub fn hold(work: impl Future<Output = Result<Reply, Raise>> + 'static) -> Self {
         Self::Hold(Box::pin(work))
     }
@@ -102,7 +102,7 @@ impl Row {
     /// The glue finds it as `R.name`.
     pub fn suspends<F>(name: &'static str, phases: PhaseSet, _function: F) -> Self
     where
-        F: Fn(&CallContext, &mut Stack<'_>) -> Result<Later, Raise> + Copy + 'static,
+        F: Fn(&CallContext, &mut Stack<'_>) -> Result<Suspension, Raise> + Copy + 'static,
     {
         const { assert!(size_of::<F>() == 0, "a row must be a function item or a closure without captures") }
         Self { name, phases, kind: Kind::Native(suspend_entry::<F>) }
@@ -197,15 +197,15 @@ where
 
 unsafe extern "C-unwind" fn suspend_entry<F>(l: *mut sys::lua_State) -> c_int
 where
-    F: Fn(&CallContext, &mut Stack<'_>) -> Result<Later, Raise> + Copy + 'static,
+    F: Fn(&CallContext, &mut Stack<'_>) -> Result<Suspension, Raise> + Copy + 'static,
 {
     // SAFETY: as for call_entry.
     unsafe {
         guarded(l, |cx, stack| match conjure::<F>()(cx, stack)? {
-            Later::Now(n) => Ok(Answer::Results(n)),
-            Later::Scheduled => Ok(Answer::Suspend),
-            Later::Wait(work) => suspend(cx, stack, work, false),
-            Later::Hold(work) => suspend(cx, stack, work, true),
+            Suspension::Now(n) => Ok(Answer::Results(n)),
+            Suspension::Scheduled => Ok(Answer::Suspend),
+            Suspension::Wait(work) => suspend(cx, stack, work, false),
+            Suspension::Hold(work) => suspend(cx, stack, work, true),
         })
     }
 }

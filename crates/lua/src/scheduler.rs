@@ -15,7 +15,7 @@ use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why the scheduler came to rest.
-pub(crate) enum Rest {
+pub(crate) enum StopReason {
     /// Some thread waits.
     Waiting,
     /// Every thread has ended.
@@ -30,7 +30,7 @@ pub(crate) enum Rest {
 enum Next {
     Thread(u64, c_int),
     Queue,
-    Rest(Rest),
+    Rest(StopReason),
 }
 
 /// Runs Lua code, whose allocations may be refused (see [`crate::memory`]).
@@ -47,13 +47,13 @@ pub(crate) fn limited<R>(cx: &CallContext, run: impl FnOnce() -> R) -> R {
 /// # Safety
 /// All coroutines of `core` belong to `cx`'s live VM, `cx` has been entered for this job, and `entry` is the entry
 /// thread's id.
-pub(crate) unsafe fn run(cx: &CallContext, core: &Core, entry: u64, mut id: u64, mut nargs: c_int) -> Rest {
+pub(crate) unsafe fn run(cx: &CallContext, core: &Core, entry: u64, mut id: u64, mut nargs: c_int) -> StopReason {
     loop {
         let Some(lua) = core.with(id, |t| {
             t.state = State::Ready;
             t.lua
         }) else {
-            return Rest::Waiting;
+            return StopReason::Waiting;
         };
         core.current.set(id);
         core.intent.set(Intent::None);
@@ -75,8 +75,8 @@ pub(crate) unsafe fn run(cx: &CallContext, core: &Core, entry: u64, mut id: u64,
                 let queued = core.queue.borrow_mut().pop_front();
                 match queued {
                     Some(next) => (id, nargs) = next,
-                    None if core.threads.borrow().is_empty() => return Rest::Ended,
-                    None => return Rest::Waiting,
+                    None if core.threads.borrow().is_empty() => return StopReason::Ended,
+                    None => return StopReason::Waiting,
                 }
             }
         }
@@ -87,7 +87,7 @@ pub(crate) unsafe fn run(cx: &CallContext, core: &Core, entry: u64, mut id: u64,
 /// As for [`run`]; `lua` has just yielded.
 unsafe fn suspended(core: &Core, id: u64, lua: *mut sys::lua_State) -> Next {
     if let Some(code) = core.finish.get() {
-        return Next::Rest(Rest::Finished(code));
+        return Next::Rest(StopReason::Finished(code));
     }
     // SAFETY: a yielded coroutine shows the values it yielded; they may be dropped.
     let by_api = unsafe {
@@ -132,7 +132,7 @@ unsafe fn suspended(core: &Core, id: u64, lua: *mut sys::lua_State) -> Next {
 /// As for [`run`]; `lua` has just returned, its results stand on its stack.
 unsafe fn ended(cx: &CallContext, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_State) -> Next {
     if let Some(code) = core.finish.get() {
-        return Next::Rest(Rest::Finished(code));
+        return Next::Rest(StopReason::Finished(code));
     }
     // SAFETY: the caller's contract.
     unsafe { abandon(core, id, lua) };
@@ -143,7 +143,7 @@ unsafe fn ended(cx: &CallContext, core: &Core, entry: u64, id: u64, lua: *mut sy
     }
     if id == entry && core.threads.borrow().len() == 1 {
         core.threads.borrow_mut().clear();
-        return Next::Rest(Rest::Ended);
+        return Next::Rest(StopReason::Ended);
     }
     // SAFETY: the caller's contract.
     unsafe {
@@ -166,7 +166,7 @@ unsafe fn failed(cx: &CallContext, core: &Core, entry: u64, id: u64, lua: *mut s
     // SAFETY: the caller's contract.
     let error = unsafe { traceback::describe(cx, lua, code, &ancestors(core, id)) };
     if id == entry {
-        return Next::Rest(Rest::Failed(Box::new(error)));
+        return Next::Rest(StopReason::Failed(Box::new(error)));
     }
     if let Some(hooks) = cx.hooks() {
         // A host's mistake must not leave the job half run.

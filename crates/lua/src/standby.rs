@@ -1,5 +1,5 @@
-//! A thread in reserve: a handler makes it, and it runs only if the host says that its moment has come
-//! (`ngx.on_abort`). Until then it does not keep the handler from ending.
+//! A thread in reserve: a handler creates it, and it runs only when the host requests it (`ngx.on_abort`). Until then it does not keep the
+//! handler from ending.
 
 use crate::cx::CallContext;
 use crate::light::create;

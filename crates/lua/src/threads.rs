@@ -1,8 +1,8 @@
 //! The light threads of one handler's run: plain data that the scheduler and the API rows share.
 
-use crate::bells::Bells;
 use crate::raise::Raise;
 use crate::value::Reply;
+use crate::wakers::Wakers;
 use foldhash::HashMap;
 use mlua_sys as sys;
 use std::cell::{Cell, RefCell};
@@ -156,7 +156,7 @@ pub(crate) struct Core {
     /// The thread that waited when it was alone: the job's task is woken for it.
     pub(crate) alone: Cell<Option<u64>>,
     /// Who woke of those that are not alone; none before there are several.
-    pub(crate) bells: RefCell<Option<Bells>>,
+    pub(crate) bells: RefCell<Option<Wakers>>,
 }
 
 impl Core {

@@ -1,4 +1,4 @@
-//! The virtual machine: its making, its libraries, its code, and runs that do not suspend.
+//! The virtual machine: creation, libraries, code, and runs that do not suspend.
 
 use crate::boot::{self, Prelude, protected, push_native};
 use crate::chunk::{self, ChunkId, Chunks};

@@ -33,7 +33,7 @@ impl Level {
 
 /// A value as it is seen.
 #[derive(Clone, Copy, Debug)]
-pub enum View<'v> {
+pub enum ValueView<'v> {
     /// Nothing, or nil.
     Nil,
     /// A boolean.
@@ -120,9 +120,9 @@ impl<'s, 'a> Walker<'s, 'a> {
 
     /// The value.
     #[inline(always)]
-    pub fn view(&self) -> View<'_> {
+    pub fn view(&self) -> ValueView<'_> {
         // SAFETY: a value stands on top.
-        if self.at_value { unsafe { self.view_at(-1) } } else { View::Nil }
+        if self.at_value { unsafe { self.view_at(-1) } } else { ValueView::Nil }
     }
 
     /// The value at `index`.
@@ -130,22 +130,22 @@ impl<'s, 'a> Walker<'s, 'a> {
     /// # Safety
     /// One stands there.
     #[inline(always)]
-    unsafe fn view_at(&self, index: c_int) -> View<'_> {
+    unsafe fn view_at(&self, index: c_int) -> ValueView<'_> {
         let mut length = 0;
         // SAFETY: the caller's contract, and each function is asked for a value of its type, which changes nothing. A string
         // lives as long as it stands there, and this borrow forbids every step. Of a pointer only the address is looked at.
         unsafe {
             match sys::lua_type(self.l, index) {
-                sys::LUA_TNIL => View::Nil,
-                sys::LUA_TBOOLEAN => View::Bool(sys::lua_toboolean(self.l, index) != 0),
-                sys::LUA_TNUMBER => View::Number(sys::lua_tonumber(self.l, index)),
+                sys::LUA_TNIL => ValueView::Nil,
+                sys::LUA_TBOOLEAN => ValueView::Bool(sys::lua_toboolean(self.l, index) != 0),
+                sys::LUA_TNUMBER => ValueView::Number(sys::lua_tonumber(self.l, index)),
                 sys::LUA_TSTRING => {
                     let bytes = sys::lua_tolstring(self.l, index, &raw mut length);
-                    View::Bytes(if bytes.is_null() { &[] } else { std::slice::from_raw_parts(bytes.cast::<u8>(), length) })
+                    ValueView::Bytes(if bytes.is_null() { &[] } else { std::slice::from_raw_parts(bytes.cast::<u8>(), length) })
                 }
-                sys::LUA_TTABLE => View::Table,
-                sys::LUA_TLIGHTUSERDATA => View::Light(sys::lua_touserdata(self.l, index).addr()),
-                other => View::Other(Type::of(other)),
+                sys::LUA_TTABLE => ValueView::Table,
+                sys::LUA_TLIGHTUSERDATA => ValueView::Light(sys::lua_touserdata(self.l, index).addr()),
+                other => ValueView::Other(Type::of(other)),
             }
         }
     }
@@ -263,7 +263,7 @@ impl<'s, 'a> Walker<'s, 'a> {
     /// # Errors
     /// Lua code has changed the table so that it cannot be walked on.
     #[inline(always)]
-    pub fn pair(&mut self) -> Result<Option<(View<'_>, View<'_>)>, Vec<u8>> {
+    pub fn pair(&mut self) -> Result<Option<(ValueView<'_>, ValueView<'_>)>, Vec<u8>> {
         if self.level != Level::Pairs {
             return Ok(None);
         }
@@ -306,9 +306,9 @@ impl<'s, 'a> Walker<'s, 'a> {
     /// # Errors
     /// The error that `__index` raised.
     #[inline(always)]
-    pub fn item(&mut self, index: usize, raw: bool) -> Result<View<'_>, Vec<u8>> {
+    pub fn item(&mut self, index: usize, raw: bool) -> Result<ValueView<'_>, Vec<u8>> {
         if self.level != Level::Items {
-            return Ok(View::Nil);
+            return Ok(ValueView::Nil);
         }
         self.back();
         // SAFETY: the table stands on top, and entering made room.
@@ -358,7 +358,7 @@ impl<'s, 'a> Walker<'s, 'a> {
                 return Ok(());
             }
             let text = match self.view_at(-1) {
-                View::Bytes(text) => text.to_vec(),
+                ValueView::Bytes(text) => text.to_vec(),
                 _ => b"unknown reason".to_vec(),
             };
             self.outer.clear();

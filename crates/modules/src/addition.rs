@@ -1,11 +1,11 @@
-//! `add_before_body`, `add_after_body`: answers of other URIs around a body.
+//! `add_before_body`, `add_after_body`: content of other URIs before and after a body.
 
 use crate::collector::Included;
 use crate::filtering::{Types, admits, weaken};
 use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
-use http::below::Below;
+use http::below::NextFilters;
 use http::location::Filtered;
 use http::{Attach, Chain, Levels, Module, Outcome, Request, Step};
 use std::cell::Cell;
@@ -98,7 +98,7 @@ fn body_filter(request: &Rc<Request>, chain: Chain, conf: &Rc<Conf>) -> Filtered
     }))
 }
 
-async fn add(request: &Rc<Request>, uri: &[u8], below: &Below) -> Result<(), Outcome> {
+async fn add(request: &Rc<Request>, uri: &[u8], below: &NextFilters) -> Result<(), Outcome> {
     let mut included = Included::start(request, wire::uri::args::split(uri)).ok_or(Outcome::Error)?;
     while let Some(pieces) = included.next().await {
         below.send(Chain { pieces, ..Chain::default() }).await?;

@@ -9,7 +9,7 @@ pub(crate) mod status;
 pub(crate) mod upstreams;
 pub(crate) mod value;
 
-use crate::keyval::{Declared, Place};
+use crate::keyval::{Declared, ZoneRef};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
@@ -54,7 +54,7 @@ pub(crate) struct Known {
     /// The groups of `stream`, if there is `stream`.
     pub(crate) stream: RefCell<Option<Directory>>,
     /// The zones of `keyval` in `stream`.
-    pub(crate) stream_keyvals: RefCell<Vec<Rc<Place>>>,
+    pub(crate) stream_keyvals: RefCell<Vec<Rc<ZoneRef>>>,
 }
 
 fn rows() -> Vec<Row> {

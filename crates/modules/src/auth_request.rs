@@ -1,13 +1,14 @@
 //! `auth_request`: access by the answer of a subrequest (nginx manual, `ngx_http_auth_request_module`).
 
 use crate::auth_basic::delayed;
+use crate::block;
 use crate::compile::complex;
-use crate::{block, discard::Discard};
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
+use http::discard::Discard;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::variables::getter;
 use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, Variables, log_request};

@@ -1,4 +1,4 @@
-//! Networks, addresses in text, and the client behind trusted proxies.
+//! Networks in CIDR notation, addresses in text, and the client address behind trusted proxies.
 
 use session::Address;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,6 +1,6 @@
-//! The wire of a subrequest whose answer goes into its parent's body, or nowhere.
+//! The wire of a subrequest whose response is added to its parent's body, or dropped.
 
-use crate::apart::Apart;
+use crate::background::BackgroundTask;
 use base::log::Level;
 use bytes::Bytes;
 use http::connection::Wire;
@@ -176,7 +176,7 @@ enum Work {
     /// Who asks for its pieces.
     Inline(BoxFuture<()>),
     /// A task of its own.
-    Apart(Rc<Apart>),
+    Apart(Rc<BackgroundTask>),
     Done,
 }
 
@@ -277,7 +277,7 @@ impl Included {
         self.work = match std::mem::replace(&mut self.work, Work::Done) {
             Work::Inline(running) => {
                 let wire = self.wire.clone();
-                Work::Apart(Apart::spawn(worker, running, move || wire.wake_reader()))
+                Work::Apart(BackgroundTask::spawn(worker, running, move || wire.wake_reader()))
             }
             other => other,
         };

@@ -1,8 +1,8 @@
 //! What filters that compress answers share: which answers, what becomes of their head, and the way of a body through an encoder.
 
 use crate::accept_gzip;
+use crate::body_cache::{KeptBodies, Wish};
 use crate::filtering::{Types, admits, each_run, want_memory, weaken};
-use crate::kept::{KeptBodies, Wish};
 use base::log::Level;
 use bytes::Bytes;
 use conf::row::Cx;

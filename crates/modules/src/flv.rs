@@ -1,4 +1,4 @@
-//! `flv`: Flash videos from a byte on (nginx manual, `ngx_http_flv_module`).
+//! `flv`: Flash videos from a byte offset (nginx manual, `ngx_http_flv_module`).
 
 use crate::files::serve;
 use crate::static_files;
@@ -11,30 +11,30 @@ use http::{Attach, Chain, Levels, Module, Piece, Request, Step, content_type};
 use std::rc::Rc;
 
 /// Flash videos.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Videos>, attach, ..Module::named("flv") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Flv>, attach, ..Module::named("flv") };
 
 /// What a video begins with: version 1, sound and pictures, nine bytes; no tag before.
 const HEADER: &[u8; 13] = b"FLV\x01\x05\0\0\0\x09\0\0\0\0";
 
 #[derive(Default)]
-struct Videos {
+struct Flv {
     on: bool,
 }
 
-impl Config for Videos {
+impl Config for Flv {
     // A content handler belongs to its location.
     fn inherit(&mut self, _: &Self) {}
 }
 
 fn rows() -> Vec<Row> {
     vec![Row::new("flv", Context::LOCATION, Arity::exactly(0), "Serves Flash videos from any byte on.", |cx| {
-        cx.location::<Videos>().on = true;
+        cx.location::<Flv>().on = true;
         Ok(())
     })]
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
-    if place.conf::<Videos>().on {
+    if place.conf::<Flv>().on {
         place.content(handle);
     }
     Ok(())

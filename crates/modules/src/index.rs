@@ -1,4 +1,4 @@
-//! `index`: what stands for a directory.
+//! `index`: index files of directories.
 
 use crate::compile::complex;
 use crate::files::cache::examine;

@@ -31,7 +31,7 @@ pub const STREAM: stream::Module = stream::Module {
 };
 
 /// A zone by its name, which may be declared behind its use.
-pub(crate) struct Place {
+pub(crate) struct ZoneRef {
     pub(crate) name: String,
     pub(crate) pairs: OnceCell<Rc<Pairs>>,
     /// Where it was named first.
@@ -40,7 +40,7 @@ pub(crate) struct Place {
 
 /// The zones of a protocol.
 pub(crate) struct Declared<S> {
-    list: Vec<Rc<Place>>,
+    list: Vec<Rc<ZoneRef>>,
     protocol: std::marker::PhantomData<fn(&S)>,
 }
 
@@ -55,17 +55,17 @@ impl<S: 'static> Config for Declared<S> {
 }
 
 impl<S> Declared<S> {
-    fn place(&mut self, name: &str, named: Error) -> Rc<Place> {
+    fn place(&mut self, name: &str, named: Error) -> Rc<ZoneRef> {
         if let Some(known) = self.list.iter().find(|place| place.name == name) {
             return known.clone();
         }
-        let made = Rc::new(Place { name: name.to_owned(), pairs: OnceCell::new(), named });
+        let made = Rc::new(ZoneRef { name: name.to_owned(), pairs: OnceCell::new(), named });
         self.list.push(made.clone());
         made
     }
 
     /// All zones, in the order of the configuration.
-    pub(crate) fn all(&self) -> &[Rc<Place>] {
+    pub(crate) fn all(&self) -> &[Rc<ZoneRef>] {
         &self.list
     }
 }
@@ -90,15 +90,15 @@ fn complete<S: Configured>(frame: &Frame) -> Result<(), Error> {
 
 /// What `keyval_zone` says.
 #[derive(Default)]
-struct Said {
+struct ZoneOptions {
     zone: Option<(String, usize)>,
     state: Option<PathBuf>,
     timeout: Option<u64>,
     kind: Kind,
 }
 
-fn read(cx: &Cx<'_>) -> Result<Said, Error> {
-    let mut said = Said::default();
+fn read(cx: &Cx<'_>) -> Result<ZoneOptions, Error> {
+    let mut said = ZoneOptions::default();
     for i in 0..cx.args().len() {
         let word = cx.arg(i);
         let value = |name: &str| word.strip_prefix(name.as_bytes());

@@ -125,7 +125,7 @@ struct Held<'a> {
 }
 
 /// The limit that weighs most.
-struct Worst<'a> {
+struct Longest<'a> {
     delay: u64,
     excess: u64,
     limit: &'a Limit,
@@ -179,7 +179,7 @@ fn apply(request: &Request, conf: &Conf) -> Verdict {
     let dry = if conf.is_dry() { ", dry run" } else { "" };
     let now = clock::now().epoch_ms();
     let mut held: Vec<Held<'_>> = Vec::with_capacity(limits.len().saturating_sub(1));
-    let mut worst: Option<Worst<'_>> = None;
+    let mut worst: Option<Longest<'_>> = None;
     let mut key = Vec::new();
     for (i, limit) in limits.iter().enumerate() {
         let Some(declared) = limit.place.declared.get() else { continue };
@@ -191,17 +191,17 @@ fn apply(request: &Request, conf: &Conf) -> Verdict {
         let charge = i + 1 == limits.len();
         let guard = declared.zone.lock();
         match look_up(&guard, &key, limit, declared.extra.0, now, charge) {
-            Looked::Held(record) => held.push(Held { limit, declared, record, resets: guard.resets() }),
-            Looked::Charged(excess) => {
-                worst = Some(Worst { delay: delay_of(excess, limit.delay, declared.extra.0), excess, limit });
+            Lookup::Held(record) => held.push(Held { limit, declared, record, resets: guard.resets() }),
+            Lookup::Charged(excess) => {
+                worst = Some(Longest { delay: delay_of(excess, limit.delay, declared.extra.0), excess, limit });
             }
-            Looked::Full => {
+            Lookup::Full => {
                 drop(guard);
                 log_request!(request, Level::Alert, "could not allocate node in limit_req zone \"{}\"", limit.place.name);
                 let_go(&held);
                 return Verdict::Refused;
             }
-            Looked::Over(excess) => {
+            Lookup::Over(excess) => {
                 drop(guard);
                 let name = &limit.place.name;
                 log_request!(request, level, "limiting requests{dry}, excess: {}.{:03} by zone \"{name}\"", excess / 1000, excess % 1000);
@@ -214,7 +214,7 @@ fn apply(request: &Request, conf: &Conf) -> Verdict {
         return Verdict::None;
     }
     let worst = charge_held(&held, worst, now);
-    let Some(Worst { delay: delay @ 1.., excess, limit }) = worst else { return Verdict::Passed };
+    let Some(Longest { delay: delay @ 1.., excess, limit }) = worst else { return Verdict::Passed };
     let level = if level == Level::Info { Level::Info } else { Level::from_number(level as i64 + 1).unwrap_or(level) };
     let name = &limit.place.name;
     log_request!(request, level, "delaying request{dry}, excess: {}.{:03}, by zone \"{name}\"", excess / 1000, excess % 1000);
@@ -250,45 +250,45 @@ fn passed(last: u64, now: u64) -> u64 {
     }
 }
 
-enum Looked {
+enum Lookup {
     Over(u64),
     Charged(u64),
     Held(Record),
     Full,
 }
 
-fn look_up(g: &Guard<'_>, key: &[u8], limit: &Limit, rate: u64, now: u64, charge: bool) -> Looked {
-    let Some(table) = Table::open(g) else { return Looked::Full };
+fn look_up(g: &Guard<'_>, key: &[u8], limit: &Limit, rate: u64, now: u64, charge: bool) -> Lookup {
+    let Some(table) = Table::open(g) else { return Lookup::Full };
     if let Some(record) = table.find(g, key) {
         table.touch(g, record);
         let state = record.value(g, STATE);
         let ms = passed(record.value(g, LAST), now);
         let excess = leaked(excess_of(state), rate, ms);
         if excess > limit.burst {
-            return Looked::Over(excess);
+            return Lookup::Over(excess);
         }
         if charge {
             record.set_value(g, STATE, pack(excess, holders_of(state)));
             if ms != 0 {
                 record.set_value(g, LAST, now);
             }
-            return Looked::Charged(excess);
+            return Lookup::Charged(excess);
         }
         record.set_value(g, STATE, pack(excess_of(state), holders_of(state) + 1));
-        return Looked::Held(record);
+        return Lookup::Held(record);
     }
     expire(g, &table, rate, now, false);
     let made = table.insert(g, key).or_else(|| {
         expire(g, &table, rate, now, true);
         table.insert(g, key)
     });
-    let Some(record) = made else { return Looked::Full };
+    let Some(record) = made else { return Lookup::Full };
     if charge {
         record.set_value(g, LAST, now);
-        return Looked::Charged(0);
+        return Lookup::Charged(0);
     }
     record.set_value(g, STATE, pack(0, 1));
-    Looked::Held(record)
+    Lookup::Held(record)
 }
 
 fn leaked(excess: u64, rate: u64, ms: u64) -> u64 {
@@ -314,7 +314,7 @@ fn expire(g: &Guard<'_>, table: &Table, rate: u64, now: u64, force: bool) {
 }
 
 /// Charges the limits that were only looked up, now that all of them let the request pass.
-fn charge_held<'a>(held: &[Held<'a>], mut worst: Option<Worst<'a>>, now: u64) -> Option<Worst<'a>> {
+fn charge_held<'a>(held: &[Held<'a>], mut worst: Option<Longest<'a>>, now: u64) -> Option<Longest<'a>> {
     for held in held.iter().rev() {
         let g = held.declared.zone.lock();
         if g.resets() != held.resets {
@@ -328,7 +328,7 @@ fn charge_held<'a>(held: &[Held<'a>], mut worst: Option<Worst<'a>>, now: u64) ->
         held.record.set_value(&g, STATE, pack(excess, holders_of(state).saturating_sub(1)));
         let delay = delay_of(excess, held.limit.delay, held.declared.extra.0);
         if worst.as_ref().is_none_or(|w| delay > w.delay) {
-            worst = Some(Worst { delay, excess, limit: held.limit });
+            worst = Some(Longest { delay, excess, limit: held.limit });
         }
     }
     worst
@@ -363,8 +363,8 @@ mod tests {
         let g = zone.lock();
         let limit = limit(1000);
         let at = |now| match look_up(&g, b"k", &limit, 1000, now, true) {
-            Looked::Charged(excess) => Ok(excess),
-            Looked::Over(excess) => Err(excess),
+            Lookup::Charged(excess) => Ok(excess),
+            Lookup::Over(excess) => Err(excess),
             _ => panic!("neither charged nor refused"),
         };
         assert_eq!(at(100_000), Ok(0));
@@ -383,9 +383,9 @@ mod tests {
         let g = zone.lock();
         let limit = limit(0);
         for key in 0..5000u32 {
-            assert!(matches!(look_up(&g, &key.to_be_bytes(), &limit, 1000, 1000, true), Looked::Charged(0)));
+            assert!(matches!(look_up(&g, &key.to_be_bytes(), &limit, 1000, 1000, true), Lookup::Charged(0)));
         }
-        assert!(matches!(look_up(&g, &4999u32.to_be_bytes(), &limit, 1000, 1000, true), Looked::Over(1000)));
-        assert!(matches!(look_up(&g, &0u32.to_be_bytes(), &limit, 1000, 1000, true), Looked::Charged(0)));
+        assert!(matches!(look_up(&g, &4999u32.to_be_bytes(), &limit, 1000, 1000, true), Lookup::Over(1000)));
+        assert!(matches!(look_up(&g, &0u32.to_be_bytes(), &limit, 1000, 1000, true), Lookup::Charged(0)));
     }
 }

@@ -1,4 +1,4 @@
-//! `mirror`: sends a copy of each request somewhere else and ignores the answer.
+//! `mirror`: sends a copy of each request elsewhere and ignores the response.
 
 use crate::collector::{Collector, subrequest};
 use conf::context::{Arity, Context};

@@ -1,4 +1,4 @@
-//! `mp4`: films from a moment on, or between two moments (nginx manual, `ngx_http_mp4_module`).
+//! `mp4`: videos from a start time, or between two times (nginx manual, `ngx_http_mp4_module`).
 
 use crate::files::cache::{Content, Opened};
 use crate::files::serve;
@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use wire::mp4::cut::{Cutting, cut};
-use wire::mp4::wanted::Cut;
+use wire::mp4::selection::Cut;
 use wire::mp4::{Fault, HEADER, Header, header};
 
 /// Films.
@@ -24,9 +24,9 @@ const MOST_TYPE: u64 = 1024;
 
 /// Whether a location serves films. A content handler belongs to its location.
 #[derive(Default)]
-struct Films(bool);
+struct Mp4(bool);
 
-impl Config for Films {
+impl Config for Mp4 {
     fn inherit(&mut self, _: &Self) {}
 }
 
@@ -54,7 +54,7 @@ fn rows() -> Vec<Row> {
     let at = Context::HTTP_ALL;
     vec![
         Row::new("mp4", Context::LOCATION, Arity::exactly(0), "Serves films from any moment on.", |cx| {
-            cx.location::<Films>().0 = true;
+            cx.location::<Mp4>().0 = true;
             Ok(())
         }),
         row::size("mp4_buffer_size", at, "Memory to read films with.", |c: &mut Conf| &mut c.buffer_size),
@@ -64,11 +64,11 @@ fn rows() -> Vec<Row> {
 }
 
 fn levels(levels: &mut Levels) {
-    levels.location::<Films>().location::<Conf>();
+    levels.location::<Mp4>().location::<Conf>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
-    if place.conf::<Films>().0 {
+    if place.conf::<Mp4>().0 {
         let conf = place.conf::<Conf>();
         place.content(move |request| handle(request, &conf));
     }

@@ -9,7 +9,7 @@ use session::Address;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use stream::passing::Passed;
+use stream::passing::PassedConnection;
 use stream::{Attach, Complex, Core, Levels, Module, Outcome, Session, log_session, status};
 
 /// `pass`.
@@ -101,7 +101,7 @@ fn hand_over(session: &Rc<Session>, target: &Target) -> Outcome {
 
 fn give(session: &Rc<Session>, to: Address) -> Outcome {
     let Some(stream) = session.take_stream() else { return Outcome::Error };
-    let passed = Passed {
+    let passed = PassedConnection {
         stream,
         early: session.take_preread().unwrap_or_default(),
         id: session.connection.id,

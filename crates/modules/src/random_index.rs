@@ -1,4 +1,4 @@
-//! `random_index`: any file of a directory in its place.
+//! `random_index`: serves a random file of a directory.
 
 use crate::files::open::Failure;
 use crate::files::serve::refuse_directory;

@@ -1,5 +1,4 @@
-//! `set`: a variable that is made, and given a value. Requests assign where their program comes to it (`rewrite`), streams
-//! before access.
+//! `set`: defines a variable and assigns a value. Requests assign when their rewrite program reaches it, streams before access.
 
 use crate::compile::complex;
 use conf::context::{Arity, Context};

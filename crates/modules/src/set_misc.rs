@@ -56,12 +56,12 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// The variable that the first argument names, defined if nobody did.
+/// The variable named by the first argument, defined if necessary.
 fn target(cx: &Cx<'_>) -> Result<VarIndex, Error> {
     target_of(cx, 0, cx.arg(0))
 }
 
-/// The variable that `text` of argument `i` names with its `$`, defined if nobody did.
+/// The variable that `text` of argument `i` names with its `$`, defined if necessary.
 pub(crate) fn target_of(cx: &Cx<'_>, i: usize, text: &[u8]) -> Result<VarIndex, Error> {
     let Some(name) = text.strip_prefix(b"$").filter(|name| !name.is_empty()) else {
         return Err(cx.error_at(i, format!("invalid variable name \"{}\"", String::from_utf8_lossy(text))));

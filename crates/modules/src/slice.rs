@@ -1,4 +1,4 @@
-//! `slice`: an answer fetched in pieces of one size, each by a request of its own, so that each can be cached by itself.
+//! `slice`: a response fetched in pieces of one size, each by a subrequest, so that each can be cached separately.
 
 use crate::collector::Included;
 use crate::range::{self, Partial};
@@ -6,7 +6,7 @@ use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
-use http::below::Below;
+use http::below::NextFilters;
 use http::location::Filtered;
 use http::variables::define;
 use http::{Attach, Chain, Levels, Module, Outcome, Request, Step, Variables, log_request};
@@ -37,7 +37,7 @@ struct Slices {
     etag: RefCell<Vec<u8>>,
     /// Bytes of the whole.
     total: Cell<u64>,
-    /// A slice's head has come and is right.
+    /// A slice's head was received and is valid.
     active: Cell<bool>,
 }
 
@@ -169,7 +169,7 @@ fn body_filter(request: &Rc<Request>, chain: Chain, size: u64) -> Filtered {
 }
 
 /// Fetches the slices behind the first one, as far as they are wanted.
-async fn rest(request: &Rc<Request>, slices: &Rc<Slices>, size: u64, below: &Below) -> Result<(), Outcome> {
+async fn rest(request: &Rc<Request>, slices: &Rc<Slices>, size: u64, below: &NextFilters) -> Result<(), Outcome> {
     let mut end = slices.total.get();
     if let Some((from, to)) = request.find_context::<Partial>().and_then(|partial| partial.wanted.get()) {
         if slices.start.get().saturating_add(size) <= from {

@@ -1,11 +1,11 @@
-//! `ssi`: commands in pages (`<!--# include virtual="/x" -->`), carried out as the page leaves.
+//! `ssi`: commands in pages (`<!--# include virtual="/x" -->`), executed as the page is sent.
 
 use crate::filtering::{Types, admits, forget_body, want_memory};
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
 use conf::scope::Config;
-use http::below::Below;
+use http::below::NextFilters;
 use http::location::Filtered;
 use http::variables::define;
 use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, Variables, log_request};
@@ -129,7 +129,7 @@ fn body_filter(request: &Rc<Request>, chain: Chain) -> Filtered {
 }
 
 /// Waits for all that the page includes, and sends what is much or must wait for something.
-async fn finish(page: &Page, request: &Rc<Request>, pieces: &mut Vec<Piece>, below: &Below) -> Result<(), Outcome> {
+async fn finish(page: &Page, request: &Rc<Request>, pieces: &mut Vec<Piece>, below: &NextFilters) -> Result<(), Outcome> {
     loop {
         let progress = poll_fn(|cx| match page.advance(request, cx, pieces) {
             Ok(Progress::Waiting) if pieces.is_empty() => {

@@ -84,7 +84,7 @@ pub(crate) enum SessionCache {
     Shared(Rc<str>),
 }
 
-/// What a block says of TLS.
+/// The TLS directives of a block.
 #[derive(Clone, Default)]
 pub(crate) struct Ssl {
     passwords: Option<Rc<Vec<Vec<u8>>>>,
@@ -109,7 +109,7 @@ pub(crate) struct Ssl {
     stapling_file: Option<Rc<str>>,
     stapling_responder: Option<Rc<str>>,
     stapling_verify: Option<bool>,
-    ocsp: Option<inquiry::Extent>,
+    ocsp: Option<inquiry::OcspMode>,
     ocsp_responder: Option<Rc<str>>,
     ocsp_cache: Option<Option<Rc<shm::Zone>>>,
     early_data: Option<bool>,

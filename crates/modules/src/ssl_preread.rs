@@ -1,4 +1,4 @@
-//! `ssl_preread`: what a ClientHello says, without ending TLS here (nginx manual, `ngx_stream_ssl_preread_module`).
+//! `ssl_preread`: reads the ClientHello without terminating TLS (nginx manual, `ngx_stream_ssl_preread_module`).
 
 use conf::context::Context;
 use conf::row::{self, Row};
@@ -102,7 +102,7 @@ enum Reading {
     Found(Found),
 }
 
-/// Reads on in `data`, all bytes that have come so far.
+/// Continues to parse `data`, all bytes received so far.
 fn read(hello: &mut Hello, data: &[u8]) -> Reading {
     match data {
         // The hello of SSL 2.0, which later versions were offered with, too.

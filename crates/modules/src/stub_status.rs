@@ -5,7 +5,7 @@ use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
 use conf::tree::Error;
-use http::observers::Counter;
+use http::metrics::Counter;
 use http::variables::{define, getter};
 use http::{Attach, Levels, Method, Module, Outcome, Step, Variables, Worker};
 use session::variable::NO_CACHE;

@@ -1,4 +1,4 @@
-//! `sub_filter`: replaces strings in answers as they pass.
+//! `sub_filter`: replaces strings in response bodies.
 
 use crate::compile::complex;
 use crate::filtering::{Types, admits, forget_body};
@@ -152,7 +152,7 @@ impl Search {
         Search { patterns, once, starts, tail: Vec::new(), full: false }
     }
 
-    /// Looks at the beginning of `text`: the first pattern of the configuration that stands there wins.
+    /// Matches at the beginning of `text`: the first matching pattern of the configuration wins.
     fn look(&self, text: &[u8], end: bool) -> At {
         for (i, pattern) in self.patterns.iter().enumerate() {
             if pattern.spent || pattern.text.is_empty() {

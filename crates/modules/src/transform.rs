@@ -1,9 +1,9 @@
-//! Bodies that become others, in bounded parts: what a filter makes of a little may be much.
+//! Body transformations in bounded parts, because a filter may expand its input a lot.
 
 use crate::filtering::{read_at, want_memory};
 use base::log::Level;
 use bytes::{Buf, Bytes};
-use http::below::Below;
+use http::below::NextFilters;
 use http::location::Filtered;
 use http::{Chain, Outcome, Piece, Request, log_request};
 use std::cell::RefCell;
@@ -40,17 +40,17 @@ pub(crate) trait Transform: 'static {
     }
 }
 
-struct Working<T>(RefCell<T>);
+struct TransformState<T>(RefCell<T>);
 
 /// The body of this answer goes through `transform`.
 pub(crate) fn begin<T: Transform>(request: &Request, transform: T) {
     want_memory(request);
-    request.set_context(Rc::new(Working(RefCell::new(transform))));
+    request.set_context(Rc::new(TransformState(RefCell::new(transform))));
 }
 
 /// Data on its way through a transformation.
 struct Work<T> {
-    state: Rc<Working<T>>,
+    state: Rc<TransformState<T>>,
     pieces: VecDeque<Piece>,
     run: Bytes,
     last: bool,
@@ -122,7 +122,7 @@ fn chain_of(data: Vec<u8>) -> Chain {
 
 /// The body filter of a transformation: small data at once, the rest part by part.
 pub(crate) fn body_filter<T: Transform>(request: &Rc<Request>, chain: Chain) -> Filtered {
-    let Some(state) = request.find_context::<Working<T>>().filter(|_| !request.flags.header_only.get()) else {
+    let Some(state) = request.find_context::<TransformState<T>>().filter(|_| !request.flags.header_only.get()) else {
         return Filtered::Now(Ok(chain));
     };
     let Chain { pieces, flush, last } = chain;
@@ -132,7 +132,7 @@ pub(crate) fn body_filter<T: Transform>(request: &Rc<Request>, chain: Chain) -> 
         Ok((data, true)) => Filtered::Now(Ok(Chain { flush, last, ..chain_of(data) })),
         Ok((data, false)) => {
             let request = request.clone();
-            Filtered::Parts(Box::new(move |below: Below| {
+            Filtered::Parts(Box::new(move |below: NextFilters| {
                 Box::pin(async move {
                     let mut data = data;
                     loop {
@@ -152,7 +152,7 @@ pub(crate) fn body_filter<T: Transform>(request: &Rc<Request>, chain: Chain) -> 
 /// Everything that `transform` makes of `runs`, and the longest part.
 #[cfg(test)]
 pub(crate) fn whole<T: Transform>(transform: T, runs: Vec<Bytes>) -> io::Result<(Vec<u8>, usize)> {
-    let state = Rc::new(Working(RefCell::new(transform)));
+    let state = Rc::new(TransformState(RefCell::new(transform)));
     let mut work = Work { state, pieces: runs.into_iter().map(Piece::Bytes).collect(), run: Bytes::new(), last: true };
     let (mut all, mut longest) = (Vec::new(), 0);
     loop {

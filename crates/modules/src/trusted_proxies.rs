@@ -1,4 +1,4 @@
-//! `NAME_proxy`, `NAME_proxy_recursive`: addresses whose word about the client's own is taken.
+//! `NAME_proxy`, `NAME_proxy_recursive`: proxies that are trusted to name the client's address.
 
 use crate::cidr::{Cidr, forwarded, numeric};
 use conf::context::{Arity, Context};

@@ -1,4 +1,4 @@
-//! `userid`: cookies that tell clients apart (nginx manual, `ngx_http_userid_module`).
+//! `userid`: cookies that identify clients (nginx manual, `ngx_http_userid_module`).
 
 mod identity;
 

@@ -1,4 +1,4 @@
-//! `xss_get` and its companions: JSON becomes a call of a function that the request names (JSONP), as in xss-nginx-module.
+//! `xss_get` and its companions: wraps JSON in a function call named by the request (JSONP), as in xss-nginx-module.
 
 use crate::filtering::{Types, want_memory};
 use base::log::Level;

@@ -1,4 +1,4 @@
-//! Where a socket is bound or connected to.
+//! Addresses to bind or connect to.
 
 use std::fmt;
 use std::io;

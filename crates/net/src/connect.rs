@@ -46,7 +46,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The error, whoever is to blame.
+    /// The underlying error.
     #[must_use]
     pub fn error(&self) -> &io::Error {
         match self {

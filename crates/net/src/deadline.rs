@@ -1,4 +1,4 @@
-//! Time limits of waits that mostly end before them.
+//! Timeouts of waits that usually end earlier.
 //!
 //! A timer per wait costs more than most waits. A wait enters its limit into a list instead, and one task sleeps until
 //! the earliest limit that was in the list when it last looked: it is only disturbed when an earlier one comes, and finds

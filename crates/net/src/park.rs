@@ -1,4 +1,4 @@
-//! The parking lot: where keep-alive connections wait that have been idle for a while.
+//! The parking lot: idle keep-alive connections.
 //!
 //! A connection with its own task and its own place in the event loop costs hundreds of bytes. Here it costs one slab
 //! entry and the kernel's registration: its descriptor, what the user wants to remember, two list links and a
@@ -23,7 +23,7 @@ const NONE: u32 = u32::MAX;
 
 /// A connection that leaves the lot.
 #[derive(Debug)]
-pub enum Left<T> {
+pub enum Unparked<T> {
     /// Bytes, the end of the stream or an error have arrived.
     Woken {
         /// The socket, non-blocking as it came.
@@ -145,14 +145,14 @@ impl<T> Slab<T> {
     }
 
     /// Moves those whose deadline is `now` or earlier to `into`.
-    fn expire(&mut self, now: u32, into: &mut VecDeque<Left<T>>) {
+    fn expire(&mut self, now: u32, into: &mut VecDeque<Unparked<T>>) {
         let turns = now.saturating_sub(self.swept).min(u32::try_from(SLOTS).unwrap_or(NONE));
         for turn in 0..turns {
             let mut index = self.wheel.get(slot_of(now - turn)).copied().unwrap_or(NONE);
             while let Some(tenant) = self.tenant(index) {
                 let (next, due) = (tenant.next, tenant.deadline <= now);
                 if due && let Some((fd, payload)) = self.leave(index) {
-                    into.push_back(Left::Expired { fd, payload });
+                    into.push_back(Unparked::Expired { fd, payload });
                 }
                 index = next;
             }
@@ -164,20 +164,20 @@ impl<T> Slab<T> {
 #[derive(Debug)]
 struct Inner<T> {
     places: Slab<T>,
-    leaving: VecDeque<Left<T>>,
+    leaving: VecDeque<Unparked<T>>,
     events: Vec<Event>,
 }
 
 /// A parking lot of one worker. `T` is what the user remembers of a connection; keep it small.
 #[derive(Debug)]
-pub struct Lot<T> {
+pub struct ParkingLot<T> {
     io: AsyncFd<Epoll>,
     inner: RefCell<Inner<T>>,
     started: Instant,
     filled: Notify,
 }
 
-impl<T> Lot<T> {
+impl<T> ParkingLot<T> {
     /// An empty lot, registered with the current event loop.
     ///
     /// # Errors
@@ -234,7 +234,7 @@ impl<T> Lot<T> {
     ///
     /// # Errors
     /// What epoll_wait(2) reports.
-    pub async fn next(&self) -> io::Result<Left<T>> {
+    pub async fn next(&self) -> io::Result<Unparked<T>> {
         loop {
             if let Some(left) = self.inner.borrow_mut().leaving.pop_front() {
                 return Ok(left);
@@ -266,7 +266,7 @@ impl<T> Lot<T> {
             if let Some((fd, payload)) = places.leave_at(event.data) {
                 // The descriptor lives on in the event loop, so it must leave this set; it is there, so this cannot fail.
                 let _ = self.io.get_ref().delete(&fd);
-                leaving.push_back(Left::Woken { fd, payload });
+                leaving.push_back(Unparked::Woken { fd, payload });
             }
         }
         Ok(count)
@@ -288,7 +288,7 @@ impl<T> Lot<T> {
         let mut all: Vec<_> = leaving
             .drain(..)
             .map(|left| match left {
-                Left::Woken { fd, payload } | Left::Expired { fd, payload } => (fd, payload),
+                Unparked::Woken { fd, payload } | Unparked::Expired { fd, payload } => (fd, payload),
             })
             .collect();
         let count = u32::try_from(places.places.len()).unwrap_or(NONE);
@@ -332,7 +332,7 @@ mod tests {
         for now in (0..300).chain([2000]) {
             places.expire(now, &mut left);
             for one in left.drain(..) {
-                let Left::Expired { payload, .. } = one else { panic!("nothing can wake here") };
+                let Unparked::Expired { payload, .. } = one else { panic!("nothing can wake here") };
                 assert!(now == payload || now == 2000);
                 seen.push(payload);
             }
@@ -362,7 +362,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_byte_wakes_only_its_own_connection() {
-        let lot = Lot::new().unwrap();
+        let lot = ParkingLot::new().unwrap();
         let mut others: Vec<_> = (0..200)
             .map(|number| {
                 let (one, other) = socket();
@@ -371,12 +371,12 @@ mod tests {
             })
             .collect();
         others[150].write_all(b"x").unwrap();
-        let Left::Woken { payload, .. } = lot.next().await.unwrap() else { panic!("nothing is due") };
+        let Unparked::Woken { payload, .. } = lot.next().await.unwrap() else { panic!("nothing is due") };
         assert_eq!(payload, 150);
         others.clear();
         let mut seen = [false; 200];
         for _ in 0..199 {
-            let Left::Woken { payload, .. } = lot.next().await.unwrap() else { panic!("nothing is due") };
+            let Unparked::Woken { payload, .. } = lot.next().await.unwrap() else { panic!("nothing is due") };
             seen[payload] = true;
         }
         assert_eq!(seen.iter().filter(|seen| **seen).count(), 199);
@@ -385,10 +385,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_deadline_ends_the_wait_and_draining_empties() {
-        let lot = Lot::new().unwrap();
+        let lot = ParkingLot::new().unwrap();
         let (one, _other) = socket();
         lot.park(one, 'a', 0).unwrap();
-        assert!(matches!(lot.next().await.unwrap(), Left::Expired { payload: 'a', .. }));
+        assert!(matches!(lot.next().await.unwrap(), Unparked::Expired { payload: 'a', .. }));
         let (one, _other) = socket();
         lot.park(one, 'b', 60).unwrap();
         assert_eq!(lot.drain_all().len(), 1);

@@ -4,32 +4,32 @@
 //! task, which receives several datagrams per system call, lets connections take them, and sends what they have to say when their
 //! own tasks have had a turn, so that answers and acknowledgements of one turn leave together.
 //!
-//! A client that is not known yet is a [`Newcomer`]: its datagrams are held, within limits, until its ClientHello is whole and
+//! A client that is not known yet is a [`Incoming`]: its datagrams are held, within limits, until its ClientHello is whole and
 //! somebody has chosen what it is answered with.
 
 mod connection;
-mod counts;
+mod counters;
 mod crypto;
 mod drive;
 mod endpoint;
 mod event;
-mod held;
+mod forward;
 mod ids;
-mod newcomer;
+mod incoming;
+mod initial;
 mod outbox;
 mod parameters;
-mod passing;
 mod shared;
 mod state;
 mod stream;
 mod tokens;
 
 pub use connection::Connection;
-pub use counts::{Count, Counted};
+pub use counters::{CountFn, QuicEvent};
 pub use endpoint::{Endpoint, Setup};
 pub use event::{Event, Reason};
-pub use held::NoHello;
-pub use newcomer::{Newcomer, Refused};
+pub use incoming::{Incoming, Refused};
+pub use initial::HelloError;
 pub use parameters::{Limits, Transport};
 pub use stream::{Dir, Read, ReadError, StreamId, WriteError};
 

@@ -1,4 +1,4 @@
-//! A socket for the datagrams of many peers: a listener of UDP, or of datagrams in the unix domain.
+//! A datagram socket with many peers: a listener over UDP or in the unix domain.
 
 use std::cell::OnceCell;
 use std::io;
@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 pub struct SharedDatagrams {
     io: AsyncFd<OwnedFd>,
     exclusive: Option<Exclusive>,
-    /// The same socket, once it has been full: each datagram that leaves would be news to who waits for room.
+    /// The same socket, once it has been full: registered separately, because every sent datagram would wake those that wait for room.
     full: OnceCell<AsyncFd<OwnedFd>>,
 }
 

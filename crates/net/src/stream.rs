@@ -79,7 +79,7 @@ impl Stream {
         Stream::Fresh(Fresh::quiet(socket, transport))
     }
 
-    /// A connected, non-blocking socket. The current event loop learns of it when somebody waits.
+    /// A connected, non-blocking socket, registered with the current event loop at the first wait.
     #[must_use]
     pub fn from_fd(socket: OwnedFd, transport: Transport) -> Self {
         Stream::Fresh(Fresh::new(socket, transport))

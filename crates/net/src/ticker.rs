@@ -19,7 +19,7 @@ pub struct Ticker {
 }
 
 impl Ticker {
-    /// A ticker on the current event loop, which stands still until somebody waits for it.
+    /// A ticker on the current event loop, stopped until it is awaited.
     #[must_use]
     pub fn new(period: Duration) -> Ticker {
         let ticks = Ticks::new().and_then(sys::watch::readable).ok();
@@ -48,7 +48,7 @@ impl Ticker {
         }
     }
 
-    /// Stands still until somebody waits again.
+    /// Stops until it is awaited again.
     pub fn stop(&self) {
         if let Some(ticks) = &self.ticks
             && self.runs.replace(false)

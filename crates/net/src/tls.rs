@@ -73,7 +73,7 @@ macro_rules! either {
 #[derive(Debug)]
 struct State {
     session: Session,
-    /// Plaintext that nobody has taken yet.
+    /// Plaintext that was not read yet.
     plain: Vec<u8>,
     /// Records that the socket did not take.
     outbox: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The next turn of the event loop.
+//! Waiting for the next turn of the event loop.
 
 use std::cell::RefCell;
 use std::future::Future;

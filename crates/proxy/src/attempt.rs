@@ -1,4 +1,4 @@
-//! One try of one server: connect, send, read the head, pass the answer on.
+//! One attempt at one server: connect, send, read the head, forward the response.
 
 mod connect;
 pub mod probe;
@@ -229,7 +229,7 @@ impl<'a> Attempt<'a> {
         Poll::Pending
     }
 
-    /// What is wrong with the frames that came instead of a head.
+    /// The error in the frames received instead of a head.
     fn fault(&mut self, connection: &UpstreamConnection) -> Option<Result<Answer, Problem>> {
         let line = connection.channel.fault()?;
         self.request().action.set(READING_HEAD);

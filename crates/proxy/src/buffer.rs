@@ -1,4 +1,4 @@
-//! An answer that is ahead of its client: in memory up to `*_buffers`, then in a file.
+//! A response that is ahead of its client: in memory up to `*_buffers`, then in a file.
 
 use crate::settings::Plan;
 use base::errno;

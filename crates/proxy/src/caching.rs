@@ -1,24 +1,23 @@
-//! `*_cache`: answers of upstreams kept on disk and given again.
+//! `*_cache`: responses of upstreams stored on disk and reused.
 //!
-//! [`said`] and [`rows`] have the directives of a location, [`path`] has `*_cache_path`; [`look`] comes before the upstream is asked,
-//! [`fill`] where its answer is passed on.
+//! [`conf`] and [`rows`] have the directives of a location, [`path`] has `*_cache_path`; [`look`] runs before the upstream is asked,
+//! [`fill`] while its response is forwarded.
 
+pub mod conf;
 pub mod facts;
 pub mod fill;
 pub mod find;
+pub mod invalidation;
 pub mod keeper;
 pub mod look;
 pub mod memory;
-pub mod outdating;
 pub mod path;
 pub mod plan;
 pub mod portions;
 pub mod purge;
 pub mod rfc;
 pub mod rows;
-pub mod said;
 pub mod serve;
-pub mod silence;
 pub mod store;
 pub mod stored;
 pub mod sweep;

@@ -57,8 +57,8 @@ impl Channel {
         }
     }
 
-    /// Appends what has come of the answer to `input`. Ready with the number of bytes that were read; 0 is the end of the connection. What
-    /// is wrong with frames is told by [`Channel::next`] and [`Channel::fault`], once what came before has been dealt with.
+    /// Appends received bytes of the response to `input`. Ready with the number of bytes that were read; 0 is the end of the connection. What
+    /// is wrong with frames is told by [`Channel::next`] and [`Channel::fault`], once earlier input was processed.
     #[inline]
     pub fn poll_receive(&mut self, cx: &mut Context<'_>, input: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         match self {
@@ -115,7 +115,7 @@ impl Channel {
         matches!(self, Channel::Frames(link) if link.has_ended())
     }
 
-    /// Trailers that came, as lines.
+    /// Received trailers, as lines.
     #[must_use]
     pub fn trailers(&self) -> &[u8] {
         match self {

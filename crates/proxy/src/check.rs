@@ -1,8 +1,7 @@
-//! `health_check` and `match`: servers of a group are asked regularly whether they are well (nginx manual,
-//! `ngx_http_upstream_hc_module`).
+//! `health_check` and `match`: periodic health checks of a group's servers (nginx manual, `ngx_http_upstream_hc_module`).
 //!
-//! [`test`] is what an answer has to be like, [`probe`] one question, [`grpc`] that of gRPC's own protocol for it. When questions are
-//! asked and what follows from them is `upstream::checks`.
+//! [`test`] describes the expected response, [`probe`] makes one check, [`grpc`] uses gRPC's own health protocol. The schedule and the
+//! consequences of checks are in `upstream::checks`.
 
 pub mod grpc;
 pub mod probe;
@@ -37,7 +36,7 @@ pub(crate) struct HealthCheck {
     pub(crate) span: Span,
 }
 
-/// What a location says of checks, and the way to its upstream.
+/// A location's checks, and its route to the upstream.
 #[derive(Default)]
 pub struct Checked {
     pub(crate) said: Vec<HealthCheck>,

@@ -1,4 +1,4 @@
-//! A connection to an upstream server, and the pool where it waits for its next request.
+//! A connection to an upstream server, and the pool of idle ones.
 
 use crate::channel::Channel;
 use crate::dialect::Kind;
@@ -112,7 +112,7 @@ pub struct Wanted<'a> {
     pub address: &'a Rc<str>,
     /// What is spoken, by its scheme.
     pub protocol: &'static [u8],
-    /// How messages are told apart.
+    /// How messages are delimited.
     pub kind: Kind,
     /// What its TLS stands for.
     pub secure: Option<Identity>,

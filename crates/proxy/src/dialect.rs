@@ -1,4 +1,4 @@
-//! A protocol spoken to upstream servers: how a request is written, how an answer's head and body are read.
+//! A protocol of upstream servers: how a request is encoded, how a response's head and body are parsed.
 //!
 //! Everything else (connecting, retrying, buffering, headers for the client) is the exchange's, the same for all.
 
@@ -40,7 +40,7 @@ pub enum Sent {
     Stream,
 }
 
-/// How messages are told apart on a connection.
+/// How messages are delimited on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// By their own grammar.
@@ -178,7 +178,7 @@ pub struct Question<'a> {
     pub unwrapped: &'a Unwrapped,
 }
 
-/// How far a head has come.
+/// The state of reading a head.
 pub enum Head {
     /// More bytes are needed.
     Partial,
@@ -236,7 +236,7 @@ pub trait Dialect {
         self.scheme()
     }
 
-    /// How its messages are told apart on a connection.
+    /// How its messages are delimited on a connection.
     fn kind(&self) -> Kind {
         Kind::Bytes
     }
@@ -363,7 +363,7 @@ impl Framing {
         })
     }
 
-    /// What is to be said about bytes behind the body.
+    /// What to log about bytes after the body.
     #[must_use]
     pub fn excess(&self, rest: &[u8]) -> Vec<u8> {
         match self {

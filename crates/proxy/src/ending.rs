@@ -1,4 +1,4 @@
-//! How a try of a server ends.
+//! The end of an attempt.
 
 use crate::retry::Failure;
 use http::{Outcome, Step};

@@ -1,18 +1,18 @@
-//! One request's dealings with its group: what is sent, which server is next, what is remembered.
+//! One request's use of its group: what is sent, which server is next, what is recorded.
 
 use crate::caching::find::Caching;
-use crate::caching::outdating::Outdating;
+use crate::caching::invalidation::Invalidation;
 use crate::channel::Channel;
 use crate::connection::Wanted;
 use crate::dialect::{Encoded, Job, Keeping, Sent};
-use crate::queue::{Queue, Unserved};
+use crate::queue::{Queue, QueueError};
 use crate::record::{Record, Scratch, State};
 use crate::retry;
 use crate::route::Route;
 use crate::sender::Source;
 use crate::settings::next;
 use crate::upstream::Upstream;
-use ::upstream::balancer::{self, Target, Turn};
+use ::upstream::balancer::{self, BalancerContext, Target};
 use ::upstream::secure::plan;
 use ::upstream::url::Url;
 use balance::{Balancing, Choice, Measure, Peer, Timing, Verdict};
@@ -57,7 +57,7 @@ pub struct Exchange {
     /// The id by which `sticky` knows the request.
     pub session: Vec<u8>,
     /// What the group's balancer and the exchange tell each other, if it has one.
-    pub turn: Option<Rc<Turn>>,
+    pub turn: Option<Rc<BalancerContext>>,
     /// What the balancer has chosen for this try.
     pub target: Option<Target>,
     /// The last try failed because an idle connection had died, which says nothing about its server.
@@ -67,7 +67,7 @@ pub struct Exchange {
     /// Its dealings with a cache.
     pub caching: Option<Box<Caching>>,
     /// What it makes outdated there.
-    pub outdating: Option<Outdating>,
+    pub outdating: Option<Invalidation>,
 }
 
 impl Exchange {
@@ -142,7 +142,7 @@ impl Exchange {
         retry::may_go_on(&self.route.plan, self.encoded.once, failure, self.scratch.selection.tries, elapsed)
     }
 
-    /// Reads what has come of the answer, about `size` bytes at a time; a buffer is there only when something is.
+    /// Reads received bytes of the response, about `size` bytes at a time; a buffer is there only when something is.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>, channel: &mut Channel, size: usize) -> Poll<io::Result<usize>> {
         let input = &mut self.scratch.input;
         self.state.lend_input(input, size);
@@ -266,8 +266,8 @@ impl Exchange {
         let gone = |cx: &mut Context<'_>| if watch { request.wire.poll_gone(cx).map(drop) } else { Poll::Pending };
         match queue.wait(look, gone).await {
             Ok(choice) => Ok(choice),
-            Err(Unserved::NoServer) => Err(self.nobody_left(first)),
-            Err(Unserved::Gone) => {
+            Err(QueueError::NoServer) => Err(self.nobody_left(first)),
+            Err(QueueError::Gone) => {
                 request.flags.client_gone.set(true);
                 Err(Outcome::Status(499))
             }
@@ -310,7 +310,7 @@ impl Exchange {
         })
     }
 
-    /// Counts what came of the last try for those who look at its server.
+    /// Counts the result of the last attempt in the statistics of its server.
     pub fn count(&self, peer: &Peer) {
         if let Some(last) = self.record.tries.borrow().last() {
             peer.answered(last.status, last.sent, last.received);
@@ -336,7 +336,7 @@ impl Exchange {
         Outcome::Status(502)
     }
 
-    /// Sets what the log says of the upstream: `http://127.0.0.1:8081/path`.
+    /// Sets the log context of the upstream: `http://127.0.0.1:8081/path`.
     pub fn log_target(&self, name: &str) {
         let mut text = self.request.upstream_for_log.borrow_mut();
         text.clear();

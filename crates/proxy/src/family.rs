@@ -1,9 +1,9 @@
 //! The directives that repeat by protocol, written once: `proxy_buffering`, `fastcgi_buffering` and so on.
 
+use crate::caching::conf::CacheConf;
 use crate::caching::rows::{self as cache_rows, Caching};
-use crate::caching::said::Said;
 use crate::settings::{Family, ignore, next};
-use crate::store_said::Target;
+use crate::store_conf::Target;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
@@ -26,7 +26,7 @@ impl<T: Member> Caching for T {
     const NAME: &'static str = T::PREFIX;
     const FAILURES: &'static [(&'static str, u32)] = T::NEXT;
 
-    fn said(&mut self) -> &mut Said {
+    fn said(&mut self) -> &mut CacheConf {
         &mut self.family().caching
     }
 }

@@ -1,7 +1,7 @@
 //! `fastcgi_pass`: FastCGI applications, PHP before all others.
 
 use crate::dialect::fastcgi::FastCgi;
-use crate::gateway::{self, Gated, Gateway, Values};
+use crate::gateway::{self, Gateway, GatewayConf, Values};
 use crate::place;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -13,12 +13,18 @@ use session::variable::NO_CACHE;
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module =
-    Module { rows, levels: place::levels::<Gated<Own>>, variables, complete: gateway::complete::<Own>, attach, ..Module::named("fastcgi") };
+pub const MODULE: Module = Module {
+    rows,
+    levels: place::levels::<GatewayConf<FastCgiConf>>,
+    variables,
+    complete: gateway::complete::<FastCgiConf>,
+    attach,
+    ..Module::named("fastcgi")
+};
 
-/// What a block says of `fastcgi_*`.
+/// The `fastcgi_*` directives of a block.
 #[derive(Default)]
-struct Own {
+struct FastCgiConf {
     /// `fastcgi_index`
     index: Option<Box<[u8]>>,
     /// `fastcgi_split_path_info`
@@ -29,13 +35,13 @@ struct Own {
     keep: Option<bool>,
 }
 
-impl Config for Own {
+impl Config for FastCgiConf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; index, split, catch, keep);
     }
 }
 
-impl Gateway for Own {
+impl Gateway for FastCgiConf {
     const NAME: &'static str = "fastcgi";
     const SCHEME: &'static str = "";
     const HIDDEN: &'static [&'static str] = &gateway::WITH_STATUS;
@@ -43,17 +49,17 @@ impl Gateway for Own {
 
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
-    let mut rows = gateway::rows::<Own>(true);
+    let mut rows = gateway::rows::<FastCgiConf>(true);
     rows.extend([
         Row::new("fastcgi_index", all, Arity::exactly(1), "File that a URI with a slash at its end stands for.", |cx| {
-            cx.once(&mut cx.location::<Values<Own>>().own.alone.index, cx.arg(0).into())
+            cx.once(&mut cx.location::<Values<FastCgiConf>>().own.alone.index, cx.arg(0).into())
         }),
         Row::new("fastcgi_split_path_info", all, Arity::exactly(1), "Splits a URI into script and path.", split),
         Row::new("fastcgi_catch_stderr", all, Arity::exactly(1), "An error message that makes the answer invalid.", |cx| {
-            Rc::make_mut(cx.location::<Values<Own>>().own.alone.catch.get_or_insert_default()).push(cx.arg(0).into());
+            Rc::make_mut(cx.location::<Values<FastCgiConf>>().own.alone.catch.get_or_insert_default()).push(cx.arg(0).into());
             Ok(())
         }),
-        row::flag::<Values<Own>>("fastcgi_keep_conn", all, "Asks the application to keep the connection.", |values| {
+        row::flag::<Values<FastCgiConf>>("fastcgi_keep_conn", all, "Asks the application to keep the connection.", |values| {
             &mut values.own.alone.keep
         }),
     ]);
@@ -66,12 +72,12 @@ fn split(cx: &mut Cx<'_>) -> Result<(), Error> {
         return Err(cx.error_at(0, format!("pattern \"{}\" must have 2 captures", cx.text(0))));
     }
     // With nginx the last one in a block holds.
-    cx.location::<Values<Own>>().own.alone.split = Some(Rc::new(regex));
+    cx.location::<Values<FastCgiConf>>().own.alone.split = Some(Rc::new(regex));
     Ok(())
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
-    gateway::attach(at, |params, own: &Own| FastCgi {
+    gateway::attach(at, |params, own: &FastCgiConf| FastCgi {
         params,
         keep: own.keep.unwrap_or(false),
         catch: own.catch.clone().unwrap_or_default(),
@@ -91,8 +97,8 @@ fn variables(variables: &mut Variables) {
 }
 
 /// Calls `f` with the location's values and the URI's two parts.
-fn with_split(request: &Request, f: impl FnOnce(&Own, &[u8], &[u8])) -> bool {
-    let values = request.conf::<Values<Own>>();
+fn with_split(request: &Request, f: impl FnOnce(&FastCgiConf, &[u8], &[u8])) -> bool {
+    let values = request.conf::<Values<FastCgiConf>>();
     let own = &values.own.alone;
     let line = request.line.borrow();
     let uri = line.uri.as_slice();

@@ -4,7 +4,7 @@ use crate::dialect::Dialect;
 use crate::dialect::gateway::{Param, Params};
 use crate::family;
 use crate::pass;
-use crate::place::{self, Passing, Protocol};
+use crate::place::{self, PassConf, Protocol};
 use crate::route::Route;
 use crate::secure;
 use crate::settings::next;
@@ -18,9 +18,9 @@ use http::temp_path;
 use http::{Complex, Variables};
 use std::rc::Rc;
 
-/// What a block says of such a protocol.
+/// The directives of such a protocol in a block.
 #[derive(Default)]
-pub struct Gated<T> {
+pub struct GatewayConf<T> {
     /// `*_param`, in order
     params: Option<Rc<Vec<Param>>>,
     /// The value of `HTTP_HOST` where no parameter gives one
@@ -29,20 +29,20 @@ pub struct Gated<T> {
     pub alone: T,
 }
 
-impl<T: Gateway> Config for Gated<T> {
+impl<T: Gateway> Config for GatewayConf<T> {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; params, host);
         self.alone.inherit(&parent.alone);
     }
 }
 
-impl<T: Gateway> Protocol for Gated<T> {
+impl<T: Gateway> Protocol for GatewayConf<T> {
     const NAME: &'static str = T::NAME;
     const CONDITIONS: &'static [(&'static str, u32)] = &next::GATEWAY_WORDS;
 }
 
-/// All that a block says of it.
-pub type Values<T> = Passing<Gated<T>>;
+/// All directives of it in a block.
+pub type Values<T> = PassConf<GatewayConf<T>>;
 
 /// What a block says that one of these protocols has alone.
 pub trait Gateway: Config {
@@ -96,7 +96,7 @@ fn param<T: Gateway>(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 fn pass<T: Gateway>(cx: &mut Cx<'_>) -> Result<(), Error> {
-    place::store::<Gated<T>>(cx, || pass::read(cx, T::SCHEME, T::SECURE_SCHEME))
+    place::store::<GatewayConf<T>>(cx, || pass::read(cx, T::SCHEME, T::SECURE_SCHEME))
 }
 
 /// What holds where no directive says otherwise.

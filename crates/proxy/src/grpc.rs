@@ -4,7 +4,7 @@ use crate::dialect::http2::Http2;
 use crate::dialect::request_line;
 use crate::family;
 use crate::pass;
-use crate::place::{self, Passing, Protocol};
+use crate::place::{self, PassConf, Protocol};
 use crate::route::Route;
 use crate::secure;
 use conf::context::{Arity, Context};
@@ -16,7 +16,7 @@ use http::{Complex, Variables};
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: place::levels::<Own>, attach, ..Module::named("grpc") };
+pub const MODULE: Module = Module { rows, levels: place::levels::<GrpcConf>, attach, ..Module::named("grpc") };
 
 /// What an upstream's answer keeps to itself unless `grpc_pass_header` says otherwise.
 const HIDDEN: [&str; 7] =
@@ -41,24 +41,24 @@ const SUFFIXES: [&str; 15] = [
     "ignore_headers",
 ];
 
-/// What a block says of `grpc_*`.
+/// The `grpc_*` directives of a block.
 #[derive(Default)]
-struct Own {
+struct GrpcConf {
     /// `grpc_set_header`, in order
     set: Option<Rc<Vec<(Box<[u8]>, Complex)>>>,
 }
 
-impl Config for Own {
+impl Config for GrpcConf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; set);
     }
 }
 
-impl Protocol for Own {
+impl Protocol for GrpcConf {
     const NAME: &'static str = "grpc";
 }
 
-type Values = Passing<Own>;
+type Values = PassConf<GrpcConf>;
 
 fn rows() -> Vec<Row> {
     let mut rows = family::some_rows::<Values>(&SUFFIXES);
@@ -80,7 +80,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    place::store::<Own>(cx, || pass::read(cx, "grpc://", "grpcs://"))
+    place::store::<GrpcConf>(cx, || pass::read(cx, "grpc://", "grpcs://"))
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
@@ -94,7 +94,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     (plan.request_buffering, plan.pass_trailers) = (false, true);
     let secure = secure::secured(at, place.pass.url.as_ref(), &values.family.secure, "grpc", &[b"h2"]).map_err(error)?;
     let set = values.own.set.clone().unwrap_or_default();
-    let dialect = Http2::new(request_line::Own::default(), &set, true);
+    let dialect = Http2::new(request_line::RequestLine::default(), &set, true);
     place.serve(at, &*values, Route::plain(plan, place.pass.clone(), secure, dialect));
     Ok(())
 }

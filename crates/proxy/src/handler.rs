@@ -1,15 +1,15 @@
-//! The content handler of a location with an upstream: body, target, then one server after the other.
+//! The content handler of a location with an upstream: body, target, then one attempt after the other.
 
 use crate::attempt::Attempt;
+use crate::balancer::BalanceError;
 use crate::caching::facts::{Background, Facts};
 use crate::caching::{fill, look, serve};
-use crate::chosen::Unchosen;
 use crate::ending::End;
 use crate::exchange::{Exchange, Lease};
 use crate::outgoing::{Early, choose_body};
 use crate::pass;
 use crate::record::{Record, State};
-use crate::route::{Route, Routed};
+use crate::route::{HasRoute, Route};
 use crate::settings::next;
 use balance::{Timing, Verdict};
 use base::clock;
@@ -29,7 +29,7 @@ pub fn handle(request: &Rc<Request>, route: Rc<Route>) -> Step {
 }
 
 /// As [`handle`] by the settings of type `V`: a block within the location (`if`) may have put its own in force since `chosen` was.
-pub fn handle_current<V: Routed>(request: &Rc<Request>, chosen: &Rc<Route>) -> Step {
+pub fn handle_current<V: HasRoute>(request: &Rc<Request>, chosen: &Rc<Route>) -> Step {
     let current = request.with_location(|l| l.conf.get::<V>().and_then(|values| values.route().get().cloned()));
     handle(request, current.unwrap_or_else(|| chosen.clone()))
 }
@@ -81,7 +81,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     outcome
 }
 
-/// Counts what came of asking the cache, for requests of clients.
+/// Counts the result of the cache lookup, for requests of clients.
 fn observe_cache(request: &Request) {
     let status = request.find_lasting::<Facts>().and_then(|facts| facts.status.get());
     if let Some(status) = status.filter(|_| request.find_lasting::<Background>().is_none()) {
@@ -175,13 +175,13 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             None => None,
             Some(balancer) => match exchange.ask(&balancer, first).await {
                 Ok(asked) => asked,
-                Err(Unchosen::Answer(Outcome::Status(502))) => return give_up(exchange, next::ERROR, 502).await,
-                Err(Unchosen::Answer(outcome)) => return outcome,
-                Err(Unchosen::Failed(failure)) if exchange.goes_on(&failure) => {
+                Err(BalanceError::Answer(Outcome::Status(502))) => return give_up(exchange, next::ERROR, 502).await,
+                Err(BalanceError::Answer(outcome)) => return outcome,
+                Err(BalanceError::Failed(failure)) if exchange.goes_on(&failure) => {
                     first = false;
                     continue;
                 }
-                Err(Unchosen::Failed(failure)) => return give_up(exchange, failure.condition, failure.status).await,
+                Err(BalanceError::Failed(failure)) => return give_up(exchange, failure.condition, failure.status).await,
             },
         };
         let choice = match asked.or_else(|| exchange.choose()) {

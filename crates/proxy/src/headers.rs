@@ -1,4 +1,4 @@
-//! The answer's head on its way to the client: what is acted on, what is rewritten, what stays behind.
+//! Response headers on their way to the client: acted on, rewritten or dropped.
 
 use crate::dialect::Answer;
 use crate::record::Record;
@@ -57,7 +57,7 @@ fn each<'a>(request: &Request, head: &'a [u8], lines: &[HeaderSpan], mut f: impl
 
 /// What the upstream orders by `X-Accel-*`.
 #[derive(Default)]
-pub struct Orders {
+pub struct AccelHeaders {
     /// `X-Accel-Redirect`
     pub redirect: Option<Vec<u8>>,
     /// `X-Accel-Buffering`
@@ -66,8 +66,8 @@ pub struct Orders {
 
 /// Reads the orders that the location does not ignore; a rate takes effect at once.
 #[must_use]
-pub fn orders(request: &Request, route: &Route, record: &Record) -> Orders {
-    let mut orders = Orders::default();
+pub fn orders(request: &Request, route: &Route, record: &Record) -> AccelHeaders {
+    let mut orders = AccelHeaders::default();
     let ignored = route.plan.ignore;
     let head = record.head.borrow();
     for line in record.lines.borrow().iter() {

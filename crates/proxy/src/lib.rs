@@ -6,11 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod attempt;
+pub mod balancer;
 pub mod buffer;
 pub mod caching;
 pub mod channel;
 pub mod check;
-pub mod chosen;
 pub mod connection;
 pub mod dialect;
 pub mod ending;
@@ -20,8 +20,8 @@ pub mod fastcgi;
 pub mod gateway;
 pub mod grpc;
 pub mod handler;
+pub mod header_set;
 pub mod headers;
-pub mod hidden;
 pub mod hints;
 pub mod limits;
 pub mod memc;
@@ -48,7 +48,7 @@ pub mod sender;
 pub mod settings;
 mod sizes;
 pub mod sticky;
-pub mod store_said;
+pub mod store_conf;
 pub mod storing;
 pub mod tee;
 pub mod tunnel;

@@ -1,9 +1,9 @@
-//! `memc_pass`: a memcached server whose commands are made of variables.
+//! `memc_pass`: a memcached server whose commands come from variables.
 
 use crate::dialect::memc::{Memc, Names};
 use crate::family;
 use crate::pass::Kind;
-use crate::place::{self, Passing, Protocol};
+use crate::place::{self, PassConf, Protocol};
 use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -16,11 +16,11 @@ use session::variable::{CHANGEABLE, NO_CACHE, get_by_name};
 use wire::memcached::line::Command;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: place::levels::<Own>, variables, attach, ..Module::named("memc") };
+pub const MODULE: Module = Module { rows, levels: place::levels::<MemcConf>, variables, attach, ..Module::named("memc") };
 
-/// What a block says of `memc_*`.
+/// The `memc_*` directives of a block.
 #[derive(Default)]
-struct Own {
+struct MemcConf {
     /// The variables, once there is a pass anywhere
     names: Option<Names>,
     /// `memc_cmds_allowed`
@@ -29,18 +29,18 @@ struct Own {
     flags_to_last_modified: Option<bool>,
 }
 
-impl Config for Own {
+impl Config for MemcConf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; names, allowed, flags_to_last_modified);
     }
 }
 
-impl Protocol for Own {
+impl Protocol for MemcConf {
     const NAME: &'static str = "memc";
     const CONDITIONS: &'static [(&'static str, u32)] = &next::KEYED_WORDS;
 }
 
-type Values = Passing<Own>;
+type Values = PassConf<MemcConf>;
 
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
@@ -76,7 +76,7 @@ fn unsupported(cx: &Cx<'_>, parameter: &str) -> Result<(), Error> {
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     let kind = Kind::Group { module: "memc", empty: "memc: handler: empty \"memc_pass\" target" };
-    place::store::<Own>(cx, || place::read(cx, kind))?;
+    place::store::<MemcConf>(cx, || place::read(cx, kind))?;
     let names = {
         let mut variables = cx.global::<Variables>();
         Names {

@@ -3,7 +3,7 @@
 use crate::dialect::memcached::Memcached;
 use crate::family;
 use crate::pass::Kind;
-use crate::place::{self, Passing, Protocol};
+use crate::place::{self, PassConf, Protocol};
 use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -14,29 +14,29 @@ use http::module::{Attach, Module};
 use session::variable::VarIndex;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: place::levels::<Own>, attach, ..Module::named("memcached") };
+pub const MODULE: Module = Module { rows, levels: place::levels::<MemcachedConf>, attach, ..Module::named("memcached") };
 
-/// What a block says of `memcached_*`.
+/// The `memcached_*` directives of a block.
 #[derive(Default)]
-struct Own {
+struct MemcachedConf {
     /// `$memcached_key`, once there is a pass
     key: Option<VarIndex>,
     /// `memcached_gzip_flag`
     gzip_flag: Option<u64>,
 }
 
-impl Config for Own {
+impl Config for MemcachedConf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; key, gzip_flag);
     }
 }
 
-impl Protocol for Own {
+impl Protocol for MemcachedConf {
     const NAME: &'static str = "memcached";
     const CONDITIONS: &'static [(&'static str, u32)] = &next::KEYED_WORDS;
 }
 
-type Values = Passing<Own>;
+type Values = PassConf<MemcachedConf>;
 
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
@@ -55,7 +55,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    place::store::<Own>(cx, || {
+    place::store::<MemcachedConf>(cx, || {
         let pass = place::read(cx, Kind::Group { module: "memcached", empty: "" })?;
         // Variables are not looked for, and what is no group needs a port.
         if pass.url.is_some() { Ok(pass) } else { Err(cx.error_at(0, format!("no port in upstream \"{}\"", cx.text(0)))) }

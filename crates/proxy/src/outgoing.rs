@@ -1,4 +1,4 @@
-//! The body that goes to the upstream.
+//! The request body that is sent to the upstream.
 
 use crate::dialect::{Carried, Sent};
 use crate::route::Route;

@@ -1,4 +1,4 @@
-//! How fast an answer is read: `*_limit_rate`.
+//! The rate at which a response is read: `*_limit_rate`.
 
 use base::clock;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! Locations whose requests go to another server: what their pass directives have in common.
+//! What the `*_pass` directives of all protocols have in common.
 
 use crate::check::Checked;
 use crate::dialect::Dialect;
@@ -6,7 +6,7 @@ use crate::family::Member;
 use crate::handler;
 use crate::limits::default;
 use crate::pass::{Kind, Pass};
-use crate::route::{Route, Routed};
+use crate::route::{HasRoute, Route};
 use crate::settings::{Family, Plan, next};
 use crate::upstream::Upstreams;
 use ::upstream::url;
@@ -27,22 +27,22 @@ pub trait Protocol: Config {
     const CONDITIONS: &'static [(&'static str, u32)] = &next::WORDS;
 }
 
-/// What a block says of a protocol: the family's directives, where requests go, and what is the protocol's own.
+/// The directives of a protocol in a block: the family's, the target, and the protocol's own.
 #[derive(Default)]
-pub struct Passing<T> {
+pub struct PassConf<T> {
     /// The family's directives.
     pub family: Family,
     /// `*_pass`; not inherited
     pub pass: Option<Rc<Pass>>,
     /// `*_pass` of the block outside, for blocks without a name
     outer: Option<Rc<Pass>>,
-    /// See [`Routed::route`]
+    /// See [`HasRoute::route`]
     route: OnceCell<Rc<Route>>,
     /// The protocol's own.
     pub own: T,
 }
 
-impl<T: Protocol> Config for Passing<T> {
+impl<T: Protocol> Config for PassConf<T> {
     fn inherit(&mut self, parent: &Self) {
         self.family.inherit(&parent.family);
         self.own.inherit(&parent.own);
@@ -50,7 +50,7 @@ impl<T: Protocol> Config for Passing<T> {
     }
 }
 
-impl<T: Protocol> Member for Passing<T> {
+impl<T: Protocol> Member for PassConf<T> {
     const PREFIX: &'static str = T::NAME;
     const NEXT: &'static [(&'static str, u32)] = T::CONDITIONS;
 
@@ -59,13 +59,13 @@ impl<T: Protocol> Member for Passing<T> {
     }
 }
 
-impl<T: Protocol> Routed for Passing<T> {
+impl<T: Protocol> HasRoute for PassConf<T> {
     fn route(&self) -> &OnceCell<Rc<Route>> {
         &self.route
     }
 }
 
-impl<T: Protocol> Passing<T> {
+impl<T: Protocol> PassConf<T> {
     /// Where its location passes requests on to, if it does.
     #[must_use]
     pub fn place(&self, at: &Attach<'_>) -> Option<Place> {
@@ -75,7 +75,7 @@ impl<T: Protocol> Passing<T> {
 
 /// The configuration type.
 pub fn levels<T: Protocol>(levels: &mut Levels) {
-    levels.location::<Passing<T>>();
+    levels.location::<PassConf<T>>();
 }
 
 /// The family's directives that memcached and Redis have as nginx's own modules know them.
@@ -96,11 +96,11 @@ pub const KEYED: [&str; 9] = [
 /// # Errors
 /// It is the block's second one, or what `read` says.
 pub fn store<T: Protocol>(cx: &Cx<'_>, read: impl FnOnce() -> Result<Pass, Error>) -> Result<(), Error> {
-    if cx.location::<Passing<T>>().pass.is_some() {
+    if cx.location::<PassConf<T>>().pass.is_some() {
         return Err(cx.duplicate());
     }
     let pass = read()?;
-    cx.location::<Passing<T>>().pass = Some(Rc::new(pass));
+    cx.location::<PassConf<T>>().pass = Some(Rc::new(pass));
     Ok(())
 }
 
@@ -171,7 +171,7 @@ impl Place {
     }
 
     /// Gives the location its handler.
-    pub fn serve<T: Routed>(&self, at: &mut Attach<'_>, values: &T, route: Route) {
+    pub fn serve<T: HasRoute>(&self, at: &mut Attach<'_>, values: &T, route: Route) {
         let route = Rc::new(route);
         // The values of a location are frozen once.
         let _ = values.route().set(route.clone());
@@ -192,7 +192,7 @@ impl Place {
 /// A group or a name that is not there, and nginx's texts for sizes that contradict each other.
 pub fn attach<T: Protocol>(
     at: &mut Attach<'_>,
-    values: &Passing<T>,
+    values: &PassConf<T>,
     family: &Family,
     dialect: impl Dialect + 'static,
 ) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! What a group keeps for its balancer from outside: the servers that it names, and the idle connections to them.
+//! What a group keeps for its external balancer: the servers that it names, and the idle connections to them.
 
 use crate::connection::Keepalive;
 use ::upstream::named::NamedServers;
@@ -9,12 +9,12 @@ use std::rc::Rc;
 
 /// Servers and connections that are the balancer's affair.
 #[derive(Debug, Default)]
-pub struct Outside {
+pub struct BalancerPools {
     servers: NamedServers,
     pool: OnceCell<Keepalive>,
 }
 
-impl Outside {
+impl BalancerPools {
     /// The server at this address.
     pub fn peer(&self, address: &SocketAddress) -> Rc<Peer> {
         self.servers.peer(address)

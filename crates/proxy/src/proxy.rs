@@ -3,12 +3,12 @@
 use crate::dialect::Dialect;
 use crate::dialect::http1::Http1;
 use crate::dialect::http2::Http2;
-use crate::dialect::request_line::Own;
+use crate::dialect::request_line::RequestLine;
 use crate::pass::Pass;
 use crate::place::Place;
 use crate::record::Record;
 use crate::rewrite::{CookieRules, Pattern, Rule};
-use crate::route::{Route, Routed};
+use crate::route::{HasRoute, Route};
 use crate::rows;
 use crate::secure;
 use crate::values::{Proxy, Redirects, Version};
@@ -83,14 +83,14 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
 
 fn dialect(proxy: &Proxy, version: Version) -> Box<dyn Dialect> {
     let set = proxy.set_headers.clone().unwrap_or_default();
-    let own = Own { method: proxy.method.clone(), body: proxy.set_body.clone() };
+    let own = RequestLine { method: proxy.method.clone(), body: proxy.set_body.clone() };
     match version {
         Version::Http2 => Box::new(Http2::new(own, &set, false)),
         _ => Box::new(Http1::new(version == Version::Http11, own, &set)),
     }
 }
 
-impl Routed for Proxy {
+impl HasRoute for Proxy {
     fn route(&self) -> &OnceCell<Rc<Route>> {
         &self.route
     }

@@ -1,4 +1,4 @@
-//! Requests that wait until a server of their group may be asked (`queue`).
+//! Requests that wait for a server of their group to become available (`queue`).
 
 use balance::Choice;
 use std::cell::Cell;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// How often who waits looks by himself: servers come back with time, and other workers of a zone give them free.
+/// How often waiters check by themselves: servers recover with time, and other workers of a zone release them.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A group's queue in one worker.
@@ -21,7 +21,7 @@ pub struct Queue {
 
 /// How waiting ended without a server.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Unserved {
+pub enum QueueError {
     /// The queue is full, or it took too long.
     NoServer,
     /// The client is gone.
@@ -44,7 +44,7 @@ impl Queue {
         Queue { limit, timeout: Duration::from_millis(timeout), waiting: Cell::new(0), freed: Notify::new() }
     }
 
-    /// Whether somebody waits, so that newcomers must not overtake him.
+    /// Whether there is a waiter, which newcomers must not overtake.
     #[must_use]
     pub fn is_used(&self) -> bool {
         self.waiting.get() > 0
@@ -65,9 +65,9 @@ impl Queue {
         &self,
         mut look: impl FnMut() -> Option<Choice>,
         gone: impl Fn(&mut Context<'_>) -> Poll<()>,
-    ) -> Result<Choice, Unserved> {
+    ) -> Result<Choice, QueueError> {
         if self.waiting.get() >= self.limit {
-            return Err(Unserved::NoServer);
+            return Err(QueueError::NoServer);
         }
         self.waiting.set(self.waiting.get() + 1);
         let _place = QueueSlot(&self.waiting);
@@ -75,7 +75,7 @@ impl Queue {
         loop {
             let now = Instant::now();
             if now >= end {
-                return Err(Unserved::NoServer);
+                return Err(QueueError::NoServer);
             }
             let mut woken = std::pin::pin!(timeout_at(end.min(now + LOOK), self.freed.notified()));
             let gone = std::future::poll_fn(|cx| match gone(cx) {
@@ -83,7 +83,7 @@ impl Queue {
                 Poll::Pending => woken.as_mut().poll(cx).map(|_| false),
             });
             if gone.await {
-                return Err(Unserved::Gone);
+                return Err(QueueError::Gone);
             }
             if let Some(choice) = look() {
                 return Ok(choice);

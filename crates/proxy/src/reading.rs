@@ -1,4 +1,4 @@
-//! The head of an answer as far as it has come.
+//! A response head while it is read.
 
 use crate::dialect::{Head, Question};
 use crate::exchange::Exchange;

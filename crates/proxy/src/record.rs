@@ -1,4 +1,4 @@
-//! What is remembered of a request's exchanges for variables and logs, and the memory that a worker uses again.
+//! What variables and logs need of a request's attempts, and the buffers that a worker reuses.
 
 use crate::dialect::{Dialect, Unwrapped};
 use crate::limits::{MAX_ADDRESSES, MAX_INPUTS, MAX_SPARE, MAX_SPARE_SIZE, default};
@@ -135,7 +135,7 @@ impl Record {
 pub struct Scratch {
     /// The request as it goes out.
     pub out: Vec<u8>,
-    /// Bytes of the answer that came in.
+    /// Received bytes of the response.
     pub input: Vec<u8>,
     /// The head's parser.
     pub parser: ResponseHead,
@@ -158,7 +158,7 @@ impl Scratch {
         self.unwrapped.start + length
     }
 
-    /// Whether nothing has come but a head of `length` bytes.
+    /// Whether only a head of `length` bytes was received.
     #[must_use]
     pub fn holds_only(&self, length: usize) -> bool {
         self.input.len() == self.end_of(length)
@@ -202,7 +202,7 @@ impl State {
         }
     }
 
-    /// Makes room for `size` bytes where nothing has come yet.
+    /// Reserves `size` bytes if nothing was received yet.
     pub fn lend_input(&self, input: &mut Vec<u8>, size: usize) {
         if !input.is_empty() || input.capacity() >= size {
             return;

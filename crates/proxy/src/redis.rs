@@ -3,7 +3,7 @@
 use crate::dialect::redis::Redis;
 use crate::family;
 use crate::pass::Kind;
-use crate::place::{self, Passing, Protocol};
+use crate::place::{self, PassConf, Protocol};
 use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -15,29 +15,29 @@ use session::variable::{CHANGEABLE, VarIndex};
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: place::levels::<Own>, attach, variables, ..Module::named("redis") };
+pub const MODULE: Module = Module { rows, levels: place::levels::<RedisConf>, attach, variables, ..Module::named("redis") };
 
-/// What a block says of `redis_*`.
+/// The `redis_*` directives of a block.
 #[derive(Default)]
-struct Own {
+struct RedisConf {
     /// `$redis_key` and `$redis_db`, once there is a pass
     names: Option<(VarIndex, VarIndex)>,
     /// `redis_gzip_flag`
     gzip_flag: Option<u64>,
 }
 
-impl Config for Own {
+impl Config for RedisConf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; names, gzip_flag);
     }
 }
 
-impl Protocol for Own {
+impl Protocol for RedisConf {
     const NAME: &'static str = "redis";
     const CONDITIONS: &'static [(&'static str, u32)] = &next::KEYED_WORDS;
 }
 
-type Values = Passing<Own>;
+type Values = PassConf<RedisConf>;
 
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
@@ -52,7 +52,7 @@ fn rows() -> Vec<Row> {
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     let kind = Kind::Group { module: "redis", empty: "handler: empty \"redis_pass\" target" };
-    place::store::<Own>(cx, || place::read(cx, kind))?;
+    place::store::<RedisConf>(cx, || place::read(cx, kind))?;
     let names = {
         let mut variables = cx.global::<Variables>();
         (variables.index("redis_key"), variables.index("redis_db"))

@@ -3,7 +3,7 @@
 use crate::dialect::redis2::{Query, Redis2};
 use crate::family;
 use crate::pass::Kind;
-use crate::place::{self, Passing, Protocol};
+use crate::place::{self, PassConf, Protocol};
 use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -14,11 +14,11 @@ use http::{Complex, Variables};
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: place::levels::<Own>, attach, ..Module::named("redis2") };
+pub const MODULE: Module = Module { rows, levels: place::levels::<Redis2Conf>, attach, ..Module::named("redis2") };
 
-/// What a block says of `redis2_*`.
+/// The `redis2_*` directives of a block.
 #[derive(Default)]
-struct Own {
+struct Redis2Conf {
     /// `redis2_query`, in order
     commands: Option<Rc<Vec<Vec<Complex>>>>,
     /// `redis2_raw_query`, `redis2_raw_queries`
@@ -29,18 +29,18 @@ struct Own {
     literal: Option<Box<[u8]>>,
 }
 
-impl Config for Own {
+impl Config for Redis2Conf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; commands, raw, count, literal);
     }
 }
 
-impl Protocol for Own {
+impl Protocol for Redis2Conf {
     const NAME: &'static str = "redis2";
     const CONDITIONS: &'static [(&'static str, u32)] = &next::KEYED_WORDS;
 }
 
-type Values = Passing<Own>;
+type Values = PassConf<Redis2Conf>;
 
 fn rows() -> Vec<Row> {
     let inner = Context::LOCATION.union(Context::LOCATION_IF);
@@ -89,10 +89,10 @@ fn query(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     let kind = Kind::Group { module: "redis2", empty: "handler: empty \"redis2_pass\" target" };
-    place::store::<Own>(cx, || place::read(cx, kind))
+    place::store::<Redis2Conf>(cx, || place::read(cx, kind))
 }
 
-impl Own {
+impl Redis2Conf {
     /// The query that holds: commands go before a literal, and that before a raw one.
     fn query(&self) -> Option<Query> {
         if let Some(commands) = &self.commands {

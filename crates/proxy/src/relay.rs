@@ -1,4 +1,4 @@
-//! Passes an answer's body on, at the client's pace or ahead of it.
+//! Forwards a response body, at the client's pace or ahead of it.
 
 use crate::buffer::Store;
 use crate::connection::UpstreamConnection;
@@ -53,7 +53,7 @@ pub struct Relay<'a> {
 
 /// How a body ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Finish {
+enum BodyEnd {
     /// It was whole.
     Whole,
     /// The upstream failed in the middle.
@@ -81,12 +81,12 @@ enum Decoded {
     /// A filter waits; then it goes on so.
     Waits { step: BoxFuture<Outcome>, then: Box<Decoded> },
     /// The body has ended; clean: the connection stands at the end of the answer.
-    Over { finish: Finish, clean: bool },
+    Over { finish: BodyEnd, clean: bool },
 }
 
 impl Decoded {
-    const BROKEN: Decoded = Decoded::Over { finish: Finish::Broken, clean: false };
-    const STOPPED: Decoded = Decoded::Over { finish: Finish::ClientGone, clean: false };
+    const BROKEN: Decoded = Decoded::Over { finish: BodyEnd::Broken, clean: false };
+    const STOPPED: Decoded = Decoded::Over { finish: BodyEnd::ClientGone, clean: false };
 }
 
 /// Most runs of a body that are passed on together.
@@ -97,7 +97,7 @@ impl<'a> Relay<'a> {
     pub fn pass(mut self, head: usize) -> Ending<'a> {
         if self.exchange.request.flags.header_only.get() && self.tee.is_none() {
             let clean = self.skip(head);
-            return Ending::answered(self.end(Finish::Whole, clean));
+            return Ending::answered(self.end(BodyEnd::Whole, clean));
         }
         match self.decode(head) {
             Decoded::Over { finish, clean } => Ending::answered(self.end(finish, clean)),
@@ -157,7 +157,7 @@ impl<'a> Relay<'a> {
         true
     }
 
-    /// Nobody wants the body: the connection is left in the middle of it, unless there is none or its records are here already.
+    /// The body is not wanted: the connection is abandoned in the middle of it, unless there is none or its records have arrived already.
     fn skip(&mut self, head: usize) -> bool {
         let mut at = head;
         loop {
@@ -196,9 +196,9 @@ impl<'a> Relay<'a> {
     }
 
     /// The body is over: the connection is kept or closed, and the client gets the rest.
-    fn end(self, finish: Finish, clean: bool) -> http::Step {
+    fn end(self, finish: BodyEnd, clean: bool) -> http::Step {
         let Relay { exchange, connection, sender, store, .. } = self;
-        if let Some(tee) = self.tee.filter(|_| finish == Finish::Whole) {
+        if let Some(tee) = self.tee.filter(|_| finish == BodyEnd::Whole) {
             tee.keep();
         }
         exchange.record.update(clock::monotonic_ms(), |t, elapsed| {
@@ -208,8 +208,8 @@ impl<'a> Relay<'a> {
         if clean && self.keep_alive && sender.is_done() {
             exchange.keep(&self.lease.peer, connection);
         }
-        let finish = if self.client_left { Finish::ClientGone } else { finish };
-        if finish == Finish::Whole && store.is_empty() {
+        let finish = if self.client_left { BodyEnd::ClientGone } else { finish };
+        if finish == BodyEnd::Whole && store.is_empty() {
             return exchange.request.output_end();
         }
         exchange.state.take_input(&mut exchange.scratch.input);
@@ -253,7 +253,7 @@ impl<'a> Relay<'a> {
                         self.exchange.request.log(Level::Warn, &self.framing.excess(rest.get(end..).unwrap_or_default()));
                     }
                     self.take_trailers();
-                    break Decoded::Over { finish: Finish::Whole, clean: !extra && self.is_clean() };
+                    break Decoded::Over { finish: BodyEnd::Whole, clean: !extra && self.is_clean() };
                 }
                 Err(line) => {
                     self.exchange.request.log(Level::Error, &line);
@@ -354,7 +354,7 @@ impl<'a> Relay<'a> {
 
     fn closed(&self) -> Decoded {
         if self.framing.ends_with_connection() {
-            return Decoded::Over { finish: Finish::Whole, clean: false };
+            return Decoded::Over { finish: BodyEnd::Whole, clean: false };
         }
         self.exchange.request.log(Level::Error, b"upstream prematurely closed connection");
         Decoded::BROKEN
@@ -418,9 +418,9 @@ async fn give(request: &Rc<Request>, piece: Piece) -> bool {
 }
 
 /// Gives the client the rest of an answer and ends it, or ends the connection if there is no whole answer.
-async fn complete(request: Rc<Request>, route: Rc<Route>, mut store: Store, finish: Finish) -> Outcome {
+async fn complete(request: Rc<Request>, route: Rc<Route>, mut store: Store, finish: BodyEnd) -> Outcome {
     let plan = &route.plan;
-    if finish == Finish::ClientGone {
+    if finish == BodyEnd::ClientGone {
         request.flags.client_gone.set(true);
         return Outcome::Error;
     }
@@ -429,7 +429,7 @@ async fn complete(request: Rc<Request>, route: Rc<Route>, mut store: Store, fini
             return Outcome::Error;
         }
     }
-    if finish == Finish::Broken {
+    if finish == BodyEnd::Broken {
         // What came is the client's; that it is not whole shows in how the connection ends.
         request.flags.keepalive.set(false);
         let _ = request.flush().finish().await;

@@ -1,4 +1,4 @@
-//! What a failed try means: for the server's health, for the request, and for the next server.
+//! Consequences of a failed attempt: for the server's health, for the request, and for the next server.
 
 use crate::settings::{Plan, next};
 use balance::Verdict;
@@ -25,7 +25,7 @@ impl Failure {
     }
 }
 
-/// Requests that a repetition may harm (RFC 9110 section 9.2.2): nginx's choice, and what nobody knows the meaning of.
+/// Requests that a repetition may harm (RFC 9110 section 9.2.2): nginx's list, and unknown methods.
 #[must_use]
 pub fn is_non_idempotent(method: Method) -> bool {
     method.intersects(Method::POST.or(Method::LOCK).or(Method::PATCH).or(Method::UNKNOWN))

@@ -1,4 +1,4 @@
-//! Rewriting of what an upstream says about itself: `Location`, `Refresh` and cookies.
+//! Rewriting of response headers in which an upstream names itself: `Location`, `Refresh` and cookies.
 
 use http::Request;
 use http::{Complex, Regex};

@@ -33,8 +33,8 @@ impl Route {
     }
 }
 
-/// What a block says of one protocol.
-pub trait Routed: 'static {
+/// The directives of one protocol in a block.
+pub trait HasRoute: 'static {
     /// All of it, merged: set when the location is built.
     fn route(&self) -> &OnceCell<Rc<Route>>;
 }

@@ -1,29 +1,29 @@
 //! `scgi_pass`: SCGI applications.
 
 use crate::dialect::scgi::Scgi;
-use crate::gateway::{self, Gated, Gateway};
+use crate::gateway::{self, Gateway, GatewayConf};
 use crate::place;
 use conf::scope::Config;
 use http::module::Module;
 
 /// The module.
 pub const MODULE: Module = Module {
-    rows: || gateway::rows::<Own>(false),
-    levels: place::levels::<Gated<Own>>,
-    complete: gateway::complete::<Own>,
-    attach: |at| gateway::attach(at, |params, _: &Own| Scgi { params }),
+    rows: || gateway::rows::<ScgiConf>(false),
+    levels: place::levels::<GatewayConf<ScgiConf>>,
+    complete: gateway::complete::<ScgiConf>,
+    attach: |at| gateway::attach(at, |params, _: &ScgiConf| Scgi { params }),
     ..Module::named("scgi")
 };
 
 /// SCGI has nothing of its own.
 #[derive(Default)]
-struct Own;
+struct ScgiConf;
 
-impl Config for Own {
+impl Config for ScgiConf {
     fn inherit(&mut self, _: &Self) {}
 }
 
-impl Gateway for Own {
+impl Gateway for ScgiConf {
     const NAME: &'static str = "scgi";
     const SCHEME: &'static str = "";
     const HIDDEN: &'static [&'static str] = &gateway::WITH_STATUS;

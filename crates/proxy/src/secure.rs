@@ -5,7 +5,7 @@ use http::Request;
 use http::module::Attach;
 use std::rc::Rc;
 use upstream::secure::hooks::UpstreamTls;
-use upstream::secure::{plan, said};
+use upstream::secure::{conf, plan};
 use upstream::url::Url;
 
 /// A location's way to speak TLS with its upstream.
@@ -13,13 +13,19 @@ pub type Secured = plan::Secured<Request>;
 /// The plans of a configuration.
 pub type Plans = plan::Plans<Request>;
 /// What a block says.
-pub type Said = said::Said<Request>;
+pub type TlsConf = conf::TlsConf<Request>;
 
 /// The TLS of a location whose pass has this URL, or one with variables, unless it has none. `alpn` is what is offered to speak.
 ///
 /// # Errors
 /// nginx's texts for what is missing or cannot be loaded.
-pub fn secured(at: &Attach<'_>, url: Option<&Url>, said: &Said, prefix: &str, alpn: &[&'static [u8]]) -> Result<Option<Secured>, String> {
+pub fn secured(
+    at: &Attach<'_>,
+    url: Option<&Url>,
+    said: &TlsConf,
+    prefix: &str,
+    alpn: &[&'static [u8]],
+) -> Result<Option<Secured>, String> {
     // Code runs in the handshakes of `proxy_pass` only.
     let hooks: Rc<UpstreamTls<Request>> = if prefix == "proxy" { at.conf::<UpstreamTls<Request>>() } else { Rc::default() };
     let log: &ErrorLog = at.log;

@@ -1,4 +1,4 @@
-//! Sends a request: head and body with as few writes as the socket allows, while the answer may already be arriving.
+//! Sends a request: head and body with as few writes as the socket allows, while the response may already be arriving.
 
 mod frames;
 

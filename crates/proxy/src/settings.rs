@@ -1,12 +1,12 @@
-//! The settings that every `*_pass` protocol has, and what they amount to once a location is merged.
+//! The settings common to all `*_pass` protocols, and their merged values.
 
+use crate::caching::conf::{CacheConf, Zone};
 use crate::caching::plan::CachePlan;
-use crate::caching::said::{Said, Zone};
-use crate::hidden::Hidden;
+use crate::header_set::HeaderNameSet;
 use crate::limits::default;
 use crate::sizes::{self, Sizes};
-use crate::store_said::{StorePlan, StoreSaid};
-use cache::freshness::Ignored;
+use crate::store_conf::{StoreConf, StorePlan};
+use cache::freshness::IgnoredFields;
 use conf::tree::{Error, Span};
 use http::Complex;
 use http::core::TempPath;
@@ -131,16 +131,16 @@ pub type Bind = ::upstream::bind::Bind<http::Request>;
 
 macro_rules! family_fields {
     ($($(#[$doc:meta])* $field:ident: $type:ty,)+) => {
-        /// What a block says of the directives that all protocols have.
+        /// The values of the directives that all protocols have.
         #[derive(Clone, Default)]
         pub struct Family {
             $($(#[$doc])* pub $field: Option<$type>,)+
             /// `*_ssl_*`
-            pub secure: crate::secure::Said,
+            pub secure: crate::secure::TlsConf,
             /// `*_cache*`
-            pub caching: Said,
+            pub caching: CacheConf,
             /// `*_store*`
-            pub store: StoreSaid,
+            pub store: StoreConf,
         }
 
         impl Family {
@@ -278,7 +278,7 @@ pub struct Plan {
     /// `*_ignore_headers`
     pub ignore: u32,
     /// What is not passed on to the client.
-    pub hidden: Hidden,
+    pub hidden: HeaderNameSet,
     /// `*_pass_header Server`: where the upstream sends none, ours does not stand in for it.
     pub pass_server: bool,
     /// The same for `Date`.
@@ -300,9 +300,9 @@ pub struct Plan {
 impl Plan {
     /// The fields that have no say in what a cache keeps.
     #[must_use]
-    pub fn uncounted(&self) -> Ignored {
+    pub fn uncounted(&self) -> IgnoredFields {
         let is = |bit| self.ignore & bit != 0;
-        Ignored {
+        IgnoredFields {
             accel_expires: is(ignore::ACCEL_EXPIRES),
             expires: is(ignore::EXPIRES),
             cache_control: is(ignore::CACHE_CONTROL),
@@ -333,7 +333,7 @@ impl Family {
     }
 
     fn sizes(&self, prefix: &str) -> Result<Sizes, String> {
-        let said = sizes::Said {
+        let said = sizes::BufferSizeConf {
             buffer: self.buffer_size,
             buffers: self.buffers,
             busy: self.busy_buffers_size,
@@ -344,10 +344,10 @@ impl Family {
     }
 
     /// What stays behind. Who counts an answer's age needs its date.
-    fn hidden(&self, hide: &[&str]) -> Hidden {
+    fn hidden(&self, hide: &[&str]) -> HeaderNameSet {
         let dated = self.caching.rfc9111 == Some(true);
         let unasked: Vec<&str> = hide.iter().copied().filter(|name| !dated || *name != "Date").collect();
-        Hidden::new(&unasked, self.hide_headers.as_deref(), self.pass_headers.as_deref())
+        HeaderNameSet::new(&unasked, self.hide_headers.as_deref(), self.pass_headers.as_deref())
     }
 
     /// Whether an answer is read faster than its client takes it, and as fast as it comes: most are whole with the first read then.

@@ -4,7 +4,7 @@
 use crate::limits::default;
 
 /// What directives say of them, bytes.
-pub(crate) struct Said {
+pub(crate) struct BufferSizeConf {
     pub(crate) buffer: Option<u64>,
     /// Number and size.
     pub(crate) buffers: Option<(u64, u64)>,
@@ -30,7 +30,7 @@ impl Sizes {
     ///
     /// # Errors
     /// nginx's texts for sizes that contradict each other.
-    pub(crate) fn of(said: &Said, prefix: &str) -> Result<Sizes, String> {
+    pub(crate) fn of(said: &BufferSizeConf, prefix: &str) -> Result<Sizes, String> {
         let (count, size) = said.buffers.unwrap_or((default::BUFFERS, default::PAGE));
         let buffer = said.buffer.unwrap_or(default::PAGE);
         let largest = size.max(buffer);

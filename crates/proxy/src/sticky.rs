@@ -1,6 +1,6 @@
-//! `sticky`: requests of one client go to one server, by a cookie, a route or a session that was learned.
+//! `sticky`: requests of one client go to one server, by a cookie, a route or a learned session.
 
-use balance::sessions::{Learned, Sessions};
+use balance::sessions::{LearnOutcome, Sessions};
 use base::clock;
 use base::log::Level;
 use http::{Complex, Request, log_request};
@@ -83,7 +83,7 @@ impl Sticky {
         }
         let name = learn.sessions.name();
         match learn.sessions.learn(session, server.as_bytes(), !created.is_empty(), now_ms) {
-            Learned::Kept | Learned::Unknown => {}
+            LearnOutcome::Kept | LearnOutcome::Unknown => {}
             learned => {
                 let log = &request.worker.log;
                 base::log!(
@@ -92,7 +92,7 @@ impl Sticky {
                     0,
                     "could not allocate node in sticky session zone \"{name}\", expiring least recently used session"
                 );
-                if learned == Learned::Full {
+                if learned == LearnOutcome::Full {
                     base::log!(log, Level::Alert, 0, "could not allocate node in sticky session zone \"{name}\"");
                 }
             }

@@ -1,8 +1,8 @@
-//! `*_store`: answers become files.
+//! `*_store`: responses are saved as files.
 
 use crate::dialect::Answer;
 use crate::exchange::Exchange;
-use crate::store_said::Target;
+use crate::store_conf::Target;
 use base::errno;
 use base::log::Level;
 use http::body::TempFile;
@@ -99,7 +99,7 @@ impl Copy {
         }
     }
 
-    /// To another file system: a copy beside the place, then a rename.
+    /// To another file system: a copy next to the final path, then a rename.
     fn copy_beside(&self, from: &Path) -> io::Result<()> {
         make_parent(&self.path, self.access)?;
         let mut beside = self.path.clone().into_os_string();

@@ -1,4 +1,4 @@
-//! A copy of a body on its way elsewhere, while the client gets it.
+//! A copy of a body that is taken while the client gets it.
 
 use crate::caching::fill::Filling;
 use crate::caching::{fill, serve};

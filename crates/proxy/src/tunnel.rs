@@ -1,4 +1,4 @@
-//! After a 101: bytes both ways until one side ends or both are silent for too long.
+//! After a 101: copies bytes in both directions until one side closes or both are silent for too long.
 
 use crate::connection::UpstreamConnection;
 use crate::limits::{TIMED_OUT, default};
@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 /// Bytes of one direction on their way.
 #[derive(Default)]
-struct Way {
+struct Direction {
     bytes: Vec<u8>,
     sent: usize,
     ended: bool,
@@ -21,7 +21,7 @@ struct Way {
     moved: bool,
 }
 
-impl Way {
+impl Direction {
     fn is_empty(&self) -> bool {
         self.sent >= self.bytes.len()
     }
@@ -49,7 +49,7 @@ impl Way {
 
 /// Bytes that passed, for the record.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Passed {
+pub struct Transferred {
     /// To the upstream.
     pub up: u64,
     /// From the upstream.
@@ -88,12 +88,12 @@ pub async fn run(
     first: &[u8],
     buffer: usize,
     timeout: u64,
-) -> Passed {
+) -> Transferred {
     let buffer = buffer.min(default::MAX_READ as usize);
-    let mut down = Way { bytes: first.to_vec(), ..Way::default() };
-    let mut up = Way { bytes: Vec::with_capacity(buffer), ..Way::default() };
+    let mut down = Direction { bytes: first.to_vec(), ..Direction::default() };
+    let mut up = Direction { bytes: Vec::with_capacity(buffer), ..Direction::default() };
     down.bytes.reserve(buffer);
-    let mut passed = Passed { up: 0, down: first.len() as u64 };
+    let mut passed = Transferred { up: 0, down: first.len() as u64 };
     // What comes from the client goes on at once. The connection may be closed already.
     let _ = upstream.channel.stream().set_no_delay(true);
     upstream.set_timer(timeout);
@@ -107,9 +107,9 @@ fn poll(
     cx: &mut Context<'_>,
     client: &dyn Tunnel,
     upstream: &mut UpstreamConnection,
-    up: &mut Way,
-    down: &mut Way,
-    passed: &mut Passed,
+    up: &mut Direction,
+    down: &mut Direction,
+    passed: &mut Transferred,
     timeout: u64,
 ) -> Poll<End> {
     // Each way goes as far as it can, so that neither has to be looked at again for what the other one did.
@@ -140,7 +140,7 @@ fn carry_down(
     cx: &mut Context<'_>,
     client: &dyn Tunnel,
     upstream: &mut UpstreamConnection,
-    down: &mut Way,
+    down: &mut Direction,
     passed: &mut u64,
 ) -> Result<(), End> {
     let stream = upstream.channel.stream_mut();
@@ -166,7 +166,7 @@ fn carry_up(
     cx: &mut Context<'_>,
     client: &dyn Tunnel,
     upstream: &mut UpstreamConnection,
-    up: &mut Way,
+    up: &mut Direction,
     passed: &mut u64,
 ) -> Result<(), End> {
     let stream = upstream.channel.stream_mut();

@@ -1,9 +1,9 @@
-//! `tunnel_pass`: connections to elsewhere for clients that ask by CONNECT.
+//! `tunnel_pass`: CONNECT requests to other servers.
 
 use crate::dialect::tunnel::Tunnel;
 use crate::family;
 use crate::pass;
-use crate::place::{self, Passing, Protocol};
+use crate::place::{self, PassConf, Protocol};
 use crate::route::Route;
 use crate::settings::next;
 use conf::context::{Arity, Context};
@@ -14,7 +14,7 @@ use http::core::ServerCore;
 use http::module::{Attach, Module};
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: place::levels::<Own>, attach, ..Module::named("tunnel") };
+pub const MODULE: Module = Module { rows, levels: place::levels::<TunnelConf>, attach, ..Module::named("tunnel") };
 
 /// Where a tunnel leads unless the directive says something else.
 const ASKED: &[u8] = b"$host:$request_port";
@@ -37,18 +37,18 @@ const SUFFIXES: [&str; 12] = [
 
 /// A tunnel has no more than the family.
 #[derive(Default)]
-struct Own;
+struct TunnelConf;
 
-impl Config for Own {
+impl Config for TunnelConf {
     fn inherit(&mut self, _: &Self) {}
 }
 
-impl Protocol for Own {
+impl Protocol for TunnelConf {
     const NAME: &'static str = "tunnel";
     const CONDITIONS: &'static [(&'static str, u32)] = &[("error", next::ERROR), ("timeout", next::TIMEOUT), ("off", next::OFF)];
 }
 
-type Values = Passing<Own>;
+type Values = PassConf<TunnelConf>;
 
 fn rows() -> Vec<Row> {
     let mut rows = family::some_rows::<Values>(&SUFFIXES);
@@ -58,7 +58,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    place::store::<Own>(cx, || if cx.args().is_empty() { pass::given(cx, ASKED) } else { pass::read(cx, "", "") })?;
+    place::store::<TunnelConf>(cx, || if cx.args().is_empty() { pass::given(cx, ASKED) } else { pass::read(cx, "", "") })?;
     cx.server::<ServerCore>().takes_connect = Some(true);
     Ok(())
 }

@@ -6,13 +6,13 @@ pub mod sticky;
 
 use crate::connection::Keepalive;
 use crate::limits::default;
-use crate::pools::Outside;
+use crate::pools::BalancerPools;
 use crate::queue::Queue;
 use crate::secure::Plans;
 use crate::sticky::Sticky;
 use ::upstream::directory::Directory;
 use ::upstream::protocol::{Part, Protocol};
-use ::upstream::{draft, following, group, methods, zone};
+use ::upstream::{builder, following, group, methods, zone};
 use balance::Measure;
 use base::log::{ErrorLog, Level};
 use conf::context::Context;
@@ -54,7 +54,7 @@ pub enum Http {}
 
 /// What only HTTP's blocks say.
 #[derive(Default)]
-pub struct Said {
+pub struct HttpGroupConf {
     pub(crate) sticky: Option<Rc<Sticky>>,
     /// Length and time.
     pub(crate) queue: Option<(usize, u64)>,
@@ -66,7 +66,7 @@ pub struct Said {
 
 /// What only HTTP's groups have.
 #[derive(Default)]
-pub struct Own {
+pub struct HttpGroup {
     /// Idle connections; `None` keeps none.
     pub keepalive: Option<Keepalive>,
     /// `sticky`
@@ -74,10 +74,10 @@ pub struct Own {
     /// `queue`
     pub queue: Option<Queue>,
     /// What the balancer has brought.
-    pub outside: Outside,
+    pub outside: BalancerPools,
 }
 
-impl Part for Said {
+impl Part for HttpGroupConf {
     fn give_way(&mut self) -> bool {
         self.sticky.take().is_some()
     }
@@ -85,8 +85,8 @@ impl Part for Said {
 
 impl Protocol for Http {
     type Session = Request;
-    type Part = Said;
-    type Own = Own;
+    type Part = HttpGroupConf;
+    type Own = HttpGroup;
 
     const OUTSIDE: Context = Context::HTTP;
     const INSIDE: Context = Context::UPSTREAM;
@@ -97,7 +97,7 @@ impl Protocol for Http {
     const BETTER: &'static [(&'static str, Option<Measure>)] =
         &[("least_conn", None), ("least_time=header", Some(Measure::Header)), ("least_time=last_byte", Some(Measure::LastByte))];
 
-    fn own(said: Said) -> Own {
+    fn own(said: HttpGroupConf) -> HttpGroup {
         let (limit, local) = said.keepalive.unwrap_or((default::KEEPALIVE, true));
         let keepalive = (limit > 0).then(|| {
             let requests = said.requests.unwrap_or(default::KEEPALIVE_REQUESTS);
@@ -105,7 +105,7 @@ impl Protocol for Http {
             Keepalive::new(limit, local, requests, time, said.timeout.unwrap_or(default::KEEPALIVE_TIMEOUT))
         });
         let queue = said.queue.map(|(limit, timeout)| Queue::new(limit, timeout));
-        Own { keepalive, sticky: said.sticky, queue, outside: Outside::default() }
+        HttpGroup { keepalive, sticky: said.sticky, queue, outside: BalancerPools::default() }
     }
 
     fn log(frame: &Frame) -> ErrorLog {
@@ -115,8 +115,8 @@ impl Protocol for Http {
 }
 
 /// HTTP's part of the block that is being read.
-pub(crate) fn part<'a>(cx: &Cx<'a>) -> RefMut<'a, Said> {
-    RefMut::map(draft::draft::<Http>(cx), |draft| &mut draft.part)
+pub(crate) fn part<'a>(cx: &Cx<'a>) -> RefMut<'a, HttpGroupConf> {
+    RefMut::map(builder::builder::<Http>(cx), |builder| &mut builder.part)
 }
 
 fn levels(levels: &mut Levels) {
@@ -129,7 +129,7 @@ fn complete(frame: &Frame) -> Result<(), Error> {
     group::complete::<Http>(frame)
 }
 
-/// A worker that exits keeps nobody waiting for its idle connections.
+/// A worker that exits does not wait for its idle connections.
 fn start(worker: &Rc<http::Worker>) {
     let http = worker.http();
     let Some(all) = http.main.get::<Upstreams>() else { return };

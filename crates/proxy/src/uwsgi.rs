@@ -1,7 +1,7 @@
 //! `uwsgi_pass`: applications behind uWSGI.
 
 use crate::dialect::uwsgi::Uwsgi;
-use crate::gateway::{self, Gated, Gateway, Values};
+use crate::gateway::{self, Gateway, GatewayConf, Values};
 use crate::place;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -10,12 +10,17 @@ use conf::tree::Error;
 use http::module::{Attach, Module};
 
 /// The module.
-pub const MODULE: Module =
-    Module { rows, levels: place::levels::<Gated<Own>>, complete: gateway::complete::<Own>, attach, ..Module::named("uwsgi") };
+pub const MODULE: Module = Module {
+    rows,
+    levels: place::levels::<GatewayConf<UwsgiConf>>,
+    complete: gateway::complete::<UwsgiConf>,
+    attach,
+    ..Module::named("uwsgi")
+};
 
-/// What a block says of `uwsgi_*`.
+/// The `uwsgi_*` directives of a block.
 #[derive(Default)]
-struct Own {
+struct UwsgiConf {
     /// `uwsgi_modifier1`
     modifier1: Option<u8>,
     /// `uwsgi_modifier2`
@@ -24,13 +29,13 @@ struct Own {
     string: Option<Box<[u8]>>,
 }
 
-impl Config for Own {
+impl Config for UwsgiConf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; modifier1, modifier2, string);
     }
 }
 
-impl Gateway for Own {
+impl Gateway for UwsgiConf {
     const NAME: &'static str = "uwsgi";
     const SCHEME: &'static str = "uwsgi://";
     const SECURE_SCHEME: &'static str = "suwsgi://";
@@ -39,18 +44,18 @@ impl Gateway for Own {
 
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
-    let mut rows = gateway::rows::<Own>(false);
+    let mut rows = gateway::rows::<UwsgiConf>(false);
     rows.extend([
         Row::new("uwsgi_modifier1", all, Arity::exactly(1), "First modifier of the uwsgi packet.", |cx| {
             let value = modifier(cx)?;
-            cx.once(&mut cx.location::<Values<Own>>().own.alone.modifier1, value)
+            cx.once(&mut cx.location::<Values<UwsgiConf>>().own.alone.modifier1, value)
         }),
         Row::new("uwsgi_modifier2", all, Arity::exactly(1), "Second modifier of the uwsgi packet.", |cx| {
             let value = modifier(cx)?;
-            cx.once(&mut cx.location::<Values<Own>>().own.alone.modifier2, value)
+            cx.once(&mut cx.location::<Values<UwsgiConf>>().own.alone.modifier2, value)
         }),
         Row::new("uwsgi_string", all, Arity::exactly(1), "Bytes behind the variables of the uwsgi packet.", |cx| {
-            cx.once(&mut cx.location::<Values<Own>>().own.alone.string, cx.arg(0).into())
+            cx.once(&mut cx.location::<Values<UwsgiConf>>().own.alone.string, cx.arg(0).into())
         }),
     ]);
     rows
@@ -62,7 +67,7 @@ fn modifier(cx: &Cx<'_>) -> Result<u8, Error> {
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
-    gateway::attach(at, |params, own: &Own| Uwsgi {
+    gateway::attach(at, |params, own: &UwsgiConf| Uwsgi {
         params,
         modifiers: [own.modifier1.unwrap_or(0), own.modifier2.unwrap_or(0)],
         string: own.string.clone().unwrap_or_default(),

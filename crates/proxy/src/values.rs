@@ -1,4 +1,4 @@
-//! What a block says of `proxy_*`.
+//! The values of `proxy_*`.
 
 use crate::family::Member;
 use crate::pass::Pass;
@@ -33,7 +33,7 @@ pub enum Version {
     Http2,
 }
 
-/// What a block says of `proxy_*`.
+/// The `proxy_*` directives of a block.
 #[derive(Default)]
 pub struct Proxy {
     /// The family's directives.

@@ -1,4 +1,4 @@
-//! `$upstream_*`: what the exchanges of a request left behind.
+//! `$upstream_*`: recorded by the attempts of a request.
 
 use crate::record::{Record, Try};
 use base::text::{push_number, push_seconds};

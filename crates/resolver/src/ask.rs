@@ -1,4 +1,4 @@
-//! Questions to one server: over UDP from a port of their own, over TCP where the answer does not fit.
+//! Queries to one server: over UDP from a random port, over TCP when the answer is truncated.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,8 +11,8 @@ const LARGEST: usize = 4096;
 /// Good, and no such name: any other code sends the question to the next server.
 const SETTLED: [u8; 2] = [0, 3];
 
-/// A question, and what came of it.
-pub struct Question {
+/// A query, and its result.
+pub struct Query {
     name: Name,
     kind: Kind,
     id: u16,
@@ -20,11 +20,11 @@ pub struct Question {
     pub ending: Option<Result<Found, u8>>,
 }
 
-impl Question {
+impl Query {
     /// A question that was not asked yet.
     #[must_use]
-    pub fn new(name: &Name, kind: Kind) -> Question {
-        Question { name: name.clone(), kind, id: 0, ending: None }
+    pub fn new(name: &Name, kind: Kind) -> Query {
+        Query { name: name.clone(), kind, id: 0, ending: None }
     }
 
     /// Whether no other server need be asked.
@@ -58,22 +58,22 @@ impl Question {
 
 /// Why a server could not be asked: the call that failed, and how.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct ServerError {
     /// As nginx names it: `send()`.
     pub call: &'static str,
     /// What it said.
     pub error: io::Error,
 }
 
-fn during(call: &'static str) -> impl FnOnce(io::Error) -> Trouble {
-    move |error| Trouble { call, error }
+fn during(call: &'static str) -> impl FnOnce(io::Error) -> ServerError {
+    move |error| ServerError { call, error }
 }
 
 /// Asks what is not settled yet. Waits until all of it is answered, well or badly.
 ///
 /// # Errors
 /// The server cannot be reached.
-pub async fn ask(server: SocketAddr, questions: &mut [Question]) -> Result<(), Trouble> {
+pub async fn ask(server: SocketAddr, questions: &mut [Query]) -> Result<(), ServerError> {
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     // The kernel picks the port at random, and lets only this server's packets in.
     let socket = UdpSocket::bind((any, 0)).await.map_err(during("bind()"))?;
@@ -116,7 +116,7 @@ pub async fn ask(server: SocketAddr, questions: &mut [Question]) -> Result<(), T
 }
 
 /// Asks over TCP.
-async fn ask_by_stream(server: SocketAddr, question: &Question) -> io::Result<Answer> {
+async fn ask_by_stream(server: SocketAddr, question: &Query) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(server).await?;
     let message = question.message();
     let mut framed = u16::try_from(message.len()).map_err(io::Error::other)?.to_be_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! Why a name has no addresses.
+//! Why a name could not be resolved.
 
 use std::fmt;
 

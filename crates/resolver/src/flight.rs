@@ -1,4 +1,4 @@
-//! One look-up that several callers wait for. Whoever is polled drives it; when that one gives up, another takes over.
+//! One lookup shared by several callers. Whoever is polled drives it; when that caller gives up, another takes over.
 
 use crate::Failure;
 use std::cell::{Cell, OnceCell, RefCell};

@@ -13,7 +13,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use ask::Trouble;
+pub use ask::ServerError;
 pub use failure::Failure;
 use flight::{Flight, Wait};
 pub use service::Service;
@@ -24,11 +24,11 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 use wire::dns::Name;
 
-/// How long an answer that nobody asks for stays in memory, as in nginx.
+/// How long an unused answer stays in memory, as in nginx.
 const UNUSED: Duration = Duration::from_secs(30);
 /// At most so many names are remembered; then the ones unused for longest go.
 const MOST_NAMES: usize = 65_536;
-/// Where an old answer would do, nobody waits longer for a new one.
+/// If an expired answer can be used, a new one is awaited no longer than this.
 const STALE_WAIT: Duration = Duration::from_secs(1);
 /// How long an old answer serves before the servers are asked again.
 const STALE_REST: Duration = Duration::from_secs(5);
@@ -89,7 +89,7 @@ struct Entry {
     /// For how long it may serve while no server answers.
     stale: Instant,
     used: Cell<Instant>,
-    /// Whose turn it is; none while nobody had the addresses.
+    /// Whose turn it is; none while the addresses are unused.
     turn: Cell<Option<usize>>,
 }
 
@@ -115,8 +115,8 @@ pub struct Resolver {
     listener: RefCell<Option<Listener>>,
 }
 
-/// Who hears why a server could not be asked.
-type Listener = Rc<dyn Fn(SocketAddr, &Trouble)>;
+/// Receives the reason why a server could not be asked.
+type Listener = Rc<dyn Fn(SocketAddr, &ServerError)>;
 
 impl Resolver {
     /// A resolver that has asked nothing yet.
@@ -133,11 +133,11 @@ impl Resolver {
     }
 
     /// Has `listener` told from now on why servers could not be asked. Silence is no trouble: that is a time-out.
-    pub fn on_trouble(&self, listener: impl Fn(SocketAddr, &Trouble) + 'static) {
+    pub fn on_trouble(&self, listener: impl Fn(SocketAddr, &ServerError) + 'static) {
         *self.listener.borrow_mut() = Some(Rc::new(listener));
     }
 
-    fn tell(&self, server: SocketAddr, trouble: &Trouble) {
+    fn tell(&self, server: SocketAddr, trouble: &ServerError) {
         let listener = self.listener.borrow().clone();
         if let Some(listener) = listener {
             listener(server, trouble);

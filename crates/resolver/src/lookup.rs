@@ -1,6 +1,6 @@
-//! The look-up of one name: its questions, the servers one after the other, aliases that lead on.
+//! The lookup of one name: its queries, one server after the other, following CNAMEs.
 
-use crate::ask::{self, Question};
+use crate::ask::{self, Query};
 use crate::{Failure, Resolver};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -44,13 +44,13 @@ pub(crate) async fn run(resolver: &Resolver, name: &Name) -> Result<(Vec<IpAddr>
 }
 
 /// Asks for the addresses of both families.
-async fn both(resolver: &Resolver, name: &Name) -> Result<Vec<Question>, Failure> {
+async fn both(resolver: &Resolver, name: &Name) -> Result<Vec<Query>, Failure> {
     let kinds = [(resolver.settings.ipv4, Kind::A), (resolver.settings.ipv6, Kind::AAAA)];
-    ask_all(resolver, kinds.into_iter().filter(|kind| kind.0).map(|kind| Question::new(name, kind.1)).collect()).await
+    ask_all(resolver, kinds.into_iter().filter(|kind| kind.0).map(|kind| Query::new(name, kind.1)).collect()).await
 }
 
 /// Asks until a server has answered all questions, or all servers have said that they cannot.
-pub(crate) async fn ask_all(resolver: &Resolver, mut questions: Vec<Question>) -> Result<Vec<Question>, Failure> {
+pub(crate) async fn ask_all(resolver: &Resolver, mut questions: Vec<Query>) -> Result<Vec<Query>, Failure> {
     let Resolver { settings, next, .. } = resolver;
     let first = next.get();
     next.set(first.wrapping_add(1));
@@ -67,12 +67,12 @@ pub(crate) async fn ask_all(resolver: &Resolver, mut questions: Vec<Question>) -
             if let Ok(Err(trouble)) = asked {
                 resolver.tell(*server, &trouble);
             }
-            if questions.iter().all(Question::is_settled) {
+            if questions.iter().all(Query::is_settled) {
                 return Ok(questions);
             }
         }
         // Every server was asked once: what one of them refuses, none will do, and one family is better than none.
-        if questions.iter().any(Question::is_useful) || questions.iter().all(|question| question.ending.is_some()) {
+        if questions.iter().any(Query::is_useful) || questions.iter().all(|question| question.ending.is_some()) {
             return Ok(questions);
         }
         if !patient {

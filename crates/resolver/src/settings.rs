@@ -1,4 +1,4 @@
-//! How names are resolved while requests and sessions run: what `resolver` and `resolver_timeout` leave for all who need it.
+//! Name resolution at run time: the settings of `resolver` and `resolver_timeout`.
 
 use crate::Resolver;
 use base::errno::{describe, severity};
@@ -32,7 +32,7 @@ pub fn log_trouble(resolver: &Resolver, log: &ErrorLog) {
 }
 
 impl Resolving {
-    /// The resolver, if it has somebody to ask.
+    /// The resolver, if it has name servers.
     #[must_use]
     pub fn usable(&self) -> Option<&Rc<Resolver>> {
         self.resolver.as_ref().filter(|resolver| resolver.has_servers())

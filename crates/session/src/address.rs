@@ -74,7 +74,7 @@ impl Address {
     }
 }
 
-/// What a PROXY protocol header says of the client's connection to the balancer.
+/// The client's connection to the balancer, as a PROXY protocol header describes it.
 #[derive(Debug)]
 pub struct Proxied {
     /// The client.

@@ -1,4 +1,4 @@
-//! What the last matching expression of a session captured.
+//! The captures of a session's last regular expression match.
 
 /// The groups of the last successful match of a session: `$0` to `$N`.
 #[derive(Debug, Default)]

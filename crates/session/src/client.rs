@@ -61,10 +61,10 @@ pub trait Client: Session {
     /// `$server_name`
     fn server_name(&self) -> Box<[u8]>;
 
-    /// `$remote_addr`: the connection's other end, or who stands behind it (realip).
+    /// `$remote_addr`: the connection's peer, or the client behind it (realip).
     fn client(&self) -> Ref<'_, Address>;
 
-    /// Says who stands behind the connection's other end.
+    /// Sets the client behind the connection's peer.
     fn set_client(&self, client: Address);
 
     /// The connection's other end as the kernel sees it.

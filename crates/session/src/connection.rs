@@ -9,7 +9,7 @@ use std::rc::Rc;
 pub struct Connection<V> {
     /// `$connection`: a number unique in the process.
     pub id: u64,
-    /// The client as the kernel sees it. A session may know better who is behind it (realip).
+    /// The client as the kernel sees it. A session may know the client behind it (realip).
     pub peer: Address,
     /// Our end.
     pub local: Address,

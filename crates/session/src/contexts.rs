@@ -1,4 +1,4 @@
-//! What modules remember of a session, by type.
+//! Per-module state of a session, by type.
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -66,7 +66,7 @@ impl Contexts {
         drop(old);
     }
 
-    /// Forgets all contexts, keeping the memory of those that can be used again and that nobody else holds.
+    /// Clears all contexts, keeping the memory of those that can be reused and are not referenced elsewhere.
     pub fn clear(&self) {
         if self.0.borrow().is_empty() {
             return;

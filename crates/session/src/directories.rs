@@ -1,4 +1,4 @@
-//! Directories that must exist before the server runs.
+//! Directories that must be created before the server runs.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

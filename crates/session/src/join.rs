@@ -1,4 +1,4 @@
-//! The place where a feature joins that serves more than one protocol.
+//! Where a feature that serves more than one protocol attaches.
 
 use crate::outcome::Step;
 use crate::variable::Session;

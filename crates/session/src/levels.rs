@@ -1,4 +1,4 @@
-//! The configuration types of modules, by the level of the blocks that they belong to.
+//! The configuration types of modules, by the level of their blocks.
 
 use conf::configs::Configs;
 use conf::scope::Config;

@@ -1,4 +1,4 @@
-//! The files that modules write logs to: found again by path, opened anew after a rotation, flushed at the end.
+//! The log files of modules: shared by path, reopened after a rotation, flushed at the end.
 
 use base::errno;
 use base::log::{ErrorLog, Level};
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 /// A log that is kept open.
-pub trait Kept {
+pub trait ReopenableLog {
     /// Its path.
     fn path(&self) -> &Path;
 
@@ -31,7 +31,7 @@ pub trait Kept {
 #[derive(Default)]
 pub struct LogFiles {
     /// In the order of the configuration.
-    pub list: Vec<Rc<dyn Kept>>,
+    pub list: Vec<Rc<dyn ReopenableLog>>,
 }
 
 impl LogFiles {
@@ -66,7 +66,7 @@ mod tests {
         flushed: Cell<u32>,
     }
 
-    impl Kept for Counted {
+    impl ReopenableLog for Counted {
         fn path(&self) -> &Path {
             Path::new("/var/log/a")
         }

@@ -1,4 +1,4 @@
-//! How a module joins a protocol: its rows, its values, its handlers.
+//! How a module attaches to a protocol: its rows, values and handlers.
 
 use crate::client::Client;
 use crate::levels::Levels;

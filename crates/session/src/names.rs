@@ -1,4 +1,4 @@
-//! The names of servers, and the choice among the servers of an address by one (`server_name`).
+//! Server names, and the selection among the servers of an address by name (`server_name`).
 
 use crate::regex::Regex;
 use crate::variable::Session;

@@ -1,4 +1,4 @@
-//! What a handler answers, and how it waits.
+//! The results of handlers, and how handlers wait.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Where relative names of the configuration lead, and what else the main level says for all protocols.
+//! Resolution of relative paths, and other main-level values that all protocols need.
 
 use base::log::ErrorLog;
 use std::ffi::OsStr;

@@ -1,11 +1,11 @@
-//! TLS as sessions and their configuration see it: what a handshake found, and who answers handshakes for a server.
+//! TLS as sessions and their configuration see it: results of a handshake, and a server's handshake hooks.
 
 mod handshake;
 #[cfg(test)]
 mod tests;
 
-pub use crate::tls_info::{Left, Revocation, TlsInfo};
-pub use handshake::{Failed, Look, UNRECOGNIZED_NAME, choose, look, preliminary, settle};
+pub use crate::tls_info::{HandshakeLeftovers, Revocation, TlsInfo};
+pub use handshake::{Failed, FirstBytes, UNRECOGNIZED_NAME, choose, look, preliminary, settle};
 
 use crate::client::Configured;
 use crate::connection::Connection;
@@ -39,7 +39,7 @@ pub trait Secured: Configured {
 }
 
 /// A handshake in progress: what can be asked before it is answered.
-pub struct Greeting<S: Secured> {
+pub struct ClientHello<S: Secured> {
     /// What the client offers.
     pub hello: Hello,
     /// The worker.
@@ -52,13 +52,13 @@ pub struct Greeting<S: Secured> {
     pub is_named: bool,
     /// Names for ALPN, best first; none: those that the server itself names.
     pub alpn: Vec<&'static [u8]>,
-    /// Makes what [`Greeting::session`] answers.
+    /// Makes what [`ClientHello::session`] answers.
     pub subject: Box<dyn Fn() -> Rc<S>>,
     /// What code that runs in the handshake keeps from one member of [`Hooks`] to the next.
-    pub left: RefCell<Left>,
+    pub left: RefCell<HandshakeLeftovers>,
 }
 
-impl<S: Secured> Greeting<S> {
+impl<S: Secured> ClientHello<S> {
     /// A session for code that runs in the handshake and for names with variables: it has the connection and the server. In HTTP it is a
     /// request that no client waits for.
     pub fn session(&self) -> Rc<S> {
@@ -72,7 +72,7 @@ pub struct Rejection {
     pub alert: u8,
     /// What the log says before, as an error; empty: nothing.
     pub detail: String,
-    /// What the log says of the handshake.
+    /// The log context of the handshake.
     pub error: TlsError,
 }
 
@@ -84,16 +84,16 @@ pub enum Answer {
     Wait(BoxFuture<Result<Settings, Rejection>>),
 }
 
-/// Who answers the handshakes of a server.
+/// Answers the handshakes of a server.
 pub trait Handshakes<S: Secured> {
     /// Chooses what a session is made from.
-    fn answer(&self, greeting: &Rc<Greeting<S>>) -> Answer;
+    fn answer(&self, greeting: &Rc<ClientHello<S>>) -> Answer;
     /// The numbers of the cipher suites that are spoken.
     fn suites(&self) -> Vec<u16>;
     /// Whether a version is spoken, by its number.
     fn speaks(&self, version: u16) -> bool;
     /// Asks others about a client's certificate that is good in itself; its chain is given, its own certificate first.
-    fn inquire(&self, greeting: &Rc<Greeting<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
+    fn inquire(&self, greeting: &Rc<ClientHello<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
         let _ = (greeting, chain);
         None
     }
@@ -102,11 +102,11 @@ pub trait Handshakes<S: Secured> {
 /// Code that runs in the handshakes of a server. Each member may take its time.
 pub trait Hooks<S: Secured> {
     /// The ClientHello is there and nothing has been chosen (`ssl_client_hello_by_lua*`).
-    fn greeted(self: Rc<Self>, greeting: Rc<Greeting<S>>) -> BoxFuture<Result<(), Rejection>>;
+    fn greeted(self: Rc<Self>, greeting: Rc<ClientHello<S>>) -> BoxFuture<Result<(), Rejection>>;
     /// Changes what a session is made from (`ssl_session_fetch_by_lua*`, `ssl_certificate_by_lua*`).
-    fn chosen(self: Rc<Self>, greeting: Rc<Greeting<S>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>>;
+    fn chosen(self: Rc<Self>, greeting: Rc<ClientHello<S>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>>;
     /// The handshake is over (`ssl_session_store_by_lua*`).
-    fn finished(self: Rc<Self>, greeting: Rc<Greeting<S>>, protocol: &'static str) -> BoxFuture<Left>;
+    fn finished(self: Rc<Self>, greeting: Rc<ClientHello<S>>, protocol: &'static str) -> BoxFuture<HandshakeLeftovers>;
 }
 
 /// A server's part in TLS; filled when the server is built.

@@ -1,4 +1,4 @@
-//! What directives of TLS have in common, whether they are for clients, for upstream servers or for sockets of code.
+//! What TLS directives have in common, for clients, upstream servers and cosockets.
 
 use crate::paths::MainContext;
 use base::text;

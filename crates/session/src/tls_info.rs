@@ -1,4 +1,4 @@
-//! What a handshake of TLS found.
+//! The results of a TLS handshake.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -45,14 +45,14 @@ pub struct TlsInfo<V> {
     pub revocation: Revocation,
     /// What is wrong is only that their authority is not known.
     pub lacks_authority: bool,
-    /// The handshake may still be repeated by somebody else: early data has come and the client's Finished has not.
+    /// The handshake may be a replay: early data was received, and the client's Finished was not.
     pub early: Cell<bool>,
     /// What code that ran in the handshake left.
-    pub left: Left,
+    pub left: HandshakeLeftovers,
 }
 
 /// What is wrong with a client's certificate by what others say (`ssl_ocsp`).
 pub type Revocation = Option<&'static str>;
 
 /// What is left of a handshake for the requests of its connection.
-pub type Left = Option<Rc<dyn std::any::Any>>;
+pub type HandshakeLeftovers = Option<Rc<dyn std::any::Any>>;

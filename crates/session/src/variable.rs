@@ -196,7 +196,7 @@ impl<S: Session> Variables<S> {
     }
 }
 
-/// The configuration mentions a variable that nobody defines.
+/// The configuration mentions an undefined variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownVariable {
     /// Its name.

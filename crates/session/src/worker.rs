@@ -1,4 +1,4 @@
-//! A worker process: what it has whatever it serves.
+//! The state of a worker process that does not depend on the protocol.
 
 use crate::outcome::BoxFuture;
 use base::log::ErrorLog;
@@ -144,7 +144,7 @@ impl Worker {
         Hold(self.holds.clone())
     }
 
-    /// Whether somebody keeps the worker from exiting.
+    /// Whether the worker is kept from exiting.
     pub fn is_held(&self) -> bool {
         self.holds.get() > 0
     }

@@ -1,14 +1,14 @@
 //! What fuzz targets and the smoke test assert: a dictionary whose memory holds anything leads nowhere outside, and every operation on
 //! it ends. Nothing that ships calls this.
 
-use crate::dict::{End, OWNER, Store, Value, When};
+use crate::dict::{End, OWNER, Store, StoreMode, Value};
 use crate::{Dict, Zone};
 use std::sync::atomic::Ordering;
 
 const SIZE: usize = 1 << 16;
 /// Words of locks: whatever they hold, who waits for a living process waits rightly.
 const LOCKS: [usize; 3] = [0, 256, 512];
-const SET: Store = Store { when: When::Always, safe: false, lifetime: 0, flags: 0 };
+const SET: Store = Store { when: StoreMode::Always, safe: false, lifetime: 0, flags: 0 };
 
 /// Overwrites words of a dictionary, for each ten bytes one: where, and with what. Then does all that can be done.
 pub fn image(data: &[u8]) {

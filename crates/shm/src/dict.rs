@@ -24,7 +24,7 @@ mod write;
 pub use check::Report;
 #[cfg(test)]
 pub(crate) use record::FIXED;
-pub use value::{End, Entry, Found, Refusal, Store, Value, When};
+pub use value::{End, Entry, Found, Refusal, Store, StoreMode, Value};
 pub use whole::Keys;
 
 use crate::lock;

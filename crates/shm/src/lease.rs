@@ -1,4 +1,4 @@
-//! Work that one process of all does: who has taken it keeps it until it gives it back, ends or dies.
+//! A lease on work that only one process does: its holder keeps it until it releases it, exits or dies.
 
 use crate::lock;
 use std::sync::atomic::AtomicU64;

@@ -97,7 +97,7 @@ pub fn release(word: &AtomicU64) {
     word.store(0, Ordering::Release);
 }
 
-/// Frees a lock that process `dead` died with; nothing happens if somebody else holds it.
+/// Frees a lock that process `dead` died with; nothing happens if another process holds it.
 pub fn force(word: &AtomicU64, dead: i32) -> bool {
     let holder = word.load(Ordering::Relaxed);
     holder & ID == u64::from(dead.unsigned_abs()) && word.compare_exchange(holder, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()

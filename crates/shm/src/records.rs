@@ -44,7 +44,7 @@ impl Records {
         if i < HEADER { self.at(FREE_FOR_USE + 8 * i) } else { nowhere() }
     }
 
-    /// Word `i` of a record. One that is not there is a word that nobody else reads.
+    /// Word `i` of a record. Out of range, it is a dummy word.
     #[must_use]
     #[inline]
     pub fn word(&self, record: usize, i: usize) -> &AtomicU64 {

@@ -1,4 +1,4 @@
-//! The zones of a configuration, and which of them live on in the next one.
+//! The zones of a configuration, and which of them the next one keeps.
 
 use crate::dict::{self, Dict};
 use crate::zone::{MIN_SIZE, Zone};

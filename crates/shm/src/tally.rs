@@ -31,7 +31,7 @@ pub struct Account {
 pub struct Counters<'a>(&'a [AtomicU64; WORDS]);
 
 impl Counters<'_> {
-    /// Counts. Nobody else writes here, so no atomic addition is needed.
+    /// Counts. This is the only writer, so no atomic addition is needed.
     #[inline]
     pub fn add(self, number: usize, amount: u64) {
         if let Some(counter) = self.0.get(number + 1) {

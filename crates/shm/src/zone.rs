@@ -1,4 +1,4 @@
-//! A zone and the right to touch it.
+//! A zone and access to it.
 
 use crate::{lock, slab, zone_file};
 use std::cell::{Cell, RefCell};

@@ -1,4 +1,4 @@
-//! What stands before a zone's memory in its file: a new binary takes over only what it would have made itself.
+//! The header of a zone's file: a new binary adopts a zone only if it would have written the same header.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -52,7 +52,7 @@ fn parse(text: &[u8], owner: &str, format: u32) -> Option<(Box<str>, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::dict::{Dict, FIXED, Store, Value, When};
+    use crate::dict::{Dict, FIXED, Store, StoreMode, Value};
     use crate::zone::{MIN_SIZE, Zone};
     use std::os::fd::OwnedFd;
     use std::sync::Arc;
@@ -61,7 +61,7 @@ mod tests {
     const OWNER: &str = "test";
 
     fn store(zone: &Zone, key: &str, value: &[u8]) {
-        let how = Store { when: When::Always, safe: false, lifetime: 0, flags: 0 };
+        let how = Store { when: StoreMode::Always, safe: false, lifetime: 0, flags: 0 };
         Dict::new(zone).store(key.as_bytes(), Value::Text(value), how, 1_000).unwrap();
     }
 
@@ -121,7 +121,7 @@ mod tests {
         bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
     }
 
-    /// Whoever changes what zones look like changes `LAYOUT`, and then these sums.
+    /// A change of the zones' layout must change `LAYOUT`, and then these sums.
     #[test]
     fn the_layout_is_the_one_that_the_number_stands_for() {
         let (dict, slab) = (seeded(), seeded());

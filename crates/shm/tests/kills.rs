@@ -7,12 +7,12 @@
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
-use shm::dict::{End, Found, OWNER, Store, Value, When};
+use shm::dict::{End, Found, OWNER, Store, StoreMode, Value};
 use shm::{Dict, Zone};
 use std::time::{Duration, Instant};
 use sys::process::{Fork, exit_now, fork};
 
-const SET: Store = Store { when: When::Always, safe: false, lifetime: 0, flags: 0 };
+const SET: Store = Store { when: StoreMode::Always, safe: false, lifetime: 0, flags: 0 };
 const NOW: u64 = 1000;
 /// Longer waits count as hanging, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);

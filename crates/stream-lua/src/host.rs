@@ -20,7 +20,7 @@ pub(crate) type Host = lua_session::Host<Sessions>;
 /// Whose session led to code that runs without one.
 #[derive(Clone)]
 pub(crate) struct Origin {
-    /// What the log says of it.
+    /// Its log context.
     text: Rc<[u8]>,
     /// Whose settings hold.
     server: Rc<Server>,

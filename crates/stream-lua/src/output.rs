@@ -3,9 +3,9 @@
 use crate::control::SERVING;
 use crate::host::{Host, Sessions};
 use crate::state::State;
-use crate::waiting::Broken;
+use crate::waiting::SendError;
 use base::log::Level;
-use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, Type, Value};
+use lua::{CallContext, Group, Raise, Reply, Row, Stack, Suspension, Type, Value};
 use lua_lib::number;
 use lua_lib::shown::push_value;
 use lua_session::{host, output};
@@ -146,7 +146,7 @@ fn write_all(cx: &CallContext, stack: &mut Stack<'_>, function: &'static str, ne
     Ok(1)
 }
 
-fn flush(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn flush(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let count = stack.top();
     if count > 1 {
         return Err(Raise::new(format!("attempt to pass {count} arguments, but accepted 0 or 1")));
@@ -158,23 +158,23 @@ fn flush(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let (host, session) = served(cx)?;
     let state = host.state.clone();
     if let Some(reason) = refusal(&state) {
-        return Ok(Later::Now(refused(stack, reason)));
+        return Ok(Suspension::Now(refused(stack, reason)));
     }
     state.waiting.try_send(&session);
     if state.waiting.broken().is_some() {
-        return Ok(Later::Now(refused(stack, FILTER_ERROR)));
+        return Ok(Suspension::Now(refused(stack, FILTER_ERROR)));
     }
     if !wait || state.waiting.is_empty() {
         log_session!(session, Level::Debug, "lua flush asynchronously");
         stack.push_number(1.0);
-        return Ok(Later::Now(1));
+        return Ok(Suspension::Now(1));
     }
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         poll_fn(|cx| state.waiting.poll_empty(cx)).await;
         Ok(match state.waiting.broken() {
             None => Reply::One(Value::Number(1.0)),
-            Some(Broken::TimedOut) => Reply::failure("timeout"),
-            Some(Broken::Lost) => Reply::failure("client aborted"),
+            Some(SendError::TimedOut) => Reply::failure("timeout"),
+            Some(SendError::Lost) => Reply::failure("client aborted"),
         })
     }))
 }

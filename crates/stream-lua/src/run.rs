@@ -1,4 +1,4 @@
-//! The run of a handler that may wait: the code, its output, and the client who may go meanwhile.
+//! The run of a handler that may wait: the code, its output, and the detection of a client that disconnects.
 
 use crate::host::Sessions;
 use crate::state::{Client, State};
@@ -58,7 +58,7 @@ impl Handler {
         };
         let (handler, session) = (self.clone(), session.clone());
         Step::wait(async move {
-            let ended = Driven { job, session: &session, state: &state, watches: handler.watches_client && !session.is_udp() }.await;
+            let ended = RunningCode { job, session: &session, state: &state, watches: handler.watches_client && !session.is_udp() }.await;
             handler.entry.end(host, has_failed(&ended));
             match has_failed(&ended) {
                 // Nobody waits for a client of code that is broken.
@@ -94,7 +94,7 @@ async fn drain(session: &Session, state: &State) {
 }
 
 /// Code that waits.
-struct Driven<'a> {
+struct RunningCode<'a> {
     job: Job,
     session: &'a Session,
     state: &'a State,
@@ -102,7 +102,7 @@ struct Driven<'a> {
     watches: bool,
 }
 
-impl Future for Driven<'_> {
+impl Future for RunningCode<'_> {
     type Output = Completion;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Completion> {
@@ -131,8 +131,8 @@ impl Future for Driven<'_> {
     }
 }
 
-/// Whether the client has gone and nobody knows it yet. Bytes that have come and that the code has not asked for are a sign of life, and
-/// whoever reads finds out himself.
+/// Whether the client has disconnected unnoticed. Received bytes that the code has not asked for are a sign of life, and
+/// a reader finds out by itself.
 fn is_gone(session: &Session, state: &State, cx: &mut Context<'_>) -> bool {
     let reading = |client: &Rc<Client>| client.socket.busy(&[Work::Reading]).is_some() || client.has_ended();
     if state.abort_known.get() || state.client.get().is_some_and(reading) || (state.pulled.get() && !session.unread().is_empty()) {

@@ -43,14 +43,14 @@ impl State {
 pub(crate) struct Client {
     /// Its number among the sockets of the code of `stream`.
     pub(crate) id: u64,
-    /// Closed directions, who is at work. The bytes are the session's.
+    /// Closed and busy directions. The bytes are the session's.
     pub(crate) socket: Rc<Socket>,
     /// Something was received: what stood before it can no longer be looked at.
     pub(crate) consumed: Cell<bool>,
 }
 
 impl Client {
-    /// Whether somebody sends.
+    /// Whether a send is in progress.
     pub(crate) fn is_sending(&self) -> bool {
         self.socket.busy(&[Work::Writing]).is_some()
     }

@@ -14,7 +14,7 @@ const MUCH: usize = 64 << 10;
 
 /// Why nothing can be sent any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Broken {
+pub(crate) enum SendError {
     /// The client took nothing for too long (`lua_socket_send_timeout`).
     TimedOut,
     /// The connection is gone.
@@ -26,7 +26,7 @@ pub(crate) enum Broken {
 pub(crate) struct Waiting {
     bytes: RefCell<Vec<u8>>,
     sent: Cell<usize>,
-    broken: Cell<Option<Broken>>,
+    broken: Cell<Option<SendError>>,
     limit: RefCell<Option<Limit>>,
     /// Threads that wait until everything has left.
     wakers: RefCell<Vec<Waker>>,
@@ -50,7 +50,7 @@ impl Waiting {
     }
 
     /// Why nothing can be sent any more.
-    pub(crate) fn broken(&self) -> Option<Broken> {
+    pub(crate) fn broken(&self) -> Option<SendError> {
         self.broken.get()
     }
 
@@ -62,8 +62,8 @@ impl Waiting {
                 Ok(count) if count > 0 => self.sent.set(self.sent.get() + count),
                 // Whoever drives the code waits for the rest.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Ok(_) => self.give_up(session, Broken::Lost, &io::ErrorKind::WriteZero.into(), &mut bytes),
-                Err(error) => self.give_up(session, Broken::Lost, &error, &mut bytes),
+                Ok(_) => self.give_up(session, SendError::Lost, &io::ErrorKind::WriteZero.into(), &mut bytes),
+                Err(error) => self.give_up(session, SendError::Lost, &error, &mut bytes),
             }
         }
         drop(bytes);
@@ -79,8 +79,8 @@ impl Waiting {
                     self.sent.set(self.sent.get() + count);
                     self.limit.take();
                 }
-                Poll::Ready(Ok(_)) => self.give_up(session, Broken::Lost, &io::ErrorKind::WriteZero.into(), &mut bytes),
-                Poll::Ready(Err(error)) => self.give_up(session, Broken::Lost, &error, &mut bytes),
+                Poll::Ready(Ok(_)) => self.give_up(session, SendError::Lost, &io::ErrorKind::WriteZero.into(), &mut bytes),
+                Poll::Ready(Err(error)) => self.give_up(session, SendError::Lost, &error, &mut bytes),
                 Poll::Pending => {
                     let mut limit = self.limit.borrow_mut();
                     let limit = limit.get_or_insert_with(|| session.limit(patience(session)));
@@ -88,7 +88,7 @@ impl Waiting {
                         return Poll::Pending;
                     }
                     log_session!(session, Level::Info, "client timed out (110: Connection timed out)");
-                    self.broken.set(Some(Broken::TimedOut));
+                    self.broken.set(Some(SendError::TimedOut));
                     bytes.clear();
                 }
             }
@@ -108,13 +108,13 @@ impl Waiting {
         }
     }
 
-    fn give_up(&self, session: &Session, broken: Broken, error: &io::Error, bytes: &mut Vec<u8>) {
+    fn give_up(&self, session: &Session, broken: SendError, error: &io::Error, bytes: &mut Vec<u8>) {
         log_session!(session, Level::Info, "send() failed {}", base::errno::describe(error));
         self.broken.set(Some(broken));
         bytes.clear();
     }
 
-    /// Ready when everything has left; somebody else sends it.
+    /// Ready when everything was sent; another task sends it.
     pub(crate) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
         if self.is_empty() {
             return Poll::Ready(());

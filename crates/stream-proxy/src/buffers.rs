@@ -1,4 +1,4 @@
-//! Buffers that sessions have while bytes are on their way, and give back.
+//! Buffers that sessions borrow while data is in transit.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ pub const LARGEST_DATAGRAM: usize = 65_535;
 #[derive(Debug, Default)]
 pub struct Buffers {
     empty: RefCell<Vec<Vec<u8>>>,
-    /// Full of what was there before, so that nobody has to fill them first.
+    /// With arbitrary content, so that they need not be cleared first.
     full: RefCell<Vec<Box<[u8]>>>,
 }
 

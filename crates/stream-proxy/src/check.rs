@@ -36,7 +36,7 @@ struct HealthCheck {
     test: OnceCell<Rc<Test>>,
 }
 
-/// What a server says of checks, and the way to its upstream.
+/// A server's checks, and its route to the upstream.
 #[derive(Default)]
 pub struct Checked {
     said: Vec<HealthCheck>,

@@ -20,7 +20,7 @@ use upstream::refusal;
 use upstream::secure::handshake::{self, Fault};
 
 /// A way to an upstream server.
-pub enum Way {
+pub enum Route {
     /// A connection.
     Stream(Stream),
     /// Datagrams.
@@ -28,7 +28,7 @@ pub enum Way {
 }
 
 /// Why there is no connection; it has been logged.
-pub enum Unconnected {
+pub enum ConnectError {
     /// The server is to blame: another may be tried.
     Failed,
     /// No server would be better off.
@@ -58,7 +58,7 @@ impl Job<'_> {
     ///
     /// # Errors
     /// When there is no connection.
-    pub async fn connect(&self, lease: &Lease) -> Result<Way, Unconnected> {
+    pub async fn connect(&self, lease: &Lease) -> Result<Route, ConnectError> {
         let address = &lease.peer().server.address;
         let options = Options {
             timeout: Some(Duration::from_millis(self.connect_timeout)),
@@ -69,26 +69,26 @@ impl Job<'_> {
             send_buffer: self.plan.socket_sndbuf,
         };
         let way = match self.session.is_udp() {
-            true => Way::Datagrams(Datagram::connect(address, options).map_err(|failure| self.refused(address, &failure))?),
+            true => Route::Datagrams(Datagram::connect(address, options).map_err(|failure| self.refused(address, &failure))?),
             false => {
                 let stream = net::connect::connect(address, options).await.map_err(|failure| self.refused(address, &failure))?;
-                Way::Stream(self.prepare(lease, stream).await?)
+                Route::Stream(self.prepare(lease, stream).await?)
             }
         };
         self.connected(lease, &way);
         Ok(way)
     }
 
-    fn refused(&self, address: &SocketAddress, failure: &Failure) -> Unconnected {
+    fn refused(&self, address: &SocketAddress, failure: &Failure) -> ConnectError {
         let (level, line) = refusal::line(address, failure);
         self.session.log(level, line.as_bytes());
         match failure {
-            Failure::Local { .. } => Unconnected::Internal,
-            Failure::Peer(_) => Unconnected::Failed,
+            Failure::Local { .. } => ConnectError::Internal,
+            Failure::Peer(_) => ConnectError::Failed,
         }
     }
 
-    async fn prepare(&self, lease: &Lease, stream: Stream) -> Result<Stream, Unconnected> {
+    async fn prepare(&self, lease: &Lease, stream: Stream) -> Result<Stream, ConnectError> {
         if self.session.core().tcp_nodelay.unwrap_or(true) {
             // It may be closed already.
             let _ = stream.set_no_delay(true);
@@ -100,33 +100,33 @@ impl Job<'_> {
             // A new connection takes so few bytes at once, as the protocol demands.
             if !stream.try_write(&head).is_ok_and(|count| count == head.len()) {
                 self.session.log(Level::Error, b"could not send PROXY protocol header at once");
-                return Err(Unconnected::Internal);
+                return Err(ConnectError::Internal);
             }
             self.record.sent.set(head.len() as u64);
         }
-        let Some(url) = self.target.url.as_ref().or(self.plan.pass.url.as_ref()) else { return Err(Unconnected::Internal) };
+        let Some(url) = self.target.url.as_ref().or(self.plan.pass.url.as_ref()) else { return Err(ConnectError::Internal) };
         let target = secured.target(self.session, url, self.target.url.is_some(), None);
         self.session.action.set("SSL handshaking to upstream");
         let limit = Duration::from_millis(self.connect_timeout);
         let server = [&*self.target.upstream.name, &*lease.peer().server.name];
         let shaken = handshake::shake(self.session, secured, &target, &server, stream, limit).await;
         shaken.map_err(|fault| match fault {
-            Fault::Internal => Unconnected::Internal,
-            Fault::Server => Unconnected::Failed,
+            Fault::Internal => ConnectError::Internal,
+            Fault::Server => ConnectError::Failed,
             Fault::TimedOut => {
                 self.session.log(Level::Error, refusal::TIMED_OUT.as_bytes());
-                Unconnected::Failed
+                ConnectError::Failed
             }
         })
     }
 
-    fn connected(&self, lease: &Lease, way: &Way) {
+    fn connected(&self, lease: &Lease, way: &Route) {
         if self.session.log_enabled(Level::Info) {
             let udp = if self.session.is_udp() { "udp " } else { "" };
             let line = format!("{udp}proxy {} connected to {}", way.local(), lease.peer().server.name);
             self.session.error_log().write(Level::Info, self.session.connection.id, line.as_bytes());
         }
-        if let Way::Stream(_) = way {
+        if let Route::Stream(_) = way {
             lease.connected();
         }
         let after_ms = self.record.connected();
@@ -135,16 +135,16 @@ impl Job<'_> {
     }
 }
 
-impl Way {
+impl Route {
     /// Our end, as the log shows it.
     fn local(&self) -> String {
         let address = match self {
-            Way::Stream(stream) => {
+            Route::Stream(stream) => {
                 let ours = stream.descriptor().and_then(|socket| SockRef::from(&socket).local_addr());
                 ours.ok().and_then(|address| address.as_socket())
             }
-            Way::Datagrams(Datagram::Udp(socket)) => socket.local_addr().ok(),
-            Way::Datagrams(Datagram::Unix(_)) => None,
+            Route::Datagrams(Datagram::Udp(socket)) => socket.local_addr().ok(),
+            Route::Datagrams(Datagram::Unix(_)) => None,
         };
         address.map_or_else(|| "unix:".to_owned(), |address| address.to_string())
     }

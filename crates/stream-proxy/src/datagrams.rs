@@ -92,7 +92,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Who waits has no buffer.
+    /// A waiting session has no buffer.
     async fn wait(&mut self) -> Event {
         let mut readable = pin!(self.upstream.readable());
         let (session, up, down, idle) = (self.job.session, &mut self.up, &mut self.down, &mut self.idle);
@@ -152,7 +152,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Passes on what has come from the server.
+    /// Forwards data received from the server.
     async fn pass_down(&mut self, buffer: &mut [u8]) -> Option<End> {
         let session = self.job.session;
         session.action.set("proxying and reading from upstream");

@@ -1,9 +1,9 @@
-//! A session's way to its upstream: which server, and which is next when one cannot be reached.
+//! Selects a session's upstream server, and the next one when it cannot be reached.
 
-use crate::chosen::{Asking, Unchosen};
-use crate::connect::{Job, Unconnected, Way};
+use crate::balancer::{BalanceError, BalancerState};
+use crate::connect::{ConnectError, Job, Route};
 use crate::lease::{End, Lease};
-use crate::pass::Nowhere;
+use crate::pass::NoTarget;
 use crate::record::{Record, push_log_tail};
 use crate::settings::Plan;
 use crate::{datagrams, relay};
@@ -33,7 +33,7 @@ pub async fn run(session: &Rc<Session>, plan: &Rc<Plan>) -> Outcome {
     let local = plan.bind.as_ref().and_then(|bind| bind.local(session));
     let target = match plan.pass.find(session).await {
         Ok(target) => target,
-        Err(Nowhere) => return FAULT,
+        Err(NoTarget) => return FAULT,
     };
     let mut job =
         Job { session, plan, record: &record, target: &target, local, connect_timeout: plan.connect_timeout, timeout: plan.timeout };
@@ -43,7 +43,7 @@ pub async fn run(session: &Rc<Session>, plan: &Rc<Plan>) -> Outcome {
     }
     let tries = target.upstream.group.tries();
     selection.tries = if plan.next_tries == 0 { tries } else { tries.min(plan.next_tries) };
-    let asking = Asking::new(&target.upstream, plan, &selection);
+    let asking = BalancerState::new(&target.upstream, plan, &selection);
     let began_ms = clock::monotonic_ms();
     loop {
         session.action.set("connecting to upstream");
@@ -54,17 +54,17 @@ pub async fn run(session: &Rc<Session>, plan: &Rc<Plan>) -> Outcome {
                 record.set_peer(&lease.peer().server.name);
                 match job.connect(&lease).await {
                     Ok(way) => return pass_on(&job, lease, way).await,
-                    Err(Unconnected::Internal) => return FAULT,
-                    Err(Unconnected::Failed) => lease.end(session, Verdict::Failed, Timing::default()),
+                    Err(ConnectError::Internal) => return FAULT,
+                    Err(ConnectError::Failed) => lease.end(session, Verdict::Failed, Timing::default()),
                 }
             }
-            Err(Unchosen::Failed) => record.set_peer(&target.upstream.name),
-            Err(Unchosen::NobodyLeft) => {
+            Err(BalanceError::Failed) => record.set_peer(&target.upstream.name),
+            Err(BalanceError::NobodyLeft) => {
                 record.set_peer(&target.upstream.name);
                 session.log(Level::Error, b"no live upstreams");
                 return BAD_GATEWAY;
             }
-            Err(Unchosen::Answer(outcome)) => return outcome,
+            Err(BalanceError::Answer(outcome)) => return outcome,
         }
         if let Some(asking) = &asking {
             asking.failed();
@@ -78,7 +78,7 @@ pub async fn run(session: &Rc<Session>, plan: &Rc<Plan>) -> Outcome {
 }
 
 /// The server of the next try, by the group's balancer or by the group.
-async fn choose(job: &mut Job<'_>, asking: Option<&Asking>, selection: &mut Selection) -> Result<Choice, Unchosen> {
+async fn choose(job: &mut Job<'_>, asking: Option<&BalancerState>, selection: &mut Selection) -> Result<Choice, BalanceError> {
     let upstream = &job.target.upstream;
     if let Some(asking) = asking {
         let chosen = asking.ask(job.session, upstream, selection).await?;
@@ -88,18 +88,18 @@ async fn choose(job: &mut Job<'_>, asking: Option<&Asking>, selection: &mut Sele
             return Ok(choice);
         }
     }
-    upstream.group.next(selection, clock::monotonic_ms()).ok_or(Unchosen::NobodyLeft)
+    upstream.group.next(selection, clock::monotonic_ms()).ok_or(BalanceError::NobodyLeft)
 }
 
-async fn pass_on(job: &Job<'_>, lease: Lease, way: Way) -> Outcome {
+async fn pass_on(job: &Job<'_>, lease: Lease, way: Route) -> Outcome {
     let heard = || {
         if let Some(after_ms) = job.record.first_byte() {
             lease.heard(Measure::Header, after_ms);
         }
     };
     let end = match way {
-        Way::Stream(stream) => relay::run(job, stream, &heard).await,
-        Way::Datagrams(datagram) => datagrams::run(job, &datagram, &heard).await,
+        Route::Stream(stream) => relay::run(job, stream, &heard).await,
+        Route::Datagrams(datagram) => datagrams::run(job, &datagram, &heard).await,
     };
     job.record.end();
     let last = job.record.last().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The header of the PROXY protocol that a server is sent: `proxy_protocol`.
+//! The PROXY protocol header that is sent to a server: `proxy_protocol`.
 
 use crate::settings::Header;
 use session::address::Address;

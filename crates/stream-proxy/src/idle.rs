@@ -1,4 +1,4 @@
-//! How long a session may be silent: `proxy_timeout`.
+//! The idle timeout of a session: `proxy_timeout`.
 
 use base::clock;
 use net::deadline::Limit;

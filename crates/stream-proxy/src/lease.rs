@@ -1,4 +1,4 @@
-//! A server in use by one try, and what comes of a session that is passed on.
+//! A server in use by one attempt, and the result of a proxied session.
 
 use crate::groups::Upstream;
 use balance::{Choice, Measure, Peer, Timing, Verdict};
@@ -43,7 +43,7 @@ impl Lease {
         self.upstream.group.connected(&self.choice, clock::monotonic_ms());
     }
 
-    /// The try has come so far, `after_ms` after it began.
+    /// The attempt has reached this point, `after_ms` after it began.
     pub fn heard(&self, what: Measure, after_ms: u64) {
         self.upstream.group.heard(&self.choice, what, after_ms, clock::monotonic_ms());
     }

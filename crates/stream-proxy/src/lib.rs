@@ -4,9 +4,9 @@
 //! bytes is [`relay`] for connections and [`datagrams`] for UDP. What is remembered of the tries is a [`record`].
 #![forbid(unsafe_code)]
 
+mod balancer;
 pub mod buffers;
 pub mod check;
-mod chosen;
 pub mod connect;
 pub mod datagrams;
 pub mod groups;

@@ -1,4 +1,4 @@
-//! How fast bytes are passed on: `proxy_upload_rate`, `proxy_download_rate`.
+//! Rate limits: `proxy_upload_rate`, `proxy_download_rate`.
 //!
 //! As with nginx, what is passed on takes its time before more is, and altogether it is never more than the seconds that have
 //! begun are worth.

@@ -33,7 +33,7 @@ pub struct Target {
 }
 
 /// There is no target; it has been logged.
-pub struct Nowhere;
+pub struct NoTarget;
 
 impl Pass {
     /// Reads the directive.
@@ -73,21 +73,21 @@ impl Pass {
     ///
     /// # Errors
     /// It goes nowhere.
-    pub async fn find(&self, session: &Session) -> Result<Target, Nowhere> {
+    pub async fn find(&self, session: &Session) -> Result<Target, NoTarget> {
         if let Some(upstream) = self.upstream.get() {
             return Ok(Target { upstream: upstream.clone(), url: None });
         }
         let text = self.source.to_vec(session);
         let url = url::parse_address(&text, 0).map_err(|what| {
             log_session!(session, Level::Error, "{what} in upstream \"{}\"", String::from_utf8_lossy(&text));
-            Nowhere
+            NoTarget
         })?;
         let upstream = look_up(session, &url).await?;
         Ok(Target { upstream, url: Some(url) })
     }
 }
 
-async fn look_up(session: &Session, url: &Url) -> Result<Rc<Upstream>, Nowhere> {
+async fn look_up(session: &Session, url: &Url) -> Result<Rc<Upstream>, NoTarget> {
     if let Some(known) = session.configuration.main.get::<Upstreams>().and_then(|groups| hosts::known(groups, url, 0)) {
         return Ok(known);
     }
@@ -95,7 +95,7 @@ async fn look_up(session: &Session, url: &Url) -> Result<Rc<Upstream>, Nowhere> 
     let port = url.port.unwrap_or(0);
     if port == 0 && !matches!(url.host, Host::Unix(_)) {
         log_session!(session, Level::Error, "no port in upstream \"{shown}\"");
-        return Err(Nowhere);
+        return Err(NoTarget);
     }
     let Host::Name(name) = &url.host else {
         // An address is looked up without asking anybody.
@@ -107,13 +107,13 @@ async fn look_up(session: &Session, url: &Url) -> Result<Rc<Upstream>, Nowhere> 
     let resolving = session.conf::<Resolving>();
     let Some(resolver) = resolving.usable() else {
         log_session!(session, Level::Error, "no resolver defined to resolve {shown}");
-        return Err(Nowhere);
+        return Err(NoTarget);
     };
     match resolver.resolve(name, resolving.limit()).await {
         Ok(found) => Ok(Upstream::implicit(&shown, found.iter().map(|ip| SocketAddr::new(ip, port).into()).collect())),
         Err(failure) => {
             log_session!(session, Level::Error, "{shown} could not be resolved ({failure})");
-            Err(Nowhere)
+            Err(NoTarget)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is remembered of a session's tries, for variables and the log.
+//! What variables and the log need of a session's attempts.
 
 use base::clock;
 use std::cell::{Cell, RefCell};
@@ -54,7 +54,7 @@ impl Record {
         self.note(|last| &mut last.connect)
     }
 
-    /// The first byte has come from the server, if it is that; answers after how long then.
+    /// Records the first byte from the server; returns the time that it took.
     pub fn first_byte(&self) -> Option<u64> {
         let known = self.tries.borrow().last().is_none_or(|last| last.first_byte.is_some());
         if known { None } else { Some(self.note(|last| &mut last.first_byte)) }

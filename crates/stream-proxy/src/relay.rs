@@ -43,12 +43,12 @@ struct Relay<'a> {
     /// One side was told that the other has ended.
     half_closed: bool,
     idle: Idle,
-    /// Called when bytes have come from the server.
+    /// Called when bytes were received from the server.
     heard: &'a dyn Fn(),
 }
 
 /// Why a session is over at once.
-struct Over;
+struct RelayEnd;
 
 impl Flow {
     fn new(rate: u64) -> Flow {
@@ -118,7 +118,7 @@ impl Relay<'_> {
                 }
                 match self.go(cx, from_upstream) {
                     Ok(went) => *way = went,
-                    Err(Over) => return Poll::Ready(()),
+                    Err(RelayEnd) => return Poll::Ready(()),
                 }
                 self.job.session.action.set("proxying connection");
                 if self.is_over() {
@@ -140,7 +140,7 @@ impl Relay<'_> {
     }
 
     /// One way, some turns at most.
-    fn go(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<Went, Over> {
+    fn go(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<Went, RelayEnd> {
         for _ in 0..TURNS {
             if !self.write(cx, from_upstream)? {
                 return Ok(Went::Waits);
@@ -200,7 +200,7 @@ impl Relay<'_> {
     }
 
     /// Writes what waits; false: something still does.
-    fn write(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<bool, Over> {
+    fn write(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<bool, RelayEnd> {
         let session = self.job.session;
         loop {
             let flow = if from_upstream { &mut self.down } else { &mut self.up };
@@ -218,7 +218,7 @@ impl Relay<'_> {
             session.action.set(if from_upstream { "proxying and sending to client" } else { "proxying and sending to upstream" });
             match written {
                 // A socket that takes nothing of something is none.
-                Ok(0) => return Err(Over),
+                Ok(0) => return Err(RelayEnd),
                 Ok(count) => {
                     self.idle.moved();
                     flow.written += count;
@@ -230,7 +230,7 @@ impl Relay<'_> {
                 }
                 Err(error) => {
                     self.log_trouble(!from_upstream, trouble("send()", "SSL_write()", &error), &error);
-                    return Err(Over);
+                    return Err(RelayEnd);
                 }
             }
         }

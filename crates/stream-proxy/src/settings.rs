@@ -1,4 +1,4 @@
-//! What `stream` and its servers say of proxying, and what that amounts to in a server.
+//! The settings of the stream proxy module and their merged values.
 
 use crate::groups::Secured;
 use crate::pass::Pass;
@@ -7,7 +7,7 @@ use conf::scope::Config;
 use std::rc::Rc;
 use stream::{Complex, Session, log_session};
 use upstream::bind::Bind;
-use upstream::secure::said::Said;
+use upstream::secure::conf::TlsConf;
 
 /// A number of responses that no session reaches, as in nginx: none is expected.
 pub const ENDLESS: u64 = i32::MAX as u64;
@@ -68,7 +68,7 @@ pub struct Proxy {
     /// `proxy_ssl`
     pub ssl: Option<bool>,
     /// `proxy_ssl_*`
-    pub secure: Said<Session>,
+    pub secure: TlsConf<Session>,
 }
 
 impl Config for Proxy {

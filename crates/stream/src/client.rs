@@ -1,4 +1,4 @@
-//! A session of `stream` among those of all protocols.
+//! A `stream` session as an instance of the traits of all protocols.
 
 use crate::Connection;
 use crate::module::Attach;

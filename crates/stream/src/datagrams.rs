@@ -1,4 +1,4 @@
-//! The datagrams of one client: what came from it, and the way back.
+//! The datagrams of one client: received ones, and how to reply.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ pub trait Reply {
     fn take_back(&self, buffer: Vec<u8>);
 }
 
-/// The datagrams of one client, who is known by its address and port.
+/// The datagrams of one client, identified by its address and port.
 pub struct Datagrams {
     waiting: RefCell<VecDeque<Vec<u8>>>,
     bytes: Cell<usize>,
@@ -46,7 +46,7 @@ impl Datagrams {
         }
     }
 
-    /// One has come from the client.
+    /// A datagram was received from the client.
     pub fn push(&self, datagram: Vec<u8>) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() < MOST && self.bytes.get() + datagram.len() <= MOST_BYTES {
@@ -58,7 +58,7 @@ impl Datagrams {
         }
     }
 
-    /// Says who gets what the session has not taken when it takes no more.
+    /// Sets the receiver of datagrams that the session leaves when it stops reading.
     pub fn set_pass_on(&self, pass_on: PassOn) {
         self.pass_on.replace(Some(pass_on));
     }

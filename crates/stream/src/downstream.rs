@@ -1,4 +1,4 @@
-//! The bytes between a session and its client, over TCP, a unix socket or UDP.
+//! The connection between a session and its client, over TCP, a unix socket or UDP.
 
 use crate::datagrams::Datagrams;
 use crate::session::Session;
@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 /// The way to the client. It stays with the session, which closes it when the log phase is over.
 pub enum Downstream {
-    /// A connection; `None` while somebody turns it into something else (TLS).
+    /// A connection; `None` while it is being upgraded (TLS).
     Stream(RefCell<Option<Stream>>),
     /// Datagrams.
     Datagrams(Rc<Datagrams>),
@@ -28,7 +28,7 @@ impl Session {
         matches!(self.downstream, Downstream::Datagrams(_))
     }
 
-    /// Appends what has come from the client to `into`: first the bytes that were read ahead, then what arrives. `Ok(0)` is the end
+    /// Appends data received from the client to `into`: first the bytes that were read ahead, then what arrives. `Ok(0)` is the end
     /// of the client's side. Over UDP it is one datagram, which may be empty, and there is no end.
     pub fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         if let Some(early) = self.take_preread() {

@@ -4,7 +4,7 @@
 use crate::session::Session;
 use net::deadline::Limit;
 use net::stream::Stream;
-use session::tls::{Failed, Greeting, Look, choose, look, preliminary, settle};
+use session::tls::{ClientHello, Failed, FirstBytes, choose, look, preliminary, settle};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -36,7 +36,7 @@ pub async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Op
         session.choose_server(&host.name.to_ascii_lowercase());
     }
     let subject = session.clone();
-    let greeting = Rc::new(Greeting {
+    let greeting = Rc::new(ClientHello {
         hello,
         worker: session.worker.common.clone(),
         connection: session.connection.clone(),
@@ -68,10 +68,10 @@ async fn greet(session: &Rc<Session>) -> Result<Hello, Option<Failed>> {
         loop {
             let seen = look(&session.preread(), &mut hello);
             match seen {
-                Look::Hello(hello) => return Poll::Ready(Ok(hello)),
-                Look::Plain => return Poll::Ready(Err(Some(Failed::not_tls()))),
-                Look::Malformed(failed) => return Poll::Ready(Err(Some(failed))),
-                Look::More => {}
+                FirstBytes::Hello(hello) => return Poll::Ready(Ok(hello)),
+                FirstBytes::Plain => return Poll::Ready(Err(Some(Failed::not_tls()))),
+                FirstBytes::Malformed(failed) => return Poll::Ready(Err(Some(failed))),
+                FirstBytes::More => {}
             }
             if !matches!(ready!(session.poll_preread(cx)), Ok(1..)) {
                 return Poll::Ready(Err(Some(Failed::closed())));

@@ -4,7 +4,7 @@ use crate::downstream::Downstream;
 use crate::session::{HEALTH_CHECK, Session};
 
 impl Session {
-    /// Appends what the log says of a session.
+    /// Appends the log context of a session.
     pub fn push_log_context(&self, out: &mut Vec<u8>) {
         let action = self.action.get();
         let code = self.code.get();

@@ -1,4 +1,4 @@
-//! What a module joins: a server while it is built.
+//! What a module attaches to: a server under construction.
 
 use crate::core::Core;
 use crate::phase::Phase;
@@ -74,7 +74,7 @@ impl Attach<'_> {
         }
     }
 
-    /// Joins the preread phase. The handler is asked before any byte has been read, and again whenever more have come.
+    /// Adds a handler of the preread phase. It is called before any byte was read, and again whenever more were received.
     pub fn preread(&mut self, run: impl Fn(&Rc<Session>) -> Preread + 'static) {
         let order = place(self.order, self.parts.preread.last().map(|last| last.order));
         self.parts.preread.push(PrereadHandler { order, run: Rc::new(run) });

@@ -1,4 +1,4 @@
-//! Connections on their way from one listener of this process to another (`pass`).
+//! Connections that are handed from one listener of this process to another (`pass`).
 
 use crate::worker::Worker;
 use net::stream::Stream;
@@ -6,7 +6,7 @@ use session::address::{Address, Proxied};
 use std::rc::Rc;
 
 /// A client's connection that another listener shall serve.
-pub struct Passed {
+pub struct PassedConnection {
     /// The bytes both ways.
     pub stream: Stream,
     /// What has been read of them.
@@ -25,12 +25,12 @@ pub struct Passed {
     pub times: u8,
 }
 
-/// Gives connections to listeners; back comes one that nobody listens for.
-pub(crate) type Passing = Box<dyn Fn(Box<Passed>) -> Result<(), Box<Passed>>>;
+/// Hands connections to listeners; returns one without a listener.
+pub(crate) type Passing = Box<dyn Fn(Box<PassedConnection>) -> Result<(), Box<PassedConnection>>>;
 
 impl Worker {
     /// Says how connections reach the worker's listeners; the front does, once.
-    pub fn set_passing(&self, pass: impl Fn(Box<Passed>) -> Result<(), Box<Passed>> + 'static) {
+    pub fn set_passing(&self, pass: impl Fn(Box<PassedConnection>) -> Result<(), Box<PassedConnection>> + 'static) {
         // A second front would be a mistake in main; the first one stays.
         let _ = self.passing.set(Box::new(pass));
     }
@@ -38,8 +38,8 @@ impl Worker {
     /// Gives a connection to the listener on its address, of whichever protocol.
     ///
     /// # Errors
-    /// Nobody listens there; the connection comes back.
-    pub fn pass(&self, passed: Box<Passed>) -> Result<(), Box<Passed>> {
+    /// There is no listener; the connection is returned.
+    pub fn pass(&self, passed: Box<PassedConnection>) -> Result<(), Box<PassedConnection>> {
         match self.passing.get() {
             Some(pass) => pass(passed),
             None => Err(passed),

@@ -9,16 +9,16 @@ use std::future::poll_fn;
 use std::task::{Poll, ready};
 
 /// What the phase allows.
-pub struct Patience {
+pub struct PrereadLimits {
     /// `preread_buffer_size`
     pub most: usize,
     limit: Limit,
 }
 
-impl Patience {
+impl PrereadLimits {
     /// That of a session; its time begins now.
-    pub fn of(session: &Session, core: &Core) -> Patience {
-        Patience { most: core.preread_buffer_size(), limit: session.limit(core.preread_timeout()) }
+    pub fn of(session: &Session, core: &Core) -> PrereadLimits {
+        PrereadLimits { most: core.preread_buffer_size(), limit: session.limit(core.preread_timeout()) }
     }
 
     /// Waits for more bytes than [`Session::preread`] shows.

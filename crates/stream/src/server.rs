@@ -19,9 +19,9 @@ pub struct Handler {
     pub run: Rc<dyn Fn(&Rc<Session>) -> Step>,
 }
 
-/// What a handler of the preread phase says of the bytes that it has seen, [`Session::preread`].
+/// The result of a preread handler, which has inspected [`Session::preread`].
 pub enum Preread {
-    /// They do not tell yet: it is called again when more have come.
+    /// Undecided: it is called again when more bytes were received.
     More,
     /// The answer. `Ok` ends the phase, `Declined` leaves it to the next handler.
     Now(Outcome),

@@ -66,7 +66,7 @@ pub struct Session {
     pub configuration: Rc<Configuration>,
     /// The connection that it came on.
     pub connection: Rc<Connection>,
-    /// `$remote_addr`: the connection's other end, or who stands behind it (realip).
+    /// `$remote_addr`: the connection's peer, or the client behind it (realip).
     pub client: RefCell<Address>,
     /// Address of the listening socket.
     pub listener: Address,

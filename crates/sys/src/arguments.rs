@@ -1,4 +1,4 @@
-//! The command line as C code finds it: `char **ngx_argv`, which Lua code reads through the FFI to start the program again.
+//! The command line as C code expects it: `char **ngx_argv`, which Lua code reads through the FFI to start the program again.
 
 use std::ffi::{CString, OsString, c_char};
 use std::os::unix::ffi::OsStringExt;

@@ -1,4 +1,4 @@
-//! Room on file systems.
+//! File system usage.
 
 use std::io;
 use std::path::Path;

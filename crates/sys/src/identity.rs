@@ -1,4 +1,4 @@
-//! Users, groups and what becomes of privileges.
+//! Users, groups and dropping of privileges.
 
 use std::ffi::CString;
 use std::io;
@@ -43,7 +43,7 @@ pub fn set_supplementary_groups(name: &str, gid: u32) -> io::Result<()> {
     Ok(nix::unistd::initgroups(&CString::new(name)?, Gid::from_raw(gid))?)
 }
 
-/// Sets the real, effective and saved user id of every thread, setuid(2). There is no way back for one who is not root.
+/// Sets the real, effective and saved user id of every thread, setuid(2). This is irreversible for users other than root.
 pub fn set_user(uid: u32) -> io::Result<()> {
     Ok(nix::unistd::setuid(Uid::from_raw(uid))?)
 }

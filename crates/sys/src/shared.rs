@@ -66,7 +66,7 @@ impl SharedMemory {
         Self { start, len, _mapping: Arc::new(Mapping { start, len }) }
     }
 
-    /// As [`SharedMemory::new`], in a file without a name, memfd_create(2), of an unchangeable length; closed on exec, as long as nobody says otherwise.
+    /// As [`SharedMemory::new`], in a file without a name, memfd_create(2), of an unchangeable length; closed on exec unless changed.
     ///
     /// # Errors
     /// Where the kernel has no such files or the process may not have files of this length; as [`SharedMemory::new`].

@@ -59,7 +59,7 @@ fn set_option(socket: impl AsFd, level: i32, option: i32, value: i32) -> io::Res
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Wakes the acceptor only when data has come, tcp(7) `TCP_DEFER_ACCEPT`; `seconds` 0 switches it off.
+/// Wakes the acceptor only when data was received, tcp(7) `TCP_DEFER_ACCEPT`; `seconds` 0 switches it off.
 pub fn set_defer_accept(socket: impl AsFd, seconds: i32) -> io::Result<()> {
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
 }

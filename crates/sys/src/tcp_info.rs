@@ -1,4 +1,4 @@
-//! What the kernel says of a TCP connection, tcp(7).
+//! The kernel's data about a TCP connection, tcp(7).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

@@ -1,4 +1,4 @@
-//! Time that comes as events, timerfd_create(2).
+//! A periodic timer as a descriptor, timerfd_create(2).
 
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};

@@ -1,4 +1,4 @@
-//! Local time, which only the C library knows, and the processor time of a thread.
+//! Local time from the C library, and the processor time of a thread.
 
 use std::io;
 use std::mem::MaybeUninit;

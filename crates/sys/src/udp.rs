@@ -35,7 +35,7 @@ pub struct Batch {
 
 /// What was received from one client: a datagram, or several that were put together.
 #[derive(Debug)]
-pub struct Arrived<'a> {
+pub struct ReceivedDatagrams<'a> {
     /// The bytes.
     pub bytes: &'a [u8],
     /// The length of each datagram but the last one.
@@ -50,7 +50,7 @@ pub struct Arrived<'a> {
 
 /// A datagram to send, or several of one length.
 #[derive(Debug, Clone, Copy)]
-pub struct Parcel<'a> {
+pub struct Transmit<'a> {
     /// The bytes.
     pub bytes: &'a [u8],
     /// The length of each datagram but the last one, if there are several (`UDP_SEGMENT`).
@@ -65,7 +65,7 @@ pub struct Parcel<'a> {
 
 /// What a socket shall tell and do; what the kernel does not know is left out.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wishes {
+pub struct UdpOptions {
     /// Datagrams of one client may be put together (`UDP_GRO`).
     pub gathers: bool,
     /// Datagrams are never cut into pieces on their way.
@@ -73,7 +73,7 @@ pub struct Wishes {
 }
 
 /// Prepares a socket of UDP: it tells the bits of ECN, and what `wishes` say. Answers whether datagrams stay whole.
-pub fn prepare(socket: &impl AsFd, v6: bool, wishes: Wishes) -> bool {
+pub fn prepare(socket: &impl AsFd, v6: bool, wishes: UdpOptions) -> bool {
     let set = |level, option, value: libc::c_int| set_option(socket, level, option, value).is_ok();
     let mut whole = wishes.whole;
     // A socket for both families also serves IPv4.
@@ -204,7 +204,7 @@ impl Batch {
 
     /// What was received at place `index`; `None`: nothing, or nothing of use.
     #[must_use]
-    pub fn get(&self, index: usize) -> Option<Arrived<'_>> {
+    pub fn get(&self, index: usize) -> Option<ReceivedDatagrams<'_>> {
         if index >= self.received {
             return None;
         }
@@ -214,7 +214,7 @@ impl Batch {
         }
         let length = usize::try_from(header.msg_len).ok()?;
         let bytes = self.bytes.get(index * self.size..)?.get(..length)?;
-        let mut arrived = Arrived { bytes, segment: length, from: address(self.names.get(index)?)?, local: None, ecn: 0 };
+        let mut arrived = ReceivedDatagrams { bytes, segment: length, from: address(self.names.get(index)?)?, local: None, ecn: 0 };
         // SAFETY: the kernel has filled the control room that the header points to, and has set its length.
         let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header.msg_hdr) };
         while !next.is_null() {
@@ -229,7 +229,7 @@ impl Batch {
 
 /// # Safety
 /// `control` points to a control message of a reception.
-unsafe fn note(arrived: &mut Arrived<'_>, control: *const libc::cmsghdr) {
+unsafe fn note(arrived: &mut ReceivedDatagrams<'_>, control: *const libc::cmsghdr) {
     // SAFETY: the caller says so; what stands behind the header is of the type that its level and kind tell, and it may lie unaligned.
     unsafe {
         let (level, kind, data) = ((*control).cmsg_level, (*control).cmsg_type, libc::CMSG_DATA(control));
@@ -292,26 +292,26 @@ impl Default for Sender {
 }
 
 impl Sender {
-    /// Sends parcels in their order, at most [`MOST`]. Answers how many went: fewer than all if one cannot be sent now, or ever. Never
+    /// Sends packets in their order, at most [`MOST`]. Answers how many went: fewer than all if one cannot be sent now, or ever. Never
     /// waits.
     ///
     /// # Errors
     /// `WouldBlock` when the socket takes nothing, otherwise what sendmmsg(2) reports of the first.
-    pub fn send<'a>(&mut self, socket: &impl AsFd, parcels: impl IntoIterator<Item = Parcel<'a>>) -> io::Result<usize> {
+    pub fn send<'a>(&mut self, socket: &impl AsFd, packets: impl IntoIterator<Item = Transmit<'a>>) -> io::Result<usize> {
         let places = self.names.iter_mut().zip(&mut self.pieces).zip(&mut self.headers).zip(&mut self.controls);
         let mut count = 0;
-        let mut parcels = parcels.into_iter();
+        let mut packets = packets.into_iter();
         for (((name, piece), header), control) in places {
-            let Some(parcel) = parcels.next() else { break };
-            *piece = libc::iovec { iov_base: parcel.bytes.as_ptr().cast_mut().cast(), iov_len: parcel.bytes.len() };
+            let Some(packet) = packets.next() else { break };
+            *piece = libc::iovec { iov_base: packet.bytes.as_ptr().cast_mut().cast(), iov_len: packet.bytes.len() };
             let header = &mut header.msg_hdr;
-            header.msg_namelen = write_address(name, parcel.to);
+            header.msg_namelen = write_address(name, packet.to);
             header.msg_name = ptr::from_mut(name).cast();
             header.msg_iov = piece;
             header.msg_iovlen = 1;
             header.msg_control = control.0.as_mut_ptr().cast();
             header.msg_controllen = CONTROL as _;
-            let used = write_control(header, &parcel);
+            let used = write_control(header, &packet);
             header.msg_controllen = used as _;
             if used == 0 {
                 header.msg_control = ptr::null_mut();
@@ -349,18 +349,18 @@ fn write_address(name: &mut libc::sockaddr_storage, to: SocketAddr) -> libc::soc
     }
 }
 
-/// Writes the control messages of a parcel into the room of `header`; answers how much of it they take.
-fn write_control(header: &libc::msghdr, parcel: &Parcel<'_>) -> usize {
+/// Writes the control messages of a packet into the room of `header`; answers how much of it they take.
+fn write_control(header: &libc::msghdr, packet: &Transmit<'_>) -> usize {
     let mut writer = Writer { header, used: 0 };
-    let mapped = matches!(parcel.to, SocketAddr::V6(to) if to.ip().to_ipv4_mapped().is_some());
-    if parcel.ecn != 0 {
-        if parcel.to.is_ipv4() || mapped {
-            writer.push(libc::IPPROTO_IP, libc::IP_TOS, libc::c_int::from(parcel.ecn));
+    let mapped = matches!(packet.to, SocketAddr::V6(to) if to.ip().to_ipv4_mapped().is_some());
+    if packet.ecn != 0 {
+        if packet.to.is_ipv4() || mapped {
+            writer.push(libc::IPPROTO_IP, libc::IP_TOS, libc::c_int::from(packet.ecn));
         } else {
-            writer.push(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, libc::c_int::from(parcel.ecn));
+            writer.push(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, libc::c_int::from(packet.ecn));
         }
     }
-    match parcel.local {
+    match packet.local {
         Some(IpAddr::V4(ip)) => {
             let source = libc::in_addr { s_addr: ip.to_bits().to_be() };
             let info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: source, ipi_addr: libc::in_addr { s_addr: 0 } };
@@ -372,7 +372,7 @@ fn write_control(header: &libc::msghdr, parcel: &Parcel<'_>) -> usize {
         }
         None => {}
     }
-    if let Some(segment) = parcel.segment {
+    if let Some(segment) = packet.segment {
         writer.push(libc::SOL_UDP, libc::UDP_SEGMENT, segment);
     }
     writer.used
@@ -416,11 +416,11 @@ mod tests {
     #[test]
     fn several_are_sent_and_received_at_once() {
         let (server, client) = pair();
-        assert!(prepare(&server, false, Wishes { gathers: false, whole: true }));
+        assert!(prepare(&server, false, UdpOptions { gathers: false, whole: true }));
         crate::datagram::tell_destination(&server, false).unwrap();
         let to = server.local_addr().unwrap();
-        let parcel = |bytes, ecn| Parcel { bytes, segment: None, to, local: None, ecn };
-        assert_eq!(Sender::default().send(&client, [parcel(b"one", 0), parcel(b"second", 2), parcel(b"", 1)]).unwrap(), 3);
+        let packet = |bytes, ecn| Transmit { bytes, segment: None, to, local: None, ecn };
+        assert_eq!(Sender::default().send(&client, [packet(b"one", 0), packet(b"second", 2), packet(b"", 1)]).unwrap(), 3);
         let mut batch = Batch::new(8, 2048);
         assert_eq!(batch.receive(&server).unwrap(), 3);
         let got: Vec<_> = (0..4).map_while(|index| batch.get(index)).map(|one| (one.bytes.to_vec(), one.ecn)).collect();
@@ -436,9 +436,14 @@ mod tests {
         if !can_segment(&client) {
             return;
         }
-        let parcel =
-            Parcel { bytes: b"aaaabbbbcc", segment: Some(4), to: server.local_addr().unwrap(), local: Some([127, 0, 0, 1].into()), ecn: 0 };
-        assert_eq!(Sender::default().send(&client, [parcel]).unwrap(), 1);
+        let packet = Transmit {
+            bytes: b"aaaabbbbcc",
+            segment: Some(4),
+            to: server.local_addr().unwrap(),
+            local: Some([127, 0, 0, 1].into()),
+            ecn: 0,
+        };
+        assert_eq!(Sender::default().send(&client, [packet]).unwrap(), 1);
         let mut batch = Batch::new(4, 2048);
         let mut got = Vec::new();
         while got.len() < 3 {

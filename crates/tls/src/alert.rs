@@ -17,8 +17,8 @@ const NO_RECORD: u8 = 0xff;
 /// peer sends do not matter, and it takes rustls longer the more there are.
 const TRIES: usize = 64;
 
-/// What is to be said about an error.
-pub(crate) enum Said {
+/// Which alert to send for an error.
+pub(crate) enum AlertChoice {
     /// The peer ended the session itself, or did nothing wrong.
     Nothing,
     /// What rustls says.
@@ -27,26 +27,26 @@ pub(crate) enum Said {
     Rather(AlertDescription),
 }
 
-impl From<&Error> for Said {
+impl From<&Error> for AlertChoice {
     fn from(error: &Error) -> Self {
         match error {
-            Error::AlertReceived(_) => Said::Nothing,
-            error => of_openssl(error).map_or(Said::Usual, Said::Rather),
+            Error::AlertReceived(_) => AlertChoice::Nothing,
+            error => of_openssl(error).map_or(AlertChoice::Usual, AlertChoice::Rather),
         }
     }
 }
 
 /// Behind an error: appends the alert to `records`. The session is dead afterwards and `incoming` empty.
-pub(crate) fn tell<E: Engine>(engine: &mut E, incoming: &mut Vec<u8>, used: usize, said: &Said, records: &mut Records) {
+pub(crate) fn tell<E: Engine>(engine: &mut E, incoming: &mut Vec<u8>, used: usize, said: &AlertChoice, records: &mut Records) {
     let before = records.pending().len();
     // The same bytes, as rustls may remember places in them; before all is sent it has no reason to look at them.
     send_queued(engine, incoming.get_mut(used..).unwrap_or_default(), records);
     let silent = records.pending().len() == before;
-    if silent && !matches!(said, Said::Nothing) {
+    if silent && !matches!(said, AlertChoice::Nothing) {
         provoke(engine, incoming, used, records);
     }
     incoming.clear();
-    if let (Said::Rather(wanted), Some([21, _, _, 0, 2, _, description])) = (said, records.pending_mut().get_mut(before..)) {
+    if let (AlertChoice::Rather(wanted), Some([21, _, _, 0, 2, _, description])) = (said, records.pending_mut().get_mut(before..)) {
         *description = u8::from(*wanted);
     }
 }

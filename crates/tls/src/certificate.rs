@@ -1,4 +1,4 @@
-//! Certificates and private keys from files, `data:` values and Lua, with nginx's messages when they are no good.
+//! Certificates and private keys from files, `data:` values and Lua, with nginx's error messages.
 
 pub mod cache;
 mod decrypt;

@@ -9,15 +9,15 @@ use rustls::server::ProducesTickets as _;
 
 use crate::buffer::Buffers;
 use crate::certificate::{Chain, Key, Pair, certificates, passwords};
-use crate::ciphers::{Offer, Wishes};
+use crate::ciphers::{CipherConf, Offer};
 use crate::client;
-use crate::handed::Handed;
+use crate::handshake_store::HandshakeStore;
 use crate::names::Certificate;
 use crate::server;
 use crate::store::{Bytes, SessionKey, Sessions};
 use crate::tickets::{Context, TicketKey, TicketKeys, Tickets};
 use crate::verify::crl::Crl;
-use crate::verify::{Clients, Servers, Trust};
+use crate::verify::{ClientVerifier, ServerVerifier, Trust};
 
 /// Certificates in a row, the last of which is trusted: a judgement is made, and a good one only when the trusted one is
 /// the first's issuer by name or itself. What a certificate says can be shown.
@@ -29,8 +29,8 @@ pub fn chain(data: &[u8]) {
     }
     let Some((trusted, given)) = chain.split_last().filter(|(_, given)| !given.is_empty()) else { return };
     let trust = Arc::new(Trust::new(vec![trusted.clone()], 4));
-    let found = Clients::new(trust.clone(), std::slice::from_ref(trusted)).judge(given);
-    let server = Servers::new(trust).judge(given, Some("example.com"));
+    let found = ClientVerifier::new(trust.clone(), std::slice::from_ref(trusted)).judge(given);
+    let server = ServerVerifier::new(trust).judge(given, Some("example.com"));
     for verdict in found.into_iter().chain([server]) {
         assert!(verdict.is_ok() == (verdict.text() == "ok"));
         if verdict.is_ok() {
@@ -60,7 +60,7 @@ pub fn pem(data: &[u8]) {
 /// Bytes from the network at the start of a session of either side: an error, or more is wanted; whatever it is, the
 /// session stays usable as far as its methods go.
 pub fn session(data: &[u8]) {
-    let Ok(offer) = Offer::new(&Wishes::default()) else { return };
+    let Ok(offer) = Offer::new(&CipherConf::default()) else { return };
     let (Ok(server), Ok(client)) =
         (server::Settings::new(server::Options::new(offer.clone(), Vec::new())), client::Settings::new(client::Options::new(offer)))
     else {
@@ -146,9 +146,9 @@ DipEUBpk2njKjYub0od+ONBFkCgPmum6thkvIgkN47ktxBwJ3HQ/QZrw
 /// What a server finds where it keeps sessions, its own or those of code: a client that shows a name gets a handshake all the same.
 pub fn kept(data: &[u8]) {
     let context = Context::new([&b"here"[..]]);
-    let handed = Handed::new(context, 300, None);
+    let handed = HandshakeStore::new(context, 300, None);
     assert!(!handed.offer(data) || data.starts_with(context.bytes()));
-    let offer = |version: &[&str]| Offer::new(&Wishes { protocols: Some(version), ..Wishes::default() });
+    let offer = |version: &[&str]| Offer::new(&CipherConf { protocols: Some(version), ..CipherConf::default() });
     let (Ok(old), Ok(both)) = (offer(&["TLSv1.2"]), offer(&["TLSv1.2", "TLSv1.3"])) else { return };
     let (Ok(chain), Ok(key)) = (Chain::from_pem(PAIR.as_bytes()), Key::from_pem(PAIR.as_bytes(), &[])) else { return };
     let Ok(pair) = Pair::new(&chain, &key) else { return };
@@ -165,7 +165,7 @@ pub fn kept(data: &[u8]) {
 
 /// What both ends of a handshake are made from.
 fn ends(version: &str) -> Option<(server::Settings, client::Settings)> {
-    let offer = Offer::new(&Wishes { protocols: Some(&[version]), ..Wishes::default() }).ok()?;
+    let offer = Offer::new(&CipherConf { protocols: Some(&[version]), ..CipherConf::default() }).ok()?;
     let pair = Pair::new(&Chain::from_pem(PAIR.as_bytes()).ok()?, &Key::from_pem(PAIR.as_bytes(), &[]).ok()?).ok()?;
     let server = server::Settings::new(server::Options::new(offer.clone(), vec![pair])).ok()?;
     Some((server, client::Settings::new(client::Options::new(offer)).ok()?))

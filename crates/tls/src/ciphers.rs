@@ -1,4 +1,4 @@
-//! What is offered: OpenSSL's cipher strings, lists of curves and protocols, as rustls' suites, groups and versions.
+//! OpenSSL's cipher strings, lists of curves and of protocols, as rustls' suites, groups and versions.
 
 pub mod suites;
 
@@ -20,7 +20,7 @@ const ELSEWHERE: [&str; 22] = [
 
 /// What a configuration asks for; `None` is the default.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wishes<'a> {
+pub struct CipherConf<'a> {
     /// `ssl_ciphers`: a cipher string for TLS 1.2.
     pub ciphers: Option<&'a str>,
     /// `ssl_conf_command Ciphersuites`: suites of TLS 1.3.
@@ -73,7 +73,7 @@ impl Offer {
     ///
     /// # Errors
     /// When nothing remains of one of the wishes.
-    pub fn new(wishes: &Wishes<'_>) -> Result<Self, OfferError> {
+    pub fn new(wishes: &CipherConf<'_>) -> Result<Self, OfferError> {
         let mut notes = Vec::new();
         let versions = versions(wishes.protocols, &mut notes)?;
         let has = |version| versions.iter().any(|v: &&SupportedProtocolVersion| v.version == version);
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     fn names(ciphers: &str) -> Vec<&'static str> {
-        let wishes = Wishes { ciphers: Some(ciphers), protocols: Some(&["TLSv1.2"]), ..Wishes::default() };
+        let wishes = CipherConf { ciphers: Some(ciphers), protocols: Some(&["TLSv1.2"]), ..CipherConf::default() };
         Offer::new(&wishes).map(|offer| offer.names().collect()).unwrap_or_default()
     }
 
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_noted_and_nothing_left_is_an_error() {
-        let wishes = Wishes {
+        let wishes = CipherConf {
             ciphers: Some("ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA"),
             ciphersuites: Some("TLS_AES_256_GCM_SHA384:TLS_AES_128_CCM_SHA256"),
             curves: Some("secp521r1:prime256v1"),
@@ -263,10 +263,10 @@ mod tests {
         assert_eq!(offer.notes.len(), 4, "{:?}", offer.notes);
         assert_eq!(offer.names().collect::<Vec<_>>(), ["TLS_AES_256_GCM_SHA384", "ECDHE-RSA-AES128-GCM-SHA256"]);
         for (wishes, error) in [
-            (Wishes { ciphers: Some("RC4-SHA"), ..wishes }, OfferError::NoCipher),
-            (Wishes { ciphersuites: Some("X"), ..wishes }, OfferError::NoCiphersuite),
-            (Wishes { curves: Some("sect571r1"), ..wishes }, OfferError::NoCurve),
-            (Wishes { protocols: Some(&["TLSv1.1"]), ..wishes }, OfferError::NoProtocol),
+            (CipherConf { ciphers: Some("RC4-SHA"), ..wishes }, OfferError::NoCipher),
+            (CipherConf { ciphersuites: Some("X"), ..wishes }, OfferError::NoCiphersuite),
+            (CipherConf { curves: Some("sect571r1"), ..wishes }, OfferError::NoCurve),
+            (CipherConf { protocols: Some(&["TLSv1.1"]), ..wishes }, OfferError::NoProtocol),
         ] {
             assert_eq!(Offer::new(&wishes).unwrap_err(), error);
         }

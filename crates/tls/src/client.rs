@@ -1,4 +1,4 @@
-//! What a client's sessions have in common: suites, its certificate, whom it trusts.
+//! What a client's sessions have in common: suites, its certificate, trusted authorities.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, SignatureScheme};
 
-use crate::asked::{self, Asked};
 use crate::certificate::{CertificateDer, Pair};
+use crate::chooser::{self, CertificateChooser};
 use crate::ciphers::Offer;
 use crate::error::TlsError;
 use crate::key_log::KeyLog;
 use crate::resume::{Origin, Slot};
 use crate::session::{ClientSession, RECORD, Session};
-use crate::verify::{Servers, Verdict};
+use crate::verify::{ServerVerifier, Verdict};
 
 /// Everything that can be chosen for a client.
 pub struct Options {
@@ -26,7 +26,7 @@ pub struct Options {
     /// Protocols for ALPN.
     pub alpn: Vec<Vec<u8>>,
     /// Judges the server's chain; without it there is no verdict.
-    pub servers: Option<Arc<Servers>>,
+    pub servers: Option<Arc<ServerVerifier>>,
     /// Told the secrets of each session (`proxy_ssl_key_log`).
     pub key_log: Option<Arc<dyn KeyLog>>,
 }
@@ -44,7 +44,7 @@ impl Options {
 #[derive(Debug, Clone)]
 pub struct Settings {
     config: Arc<ClientConfig>,
-    servers: Option<Arc<Servers>>,
+    servers: Option<Arc<ServerVerifier>>,
 }
 
 impl Settings {
@@ -55,10 +55,10 @@ impl Settings {
     pub fn new(options: Options) -> Result<Self, TlsError> {
         let Options { offer, pair, alpn, servers, key_log } = options;
         let builder = ClientConfig::builder_with_provider(offer.provider).with_protocol_versions(&offer.versions)?;
-        let verifier = servers.clone().unwrap_or_else(|| Arc::new(Servers::unverified()));
+        let verifier = servers.clone().unwrap_or_else(|| Arc::new(ServerVerifier::unverified()));
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = match pair {
-            Some(pair) => builder.with_client_cert_resolver(Arc::new(Own(Some(pair.key)))),
+            Some(pair) => builder.with_client_cert_resolver(Arc::new(ClientCertificate(Some(pair.key)))),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = alpn;
@@ -73,7 +73,7 @@ impl Settings {
     #[must_use]
     pub fn with_pair(&self, pair: Option<Pair>) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        config.client_auth_cert_resolver = Arc::new(Own(pair.map(|pair| pair.key)));
+        config.client_auth_cert_resolver = Arc::new(ClientCertificate(pair.map(|pair| pair.key)));
         Self { config: Arc::new(config), ..self.clone() }
     }
 
@@ -85,15 +85,15 @@ impl Settings {
         Self { config: Arc::new(config), ..self.clone() }
     }
 
-    /// Who judges servers.
+    /// The verifier of servers.
     #[must_use]
-    pub fn servers(&self) -> Option<&Arc<Servers>> {
+    pub fn servers(&self) -> Option<&Arc<ServerVerifier>> {
         self.servers.as_ref()
     }
 
-    /// The same with somebody else who judges servers. Sessions made with others are not resumed.
+    /// The same with another server verifier. Sessions made with others are not resumed.
     #[must_use]
-    pub fn with_servers(&self, servers: Arc<Servers>) -> Self {
+    pub fn with_servers(&self, servers: Arc<ServerVerifier>) -> Self {
         let mut config = ClientConfig::clone(&self.config);
         config.dangerous().set_certificate_verifier(servers.clone());
         Self { config: Arc::new(config), servers: Some(servers) }
@@ -102,9 +102,9 @@ impl Settings {
     /// The same for one session in which `asked` chooses the certificate. It cannot be resumed: what was chosen for one is
     /// not for the next.
     #[must_use]
-    pub fn asking(&self, asked: Arc<dyn Asked>) -> Self {
+    pub fn asking(&self, asked: Arc<dyn CertificateChooser>) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        asked::asking(&mut config, asked);
+        chooser::asking(&mut config, asked);
         Self { config: Arc::new(config), ..self.clone() }
     }
 
@@ -152,7 +152,7 @@ impl ClientSession {
     }
 
     /// As [`ClientSession::verdict`], but by `servers`: a connection that is used again may have been made for others.
-    pub fn verdict_by(&mut self, servers: Option<&Arc<Servers>>, name: Option<&str>) -> Option<Verdict> {
+    pub fn verdict_by(&mut self, servers: Option<&Arc<ServerVerifier>>, name: Option<&str>) -> Option<Verdict> {
         match (servers, &self.judge) {
             (Some(servers), Some(own)) if !Arc::ptr_eq(servers, own) && !self.is_handshaking() => {
                 Some(servers.judge(self.peer_chain(), name))
@@ -200,9 +200,9 @@ impl Variants {
 
 /// A client's own certificate, if it has one, shown to every server that asks.
 #[derive(Debug)]
-struct Own(Option<Arc<CertifiedKey>>);
+struct ClientCertificate(Option<Arc<CertifiedKey>>);
 
-impl ResolvesClientCert for Own {
+impl ResolvesClientCert for ClientCertificate {
     fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.0.clone().filter(|own| own.key.choose_scheme(schemes).is_some())
     }

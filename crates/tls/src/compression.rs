@@ -1,4 +1,4 @@
-//! Certificates that are sent compressed (RFC 8879). rustls keeps what was compressed, so that it is seldom done.
+//! Compressed certificates (RFC 8879). rustls caches the result, so compression is rare.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! What drives both ends of rustls in the same way.
+//! The common interface of both ends of rustls.
 
 use rustls::CommonState;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
@@ -8,7 +8,7 @@ use rustls::unbuffered::{AppDataRecord, EncodeError, EncodeTlsData, ReadEarlyDat
 use crate::buffer::Records;
 use crate::error::TlsError;
 use crate::resume::Origin;
-use crate::verify::{Clients, Servers};
+use crate::verify::{ClientVerifier, ServerVerifier};
 
 /// What a record adds to its plaintext, at most: header, explicit nonce, content type, tag.
 pub(crate) const OVERHEAD: usize = 64;
@@ -31,7 +31,7 @@ pub trait Engine {
 
 impl Engine for UnbufferedServerConnection {
     type Data = ServerConnectionData;
-    type Judge = Clients;
+    type Judge = ClientVerifier;
     type Origin = ();
 
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
@@ -53,7 +53,7 @@ impl Engine for UnbufferedServerConnection {
 
 impl Engine for UnbufferedClientConnection {
     type Data = ClientConnectionData;
-    type Judge = Servers;
+    type Judge = ServerVerifier;
     type Origin = Origin;
 
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {

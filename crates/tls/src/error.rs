@@ -1,4 +1,4 @@
-//! What goes wrong in a session, in OpenSSL's words: users search their logs for these.
+//! Errors of a session, worded as in OpenSSL: users search their logs for these.
 
 use std::borrow::Cow;
 use std::fmt;

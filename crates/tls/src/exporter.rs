@@ -20,7 +20,7 @@ const LONGEST: usize = 48;
 /// The length of random bytes in a hello.
 const RANDOM: usize = 32;
 
-/// What TLS 1.2 derives by itself, and so nobody else by the same label.
+/// Labels that TLS 1.2 uses itself and that are not available to exporters.
 const RESERVED: [&[u8]; 5] = [b"client finished", b"server finished", b"master secret", b"extended master secret", b"key expansion"];
 
 /// A secret, and how material follows from it.
@@ -28,11 +28,11 @@ const RESERVED: [&[u8]; 5] = [b"client finished", b"server finished", b"master s
 pub struct Exporter {
     secret: [u8; LONGEST],
     length: usize,
-    means: Means,
+    means: Derivation,
 }
 
 #[derive(Clone)]
-enum Means {
+enum Derivation {
     /// TLS 1.3: the secret's length tells the hash.
     Expand,
     /// TLS 1.2: with the random bytes of client and server.
@@ -45,8 +45,8 @@ impl fmt::Debug for Exporter {
     }
 }
 
-/// What was told of a session.
-struct Told {
+/// The secrets of a session.
+struct Secrets {
     secret: [u8; LONGEST],
     length: usize,
     /// In TLS 1.2.
@@ -54,34 +54,34 @@ struct Told {
 }
 
 thread_local! {
-    static LAST: Cell<Option<Told>> = const { Cell::new(None) };
+    static LAST: Cell<Option<Secrets>> = const { Cell::new(None) };
 }
 
-/// What a session keeps until somebody asks.
+/// What a session keeps for a later request.
 #[derive(Debug, Default)]
-pub(crate) struct Making {
+pub(crate) struct ExporterSource {
     /// The server's random bytes in TLS 1.2, before the secret is known.
     random: Option<Box<[u8; RANDOM]>>,
     /// All is known.
     pub(crate) made: Option<Exporter>,
 }
 
-impl Making {
+impl ExporterSource {
     /// Looks at what the handshake wrote, and at what was told since the last time.
     pub(crate) fn look(&mut self, written: &[u8], common: &CommonState) {
         let mac = mac(common);
         if mac.is_some() {
             self.random = server_random(written).map(Box::new).or(self.random.take());
         }
-        let Some(Told { secret, length, client_random }) = LAST.take() else { return };
+        let Some(Secrets { secret, length, client_random }) = LAST.take() else { return };
         let means = match client_random {
-            None => Some(Means::Expand),
+            None => Some(Derivation::Expand),
             Some(client) => self.random.take().zip(mac).map(|(server, mac)| {
                 let mut seed = Box::new([0; 2 * RANDOM]);
                 let (first, second) = seed.split_at_mut(RANDOM);
                 first.copy_from_slice(&client);
                 second.copy_from_slice(&*server);
-                Means::Prf { mac, seed }
+                Derivation::Prf { mac, seed }
             }),
         };
         self.made = means.map(|means| Exporter { secret, length, means });
@@ -106,7 +106,7 @@ fn server_random(records: &[u8]) -> Option<[u8; RANDOM]> {
 
 /// Hears the secret, and passes all on to another log.
 #[derive(Debug)]
-pub(crate) struct Listening(pub(crate) Option<Arc<dyn KeyLog>>);
+pub(crate) struct SecretLog(pub(crate) Option<Arc<dyn KeyLog>>);
 
 /// How rustls calls it in TLS 1.3.
 const LABEL: &str = "EXPORTER_SECRET";
@@ -114,11 +114,11 @@ const LABEL: &str = "EXPORTER_SECRET";
 /// How rustls calls the one secret of TLS 1.2.
 const MASTER: &str = "CLIENT_RANDOM";
 
-impl KeyLog for Listening {
+impl KeyLog for SecretLog {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
         match label {
-            LABEL => LAST.set(Told::new(secret, None)),
-            MASTER => LAST.set(client_random.try_into().ok().and_then(|random| Told::new(secret, Some(random)))),
+            LABEL => LAST.set(Secrets::new(secret, None)),
+            MASTER => LAST.set(client_random.try_into().ok().and_then(|random| Secrets::new(secret, Some(random)))),
             _ => {}
         }
         if let Some(log) = self.0.as_ref().filter(|log| log.will_log(label)) {
@@ -131,7 +131,7 @@ impl KeyLog for Listening {
     }
 }
 
-impl Told {
+impl Secrets {
     fn new(secret: &[u8], client_random: Option<[u8; RANDOM]>) -> Option<Self> {
         let mut kept = [0; LONGEST];
         kept.get_mut(..secret.len())?.copy_from_slice(secret);
@@ -146,8 +146,8 @@ impl Exporter {
     pub fn export(&self, length: usize, label: &[u8], context: Option<&[u8]>) -> Option<Vec<u8>> {
         let secret = self.secret.get(..self.length)?;
         match &self.means {
-            Means::Expand => exported(secret, label, context.unwrap_or_default(), length),
-            Means::Prf { mac, seed } => {
+            Derivation::Expand => exported(secret, label, context.unwrap_or_default(), length),
+            Derivation::Prf { mac, seed } => {
                 if RESERVED.iter().any(|reserved| label.starts_with(reserved)) {
                     return None;
                 }
@@ -208,15 +208,15 @@ fn expand(mac: hmac::Algorithm, secret: &[u8], label: &[u8], context: &[u8], len
 mod tests {
     use super::*;
 
-    fn exporter(size: usize, means: Means) -> Exporter {
-        let Told { secret, length, .. } = Told::new(&vec![7; size], None).unwrap();
+    fn exporter(size: usize, means: Derivation) -> Exporter {
+        let Secrets { secret, length, .. } = Secrets::new(&vec![7; size], None).unwrap();
         Exporter { secret, length, means }
     }
 
     #[test]
     fn the_length_is_what_was_asked_for_or_nothing_comes() {
         for size in [32, 48] {
-            let exporter = exporter(size, Means::Expand);
+            let exporter = exporter(size, Derivation::Expand);
             let long = exporter.export(255 * size, b"label", None).unwrap();
             assert_eq!(long.len(), 255 * size);
             assert_ne!(long[..32], exporter.export(32, b"other", None).unwrap());
@@ -225,12 +225,12 @@ mod tests {
             assert!(exporter.export(0, b"label", None).is_some_and(|none| none.is_empty()));
             assert!(exporter.export(255 * size + 1, b"label", None).is_none() && exporter.export(1, &[0; 250], None).is_none());
         }
-        assert!(Told::new(&[0; 49], None).is_none());
+        assert!(Secrets::new(&[0; 49], None).is_none());
     }
 
     #[test]
     fn labels_of_the_protocol_itself_are_refused_and_no_context_is_none() {
-        let exporter = exporter(48, Means::Prf { mac: hmac::HMAC_SHA256, seed: Box::new([1; 64]) });
+        let exporter = exporter(48, Derivation::Prf { mac: hmac::HMAC_SHA256, seed: Box::new([1; 64]) });
         let bare = exporter.export(100, b"label", None).unwrap();
         assert_eq!((bare.len(), &bare[..20]), (100, &exporter.export(20, b"label", None).unwrap()[..]));
         assert_ne!(bare, exporter.export(100, b"label", Some(b"")).unwrap());

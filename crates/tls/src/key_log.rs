@@ -1,4 +1,4 @@
-//! The secrets of sessions in a file, for tools that look into captured traffic (`ssl_key_log`).
+//! Logs the secrets of sessions to a file, for tools that decrypt captured traffic (`ssl_key_log`).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};

@@ -17,11 +17,11 @@
 #![forbid(unsafe_code)]
 
 mod alert;
-pub mod asked;
 pub mod buffer;
 pub mod certificate;
 #[cfg(any(test, feature = "check"))]
 pub mod check;
+pub mod chooser;
 pub mod ciphers;
 pub mod client;
 pub mod commands;
@@ -30,7 +30,7 @@ pub mod engine;
 pub mod error;
 pub mod exporter;
 pub mod files;
-pub mod handed;
+pub mod handshake_store;
 pub mod key_log;
 pub mod names;
 pub mod ocsp;

@@ -1,8 +1,8 @@
-//! What a certificate says, in the forms in which nginx's variables show it.
+//! Fields of a certificate in the formats of nginx's variables.
 
 use std::fmt::Write as _;
 
-use aws_lc_rs::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
@@ -82,17 +82,7 @@ impl<'a> Certificate<'a> {
     /// SHA-1 over the certificate in hexadecimal digits (`$ssl_client_fingerprint`).
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        self.digest(&SHA1_FOR_LEGACY_USE_ONLY)
-    }
-
-    /// SHA-256 over the certificate in hexadecimal digits.
-    #[must_use]
-    pub fn fingerprint_sha256(&self) -> String {
-        self.digest(&SHA256)
-    }
-
-    fn digest(&self, algorithm: &'static Algorithm) -> String {
-        hexadecimal(digest(algorithm, self.der).as_ref(), false)
+        hexadecimal(digest(&SHA1_FOR_LEGACY_USE_ONLY, self.der).as_ref(), false)
     }
 
     /// From when the certificate is good (`$ssl_client_v_start`).

@@ -1,5 +1,4 @@
-//! OCSP: the question about a certificate, and whether an answer may be believed (RFC 6960). Who asks whom and when is
-//! the caller's.
+//! OCSP (RFC 6960): encoding of requests and validation of responses. Transport and scheduling are the caller's.
 
 use std::fmt;
 
@@ -64,7 +63,7 @@ pub enum OcspError {
     NotSuccessful(u8),
     /// It is not in the one form that is in use.
     NotBasic,
-    /// Nobody who may signed it.
+    /// The signer is not authorised.
     Unverified,
     /// It is about other certificates.
     NotFound,

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::certificate::{LoadError, Pair, load_trusted};
-use crate::ciphers::{Offer, OfferError, Wishes};
+use crate::ciphers::{CipherConf, Offer, OfferError};
 use crate::client::{Options, Settings};
 use crate::commands::Commands;
 use crate::files::Files;
 use crate::key_log::KeyLogFile;
 use crate::verify::crl::Crl;
-use crate::verify::{Servers, Trust};
+use crate::verify::{ServerVerifier, Trust};
 
 /// The words of one place in a configuration. Equal ones make equal settings, so that places which say the same may share
 /// them. Names of files are absolute, or `data:` and what follows.
@@ -34,10 +34,10 @@ pub struct Profile {
     pub alpn: Vec<Vec<u8>>,
 }
 
-/// Who is trusted.
+/// Trusted certificates.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Trusted {
-    /// `*_ssl_trusted_certificate`; nobody without it.
+    /// `*_ssl_trusted_certificate`; without it, nothing is trusted.
     pub certificates: Option<String>,
     /// `*_ssl_verify_depth`
     pub depth: usize,
@@ -55,7 +55,7 @@ impl Profile {
         let commands = Commands::new(&self.commands)?;
         let protocols = commands.protocols(self.protocols.as_deref());
         let ciphers = commands.ciphers.as_deref().or(self.ciphers.as_deref());
-        let wishes = Wishes {
+        let wishes = CipherConf {
             ciphers,
             ciphersuites: commands.ciphersuites.as_deref(),
             curves: commands.curves.as_deref(),
@@ -67,7 +67,7 @@ impl Profile {
         options.pair = self.pair(files, &commands)?;
         options.alpn = self.alpn.clone();
         if let Some(trusted) = &self.trusted {
-            options.servers = Some(Arc::new(Servers::new(Arc::new(trusted.trust(files)?))));
+            options.servers = Some(Arc::new(ServerVerifier::new(Arc::new(trusted.trust(files)?))));
         }
         if let Some(path) = &self.key_log {
             options.key_log = Some(KeyLogFile::open(path).map_err(|error| open_failed(path, &error))?);
@@ -94,7 +94,7 @@ impl Trusted {
     }
 }
 
-fn refusal(error: OfferError, wishes: &Wishes<'_>) -> LoadError {
+fn refusal(error: OfferError, wishes: &CipherConf<'_>) -> LoadError {
     let said = |value: Option<&str>| value.unwrap_or_default().to_owned();
     LoadError(match error {
         OfferError::NoCipher => format!("SSL_CTX_set_cipher_list(\"{}\") failed (SSL: {error})", said(wishes.ciphers)),

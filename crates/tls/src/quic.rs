@@ -10,7 +10,7 @@ use rustls::quic::ServerConnection;
 pub use rustls::quic::{DirectionalKeys, HeaderProtectionKey, KeyChange, Keys, PacketKey, PacketKeySet, Secrets, Suite, Version};
 
 use crate::error::TlsError;
-use crate::exporter::Making;
+use crate::exporter::ExporterSource;
 use crate::server::Settings;
 use crate::session::Established;
 use crate::signatures::{self, Signed};
@@ -23,10 +23,10 @@ pub struct QuicSession {
     engine: ServerConnection,
     settings: Settings,
     signed: Signed,
-    exporter: Making,
+    exporter: ExporterSource,
 }
 
-/// A handshake that failed: what the client is told, and what the log says.
+/// A failed handshake: the client's alert, and the log message.
 #[derive(Debug, Clone)]
 pub struct Failed {
     /// The number of the alert.
@@ -42,7 +42,7 @@ impl QuicSession {
     /// The settings do not allow TLS 1.3.
     pub fn new(settings: &Settings, version: Version, parameters: Vec<u8>) -> Result<Self, TlsError> {
         let engine = ServerConnection::new(settings.quic_config(), version, parameters)?;
-        Ok(Self { engine, settings: settings.clone(), signed: Signed::default(), exporter: Making::default() })
+        Ok(Self { engine, settings: settings.clone(), signed: Signed::default(), exporter: ExporterSource::default() })
     }
 
     /// Takes the next bytes of the client's messages.
@@ -176,7 +176,7 @@ impl HostKey {
         self.token.clone()
     }
 
-    /// What nobody can say who has not the key.
+    /// A value that only holders of the key can compute.
     #[must_use]
     pub fn name(&self, of: &[u8]) -> [u8; 16] {
         hmac::sign(&self.names, of).as_ref().first_chunk().copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What clients resume sessions by.
+//! Stored sessions of clients, for resumption.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! What a server's sessions have in common: certificates, suites, tickets, who may be a client.
+//! What a server's sessions have in common: certificates, suites, tickets, client verification.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::certificate::Pair;
 use crate::ciphers::Offer;
 use crate::compression::Zlib;
 use crate::error::TlsError;
-use crate::exporter::Listening;
-use crate::handed::Handed;
+use crate::exporter::SecretLog;
+use crate::handshake_store::HandshakeStore;
 use crate::key_log::KeyLog;
 use crate::session::{Established, RECORD, ServerSession, Session};
 use crate::signatures;
 use crate::tickets::Context;
-use crate::verify::{Clients, Verdict};
+use crate::verify::{ClientVerifier, Verdict};
 
 /// Everything that can be chosen for a server; what is left out is off.
 pub struct Options {
@@ -35,7 +35,7 @@ pub struct Options {
     /// Keeps sessions (`ssl_session_cache`).
     pub store: Option<Arc<dyn StoresServerSessions>>,
     /// Asks clients for certificates.
-    pub clients: Option<Arc<Clients>>,
+    pub clients: Option<Arc<ClientVerifier>>,
     /// How many bytes of early data are taken; works with `store` and without `tickets` only.
     pub early_data: u32,
     /// Certificates are sent compressed to clients that take it (`ssl_certificate_compression`).
@@ -76,7 +76,7 @@ pub struct Settings {
     versions: Arc<[&'static SupportedProtocolVersion]>,
     every_version: Arc<CryptoProvider>,
     pairs: Arc<[Pair]>,
-    clients: Option<Arc<Clients>>,
+    clients: Option<Arc<ClientVerifier>>,
     record: usize,
     sessions: Option<(Context, u64)>,
 }
@@ -107,7 +107,7 @@ impl Settings {
         if compresses {
             config.cert_compressors = vec![&Zlib];
         }
-        config.key_log = Arc::new(Listening(key_log));
+        config.key_log = Arc::new(SecretLog(key_log));
         Ok(Self {
             config: Arc::new(config),
             versions: offer.versions.into(),
@@ -124,7 +124,7 @@ impl Settings {
         &self,
         provider: Arc<CryptoProvider>,
         versions: Arc<[&'static SupportedProtocolVersion]>,
-        clients: Option<Arc<Clients>>,
+        clients: Option<Arc<ClientVerifier>>,
     ) -> Result<Self, TlsError> {
         let old = &*self.config;
         let mut config = config(provider, &versions, clients.as_ref())?;
@@ -160,7 +160,7 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::new`].
-    pub fn with_clients(&self, clients: Arc<Clients>) -> Result<Self, TlsError> {
+    pub fn with_clients(&self, clients: Arc<ClientVerifier>) -> Result<Self, TlsError> {
         self.rebuilt(self.config.crypto_provider().clone(), self.versions.clone(), Some(clients))
     }
 
@@ -181,9 +181,9 @@ impl Settings {
         &self.pairs
     }
 
-    /// Who judges its clients' certificates.
+    /// The verifier of clients' certificates.
     #[must_use]
-    pub fn clients(&self) -> Option<&Arc<Clients>> {
+    pub fn clients(&self) -> Option<&Arc<ClientVerifier>> {
         self.clients.as_ref()
     }
 
@@ -212,11 +212,11 @@ impl Settings {
 
     /// The same for one handshake whose session code fetches or stores.
     #[must_use]
-    pub fn with_handed(&self) -> (Self, Arc<Handed>) {
+    pub fn with_handed(&self) -> (Self, Arc<HandshakeStore>) {
         let mut config = ServerConfig::clone(&self.config);
         let below = config.session_storage.can_cache().then(|| config.session_storage.clone());
         let (context, lifetime) = self.sessions.unwrap_or_else(|| (Context::new([]), 0));
-        let handed = Arc::new(Handed::new(context, lifetime, below));
+        let handed = Arc::new(HandshakeStore::new(context, lifetime, below));
         config.session_storage = handed.clone();
         (Self { config: Arc::new(config), ..self.clone() }, handed)
     }
@@ -245,7 +245,7 @@ impl Settings {
 fn config(
     provider: Arc<CryptoProvider>,
     versions: &[&'static SupportedProtocolVersion],
-    clients: Option<&Arc<Clients>>,
+    clients: Option<&Arc<ClientVerifier>>,
 ) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
     let builder = match clients {

@@ -9,12 +9,12 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{AppDataRecord, ConnectionState, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
-use crate::alert::{self, Said};
+use crate::alert::{self, AlertChoice};
 use crate::buffer::{Buffers, Records};
 use crate::ciphers::suites;
 use crate::engine::{Engine, OVERHEAD, encode};
 use crate::error::TlsError;
-use crate::exporter::{Exporter, Making};
+use crate::exporter::{Exporter, ExporterSource};
 use crate::rejected;
 use crate::signatures::{self, Signed};
 use crate::verify::Verdict;
@@ -39,8 +39,8 @@ struct Received {
     closed: bool,
     /// Who signed in the handshake, and how.
     signed: Signed,
-    /// What key material follows from, until somebody wants it.
-    exporter: Making,
+    /// The secret of exported key material, until it is requested.
+    exporter: ExporterSource,
 }
 
 /// One end of a connection.
@@ -187,11 +187,6 @@ impl<E: Engine> Session<E> {
         self.inbox.is_empty() && self.failed.is_none() && !self.is_handshaking() && !self.seen.peer_closed
     }
 
-    /// Changes the longest plaintext of a record from now on (`ssl_buffer_size`).
-    pub fn set_record_size(&mut self, size: usize) {
-        self.record = record_size(size);
-    }
-
     /// The protocol by its name in OpenSSL (`$ssl_protocol`).
     #[must_use]
     pub fn protocol(&self) -> Option<&'static str> {
@@ -313,7 +308,7 @@ fn advance<E: Engine>(
     loop {
         let UnbufferedStatus { discard, state, .. } = engine.process(incoming.get_mut(used..).unwrap_or_default());
         // What goes wrong on this side is no fault of the peer.
-        let said = state.as_ref().err().map_or(Said::Nothing, Said::from);
+        let said = state.as_ref().err().map_or(AlertChoice::Nothing, AlertChoice::from);
         let mut more = 0;
         let step = state.map_err(TlsError::from).and_then(|state| {
             match state {
@@ -348,7 +343,7 @@ fn advance<E: Engine>(
             Ok(true) => break,
             Err(error) => {
                 // Behind close_notify nothing can be said.
-                let said = if seen.closed { Said::Nothing } else { said };
+                let said = if seen.closed { AlertChoice::Nothing } else { said };
                 alert::tell(engine, incoming, used, &said, records);
                 return Err(error);
             }

@@ -1,4 +1,4 @@
-//! The fuzz targets' invariants, shaken by a small deterministic mutator: a bounded stand-in for machines without a fuzzer.
+//! The fuzz targets' invariants, checked with a small deterministic mutator for machines without a fuzzer.
 
 use std::io::IoSlice;
 
@@ -8,7 +8,7 @@ use rustls::server::ProducesTickets as _;
 
 use crate::buffer::Buffers;
 use crate::certificate::{Chain, Key, Pair};
-use crate::ciphers::{Offer, Wishes};
+use crate::ciphers::{CipherConf, Offer};
 use crate::tickets::{Context, TicketKey, TicketKeys, Tickets};
 use crate::{check, client, server};
 
@@ -70,7 +70,7 @@ fn flights() -> Vec<Vec<u8>> {
     let pair = Pair::new(&Chain::from_pem(made.pem().as_bytes()).unwrap(), &Key::from_der(&made.key().serialize_der()).unwrap()).unwrap();
     let mut flights = Vec::new();
     for version in ["TLSv1.2", "TLSv1.3"] {
-        let offer = Offer::new(&Wishes { protocols: Some(&[version]), ..Wishes::default() }).unwrap();
+        let offer = Offer::new(&CipherConf { protocols: Some(&[version]), ..CipherConf::default() }).unwrap();
         let mut client = client::Settings::new(client::Options::new(offer.clone())).unwrap().session(None, None).unwrap();
         let mut server = server::Settings::new(server::Options::new(offer, vec![pair.clone()])).unwrap().session().unwrap();
         let (mut buffers, mut plain) = (Buffers::new(), Vec::new());

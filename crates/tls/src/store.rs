@@ -1,4 +1,4 @@
-//! Sessions that a server keeps, in whatever the caller has for bytes: a zone that workers share, or memory.
+//! Stored sessions of a server, in any byte store of the caller: a shared zone, or memory.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub trait Bytes: Send + Sync {
     fn put(&self, key: &SessionKey, id: &[u8], value: &[u8]) -> bool;
     /// Finds a session that is not too old.
     fn get(&self, key: &SessionKey, id: &[u8]) -> Option<Vec<u8>>;
-    /// Forgets a session; only one caller is told it was there.
+    /// Removes a session; only one caller gets `true`.
     fn take(&self, key: &SessionKey, id: &[u8]) -> Option<Vec<u8>>;
 }
 
@@ -40,7 +40,7 @@ impl Sessions {
         Arc::new(Self { bytes, context })
     }
 
-    /// The name under which a session is kept: nobody finds it from another context, whatever identifier he shows.
+    /// The name under which a session is stored: it cannot be found from another context, whatever the identifier.
     #[must_use]
     pub fn key(&self, id: &[u8]) -> SessionKey {
         let name = [self.context.bytes(), id].concat();

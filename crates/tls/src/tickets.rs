@@ -1,4 +1,4 @@
-//! Session tickets: a client keeps its session, sealed with keys that all workers share.
+//! Session tickets: the client stores its session, encrypted with keys that all workers share.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -131,7 +131,7 @@ fn seconds() -> u64 {
 
 /// The keys of a server.
 pub enum TicketKeys {
-    /// From files: the first one seals, all open. Whoever rotates them replaces them ([`TicketKeys::set`]).
+    /// From files: the first one encrypts, all decrypt. They are rotated with [`TicketKeys::set`].
     Given(RwLock<Vec<TicketKey>>),
     /// Made from a secret, another one for each span of time as long as a ticket lives. Who shares the secret has the same keys
     /// without a word.

@@ -1,5 +1,4 @@
-//! Who trusts whom: webpki decides about chains, and what users of private authorities and of OpenSSL expect stands
-//! around it.
+//! Certificate verification: webpki decides about chains, with additions that users of private authorities and of OpenSSL expect.
 
 mod beside;
 pub mod crl;
@@ -19,7 +18,7 @@ use parsed::Usage;
 pub use reason::Verdict;
 pub use trust::Trust;
 
-/// Whether the certificate at the head of a chain is for `name`, whoever issued it.
+/// Whether the leaf certificate of a chain is for `name`, regardless of its issuer.
 #[must_use]
 pub fn is_for(chain: &[CertificateDer<'_>], name: &str) -> bool {
     chain.first().and_then(parsed::parse).is_some_and(|certificate| host::matches(&certificate, name))
@@ -27,12 +26,12 @@ pub fn is_for(chain: &[CertificateDer<'_>], name: &str) -> bool {
 
 /// Judges clients. Lets every handshake go on in which the client proves that it has the key of its certificate.
 #[derive(Debug)]
-pub struct Clients {
+pub struct ClientVerifier {
     trust: Arc<Trust>,
     subjects: Vec<DistinguishedName>,
 }
 
-impl Clients {
+impl ClientVerifier {
     /// Clients are judged by `trust`; the names of `shown` are sent to them as authorities that are accepted
     /// (`ssl_client_certificate`, but not `ssl_trusted_certificate`).
     #[must_use]
@@ -58,11 +57,11 @@ impl Clients {
 
 /// Judges servers.
 #[derive(Debug)]
-pub struct Servers {
+pub struct ServerVerifier {
     trust: Option<Arc<Trust>>,
 }
 
-impl Servers {
+impl ServerVerifier {
     /// Servers are judged by `trust`.
     #[must_use]
     pub fn new(trust: Arc<Trust>) -> Self {

@@ -9,7 +9,7 @@ use given::shop::Shop;
 use tls::certificate::{Chain, Key, Pair, certificates, passwords};
 use tls::files::Files;
 use tls::verify::crl::Crl;
-use tls::verify::{Clients, Servers, Trust};
+use tls::verify::{ClientVerifier, ServerVerifier, Trust};
 
 const AUTHORITY: &str = "basicConstraints=critical,CA:TRUE\nsubjectKeyIdentifier=hash\n";
 const END: &str = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n";
@@ -92,7 +92,7 @@ fn chains_are_judged_as_openssl_judges_them() {
         let file = |name: &str| if name.is_empty() { "none.crt".to_owned() } else { format!("{name}.crt") };
         let chain = [certificates(&shop.read(&file(leaf))).unwrap(), certificates(&shop.read(&file(others))).unwrap()].concat();
         let trust = Arc::new(Trust::new(certificates(&shop.read(&file(trusted))).unwrap(), *depth));
-        let clients = Clients::new(trust.clone(), &[]);
+        let clients = ClientVerifier::new(trust.clone(), &[]);
         let first = clients.findings(&chain).first().map_or(0, |verdict| verdict.code);
         assert_eq!(clients.judge(&chain).unwrap().is_ok(), first == 0);
         let given = if others.is_empty() { String::new() } else { file(others) };
@@ -102,10 +102,10 @@ fn chains_are_judged_as_openssl_judges_them() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    let names = Servers::new(Arc::new(Trust::new(certificates(&shop.read("root.crt")).unwrap(), 1)));
+    let names = ServerVerifier::new(Arc::new(Trust::new(certificates(&shop.read("root.crt")).unwrap(), 1)));
     let chain = certificates(&shop.read("server.crt")).unwrap();
     assert_eq!([Some("server"), Some("other"), None].map(|name| names.judge(&chain, name).code), [0, 62, 0]);
-    let last = Clients::new(Arc::new(Trust::new(certificates(&shop.read("self.crt")).unwrap(), 1)), &[]);
+    let last = ClientVerifier::new(Arc::new(Trust::new(certificates(&shop.read("self.crt")).unwrap(), 1)), &[]);
     assert_eq!(last.judge(&certificates(&shop.read("direct.crt")).unwrap()).unwrap().code, 21);
 }
 
@@ -140,7 +140,7 @@ fn lists_of_revoked_certificates_are_found_by_their_issuer() {
     ] {
         let lists: Vec<Crl> = files.iter().flat_map(|file| Crl::from_pem(&shop.read(file)).unwrap()).collect();
         let trust = Trust::new(certificates(&shop.read("root.crt")).unwrap(), 1).with_crls(lists);
-        let verdict = Clients::new(Arc::new(trust), &[]).judge(&chain).unwrap();
+        let verdict = ClientVerifier::new(Arc::new(trust), &[]).judge(&chain).unwrap();
         assert_eq!(verdict.code, code, "{files:?}");
     }
 }

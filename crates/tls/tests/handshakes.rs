@@ -12,7 +12,7 @@ use tls::buffer::Buffers;
 use tls::resume::Slot;
 use tls::store::{Bytes, SessionKey, Sessions};
 use tls::tickets::{Context, TicketKey, TicketKeys, Tickets};
-use tls::verify::{Clients, Servers, Trust};
+use tls::verify::{ClientVerifier, ServerVerifier, Trust};
 use tls::{client, server};
 
 fn both(server: &server::Settings, client: &client::Settings, slot: Option<Arc<Slot>>) -> Wire {
@@ -71,12 +71,12 @@ fn clients_are_asked_for_certificates_and_the_handshake_goes_on_with_bad_ones() 
     for version in ["TLSv1.2", "TLSv1.3"] {
         let trust = Arc::new(Trust::new(vec![authority.der()], 1));
         let mut options = server::Options::new(offer(version), pairs(&authority, "localhost"));
-        options.clients = Some(Arc::new(Clients::new(trust, &[authority.der()])));
+        options.clients = Some(Arc::new(ClientVerifier::new(trust, &[authority.der()])));
         let server = server::Settings::new(options).unwrap();
         for (pair, code) in [(None, None), (Some(authority.pair("me")), Some(0)), (Some(other.pair("me")), Some(21))] {
             let mut options = client::Options::new(offer(version));
             options.pair = pair;
-            options.servers = Some(Arc::new(Servers::new(Arc::new(Trust::new(vec![authority.der()], 1)))));
+            options.servers = Some(Arc::new(ServerVerifier::new(Arc::new(Trust::new(vec![authority.der()], 1)))));
             let client = client::Settings::new(options).unwrap();
             let mut wire = both(&server, &client, None);
             assert_eq!(wire.client_says(&[b"x"], usize::MAX), b"x");
@@ -152,7 +152,7 @@ fn sessions_are_resumed_by_ticket_and_by_identifier_in_their_own_context_only() 
         let settings = |context: &[u8]| {
             let context = Context::new([context]);
             let mut options = server::Options::new(offer(version), pairs(&authority, "localhost"));
-            options.clients = Some(Arc::new(Clients::new(Arc::new(Trust::new(vec![authority.der()], 1)), &[])));
+            options.clients = Some(Arc::new(ClientVerifier::new(Arc::new(Trust::new(vec![authority.der()], 1)), &[])));
             if by_ticket {
                 options.tickets = Some(Tickets::new(keys.clone(), context, 300));
             } else {
@@ -182,7 +182,7 @@ fn both_ends_know_how_they_signed_and_export_once() {
     for version in ["TLSv1.2", "TLSv1.3"] {
         for shows in [false, true] {
             let mut options = server::Options::new(offer(version), pairs(&authority, "localhost"));
-            options.clients = Some(Arc::new(Clients::new(Arc::new(Trust::new(vec![authority.der()], 1)), &[])));
+            options.clients = Some(Arc::new(ClientVerifier::new(Arc::new(Trust::new(vec![authority.der()], 1)), &[])));
             let mut own = client::Options::new(offer(version));
             own.pair = shows.then(|| authority.pair("client"));
             let mut wire = both(&server::Settings::new(options).unwrap(), &client::Settings::new(own).unwrap(), None);

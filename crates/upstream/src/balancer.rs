@@ -1,7 +1,7 @@
-//! Who else may choose upstream servers: what a directive of an `upstream` block such as `balancer_by_lua_block` joins.
+//! External balancers: the interface of directives of an `upstream` block such as `balancer_by_lua_block`.
 //!
-//! The directive puts a [`Balancer`] into the block's [`Custom`]. It is asked before each try of a request or session and may wait. What it
-//! leaves unsaid stays as the group and the location have it: without a target, the group chooses among its own servers.
+//! The directive puts a [`Balancer`] into the block's [`CustomBalancer`]. It is asked before each attempt of a request or session and may
+//! wait. What it does not set stays as the group and the location have it: without a target, the group selects among its own servers.
 
 use net::address::SocketAddress;
 use session::{BoxFuture, Outcome};
@@ -12,11 +12,11 @@ use std::rc::Rc;
 /// Chooses the server of each try.
 pub trait Balancer<S> {
     /// Says in `turn` where the next try goes.
-    fn choose(&self, session: &Rc<S>, turn: &Rc<Turn>) -> Asked;
+    fn choose(&self, session: &Rc<S>, turn: &Rc<BalancerContext>) -> BalancerAnswer;
 }
 
 /// A balancer's answer, now or later.
-pub enum Asked {
+pub enum BalancerAnswer {
     /// The answer.
     Now(Decision),
     /// Drive this to get it.
@@ -37,22 +37,22 @@ pub enum Decision {
 }
 
 /// The balancer of an `upstream` block, in the block's server scope.
-pub struct Custom<S> {
+pub struct CustomBalancer<S> {
     /// Who chooses. A method that is named behind it takes its place.
     pub balancer: Option<Rc<dyn Balancer<S>>>,
     /// The block has named a method or `keepalive` before.
     pub is_second: bool,
 }
 
-impl<S> Default for Custom<S> {
+impl<S> Default for CustomBalancer<S> {
     fn default() -> Self {
-        Custom { balancer: None, is_second: false }
+        CustomBalancer { balancer: None, is_second: false }
     }
 }
 
 /// What a balancer and the proxy tell each other about one request.
 #[derive(Default)]
-pub struct Turn {
+pub struct BalancerContext {
     target: RefCell<Option<Target>>,
     timeouts: Cell<Timeouts>,
     local: Cell<Option<SocketAddr>>,
@@ -121,11 +121,11 @@ impl Target {
     }
 }
 
-impl Turn {
+impl BalancerContext {
     /// A turn before its first try; the proxy's part. A `limit` of 0 is none.
     #[must_use]
-    pub fn new(left: usize, limit: usize) -> Turn {
-        Turn { left: Cell::new(left), limit: Cell::new(limit), ..Turn::default() }
+    pub fn new(left: usize, limit: usize) -> BalancerContext {
+        BalancerContext { left: Cell::new(left), limit: Cell::new(limit), ..BalancerContext::default() }
     }
 
     /// Says whether the location has settings for TLS; the proxy's part.
@@ -239,11 +239,11 @@ mod tests {
     #[test]
     fn tries_are_allowed_up_to_the_limit() {
         let target = || Target::new(SocketAddr::from(([127, 0, 0, 1], 80)).into());
-        let go = |turn: &Turn| {
+        let go = |turn: &BalancerContext| {
             turn.set(target());
             turn.take().is_some()
         };
-        let turn = Turn::new(1, 4);
+        let turn = BalancerContext::new(1, 4);
         turn.begin();
         assert_eq!((turn.left(), turn.last_failure()), (0, None));
         // What was said last holds.
@@ -252,7 +252,7 @@ mod tests {
         turn.begin();
         assert!(!turn.allow_more(5) && go(&turn));
         assert_eq!(turn.left(), 1);
-        let endless = Turn::new(1, 0);
+        let endless = BalancerContext::new(1, 0);
         endless.begin();
         assert!(endless.allow_more(1000));
         assert!(endless.take().is_none());
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_is_set_for_all_tries_stays() {
-        let turn = Turn::new(1, 0);
+        let turn = BalancerContext::new(1, 0);
         turn.limit_times(Timeouts { connect: Some(1), ..Timeouts::default() });
         turn.begin();
         turn.limit_times(Timeouts { read: Some(2), ..Timeouts::default() });

@@ -5,7 +5,7 @@
 //! What a check says is in the zone, where all workers see it. Each server has a task of its own, so that none waits for another.
 
 use crate::url;
-use balance::{Group, Peer, Server, Standing};
+use balance::{Group, Peer, Server, ServerState};
 use base::clock;
 use base::log::{ErrorLog, Level};
 use conf::row::Cx;
@@ -18,12 +18,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How often a process looks whether the checks are its own, and for servers that have come.
+/// How often a process checks whether it owns the checks, and looks for new servers.
 const LOOK_MS: u64 = 1000;
 /// How far apart the first checks of two servers are.
 const APART_MS: u64 = 2;
 
-/// What `health_check` says of time and counts.
+/// The timing and thresholds of `health_check`.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// `interval`, milliseconds
@@ -93,7 +93,7 @@ impl Schedule {
     }
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
     /// The server is well.
@@ -189,7 +189,7 @@ async fn tend(worker: Rc<Worker>, checks: Rc<Checks>, number: u64, delay: u64) {
     while !worker.exiting.get() && checks.is_ours() {
         let Some(peer) = checks.peers().into_iter().find(|peer| peer.number == number) else { break };
         // Whom nobody is sent to need not be asked.
-        if peer.standing() != Standing::Down {
+        if peer.standing() != ServerState::Down {
             let report = checks.probe.ask(checks.schedule.target(&peer.server), checks.about(&peer)).await;
             if worker.exiting.get() || !checks.is_ours() {
                 break;

@@ -1,7 +1,7 @@
 //! All upstream groups by name, for modules that show or change them.
 
 use crate::terms::Terms;
-use balance::{Counter, Group, Health, Peer, Standing};
+use balance::{Counter, Group, Health, Peer, ServerState};
 use base::clock;
 use conf::scope::Config;
 use std::cell::RefCell;
@@ -121,12 +121,12 @@ impl Member {
     #[must_use]
     pub fn state(&self) -> &'static str {
         match (self.peer.standing(), self.peer.health()) {
-            (Standing::Down, _) => "down",
+            (ServerState::Down, _) => "down",
             (_, Health::Unhealthy) => "unhealthy",
             (_, Health::Checking) => "checking",
             _ if self.peer.is_failing(clock::monotonic_ms()) => "unavailable",
-            (Standing::Draining, _) => "draining",
-            (Standing::Up, _) => "up",
+            (ServerState::Draining, _) => "draining",
+            (ServerState::Up, _) => "up",
         }
     }
 

@@ -1,8 +1,8 @@
 //! `upstream { }`: groups of servers.
 
-use crate::balancer::{Balancer, Custom};
+use crate::balancer::{Balancer, CustomBalancer};
+use crate::builder::GroupBuilder;
 use crate::directory::{Directory, Named};
-use crate::draft::Draft;
 use crate::protocol::Protocol;
 use crate::server;
 use crate::terms::Terms;
@@ -29,7 +29,7 @@ pub struct Upstream<P: Protocol> {
     pub group: Rc<Group>,
     /// What `hash` hashes.
     pub key: Option<Complex<P::Session>>,
-    /// Who chooses in its stead.
+    /// Its external balancer.
     pub balancer: Option<Rc<dyn Balancer<P::Session>>>,
     /// There is no server but those that the balancer names.
     pub is_empty: bool,
@@ -71,7 +71,7 @@ impl<P: Protocol> Upstream<P> {
 /// All groups that blocks define.
 pub struct Upstreams<P: Protocol> {
     /// As they were read, until the outer block has been read whole.
-    drafts: Vec<(Draft<P>, Resolving)>,
+    builders: Vec<(GroupBuilder<P>, Resolving)>,
     groups: HashMap<Box<[u8]>, Rc<Upstream<P>>>,
     /// Hosts of fixed URLs, by name and port: URLs with variables find them as nginx does.
     hosts: RefCell<HashMap<(Box<[u8]>, u16), Rc<Upstream<P>>>>,
@@ -81,7 +81,7 @@ pub struct Upstreams<P: Protocol> {
 
 impl<P: Protocol> Default for Upstreams<P> {
     fn default() -> Self {
-        Upstreams { drafts: Vec::new(), groups: HashMap::default(), hosts: RefCell::default(), directory: Directory::default() }
+        Upstreams { builders: Vec::new(), groups: HashMap::default(), hosts: RefCell::default(), directory: Directory::default() }
     }
 }
 
@@ -138,29 +138,29 @@ pub fn rows<P: Protocol>() -> Vec<Row> {
 
 fn upstream<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let name = cx.text(0).into_owned();
-    if cx.main::<Upstreams<P>>().drafts.iter().any(|(draft, _)| draft.name.eq_ignore_ascii_case(&name)) {
+    if cx.main::<Upstreams<P>>().builders.iter().any(|(builder, _)| builder.name.eq_ignore_ascii_case(&name)) {
         return Err(cx.error(format!("duplicate upstream \"{name}\"")));
     }
     let frame = cx.frame.enter_server();
     {
-        let mut draft = frame.server.get::<Draft<P>>();
-        (draft.name, draft.span) = (name, cx.directive.name.span);
+        let mut builder = frame.server.get::<GroupBuilder<P>>();
+        (builder.name, builder.span) = (name, cx.directive.name.span);
     }
     cx.read_block(P::INSIDE, &frame)?;
-    let mut draft = frame.server.take::<Draft<P>>();
-    draft.balancer = frame.server.take::<Custom<P::Session>>().balancer;
-    if draft.balancer.is_some() && draft.servers.is_empty() && draft.templates.is_empty() {
-        draft.add(&Server::new(SocketAddress::Internet(NOWHERE)), [SocketAddress::Internet(NOWHERE)]);
-        draft.is_empty = true;
+    let mut builder = frame.server.take::<GroupBuilder<P>>();
+    builder.balancer = frame.server.take::<CustomBalancer<P::Session>>().balancer;
+    if builder.balancer.is_some() && builder.servers.is_empty() && builder.templates.is_empty() {
+        builder.add(&Server::new(SocketAddress::Internet(NOWHERE)), [SocketAddress::Internet(NOWHERE)]);
+        builder.is_empty = true;
     }
-    if draft.servers.is_empty() && draft.templates.is_empty() && draft.state.is_none() {
+    if builder.servers.is_empty() && builder.templates.is_empty() && builder.state.is_none() {
         return Err(cx.error("no servers are inside upstream"));
     }
-    if draft.state.is_some() && draft.zone.is_none() {
-        return Err(cx.error(format!("\"state\" requires upstream \"{}\" to be in shared memory", draft.name)));
+    if builder.state.is_some() && builder.zone.is_none() {
+        return Err(cx.error(format!("\"state\" requires upstream \"{}\" to be in shared memory", builder.name)));
     }
     let resolving = frame.location.take::<Resolving>();
-    cx.main::<Upstreams<P>>().drafts.push((draft, resolving));
+    cx.main::<Upstreams<P>>().builders.push((builder, resolving));
     Ok(())
 }
 
@@ -172,29 +172,29 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1)
 /// # Errors
 /// nginx's texts for groups without servers, names without resolvers and zones without room.
 pub fn complete<P: Protocol>(frame: &Frame) -> Result<(), Error> {
-    let drafts = std::mem::take(&mut frame.main.get::<Upstreams<P>>().drafts);
+    let builders = std::mem::take(&mut frame.main.get::<Upstreams<P>>().builders);
     let mut outer = Resolving::default();
     outer.inherit(&frame.location.get::<Resolving>());
     let log = P::log(frame);
     let directory = frame.main.get::<Directory>().clone();
     let mut zones = Vec::new();
-    for (draft, mut resolving) in drafts {
+    for (builder, mut resolving) in builders {
         if let Some(own) = &resolving.resolver {
             log_trouble(own, &log);
         }
         resolving.inherit(&outer);
-        if let Some(zone) = draft.zone.as_ref().filter(|zone| !zones.iter().any(|known| Rc::ptr_eq(known, *zone))) {
+        if let Some(zone) = builder.zone.as_ref().filter(|zone| !zones.iter().any(|known| Rc::ptr_eq(known, *zone))) {
             zones.push(zone.clone());
         }
-        let lines = draft.lines.as_slice().into();
+        let lines = builder.lines.as_slice().into();
         let terms = Terms {
-            state: draft.state.clone(),
+            state: builder.state.clone(),
             resolves: resolving.usable().is_some(),
-            backups: draft.allowed.is_none_or(|allowed| allowed.backup) && draft.balancer.is_none(),
+            backups: builder.allowed.is_none_or(|allowed| allowed.backup) && builder.balancer.is_none(),
             port: P::PORT,
             bound: P::HAS_BOUND_CLIENTS,
         };
-        let made = build(draft, resolving)?;
+        let made = build(builder, resolving)?;
         directory.add(Named { host: made.name.clone(), port: None, group: made.group.clone(), lines, terms: Rc::new(terms) });
         frame.main.get::<Upstreams<P>>().groups.insert(made.name.to_ascii_lowercase().into_bytes().into(), Rc::new(made));
     }
@@ -207,34 +207,34 @@ pub fn complete<P: Protocol>(frame: &Frame) -> Result<(), Error> {
     Ok(())
 }
 
-fn build<P: Protocol>(mut draft: Draft<P>, resolving: Resolving) -> Result<Upstream<P>, Error> {
-    let name = std::mem::take(&mut draft.name);
-    let error = |text: String| Error::new(text, draft.span);
-    let primary = draft.servers.iter().chain(draft.templates.iter().map(|template| &template.server)).any(|server| !server.backup);
-    if draft.zone.is_none() && !draft.templates.is_empty() {
+fn build<P: Protocol>(mut builder: GroupBuilder<P>, resolving: Resolving) -> Result<Upstream<P>, Error> {
+    let name = std::mem::take(&mut builder.name);
+    let error = |text: String| Error::new(text, builder.span);
+    let primary = builder.servers.iter().chain(builder.templates.iter().map(|template| &template.server)).any(|server| !server.backup);
+    if builder.zone.is_none() && !builder.templates.is_empty() {
         return Err(error(format!("resolving names at run time requires upstream \"{name}\" to be in shared memory")));
     }
-    if !draft.templates.is_empty() && resolving.usable().is_none() {
+    if !builder.templates.is_empty() && resolving.usable().is_none() {
         return Err(error(format!("no resolver defined to resolve names at run time in upstream \"{name}\"")));
     }
-    if !primary && draft.state.is_none() {
+    if !primary && builder.state.is_none() {
         return Err(error(format!("no servers in upstream \"{name}\"")));
     }
-    let balancing = draft.balancing.unwrap_or_default();
-    let group = match &draft.zone {
-        None => Group::new(draft.servers, balancing),
+    let balancing = builder.balancing.unwrap_or_default();
+    let group = match &builder.zone {
+        None => Group::new(builder.servers, balancing),
         Some(zone) => {
             let peers = zone.peers.get().ok_or_else(|| error(format!("zero size shared memory zone \"{}\"", zone.name)))?;
-            let group = Group::shared(name.as_str().into(), draft.servers, draft.templates, peers, balancing);
+            let group = Group::shared(name.as_str().into(), builder.servers, builder.templates, peers, balancing);
             group.ok_or_else(|| error(format!("zone \"{}\" is too small for upstream \"{name}\"", zone.name)))?
         }
     };
     Ok(Upstream {
-        key: draft.key,
-        balancer: draft.balancer,
-        is_empty: draft.is_empty,
+        key: builder.key,
+        balancer: builder.balancer,
+        is_empty: builder.is_empty,
         resolving,
-        own: P::own(draft.part),
+        own: P::own(builder.part),
         ..Upstream::new(&name, group)
     })
 }

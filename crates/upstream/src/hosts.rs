@@ -1,4 +1,4 @@
-//! Groups that hosts in URLs stand for.
+//! Implicit groups of hosts in URLs.
 
 use crate::directory::Named;
 use crate::group::{Upstream, Upstreams};

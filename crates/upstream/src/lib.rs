@@ -2,14 +2,14 @@
 //!
 //! Everything here is written once and made for each [`Protocol`]: `http { }` and `stream { }` have groups, zones and ways of
 //! choosing of their own, which cannot meet. What only one protocol has (idle connections, `sticky`) it keeps in its part of a
-//! block's draft and of a group.
+//! block's builder and of a group.
 #![forbid(unsafe_code)]
 
 pub mod balancer;
 pub mod bind;
+pub mod builder;
 pub mod checks;
 pub mod directory;
-pub mod draft;
 pub mod following;
 pub mod group;
 pub mod hosts;

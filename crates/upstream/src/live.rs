@@ -6,7 +6,7 @@
 use crate::directory::Named;
 use crate::terms::Terms;
 use crate::url::{self, Host};
-use balance::{Edit, Member, Refusal, Server, Standing, Template};
+use balance::{Edit, Member, Refusal, Server, ServerState, Template};
 use base::clock;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -69,10 +69,10 @@ pub struct SaveError {
     pub error: io::Error,
 }
 
-/// What came of a change: the server, if it is still there, and whether that is kept.
+/// The result of a change: the server, if it still exists, and whether the change was saved.
 pub type Changed = (Option<Member>, Result<(), SaveError>);
 
-/// Who is in a group.
+/// The members of a group.
 ///
 /// # Errors
 /// It is in no zone.
@@ -209,11 +209,11 @@ impl ServerChange {
             server.route = (!route.is_empty()).then(|| Rc::from(route.as_str()));
         }
         let is = |standing| server.standing == standing;
-        let (down, drain) = (self.down.unwrap_or(is(Standing::Down)), self.drain.unwrap_or(is(Standing::Draining)));
+        let (down, drain) = (self.down.unwrap_or(is(ServerState::Down)), self.drain.unwrap_or(is(ServerState::Draining)));
         server.standing = match (down, drain) {
-            (true, _) => Standing::Down,
-            (false, true) => Standing::Draining,
-            (false, false) => Standing::Up,
+            (true, _) => ServerState::Down,
+            (false, true) => ServerState::Draining,
+            (false, false) => ServerState::Up,
         };
     }
 }
@@ -228,7 +228,7 @@ fn save(named: &Named, edit: &Edit<'_>) -> Result<(), SaveError> {
     replace(path, text.as_bytes()).map_err(|error| SaveError { path: path.clone(), error })
 }
 
-/// Puts a file in the place of another, so that whoever reads it finds the old one or the new one, whole.
+/// Replaces a file atomically: readers find either the old or the new content.
 ///
 /// # Errors
 /// What the system says.
@@ -271,9 +271,9 @@ fn push_line(member: &Member, out: &mut String) {
         out.push_str(" backup");
     }
     match server.standing {
-        Standing::Up => {}
-        Standing::Draining => out.push_str(" drain"),
-        Standing::Down => out.push_str(" down"),
+        ServerState::Up => {}
+        ServerState::Draining => out.push_str(" drain"),
+        ServerState::Down => out.push_str(" down"),
     }
     if let Some(name) = &member.name {
         if let Some(service) = &name.service {
@@ -336,7 +336,7 @@ mod tests {
             slow_start: 1500,
             route: Some("a \"b\"".into()),
             backup: true,
-            standing: Standing::Draining,
+            standing: ServerState::Draining,
             ..shape
         };
         let expected =

@@ -1,6 +1,6 @@
-//! The directives that choose how a server is chosen.
+//! The directives that select a load-balancing method.
 
-use crate::draft::{Allowed, balance, draft, only};
+use crate::builder::{MethodLimits, balance, builder, only};
 use crate::protocol::Protocol;
 use balance::Balancing;
 use conf::context::Arity;
@@ -9,9 +9,9 @@ use conf::tree::Error;
 use session::{Complex, Variables};
 
 /// What the methods support that look at the weights of all servers at each pick.
-const ALL: Allowed = Allowed { backup: true, slow_start: true };
+const ALL: MethodLimits = MethodLimits { backup: true, slow_start: true };
 /// What the others support.
-const FEW: Allowed = Allowed { backup: false, slow_start: false };
+const FEW: MethodLimits = MethodLimits { backup: false, slow_start: false };
 
 /// `hash`
 #[must_use]
@@ -55,7 +55,7 @@ fn hash<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
         _ => return Err(cx.invalid_parameter(1)),
     };
     balance::<P>(cx, balancing, FEW);
-    draft::<P>(cx).key = Some(key);
+    builder::<P>(cx).key = Some(key);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Servers that somebody else names by their addresses (`upstream::balancer`), and that belong to no group.
+//! Servers that an external balancer names by address (`upstream::balancer`), and that belong to no group.
 
 use balance::{Peer, Server};
 use foldhash::HashMap;

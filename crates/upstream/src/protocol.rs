@@ -1,4 +1,4 @@
-//! What one protocol's groups have that another's have not.
+//! What a protocol has to supply for its upstream groups.
 
 use balance::Measure;
 use base::log::ErrorLog;
@@ -21,7 +21,7 @@ pub trait Protocol: Sized + 'static {
     const INSIDE: Context;
     /// The port of servers that name none; `None`: they have to.
     const PORT: Option<u16>;
-    /// Who claims the zones of groups.
+    /// The owner of the groups' zones.
     const OWNER: &'static str;
     /// `server` knows `slow_start`, `drain` and `route`.
     const HAS_BOUND_CLIENTS: bool;

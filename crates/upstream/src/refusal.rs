@@ -1,4 +1,4 @@
-//! What the log says of a server that could not be connected to.
+//! Log messages about failed connections to servers.
 
 use base::errno;
 use base::log::Level;

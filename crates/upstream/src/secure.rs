@@ -1,11 +1,11 @@
-//! TLS to upstream servers: `proxy_ssl_*` and what other protocols call alike.
+//! TLS to upstream servers: `proxy_ssl_*` and its counterparts of other protocols.
 //!
-//! [`said`] has the directives, written once for all protocols; [`plan`] what they amount to in a location or a server; [`handshake`]
-//! shakes hands on a new connection.
+//! [`conf`] has the directives, written once for all protocols, [`plan`] their merged values in a location or server, and [`handshake`]
+//! the handshake on a new connection.
 
+pub mod conf;
 pub mod handshake;
 pub mod hooks;
 pub mod identity;
 pub mod plan;
 pub mod rows;
-pub mod said;

@@ -1,10 +1,10 @@
 //! `server` in `upstream`.
 
-use crate::balancer::Custom;
-use crate::draft::{Allowed, draft};
+use crate::balancer::CustomBalancer;
+use crate::builder::{MethodLimits, builder};
 use crate::protocol::Protocol;
 use crate::url::{self, Host, Url};
-use balance::{Server, Standing, Template};
+use balance::{Server, ServerState, Template};
 use conf::row::Cx;
 use conf::tree::Error;
 use net::address::SocketAddress;
@@ -31,15 +31,17 @@ impl Reading {
 
 /// Reads the directive.
 pub(crate) fn server<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
-    if draft::<P>(cx).state.is_some() && !Reading::is_on(cx) {
+    if builder::<P>(cx).state.is_some() && !Reading::is_on(cx) {
         return Err(cx.error("\"server\" is not allowed in an upstream with \"state\""));
     }
     let source = cx.text(0);
     let mut shape = Server { source: (*source).into(), ..Server::new(SocketAddress::Unix(Default::default())) };
     let mut names = Names::default();
-    let chosen_outside = cx.frame.server.get::<Custom<P::Session>>().balancer.is_some();
-    let allowed =
-        draft::<P>(cx).allowed.filter(|_| !chosen_outside).unwrap_or(Allowed { backup: !chosen_outside, slow_start: !chosen_outside });
+    let chosen_outside = cx.frame.server.get::<CustomBalancer<P::Session>>().balancer.is_some();
+    let allowed = builder::<P>(cx)
+        .allowed
+        .filter(|_| !chosen_outside)
+        .unwrap_or(MethodLimits { backup: !chosen_outside, slow_start: !chosen_outside });
     for i in 1..cx.args().len() {
         parameter::<P>(cx, i, allowed, &mut shape, &mut names)?;
     }
@@ -58,7 +60,7 @@ pub(crate) fn server<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
     if names.service.is_some() {
         return Err(cx.error(format!("service upstream \"{source}\" requires domain name")));
     }
-    draft::<P>(cx).add(&shape, addresses);
+    builder::<P>(cx).add(&shape, addresses);
     Ok(())
 }
 
@@ -94,12 +96,12 @@ fn named<P: Protocol>(cx: &Cx<'_>, server: Server, names: &Names) -> Result<bool
         service: names.service.as_deref().map(Into::into),
         port: url.port.or(P::PORT).unwrap_or(0),
     };
-    draft::<P>(cx).templates.push(template);
+    builder::<P>(cx).templates.push(template);
     Ok(true)
 }
 
 // tidy: table
-fn parameter<P: Protocol>(cx: &Cx<'_>, i: usize, allowed: Allowed, server: &mut Server, names: &mut Names) -> Result<(), Error> {
+fn parameter<P: Protocol>(cx: &Cx<'_>, i: usize, allowed: MethodLimits, server: &mut Server, names: &mut Names) -> Result<(), Error> {
     let word = cx.arg(i);
     let (name, value) = match memchr::memchr(b'=', word) {
         Some(at) => (word.get(..at).unwrap_or_default(), Some(word.get(at + 1..).unwrap_or_default())),
@@ -129,8 +131,8 @@ fn parameter<P: Protocol>(cx: &Cx<'_>, i: usize, allowed: Allowed, server: &mut 
             unsupported(allowed.backup)?;
             server.backup = true;
         }
-        (b"down", None) => server.standing = Standing::Down,
-        (b"drain", None) if P::HAS_BOUND_CLIENTS => server.standing = Standing::Draining,
+        (b"down", None) => server.standing = ServerState::Down,
+        (b"drain", None) if P::HAS_BOUND_CLIENTS => server.standing = ServerState::Draining,
         (b"route", Some(value)) if P::HAS_BOUND_CLIENTS => {
             if value.is_empty() {
                 return Err(cx.error("route is empty"));

@@ -1,6 +1,6 @@
 //! `state` in `upstream`: the file with a group's servers, which the API changes.
 
-use crate::draft::draft;
+use crate::builder::builder;
 use crate::protocol::Protocol;
 use crate::server::Reading;
 use conf::include::Disk;
@@ -14,16 +14,16 @@ use std::os::unix::ffi::OsStrExt;
 /// Reads the directive, and the file: one that is not there has no servers.
 pub(crate) fn read<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
     {
-        let draft = draft::<P>(cx);
-        if draft.state.is_some() {
+        let builder = builder::<P>(cx);
+        if builder.state.is_some() {
             return Err(cx.duplicate());
         }
-        if !draft.servers.is_empty() || !draft.templates.is_empty() {
+        if !builder.servers.is_empty() || !builder.templates.is_empty() {
             return Err(cx.error("\"state\" is not allowed in an upstream with \"server\""));
         }
     }
     let path = cx.global::<MainContext>().paths.resolve(cx.arg(0));
-    draft::<P>(cx).state = Some(path.clone());
+    builder::<P>(cx).state = Some(path.clone());
     match std::fs::metadata(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         _ => {}

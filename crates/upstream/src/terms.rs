@@ -1,4 +1,4 @@
-//! What changes of a group while it works have to keep to.
+//! Constraints that changes of a group at run time must respect.
 
 use std::path::PathBuf;
 

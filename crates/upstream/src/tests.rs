@@ -3,7 +3,7 @@
 use crate::group::{self, Upstream, Upstreams};
 use crate::protocol::Protocol;
 use crate::{hosts, live, methods, url, zone};
-use balance::{Balancing, Measure, Standing};
+use balance::{Balancing, Measure, ServerState};
 use base::log::{ErrorLog, Level};
 use conf::context::Context;
 use conf::include::Text;
@@ -179,10 +179,10 @@ fn what_is_said_of_servers_is_kept() {
     let servers: Vec<_> = members.peers().map(|peer| &peer.server).collect();
     let names: Vec<_> = servers.iter().map(|server| (&*server.name, server.standing, server.backup)).collect();
     let expected = [
-        ("127.0.0.1:80", Standing::Up, false),
-        ("unix:/run/a", Standing::Down, false),
-        ("127.0.0.2:81", Standing::Draining, false),
-        ("[::1]:8080", Standing::Up, true),
+        ("127.0.0.1:80", ServerState::Up, false),
+        ("unix:/run/a", ServerState::Down, false),
+        ("127.0.0.2:81", ServerState::Draining, false),
+        ("[::1]:8080", ServerState::Up, true),
     ];
     assert_eq!(names, expected);
     let first = servers[0];
@@ -339,12 +339,12 @@ fn changes_leave_what_they_do_not_name() {
     let number = member.unwrap().id;
     let standing = |down, drain| live::ServerChange { down, drain, ..live::ServerChange::default() };
     let rows = [
-        (standing(Some(true), None), Standing::Down),
+        (standing(Some(true), None), ServerState::Down),
         // A server that is down stays so until that is taken back.
-        (standing(None, Some(true)), Standing::Down),
-        (standing(Some(false), Some(true)), Standing::Draining),
-        (standing(None, None), Standing::Draining),
-        (standing(None, Some(false)), Standing::Up),
+        (standing(None, Some(true)), ServerState::Down),
+        (standing(Some(false), Some(true)), ServerState::Draining),
+        (standing(None, None), ServerState::Draining),
+        (standing(None, Some(false)), ServerState::Up),
     ];
     for (change, expected) in rows {
         let (member, _) = live::change(&named, number, &change).unwrap();

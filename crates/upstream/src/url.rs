@@ -1,4 +1,4 @@
-//! Where servers are: addresses and URLs as configurations write them.
+//! Server addresses and URLs as configurations write them.
 
 use net::address::SocketAddress;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

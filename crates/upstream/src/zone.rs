@@ -1,6 +1,6 @@
-//! `zone` in `upstream`: a group's peers in memory that all workers share.
+//! `zone` in `upstream`: a group's peers in shared memory.
 
-use crate::draft::{ZoneName, draft};
+use crate::builder::{ZoneName, builder};
 use crate::protocol::Protocol;
 use crate::state;
 use balance::SharedPeers;
@@ -34,7 +34,7 @@ fn zone<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
         let size = size.ok_or_else(|| cx.error_at(1, format!("invalid zone size \"{}\"", cx.text(1))))?;
         declare::<P>(cx, &place, size)?;
     }
-    draft::<P>(cx).zone = Some(place);
+    builder::<P>(cx).zone = Some(place);
     Ok(())
 }
 

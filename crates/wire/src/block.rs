@@ -1,4 +1,4 @@
-//! Eight bytes looked at together, in one register.
+//! Comparing eight bytes at once, in one register.
 
 /// So many bytes are in a block.
 pub const SIZE: usize = 8;

@@ -14,7 +14,7 @@ use crate::h1::request::{Head, Limits, Status};
 use crate::h1::response::{self, ResponseHead};
 use crate::json::{Document, Rules, Token};
 use crate::memcached::answer::{self, Reply, Value};
-use crate::memcached::line::{Asked, push_key};
+use crate::memcached::line::{RequestLine, push_key};
 use crate::proxy_protocol;
 use crate::range::{self, Ranges};
 use crate::tls::hello::{Hello, Status as HelloStatus};
@@ -179,11 +179,11 @@ pub fn memcached(data: &[u8]) {
     let mut line = b"get ".to_vec();
     if push_key(data, &mut line).is_ok() {
         line.extend_from_slice(b"\r\n");
-        let asked = Asked::of(&line).map(|asked| asked.key.to_vec());
+        let asked = RequestLine::of(&line).map(|asked| asked.key.to_vec());
         assert_eq!(asked.as_deref(), line.get(4..line.len() - 2));
     }
     for line in ["get k\r\n", "set k 0 0 1\r\n", "delete k\r\n", "incr k 1\r\n", "flush_all\r\n", "version\r\n", "stats\r\n"] {
-        let Some(asked) = Asked::of(line.as_bytes()) else { continue };
+        let Some(asked) = RequestLine::of(line.as_bytes()) else { continue };
         let whole = answer::parse(&asked, data, 4096);
         for cut in 0..data.len() {
             let part = answer::parse(&asked, data.get(..cut).unwrap_or_default(), 4096);
@@ -232,7 +232,7 @@ pub fn range(data: &[u8]) {
 /// A cut out of a film is a film, whose bytes lie within the old one.
 pub fn mp4(data: &[u8]) {
     use crate::mp4::cut::cut;
-    use crate::mp4::wanted::Cut;
+    use crate::mp4::selection::Cut;
     let (file_size, data_end) = (data.len() as u64 * 16, data.len() as u64 * 12);
     for (start, length, key_frame) in [(0, 0, false), (1500, 0, true), (1500, 1000, false), (0, 1, true), (u64::MAX / 2, 1, false)] {
         if let Ok(part) = cut(data, &Cut { start, length, key_frame, file_size, data_end }, 20) {

@@ -1,4 +1,4 @@
-//! Header names that some part of the server asks for by name.
+//! Header names that the server looks up.
 //!
 //! A name becomes a one-byte id while the head is parsed, so that nobody compares strings later.
 

@@ -26,6 +26,7 @@ pub mod qpack;
 pub mod quic;
 pub mod range;
 pub mod redis;
+mod repeat;
 pub mod scgi;
 pub mod span;
 pub mod sql;

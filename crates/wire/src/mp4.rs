@@ -5,9 +5,9 @@
 
 pub mod cut;
 mod moments;
+pub mod selection;
 mod tables;
 mod track;
-pub mod wanted;
 
 use std::fmt;
 

@@ -19,7 +19,7 @@ const V2_HEAD: usize = 16;
 const V1_SIGNATURE: &[u8] = b"PROXY ";
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// What a header says of the two ends of the client's connection.
+/// The two ends of the client's connection, as a header describes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
     /// The client.
@@ -30,7 +30,7 @@ pub struct Ends {
     pub tlvs: Span,
 }
 
-/// How far a header has come.
+/// The state of reading a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// More bytes must come.

@@ -1,4 +1,4 @@
-//! Redis: commands, and the length of replies (RESP2), which are passed on as they are.
+//! Redis: commands, and the length of replies (RESP2), which are forwarded unchanged.
 
 use crate::chunked::Step;
 
@@ -149,9 +149,9 @@ impl Replies {
     }
 }
 
-/// What came of asking for a value of a database: the replies to `select` and `get` together.
+/// The result of fetching a value of a database: the replies to `select` and `get` together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Got {
+pub enum GetReply {
     /// More bytes are needed.
     Partial,
     /// There is no such value.
@@ -170,16 +170,16 @@ pub enum Got {
 
 /// Why there is no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoValue {
+pub struct GetError {
     /// What is wrong.
-    pub what: NotGot,
+    pub what: GetFault,
     /// Where the last line that was looked at ends.
     pub end: usize,
 }
 
 /// What is wrong with replies that are no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotGot {
+pub enum GetFault {
     /// The server reports an error.
     Error,
     /// The length is none.
@@ -192,32 +192,32 @@ pub enum NotGot {
 ///
 /// # Errors
 /// There will be none.
-pub fn got(input: &[u8]) -> Result<Got, NoValue> {
+pub fn got(input: &[u8]) -> Result<GetReply, GetError> {
     let line = |from: usize| {
         let end = from + memchr::memmem::find(input.get(from..)?, b"\r\n")?;
         Some((input.get(from..end)?, end))
     };
-    let fault = |what, end| Err(NoValue { what, end });
+    let fault = |what, end| Err(GetError { what, end });
     if !matches!(input.first(), None | Some(b'+' | b'-')) {
-        return fault(NotGot::Invalid, 0);
+        return fault(GetFault::Invalid, 0);
     }
-    let Some((selected, end)) = line(0) else { return Ok(Got::Partial) };
+    let Some((selected, end)) = line(0) else { return Ok(GetReply::Partial) };
     match selected {
         b"+OK" => {}
-        [b'-', ..] => return fault(NotGot::Error, end),
-        _ => return fault(NotGot::Invalid, end),
+        [b'-', ..] => return fault(GetFault::Error, end),
+        _ => return fault(GetFault::Invalid, end),
     }
-    let Some((reply, end)) = line(end + 2) else { return Ok(Got::Partial) };
+    let Some((reply, end)) = line(end + 2) else { return Ok(GetReply::Partial) };
     let head = end + 2;
     match reply {
-        b"$-1" => Ok(Got::Nothing { head }),
+        b"$-1" => Ok(GetReply::Nothing { head }),
         [b'$', digits @ ..] if !digits.is_empty() && digits.len() <= DIGITS as usize && digits.iter().all(u8::is_ascii_digit) => {
             let length = digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
-            Ok(Got::Value { head, length })
+            Ok(GetReply::Value { head, length })
         }
-        [b'$', ..] => fault(NotGot::Length, end),
-        [b'-', ..] => fault(NotGot::Error, end),
-        _ => fault(NotGot::Invalid, end),
+        [b'$', ..] => fault(GetFault::Length, end),
+        [b'-', ..] => fault(GetFault::Error, end),
+        _ => fault(GetFault::Invalid, end),
     }
 }
 
@@ -287,20 +287,20 @@ mod tests {
     fn a_value_behind_the_choice_of_its_database() {
         let value = b"+OK\r\n$5\r\nhello\r\n";
         for cut in 0..9 {
-            assert_eq!(got(&value[..cut]), Ok(Got::Partial), "{cut}");
+            assert_eq!(got(&value[..cut]), Ok(GetReply::Partial), "{cut}");
         }
-        assert_eq!(got(value), Ok(Got::Value { head: 9, length: 5 }));
-        assert_eq!(got(b"+OK\r\n$-1\r\n"), Ok(Got::Nothing { head: 10 }));
+        assert_eq!(got(value), Ok(GetReply::Value { head: 9, length: 5 }));
+        assert_eq!(got(b"+OK\r\n$-1\r\n"), Ok(GetReply::Nothing { head: 10 }));
         for (input, what, end) in [
-            (&b"-ERR invalid DB index\r\n-x"[..], NotGot::Error, 21),
-            (b"+OK\r\n-WRONGTYPE x\r\n", NotGot::Error, 17),
-            (b"+OK\r\n$1x\r\n", NotGot::Length, 8),
-            (b"+OK\r\n$9999999999999999999\r\n", NotGot::Length, 25),
-            (b"+OK\r\n:1\r\n", NotGot::Invalid, 7),
-            (b"+QUEUED\r\n", NotGot::Invalid, 7),
-            (b"HTTP/1.1", NotGot::Invalid, 0),
+            (&b"-ERR invalid DB index\r\n-x"[..], GetFault::Error, 21),
+            (b"+OK\r\n-WRONGTYPE x\r\n", GetFault::Error, 17),
+            (b"+OK\r\n$1x\r\n", GetFault::Length, 8),
+            (b"+OK\r\n$9999999999999999999\r\n", GetFault::Length, 25),
+            (b"+OK\r\n:1\r\n", GetFault::Invalid, 7),
+            (b"+QUEUED\r\n", GetFault::Invalid, 7),
+            (b"HTTP/1.1", GetFault::Invalid, 0),
         ] {
-            assert_eq!(got(input), Err(NoValue { what, end }), "{}", input.escape_ascii());
+            assert_eq!(got(input), Err(GetError { what, end }), "{}", input.escape_ascii());
         }
     }
 }

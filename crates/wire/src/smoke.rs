@@ -1,5 +1,4 @@
-//! The fuzz targets' invariants, shaken by a small deterministic mutator: a bounded stand-in for
-//! machines without a fuzzer.
+//! The fuzz targets' invariants, checked with a small deterministic mutator for machines without a fuzzer.
 
 use crate::check;
 use crate::h2::check as check_h2;

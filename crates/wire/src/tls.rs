@@ -7,7 +7,7 @@ pub mod hello;
 pub enum First {
     /// A handshake record of TLS.
     Tls,
-    /// A ClientHello in the form of SSLv2, which old clients send and nobody answers.
+    /// A ClientHello in the form of SSLv2, which old clients send and which is never accepted.
     Sslv2,
     /// Something else, such as a request in plain HTTP.
     Plain,

@@ -1,4 +1,4 @@
-//! `-t -w`: what is dangerous in a configuration that can be used.
+//! `-t -w`: warnings about dangerous but valid configurations.
 
 mod rules;
 mod scope;
@@ -10,13 +10,13 @@ use crate::parsed;
 use base::log::Level;
 use conf::diagnostic;
 use conf::tree::{Block, Error};
-use daemon::Problem;
+use daemon::Diagnostic;
 use std::collections::BTreeSet;
 
 /// The warnings about a configuration file.
-pub(crate) fn advice(places: &Layout) -> Vec<Problem> {
+pub(crate) fn advice(places: &Layout) -> Vec<Diagnostic> {
     let (parsed, files) = parsed::parse(places);
-    let problem = |error: &Error| Problem {
+    let problem = |error: &Error| Diagnostic {
         level: Level::Warn,
         message: diagnostic::log_line(error, &files),
         place: diagnostics::place(error, &files),

@@ -1,4 +1,4 @@
-//! A block with those around it, and the variables that clients fill.
+//! A block with its enclosing blocks, and the variables that clients control.
 
 use conf::tree::{Block, Directive, Word};
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
-//! The files of a cache's directory, whose levels nobody has said.
+//! The files of a cache's directory, whose `levels` are unknown.
 
-use cache::{Digest, Head, key, shelf};
+use cache::{Digest, Head, file_store, key};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ fn read(path: PathBuf) -> Option<Answer> {
     let digest = key::parse_name(path.file_name()?.as_encoded_bytes())?;
     let file = File::open(&path).ok()?;
     let size = file.metadata().ok()?.len();
-    let head = shelf::read_head(&file).ok()?;
+    let head = file_store::read_head(&file).ok()?;
     Some(Answer { digest, head, size, path })
 }
 

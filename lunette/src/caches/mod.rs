@@ -1,10 +1,10 @@
-//! `lunette cache`: what a cache's directory holds, from the command line, whether or not a server runs.
+//! `lunette cache`: lists the content of a cache's directory from the command line, whether or not a server is running.
 
 mod files;
 mod running;
 
 use self::files::{Answer, answers, find};
-use cache::{Purge, Target};
+use cache::{Purge, PurgeTarget};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -72,11 +72,11 @@ fn read<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<Words<'a>> {
     Some(words)
 }
 
-fn target<'a>(words: &Words<'a>, keys: &[&'a str]) -> Option<Target<'a>> {
+fn target<'a>(words: &Words<'a>, keys: &[&'a str]) -> Option<PurgeTarget<'a>> {
     match (keys, words.prefix, words.tag) {
-        ([key], None, None) => Some(Target::Key(key.as_bytes())),
-        ([], Some(prefix), None) => Some(Target::Prefix(prefix.as_bytes())),
-        ([], None, Some(tag)) => Some(Target::Tag(tag.as_bytes())),
+        ([key], None, None) => Some(PurgeTarget::Key(key.as_bytes())),
+        ([], Some(prefix), None) => Some(PurgeTarget::Prefix(prefix.as_bytes())),
+        ([], None, Some(tag)) => Some(PurgeTarget::Tag(tag.as_bytes())),
         _ => None,
     }
 }
@@ -127,11 +127,11 @@ fn get(root: &Path, key: &[u8], body_only: bool) -> io::Result<i32> {
 /// Writes the purge down, which running servers notice within a second, and removes what is there of one key.
 fn purge(root: &Path, purge: &Purge<'_>) -> io::Result<i32> {
     let found = match purge.target {
-        Target::Key(key) => match find(root, key) {
+        PurgeTarget::Key(key) => match find(root, key) {
             Some(answer) => Some(answer),
             None => return Ok(complain(&format!("nothing is kept under \"{}\"", String::from_utf8_lossy(key)))),
         },
-        Target::Prefix(_) | Target::Tag(_) => None,
+        PurgeTarget::Prefix(_) | PurgeTarget::Tag(_) => None,
     };
     cache::purges::add(root, i64::try_from(base::clock::epoch_ms()).unwrap_or(i64::MAX), purge)?;
     if let Some(answer) = found.filter(|_| !purge.soft) {

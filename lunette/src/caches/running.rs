@@ -1,7 +1,7 @@
-//! The keys of a server that runs, read from its memory.
+//! The keys of a running server, read from its memory.
 
 use cache::Digest;
-use cache::snapshot::{self, Known};
+use cache::snapshot::{self, IndexEntry};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
@@ -12,7 +12,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// Why that cannot be found out.
-pub(super) fn keys(root: &Path) -> Result<HashMap<Digest, Known>, String> {
+pub(super) fn keys(root: &Path) -> Result<HashMap<Digest, IndexEntry>, String> {
     let directory = fs::metadata(root).map_err(|error| error.to_string())?;
     let processes = fs::read_dir("/proc").map_err(|error| format!("/proc cannot be read: {error}"))?;
     let mut refused = None;

@@ -49,8 +49,8 @@ fn explain(pages: &[Page], word: &str) -> i32 {
     if !found.is_empty() {
         return show(&terminal::rendered(&found, io::stdout().is_terminal()));
     }
-    if engine::directives::later::names().any(|name| name == word) {
-        return complain(&format!("\"{word}\" directive is not supported yet, see {}", engine::directives::later::PAGE));
+    if engine::directives::unsupported::names().any(|name| name == word) {
+        return complain(&format!("\"{word}\" directive is not supported yet, see {}", engine::directives::unsupported::PAGE));
     }
     let near = search::near(pages, word);
     let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };

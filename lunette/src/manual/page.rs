@@ -1,4 +1,4 @@
-//! The manual's pages taken apart: titles, sections, and the names that each section explains.
+//! The manual's pages split into titles, sections, and the names that each section documents.
 
 use std::borrow::Cow;
 
@@ -43,7 +43,7 @@ pub(crate) fn plots(packed: &str) -> impl Iterator<Item = (&str, &str)> {
     parts(packed).filter(|(name, _)| name.ends_with(".svg"))
 }
 
-/// What a line is when blocks of code are told apart.
+/// The kind of a line, for finding code blocks.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub(crate) enum Line<'a> {
     /// Outside of a block.

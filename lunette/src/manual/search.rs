@@ -1,4 +1,4 @@
-//! Which part of the manual explains a word.
+//! Finds the section of the manual that documents a word.
 
 use super::page::{Line, Page, Section, lines};
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! The configuration that `resty` runs on, and the task that its worker is given.
+//! The configuration that `resty` runs on, and the task of its worker.
 
 use super::options::Options;
 use std::fmt::Write;

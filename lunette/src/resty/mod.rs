@@ -6,7 +6,7 @@
 mod configuration;
 mod options;
 
-use self::options::{Options, Wish};
+use self::options::{Mode, Options};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{IsTerminal, Read};
@@ -24,15 +24,15 @@ const PASSED_ON: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 /// Runs the command; the result is its exit code.
 pub(crate) fn run(arguments: &[OsString]) -> i32 {
     match options::parse(arguments) {
-        Ok(Wish::Help) => {
+        Ok(Mode::Help) => {
             print!("{}", options::USAGE);
             0
         }
-        Ok(Wish::Version(letter)) => match std::env::current_exe().and_then(|program| Command::new(program).arg(letter).status()) {
+        Ok(Mode::Version(letter)) => match std::env::current_exe().and_then(|program| Command::new(program).arg(letter).status()) {
             Ok(status) => code_of(status),
             Err(error) => complain(&format!("cannot run: {error}")),
         },
-        Ok(Wish::Run(mut options)) => match start(&mut options) {
+        Ok(Mode::Run(mut options)) => match start(&mut options) {
             Ok(code) => code,
             Err(message) => complain(&message),
         },

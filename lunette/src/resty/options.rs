@@ -47,14 +47,14 @@ pub(super) struct Options {
     pub(super) dictionaries: Vec<String>,
     pub(super) program: Option<OsString>,
     pub(super) file: Option<OsString>,
-    /// Code that came on standard input.
+    /// Code read from standard input.
     pub(super) source: Option<Vec<u8>>,
     pub(super) arguments: Vec<OsString>,
 }
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum Mode {
     Help,
     /// `-v` or `-V`.
     Version(&'static str),
@@ -64,7 +64,7 @@ pub(super) enum Wish {
 const LEVELS: [&str; 8] = ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"];
 
 /// Reads the words after the command's name.
-pub(super) fn parse(words: &[OsString]) -> Result<Wish, String> {
+pub(super) fn parse(words: &[OsString]) -> Result<Mode, String> {
     let mut options = Options::default();
     let mut rest: VecDeque<OsString> = words.iter().cloned().collect();
     while let Some(word) = rest.pop_front() {
@@ -78,9 +78,9 @@ pub(super) fn parse(words: &[OsString]) -> Result<Wish, String> {
             break;
         }
         match bytes {
-            b"-h" | b"--help" => return Ok(Wish::Help),
-            b"-v" => return Ok(Wish::Version("-v")),
-            b"-V" => return Ok(Wish::Version("-V")),
+            b"-h" | b"--help" => return Ok(Mode::Help),
+            b"-v" => return Ok(Mode::Version("-v")),
+            b"-V" => return Ok(Mode::Version("-V")),
             b"--resolve-ipv6" => options.ipv6 = true,
             _ => {
                 let (name, value) = split(bytes);
@@ -94,7 +94,7 @@ pub(super) fn parse(words: &[OsString]) -> Result<Wish, String> {
         }
     }
     options.arguments = rest.into();
-    Ok(Wish::Run(Box::new(options)))
+    Ok(Mode::Run(Box::new(options)))
 }
 
 const LONG: [&str; 8] = ["--errlog-level", "--http-conf", "--http-include", "--main-conf", "--main-include", "--nginx", "--ns", "--shdict"];
@@ -142,14 +142,14 @@ fn store(options: &mut Options, name: &str, value: OsString) -> Result<(), Strin
 mod tests {
     use super::*;
 
-    fn parsed(words: &[&str]) -> Result<Wish, String> {
+    fn parsed(words: &[&str]) -> Result<Mode, String> {
         parse(&words.iter().map(OsString::from).collect::<Vec<_>>())
     }
 
     #[test]
     fn options_end_at_the_file() {
         let words = ["-c", "9", "-Ilib", "--shdict=a 1m", "--shdict", "b 2m", "-e", "x()", "--errlog-level", "info", "run.lua", "-e", "--"];
-        let Wish::Run(options) = parsed(&words).unwrap() else { panic!("must run") };
+        let Mode::Run(options) = parsed(&words).unwrap() else { panic!("must run") };
         assert_eq!((options.connections, options.directories, options.inline), (Some(9), vec!["lib".into()], vec![b"x()".to_vec()]));
         assert_eq!(options.dictionaries, ["a 1m", "b 2m"]);
         assert_eq!(options.level.as_deref(), Some("info"));
@@ -165,7 +165,7 @@ mod tests {
         ] {
             assert_eq!(parsed(words), Err(message.to_owned()));
         }
-        assert_eq!(parsed(&["-V"]), Ok(Wish::Version("-V")));
-        assert_eq!(parsed(&["--help"]), Ok(Wish::Help));
+        assert_eq!(parsed(&["-V"]), Ok(Mode::Version("-V")));
+        assert_eq!(parsed(&["--help"]), Ok(Mode::Help));
     }
 }

@@ -1,4 +1,4 @@
-//! A server for tests, and samples of what it takes to add something: each is one file, and here is the line that names it.
+//! A server for tests, and samples of what it takes to add a feature: each is one file, and here is the line that registers it.
 
 mod directive;
 pub(crate) mod running;

@@ -1,4 +1,4 @@
-//! A server of the test binary, which has the samples and the protocols of tests.
+//! A server of the test binary, with the sample modules and the protocols of tests.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

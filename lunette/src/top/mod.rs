@@ -1,4 +1,4 @@
-//! `lunette top`: what a running server does, in a terminal, from its `metrics` location.
+//! `lunette top`: shows what a running server does, in a terminal, from its `metrics` location.
 
 mod configuration;
 mod sample;

@@ -1,4 +1,4 @@
-//! Metrics as they were at one look, read from the text format of Prometheus.
+//! Metrics at one moment, parsed from the Prometheus text format.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Where metrics are, and how they are fetched.
+//! The location of the metrics, and how they are fetched.
 
 use std::fmt;
 use std::io::{self, Read, Write};

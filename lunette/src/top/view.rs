@@ -1,4 +1,4 @@
-//! The view: what happened between two looks.
+//! The view: what happened between two samples.
 
 use super::sample::{Line, Sample};
 use std::collections::HashMap;
@@ -19,13 +19,13 @@ pub(super) fn on_a_screen(text: &str) -> String {
     out
 }
 
-struct Between<'a> {
+struct Interval<'a> {
     before: &'a Sample,
     now: &'a Sample,
     seconds: f64,
 }
 
-impl Between<'_> {
+impl Interval<'_> {
     /// How much was added. A server that was started anew begins at nothing.
     fn added(&self, name: &str) -> f64 {
         (self.now.sum(name) - self.before.sum(name)).max(0.0)
@@ -98,7 +98,7 @@ fn percent(part: f64, whole: f64) -> String {
 
 /// One view.
 pub(super) fn render(before: &Sample, now: &Sample, seconds: f64, from: &str) -> String {
-    let between = Between { before, now, seconds };
+    let between = Interval { before, now, seconds };
     let mut out = String::new();
     let version = now.lines("info").first().map(|line| line.label("version")).unwrap_or_default();
     // Writing to a text cannot fail, here and below.
@@ -109,7 +109,7 @@ pub(super) fn render(before: &Sample, now: &Sample, seconds: f64, from: &str) ->
     out
 }
 
-fn overview(between: &Between<'_>, out: &mut String) {
+fn overview(between: &Interval<'_>, out: &mut String) {
     let (now, rate, added) = (between.now, |name: &str| between.rate(name), |name: &str| between.added(name));
     let mut row = |name: &str, text: String| {
         let _ = writeln!(out, "{name:<13}{text}");
@@ -136,7 +136,7 @@ fn overview(between: &Between<'_>, out: &mut String) {
     row("Lua", format!("{:.1}/s handlers   {:.1}/s failed", rate("lua_handlers_total"), rate("lua_failures_total")));
 }
 
-fn workers(between: &Between<'_>, out: &mut String) {
+fn workers(between: &Interval<'_>, out: &mut String) {
     let of = |sample: &Sample, name: &str, pid: &str| sample.of(name, "pid", pid);
     let lines = between.now.lines("worker_connections_active");
     let _ = writeln!(out, "\n{:>10}{:>13}{:>12}{:>14}", "Worker", "Connections", "Requests", "Memory");

@@ -1,8 +1,7 @@
 //! A Redis server and `redis2_pass`.
 
 use crate::rig::{Foreground, Prefix, free_port, get};
-use crate::server::{At, Server, program};
-use std::process::Command;
+use crate::server::Server;
 
 #[test]
 fn commands_one_after_the_other_and_together() {
@@ -20,9 +19,7 @@ fn commands_one_after_the_other_and_together() {
              }} }}\n"
         ),
     );
-    let mut command = Command::new(program("redis-server").expect("no redis-server; ./test.sh installs it"));
-    command.args(["--bind", "127.0.0.1", "--port", &redis.to_string(), "--save", "", "--dir"]).arg(&prefix.path);
-    let _redis = Server::start(command, &At::Port(redis));
+    let _redis = Server::redis(&prefix, redis);
     let _server = Foreground::start(&prefix, port, "").unwrap();
     for (path, reply) in [
         ("/set?key=a&value=x%0D%0Ay", "+OK\r\n:-1\r\n"),

@@ -1,6 +1,6 @@
 //! An application server for a test, ended with the value.
 
-use crate::rig::{PATIENCE, until};
+use crate::rig::{PATIENCE, Prefix, until};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,14 @@ impl Server {
             }
         });
         server
+    }
+
+    /// Starts Redis without persistence.
+    #[allow(dead_code, reason = "the programs that share this file use parts of it")]
+    pub(crate) fn redis(prefix: &Prefix, port: u16) -> Server {
+        let mut command = Command::new(program("redis-server").expect("no redis-server; ./test.sh installs it"));
+        command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--dir"]).arg(&prefix.path);
+        Server::start(command, &At::Port(port))
     }
 
     /// Kills it, so that it has no time to put anything in order.

@@ -2,8 +2,7 @@
 
 use crate::client::send;
 use crate::rig::{Foreground, Prefix, free_port, get};
-use crate::server::{At, Server, program};
-use std::process::Command;
+use crate::server::Server;
 
 #[test]
 fn answers_are_kept_in_redis() {
@@ -26,9 +25,7 @@ fn answers_are_kept_in_redis() {
              }} }}\n"
         ),
     );
-    let mut command = Command::new(program("redis-server").expect("no redis-server; ./test.sh installs it"));
-    command.args(["--bind", "127.0.0.1", "--port", &redis.to_string(), "--save", "", "--dir"]).arg(&prefix.path);
-    let _redis = Server::start(command, &At::Port(redis));
+    let _redis = Server::redis(&prefix, redis);
     let _server = Foreground::start(&prefix, port, "").unwrap();
     for (n, wanted, fetched) in [(1, "1", "MISS"), (2, "1", "HIT"), (3, "1", "HIT")] {
         let answer = get(port, &format!("/app?n={n}")).unwrap();

@@ -1,7 +1,7 @@
 //! Real servers behind `stream`: Redis with HAProxy in front, memcached, HTTPS that is not looked into, names over UDP.
 
 use crate::rig::dns::NameServer;
-use crate::rig::{Foreground, Prefix, free_port, until};
+use crate::rig::{Foreground, Prefix, connect, free_port, until};
 use crate::server::{At, Server, program};
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
@@ -26,19 +26,11 @@ fn say(stream: &mut TcpStream, words: &str, answer: &str) {
     assert_eq!(String::from_utf8_lossy(&read), answer, "{words}");
 }
 
-fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(crate::rig::PATIENCE)).unwrap();
-    stream
-}
-
 #[test]
 fn haproxy_in_front_and_redis_behind() {
     let prefix = Prefix::new();
     let (front, middle, redis, dead) = (free_port(), free_port(), free_port(), free_port());
-    let mut command = Command::new(program("redis-server").expect("no redis-server; ./test.sh installs it"));
-    command.args(["--bind", "127.0.0.1", "--port", &redis.to_string(), "--save", "", "--dir"]).arg(&prefix.path);
-    let _redis = Server::start(command, &At::Port(redis));
+    let _redis = Server::redis(&prefix, redis);
     let _server = start(
         &prefix,
         middle,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tls::buffer::Buffers;
 use tls::certificate::{Chain, Key, Pair};
-use tls::ciphers::{Offer, Wishes};
+use tls::ciphers::{CipherConf, Offer};
 use tls::client::{Options, Settings};
 use tls::names::Certificate;
 use tls::resume::Slot;
@@ -63,7 +63,7 @@ pub(crate) struct Heard {
 impl Client {
     /// Speaks these versions, and shows `pair` who asks for it.
     pub(crate) fn new(versions: &[&str], pair: Option<&(String, String)>) -> Client {
-        let offer = Offer::new(&Wishes { protocols: Some(versions), ..Wishes::default() }).unwrap();
+        let offer = Offer::new(&CipherConf { protocols: Some(versions), ..CipherConf::default() }).unwrap();
         let mut options = Options::new(offer);
         options.pair = pair.map(|(certificate, key)| {
             let chain = Chain::from_pem(certificate.as_bytes()).unwrap();
@@ -74,7 +74,7 @@ impl Client {
 
     /// Speaks only this protocol.
     pub(crate) fn speaking(protocol: &[u8]) -> Client {
-        let mut options = Options::new(Offer::new(&Wishes::default()).unwrap());
+        let mut options = Options::new(Offer::new(&CipherConf::default()).unwrap());
         options.alpn = vec![protocol.to_vec()];
         Client(Settings::new(options).unwrap())
     }

@@ -219,6 +219,32 @@ impl Answer {
     }
 }
 
+/// A connection to a port of this machine; reads from it time out.
+pub(crate) fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// The same, after `text` was sent.
+pub(crate) fn connect_and_send(port: u16, text: &str) -> TcpStream {
+    let mut stream = connect(port);
+    stream.write_all(text.as_bytes()).unwrap();
+    stream
+}
+
+/// Accepts a connection and reads the head of its first request.
+pub(crate) fn accept_request(listener: &TcpListener) -> (TcpStream, String) {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(char::from(byte[0]));
+    }
+    (stream, head)
+}
+
 /// Sends raw bytes and reads until the server closes.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! A cache whose disk is full, whose process is killed while it writes, whose lease passes on at a reload, and a stampede.
 
-use crate::rig::{BINARY, Foreground, PATIENCE, Prefix, exchange, free_port, get, parse, signal, until};
+use crate::rig::{BINARY, Foreground, PATIENCE, Prefix, accept_request, exchange, free_port, get, parse, signal, until};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -65,18 +65,6 @@ fn a_full_disk_means_answers_that_are_not_kept() {
     assert_eq!(get(port, "/small").unwrap().header("X-Cache"), Some("HIT"));
 }
 
-/// The next request's head.
-fn accept(upstream: &TcpListener) -> (TcpStream, String) {
-    let (mut stream, _) = upstream.accept().unwrap();
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(char::from(byte[0]));
-    }
-    (stream, head)
-}
-
 #[test]
 fn a_worker_killed_while_it_writes_leaves_no_answer() {
     let (prefix, port) = (Prefix::new(), free_port());
@@ -91,7 +79,7 @@ fn a_worker_killed_while_it_writes_leaves_no_answer() {
             let path = path.clone();
             std::thread::spawn(move || exchange(port, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()))
         };
-        let (mut stream, _) = accept(&upstream);
+        let (mut stream, _) = accept_request(&upstream);
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nConnection: close\r\n\r\n").unwrap();
         stream.write_all(&vec![b'x'; sent]).unwrap();
         let before = workers();
@@ -105,7 +93,7 @@ fn a_worker_killed_while_it_writes_leaves_no_answer() {
             now.split_whitespace().count() == 2 && before.split_whitespace().all(|old| !now.contains(old))
         });
         let again = std::thread::spawn(move || get(port, &path));
-        let (mut stream, _) = accept(&upstream);
+        let (mut stream, _) = accept_request(&upstream);
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nnew").unwrap();
         assert_eq!(again.join().unwrap().unwrap().text(), "new", "{sent} bytes");
     }
@@ -126,7 +114,7 @@ fn a_stampede_on_a_cold_key_asks_the_upstream_once() {
     let counted = asked.clone();
     std::thread::spawn(move || {
         loop {
-            let (mut stream, head) = accept(&upstream);
+            let (mut stream, head) = accept_request(&upstream);
             if head.starts_with("GET /locked ") {
                 counted.fetch_add(1, Ordering::SeqCst);
             }

@@ -1,9 +1,9 @@
 //! A cache gives no wrong answer: damaged files, other workers, purges, restarts, clients that leave, a directory that is none.
 
-use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, get, parse, signal, until};
+use crate::rig::{Answer, Foreground, Prefix, accept_request, exchange, free_port, get, parse, signal, until};
 use std::collections::HashMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
@@ -253,13 +253,7 @@ fn a_stampede_asks_once_and_outlives_who_asks() {
 
 /// The next request, and the worker that it says it comes from.
 fn accept(upstream: &TcpListener) -> (TcpStream, String) {
-    let (mut stream, _) = upstream.accept().unwrap();
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(char::from(byte[0]));
-    }
+    let (stream, head) = accept_request(upstream);
     let worker = head.lines().find_map(|line| line.strip_prefix("X-Worker: ")).unwrap().to_owned();
     (stream, worker)
 }

@@ -1,6 +1,6 @@
 //! `keepalive_min_timeout`: idle connections that are not closed early; and `tcp_nopush`, which holds a head back for its file.
 
-use crate::rig::{Foreground, PATIENCE, Prefix, free_port, until};
+use crate::rig::{Foreground, Prefix, connect, free_port, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -16,12 +16,6 @@ fn server(port: u16, directives: &str) -> (Prefix, Foreground) {
     );
     let running = Foreground::start(&prefix, port, "").unwrap();
     (prefix, running)
-}
-
-fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
 }
 
 /// An answer to `GET /word`; empty if the connection is closed instead.

@@ -1,8 +1,8 @@
 //! Clients that leave while a Lua handler waits, and clients that only look as if they had.
 
-use crate::rig::{Foreground, PATIENCE, Prefix, free_port, until};
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use crate::rig::{Foreground, Prefix, connect_and_send, free_port, until};
+use std::io::Read;
+use std::net::Shutdown;
 
 const HANDLERS: &str = "lua_check_client_abort on;
 location /nap { content_by_lua_block { ngx.sleep(1) ngx.say('awake') } }
@@ -29,13 +29,6 @@ fn server() -> (Prefix, u16, Foreground) {
     (prefix, port, running)
 }
 
-fn connect(port: u16, bytes: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(bytes.as_bytes()).unwrap();
-    stream
-}
-
 #[test]
 fn a_handler_ends_with_its_client() {
     let (prefix, port, _running) = server();
@@ -46,7 +39,7 @@ fn a_handler_ends_with_its_client() {
         ("/part", "Content-Length: 5\r\n\r\nhello"),
     ] {
         let before = prefix.read("logs/access.log").matches("499;").count();
-        drop(connect(port, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n{rest}")));
+        drop(connect_and_send(port, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n{rest}")));
         until("499 is logged", || prefix.read("logs/access.log").matches("499;").count() == before + 1);
     }
     assert!(!prefix.read("logs/access.log").contains("200;"));
@@ -55,7 +48,8 @@ fn a_handler_ends_with_its_client() {
 #[test]
 fn a_client_that_has_asked_for_more_is_alive() {
     let (_prefix, port, _running) = server();
-    let mut stream = connect(port, "GET /nap HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let mut stream =
+        connect_and_send(port, "GET /nap HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     stream.shutdown(Shutdown::Write).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -65,7 +59,7 @@ fn a_client_that_has_asked_for_more_is_alive() {
 #[test]
 fn a_raw_socket_sees_what_came_with_the_head_and_nothing_follows() {
     let (_prefix, port, _running) = server();
-    let mut stream = connect(
+    let mut stream = connect_and_send(
         port,
         "POST /raw HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
     );

@@ -1,6 +1,6 @@
 //! Many sessions of `stream` while their server is killed and comes back, and what a long time of them leaves behind: nothing.
 
-use crate::rig::{Foreground, PATIENCE, Prefix, free_port, memory, until};
+use crate::rig::{Foreground, PATIENCE, Prefix, connect, free_port, memory, until};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -16,12 +16,6 @@ fn start(prefix: &Prefix, port: u16, blocks: &str) -> Foreground {
     );
     prefix.write("conf/nginx.conf", &text);
     Foreground::start(prefix, port, "").unwrap()
-}
-
-fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
 }
 
 /// A server that says what it hears until it is told to stop; then all of its connections are cut.

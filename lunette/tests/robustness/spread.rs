@@ -1,6 +1,6 @@
 //! How connections are spread over workers: by counts, not by times.
 
-use crate::rig::{Foreground, PATIENCE, Prefix, free_port, until};
+use crate::rig::{Foreground, Prefix, connect, free_port, until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -34,12 +34,6 @@ fn workers(server: &Foreground) -> Vec<String> {
     let master = server.child.id();
     let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
     children.split_whitespace().map(str::to_owned).collect()
-}
-
-fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
 }
 
 fn ask(stream: &mut TcpStream, connection: &str) {

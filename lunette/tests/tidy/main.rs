@@ -1,10 +1,10 @@
-//! The house rules that a machine can keep (ARCHITECTURE.md, "House rules").
+//! The house rules that can be checked mechanically (CONTRIBUTING.md lists them).
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cycles;
-mod floors;
 mod index;
+mod layers;
 mod manual;
 mod shape;
 mod source;

@@ -10,7 +10,7 @@ mod registry;
 use crate::report;
 use crate::source::root;
 use conf::context::Context;
-use engine::directives::later;
+use engine::directives::unsupported;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -49,19 +49,19 @@ fn every_directive_has_its_section() {
 fn what_the_manual_calls_missing_is_missing() {
     let table = engine::directives::table(&registry::modules(), &registry::stream_modules(), main_level::rows());
     let served: BTreeSet<&str> = table.names().collect();
-    let missing: Vec<&str> = later::names().collect();
+    let missing: Vec<&str> = unsupported::names().collect();
     assert!(missing.len() > 20, "the page has lost its lists");
     assert_eq!(missing.iter().collect::<BTreeSet<_>>().len(), missing.len(), "a name stands there twice");
     let wrong: Vec<String> = missing.into_iter().filter(|name| served.contains(name)).map(str::to_owned).collect();
     if std::env::var_os("UPDATE_MANUAL").is_some() {
-        let path = root().join(later::PAGE);
+        let path = root().join(unsupported::PAGE);
         let text = fs::read_to_string(&path).unwrap();
         let stays = |line: &&str| !wrong.iter().any(|name| *line == format!("- `{name}`"));
         fs::write(&path, text.lines().filter(stays).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
         return;
     }
     let findings: Vec<String> =
-        wrong.iter().map(|name| format!("{name}: served, but still in {} (UPDATE_MANUAL=1 mends it)", later::PAGE)).collect();
+        wrong.iter().map(|name| format!("{name}: served, but still in {} (UPDATE_MANUAL=1 mends it)", unsupported::PAGE)).collect();
     report("missing directives", &findings);
 }
 

@@ -1,7 +1,7 @@
 //! What is ready waits for nothing: bytes of a finished answer, the next request behind a log handler that waits, and
 //! what a request held.
 
-use crate::rig::{Foreground, PATIENCE, Prefix, free_port, get, until};
+use crate::rig::{Foreground, Prefix, connect_and_send, free_port, get, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -41,13 +41,6 @@ fn server() -> (Prefix, u16, Foreground) {
     (prefix, port, running)
 }
 
-fn connect(port: u16, bytes: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(bytes.as_bytes()).unwrap();
-    stream
-}
-
 /// Reads until the text ends like this; fails when nothing more comes.
 fn read_to(stream: &mut TcpStream, end: &str) -> String {
     let mut text = Vec::new();
@@ -63,13 +56,13 @@ fn read_to(stream: &mut TcpStream, end: &str) -> String {
 #[test]
 fn the_end_of_an_answer_leaves_when_what_follows_waits() {
     let (prefix, port, _running) = server();
-    let mut ended = connect(port, "GET /eof HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut ended = connect_and_send(port, "GET /eof HTTP/1.1\r\nHost: a\r\n\r\n");
     read_to(&mut ended, "all\n\r\n0\r\n\r\n");
-    let mut bodiless = connect(port, "HEAD /eof HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut bodiless = connect_and_send(port, "HEAD /eof HTTP/1.1\r\nHost: a\r\n\r\n");
     read_to(&mut bodiless, "\r\n\r\n");
-    let mut pipelined = connect(port, "GET /quick HTTP/1.1\r\nHost: a\r\n\r\nGET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut pipelined = connect_and_send(port, "GET /quick HTTP/1.1\r\nHost: a\r\n\r\nGET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
     read_to(&mut pipelined, "quick");
-    let mut headless = connect(port, "HEAD /quick HTTP/1.1\r\nHost: a\r\n\r\nGET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut headless = connect_and_send(port, "HEAD /quick HTTP/1.1\r\nHost: a\r\n\r\nGET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
     read_to(&mut headless, "\r\n\r\n");
     prefix.write("go", "");
     read_to(&mut pipelined, "awake\n\r\n0\r\n\r\n");
@@ -78,7 +71,7 @@ fn the_end_of_an_answer_leaves_when_what_follows_waits() {
 #[test]
 fn an_answer_leaves_before_code_logs_it() {
     let (prefix, port, _running) = server();
-    let mut stream = connect(port, "GET /spin HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut stream = connect_and_send(port, "GET /spin HTTP/1.1\r\nHost: a\r\n\r\n");
     read_to(&mut stream, "spun");
     prefix.write("go", "");
     // The next request on the connection begins when the log phase has ended.
@@ -90,7 +83,7 @@ fn an_answer_leaves_before_code_logs_it() {
 #[test]
 fn a_log_handler_that_waits_holds_nothing_and_keeps_its_own_facts() {
     let (prefix, port, _running) = server();
-    let mut stream = connect(port, "GET /held HTTP/1.1\r\nHost: a\r\nX-Real-IP: 192.0.2.7\r\n\r\n");
+    let mut stream = connect_and_send(port, "GET /held HTTP/1.1\r\nHost: a\r\nX-Real-IP: 192.0.2.7\r\n\r\n");
     read_to(&mut stream, "192.0.2.7\r\n0\r\n\r\n");
     stream.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let second = read_to(&mut stream, "127.0.0.1\r\n0\r\n\r\n");

@@ -4,7 +4,7 @@ use crate::rig::{Prefix, free_port, get};
 use net::stream::Stream;
 use std::net::TcpListener;
 use tls::certificate::{Chain, Key, Pair};
-use tls::ciphers::{Offer, Wishes};
+use tls::ciphers::{CipherConf, Offer};
 
 /// Writes a certificate for `backend.example.com` that is its own authority, and answers it with its key.
 fn certificate(prefix: &Prefix) -> (String, String) {
@@ -119,7 +119,7 @@ fn what_came_in_the_clear_is_not_said_over_tls() {
     let prefix = Prefix::new();
     let (certificate, key) = certificate(&prefix);
     let pair = Pair::new(&Chain::from_pem(certificate.as_bytes()).unwrap(), &Key::from_pem(key.as_bytes(), &[]).unwrap()).unwrap();
-    let settings = tls::server::Settings::new(tls::server::Options::new(Offer::new(&Wishes::default()).unwrap(), vec![pair])).unwrap();
+    let settings = tls::server::Settings::new(tls::server::Options::new(Offer::new(&CipherConf::default()).unwrap(), vec![pair])).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let mail = listener.local_addr().unwrap().port();

@@ -1,6 +1,6 @@
 //! Lua in `stream`: what becomes of sessions and timers when they are cut off, and clients that do not do their part.
 
-use crate::rig::{PATIENCE, Prefix, exchange, free_port, until};
+use crate::rig::{PATIENCE, Prefix, connect, exchange, free_port, until};
 use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -28,12 +28,6 @@ fn started(stream: &str, main: &str) -> Prefix {
 
 fn ask(port: u16, bytes: &[u8]) -> String {
     String::from_utf8(exchange(port, bytes).unwrap()).unwrap()
-}
-
-fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
 }
 
 fn rest(mut stream: TcpStream) -> String {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::server::Standing;
+use crate::server::ServerState;
 use net::address::SocketAddress;
 
 fn server(port: u16, weight: i64) -> Server {
@@ -43,8 +43,8 @@ fn weights_interleave_smoothly() {
 fn a_request_tries_each_server_once_and_backups_last() {
     let all = || {
         let backup = Server { backup: true, ..server(3, 1) };
-        let down = Server { standing: Standing::Down, ..server(4, 1) };
-        let drain = Server { standing: Standing::Draining, ..server(5, 1) };
+        let down = Server { standing: ServerState::Down, ..server(4, 1) };
+        let drain = Server { standing: ServerState::Draining, ..server(5, 1) };
         vec![server(1, 1), backup, server(2, 1), down, drain]
     };
     let least_time = Balancing::LeastTime { measure: crate::Measure::Header, waiting: true };
@@ -118,9 +118,9 @@ fn slow_start_gives_a_server_that_comes_back_its_weight_slowly() {
     // From the start it has its weight: only who was away comes back.
     assert_eq!(share(1), 50);
     let peer = group.snapshot().primary.peers[0].clone();
-    peer.set_standing(Standing::Down, 2000);
+    peer.set_standing(ServerState::Down, 2000);
     assert_eq!(share(2), 0);
-    peer.set_standing(Standing::Up, 1_000_000);
+    peer.set_standing(ServerState::Up, 1_000_000);
     // A tenth and half of its weight against one whole.
     let (tenth, half, whole) = (share(1010), share(1050), share(1100));
     assert!((7..=12).contains(&tenth) && (30..=36).contains(&half) && (49..=51).contains(&whole), "{tenth} {half} {whole}");
@@ -141,7 +141,7 @@ fn slow_start_gives_a_server_that_comes_back_its_weight_slowly() {
 fn a_bound_request_goes_to_its_server_unless_that_is_gone() {
     let balancings = [Balancing::RoundRobin, Balancing::LeastConnections, Balancing::Hash, Balancing::ConsistentHash, Balancing::Random];
     for balancing in balancings {
-        let drain = Server { standing: Standing::Draining, route: Some("b".into()), ..server(2, 1) };
+        let drain = Server { standing: ServerState::Draining, route: Some("b".into()), ..server(2, 1) };
         let group = group(vec![server(1, 1), drain, server(3, 1)], balancing);
         for id in ["b", &server(3, 1).id()] {
             for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! By chance: one server, or the better of two.
+//! Random selection: one server, or the better of two.
 
 use crate::method::least_conn::compare;
 use crate::method::{Measure, least_time, round_robin, search, take};
@@ -10,9 +10,9 @@ use std::cell::Cell;
 
 /// Xorshift from a random start.
 #[derive(Debug, Default)]
-pub(crate) struct Dice(Cell<u64>);
+pub(crate) struct Rng(Cell<u64>);
 
-impl Dice {
+impl Rng {
     /// A number below `sides`.
     fn roll(&self, sides: i64) -> i64 {
         let mut state = self.0.get();
@@ -30,11 +30,11 @@ impl Dice {
     }
 }
 
-pub(crate) fn pick(tier: &Tier, selection: &mut Selection, dice: &Dice, now_ms: u64) -> Option<Choice> {
+pub(crate) fn pick(tier: &Tier, selection: &mut Selection, dice: &Rng, now_ms: u64) -> Option<Choice> {
     search(tier, selection, now_ms, |_| dice.place(tier))
 }
 
-pub(crate) fn pick_of_two(tier: &Tier, selection: &mut Selection, dice: &Dice, by: Option<Measure>, now_ms: u64) -> Option<Choice> {
+pub(crate) fn pick_of_two(tier: &Tier, selection: &mut Selection, dice: &Rng, by: Option<Measure>, now_ms: u64) -> Option<Choice> {
     if selection.has_missed_enough() || tier.peers.len() < 2 {
         return round_robin::pick(tier, selection, now_ms);
     }

@@ -2,7 +2,7 @@
 
 use super::{SharedPeers, at};
 use crate::member::{Identity, Member, Name};
-use crate::server::{Server, Standing};
+use crate::server::{Server, ServerState};
 use net::address::SocketAddress;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,9 +36,9 @@ impl SharedPeers {
     pub(super) fn encode(&self, record: usize, member: &Member) -> bool {
         let (server, texts) = (&member.server, texts(member));
         let standing = match server.standing {
-            Standing::Up => 0,
-            Standing::Draining => 1,
-            Standing::Down => 2,
+            ServerState::Up => 0,
+            ServerState::Draining => 1,
+            ServerState::Down => 2,
         };
         let service = member.name.as_ref().is_some_and(|name| name.service.is_some());
         let flag = |on, bit| if on { bit } else { 0 };
@@ -95,9 +95,9 @@ impl SharedPeers {
             slow_start: get(at::SLOW_START),
             backup: flags & BACKUP != 0,
             standing: match flags >> STANDING {
-                0 => Standing::Up,
-                1 => Standing::Draining,
-                _ => Standing::Down,
+                0 => ServerState::Up,
+                1 => ServerState::Draining,
+                _ => ServerState::Down,
             },
             route: (!route.is_empty()).then(|| route.into()),
             ..Server::new(address)

@@ -2,13 +2,13 @@ use super::*;
 
 const NOW: i64 = 1_000_000;
 
-fn judged(status: u16, lines: &[(&str, &str)], given: Circumstances) -> Option<Verdict> {
+fn judged(status: u16, lines: &[(&str, &str)], given: ResponseContext) -> Option<Storage> {
     let fields = lines.iter().map(|(name, value)| (Known::of(name.as_bytes()), name.as_bytes(), value.as_bytes()));
-    judge(status, fields, &Circumstances { asked: NOW, now: NOW, ..given })
+    judge(status, fields, &ResponseContext { asked: NOW, now: NOW, ..given })
 }
 
 fn left(status: u16, lines: &[(&str, &str)]) -> Option<i64> {
-    judged(status, lines, Circumstances::default()).map(|verdict| verdict.valid - NOW)
+    judged(status, lines, ResponseContext::default()).map(|verdict| verdict.valid - NOW)
 }
 
 fn date(time: i64) -> String {
@@ -61,15 +61,15 @@ fn how_long_answers_are_fresh() {
 
 #[test]
 fn who_may_get_it() {
-    let authorized = Circumstances { authorized: true, ..Circumstances::default() };
+    let authorized = ResponseContext { authorized: true, ..ResponseContext::default() };
     for (rules, kept) in [("max-age=9", false), ("max-age=9, public", true), ("s-maxage=9", true), ("max-age=9, must-revalidate", true)] {
         assert_eq!(judged(200, &[("Cache-Control", rules)], authorized).is_some(), kept, "{rules}");
     }
     let verdict =
-        judged(200, &[("Cache-Control", "max-age=9, private=\"Set-Cookie\", no-cache=\"A, b\"")], Circumstances::default()).unwrap();
+        judged(200, &[("Cache-Control", "max-age=9, private=\"Set-Cookie\", no-cache=\"A, b\"")], ResponseContext::default()).unwrap();
     assert_eq!(verdict.omitted, [&b"Set-Cookie"[..], b"A", b"b"].map(Box::from));
     assert!(!verdict.must_validate);
-    let default = Circumstances { default: Some(30), ..Circumstances::default() };
+    let default = ResponseContext { default: Some(30), ..ResponseContext::default() };
     assert_eq!(judged(200, &[], default).map(|verdict| verdict.valid), Some(NOW + 30));
 }
 
@@ -79,23 +79,23 @@ fn what_a_request_may_have() {
     let stale = Head { valid: NOW - 20, ..fresh.clone() };
     let strict = Head { must_revalidate: true, ..stale.clone() };
     let guarded = Head { must_validate: true, ..fresh.clone() };
-    let table: &[(&Head, &str, Use)] = &[
-        (&fresh, "", Use::Fresh),
-        (&fresh, "no-cache", Use::Unconfirmed),
-        (&fresh, "max-age=15", Use::Fresh),
-        (&fresh, "max-age=14", Use::Unconfirmed),
-        (&fresh, "min-fresh=50", Use::Fresh),
-        (&fresh, "min-fresh=51", Use::Unconfirmed),
-        (&stale, "", Use::Expired),
-        (&stale, "max-stale", Use::Stale),
-        (&stale, "max-stale=20", Use::Stale),
-        (&stale, "max-stale=19", Use::Expired),
-        (&strict, "max-stale", Use::Unconfirmed),
-        (&guarded, "max-stale", Use::Unconfirmed),
-        (&Head { valid: NOW, ..fresh.clone() }, "", Use::Expired),
+    let table: &[(&Head, &str, Reuse)] = &[
+        (&fresh, "", Reuse::Fresh),
+        (&fresh, "no-cache", Reuse::Unconfirmed),
+        (&fresh, "max-age=15", Reuse::Fresh),
+        (&fresh, "max-age=14", Reuse::Unconfirmed),
+        (&fresh, "min-fresh=50", Reuse::Fresh),
+        (&fresh, "min-fresh=51", Reuse::Unconfirmed),
+        (&stale, "", Reuse::Expired),
+        (&stale, "max-stale", Reuse::Stale),
+        (&stale, "max-stale=20", Reuse::Stale),
+        (&stale, "max-stale=19", Reuse::Expired),
+        (&strict, "max-stale", Reuse::Unconfirmed),
+        (&guarded, "max-stale", Reuse::Unconfirmed),
+        (&Head { valid: NOW, ..fresh.clone() }, "", Reuse::Expired),
     ];
     for (head, wishes, wanted) in table {
-        assert_eq!(usable(head, &Wishes::of(std::iter::once(wishes.as_bytes())), NOW), *wanted, "{wishes}");
+        assert_eq!(usable(head, &RequestDirectives::of(std::iter::once(wishes.as_bytes())), NOW), *wanted, "{wishes}");
     }
     assert_eq!(current_age(&fresh, NOW), 15);
 }

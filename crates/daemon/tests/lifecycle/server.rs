@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use base::log::{ErrorLog, Level, LogFile, Sink, Target};
-use daemon::{Application, Command, Identity, LoadError, LoadMode, Options, Program, Seat, Settings};
+use daemon::{Application, Command, Identity, LoadError, LoadMode, Options, Program, Settings, WorkerSetup};
 use net::accept::Acceptor;
 use net::address::SocketAddress;
 use net::listener::ListenSpec;
@@ -107,7 +107,7 @@ impl Application for Echo {
 
     fn child_died(&mut self, _: &Generation, _: i32) {}
 
-    fn work(&mut self, generation: Generation, seat: Seat) -> i32 {
+    fn work(&mut self, generation: Generation, seat: WorkerSetup) -> i32 {
         if generation.crash {
             sys::process::exit_now(3);
         }
@@ -116,7 +116,7 @@ impl Application for Echo {
     }
 }
 
-async fn serve(generation: Generation, seat: Seat) -> i32 {
+async fn serve(generation: Generation, seat: WorkerSetup) -> i32 {
     let mut commands = seat.commands.start(generation.settings.error_log.clone()).unwrap();
     let (_, listener) = seat.listeners.into_iter().next().unwrap();
     let mut acceptor = Some(Acceptor::new(listener, !seat.single).unwrap());

@@ -1,4 +1,4 @@
-//! Who may come: `internal`, `satisfy`, `auth_delay`.
+//! Access: `internal`, `satisfy`, `auth_delay`.
 
 use super::slots::choice;
 use conf::context::{Arity, Context};

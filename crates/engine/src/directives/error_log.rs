@@ -8,7 +8,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::core::Core;
-use http::opened::ErrorFiles;
+use http::resources::ErrorFiles;
 use std::cell::Cell;
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! How long connections stay: `keepalive_*`, `send_timeout`, `lingering_*`, `reset_timedout_connection`.
+//! Connection lifetime: `keepalive_*`, `send_timeout`, `lingering_*`, `reset_timedout_connection`.
 
 use super::slots::choice;
 use conf::context::{Arity, Context};

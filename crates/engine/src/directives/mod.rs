@@ -6,7 +6,6 @@ pub mod error_log;
 mod error_page;
 mod files;
 mod keepalive;
-pub mod later;
 mod noop;
 mod output;
 mod redirect;
@@ -15,6 +14,7 @@ mod server;
 mod slots;
 pub mod threads;
 pub mod types;
+pub mod unsupported;
 
 use crate::stream as stream_rows;
 use crate::{listen, tree};
@@ -51,7 +51,7 @@ pub fn table(modules: &Rc<[Module]>, streams: &Rc<[stream::Module]>, main: Vec<R
     for row in own.chain(modules) {
         table.add(row);
     }
-    table.set_missing(later::names(), later::PAGE);
+    table.set_missing(unsupported::names(), unsupported::PAGE);
     table
 }
 

@@ -1,4 +1,4 @@
-//! Directives that are checked and have no effect here, since what they tune does not exist. The manual says so of each.
+//! Directives that are validated and have no effect, because what they tune does not exist here. The manual says so for each.
 
 use super::slots::{SERVERS, given_once};
 use base::text;

@@ -1,4 +1,4 @@
-//! How answers leave: buffering, ranges, validators, what the server says of itself, rates.
+//! Output: buffering, ranges, validators, `server_tokens`, rates.
 
 use super::slots::{choice, complex};
 use conf::context::{Arity, Context};

@@ -1,4 +1,4 @@
-//! What `Location` headers of the server's own redirects look like.
+//! `Location` headers of the server's own redirects.
 
 use conf::context::Context;
 use conf::row::{self, Row};

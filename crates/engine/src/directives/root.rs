@@ -2,7 +2,7 @@
 
 use super::slots::compile;
 use crate::build::MainContext;
-use crate::nodes::Inside;
+use crate::nodes::BlockContent;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
@@ -25,7 +25,7 @@ fn set(cx: &mut Cx<'_>, alias: bool) -> Result<(), Error> {
         let other = if earlier.alias { "alias" } else { "root" };
         return Err(cx.error(format!("\"{}\" directive is duplicate, \"{other}\" directive was specified earlier", cx.name())));
     }
-    let own = cx.frame.location.get::<Inside>().own.clone();
+    let own = cx.frame.location.get::<BlockContent>().own.clone();
     if alias && matches!(own, Some((_, Match::Named))) {
         return Err(cx.error("the \"alias\" directive cannot be used inside the named location"));
     }

@@ -1,4 +1,4 @@
-//! Values of a server that count before a location is known: the limits on a request's head.
+//! Server-level values that apply before a location is known: limits on a request's head.
 
 use super::slots::{SERVERS, server};
 use conf::context::Arity;

@@ -1,4 +1,4 @@
-//! Rows that store one value into a field, for the fields that [`conf::row`] has no ready row for.
+//! Setters that store one value into a field, for types without a ready-made setter in [`conf::row`].
 
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -53,7 +53,7 @@ pub(super) fn compile(cx: &Cx<'_>, i: usize, text: &[u8]) -> Result<Complex, Err
 
 /// The names of directives that were given in a block, for those whose value is kept nowhere.
 #[derive(Default)]
-struct Given {
+struct SeenDirectives {
     names: BTreeSet<Cow<'static, str>>,
 }
 
@@ -63,5 +63,5 @@ struct Given {
 /// It stood there before.
 pub(super) fn given_once(cx: &Cx<'_>) -> Result<(), Error> {
     let name = Cow::Owned(cx.name().into_owned());
-    if cx.frame.location.get::<Given>().names.insert(name) { Ok(()) } else { Err(cx.duplicate()) }
+    if cx.frame.location.get::<SeenDirectives>().names.insert(name) { Ok(()) } else { Err(cx.duplicate()) }
 }

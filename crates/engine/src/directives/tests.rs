@@ -1,4 +1,4 @@
-//! Rows against nginx's errors, and the values that they leave.
+//! Rows against nginx's errors, and the values that they store.
 
 use super::*;
 use crate::build::MainContext;
@@ -79,7 +79,7 @@ fn values_are_stored() {
     let log = core.error_log.clone().unwrap();
     assert_eq!((log.targets().len(), log.level()), (2, base::log::Level::Debug));
     assert_eq!(core.client_body_temp_path.as_ref().unwrap().levels, [1, 2, 0]);
-    assert_eq!(frame.global.get::<http::opened::ErrorFiles>().paths(), [std::path::PathBuf::from("/srv/a.log")]);
+    assert_eq!(frame.global.get::<http::resources::ErrorFiles>().paths(), [std::path::PathBuf::from("/srv/a.log")]);
     assert_eq!(frame.global.get::<session::directories::Directories>().list(), [std::path::PathBuf::from("/srv/tmp")]);
 }
 

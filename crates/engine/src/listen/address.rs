@@ -1,4 +1,4 @@
-//! The address of a `listen` directive, which may stand for several.
+//! The address of a `listen` directive, which may expand to several.
 
 use conf::row::Cx;
 use conf::tree::Error;

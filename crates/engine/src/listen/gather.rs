@@ -1,4 +1,4 @@
-//! The addresses of all servers, gathered by address, and the addresses by socket.
+//! The listening addresses of all servers, grouped by address, and the addresses grouped by socket.
 
 use conf::row::Warnings;
 use conf::tree::{Error, Span};
@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 /// One address of one `listen` directive.
 #[derive(Clone)]
-pub(crate) struct Wanted {
+pub(crate) struct ListenRequest {
     pub(crate) spec: ListenSpec,
     /// Socket options were given: only one server may do that.
     pub(crate) with_options: bool,
@@ -25,21 +25,30 @@ pub(crate) struct Wanted {
     pub(crate) span: Span,
 }
 
-impl Wanted {
+impl ListenRequest {
     /// What is asked for that changes what is spoken, as bits.
     fn spoken(&self) -> u64 {
         u64::from(self.proxy_protocol) | u64::from(self.tls) << 1 | u64::from(self.protocols) << 2
     }
 
     /// An address that nothing more is said of.
-    pub(crate) fn new(spec: ListenSpec, span: Span) -> Wanted {
-        Wanted { spec, with_options: false, default_server: false, proxy_protocol: false, tls: false, protocols: 0, alone: false, span }
+    pub(crate) fn new(spec: ListenSpec, span: Span) -> ListenRequest {
+        ListenRequest {
+            spec,
+            with_options: false,
+            default_server: false,
+            proxy_protocol: false,
+            tls: false,
+            protocols: 0,
+            alone: false,
+            span,
+        }
     }
 }
 
 /// One address while its servers are gathered.
-pub(crate) struct Gathered<V> {
-    pub(crate) wanted: Wanted,
+pub(crate) struct AddressGroup<V> {
+    pub(crate) wanted: ListenRequest,
     pub(crate) servers: Vec<Rc<V>>,
     pub(crate) default: Option<Rc<V>>,
     /// The protocols that the last `listen` said of it.
@@ -50,16 +59,16 @@ pub(crate) struct Gathered<V> {
 
 /// Adds an address of a server; `places` says where in the list an address is.
 pub(crate) fn gather<V>(
-    gathered: &mut Vec<Gathered<V>>,
+    gathered: &mut Vec<AddressGroup<V>>,
     places: &mut HashMap<(SocketPlace, Kind), usize>,
-    wanted: Wanted,
+    wanted: ListenRequest,
     server: &Rc<V>,
     warnings: &mut Warnings,
 ) -> Result<(), Error> {
     let place = *places.entry((wanted.spec.address.clone(), wanted.spec.kind)).or_insert(gathered.len());
     let Some(same) = gathered.get_mut(place) else {
         let default = wanted.default_server.then(|| server.clone());
-        gathered.push(Gathered { wanted, servers: vec![server.clone()], default, said: None, changed: false });
+        gathered.push(AddressGroup { wanted, servers: vec![server.clone()], default, said: None, changed: false });
         return Ok(());
     };
     let before = same.wanted.spoken();
@@ -88,10 +97,10 @@ pub(crate) fn gather<V>(
     Ok(())
 }
 
-impl<V> Gathered<V> {
+impl<V> AddressGroup<V> {
     /// Whether a further `listen` says other protocols of the address than those before it, in a way that is likely a mistake: one that
     /// only names the address again may leave them out (`ngx_http_add_addresses`). `before` is what was spoken until now.
-    fn redefines(&mut self, before: u64, wanted: &Wanted) -> bool {
+    fn redefines(&mut self, before: u64, wanted: &ListenRequest) -> bool {
         let now = wanted.spoken();
         let differs = self.said.is_some_and(|said| said != now);
         if now & !before != 0 {
@@ -112,19 +121,19 @@ pub(crate) struct Shared<'a, V> {
     /// What to open.
     pub(crate) spec: &'a ListenSpec,
     /// More specific addresses, and last the socket's own.
-    pub(crate) members: Vec<&'a Gathered<V>>,
+    pub(crate) members: Vec<&'a AddressGroup<V>>,
 }
 
 /// The sockets: one on the wildcard address answers for the specific addresses of its port that ask for nothing of their own.
-pub(crate) fn sockets<V>(gathered: &[Gathered<V>]) -> Vec<Shared<'_, V>> {
+pub(crate) fn sockets<V>(gathered: &[AddressGroup<V>]) -> Vec<Shared<'_, V>> {
     let wildcards: HashSet<(SocketAddr, Kind)> = gathered.iter().filter_map(|g| wildcard(&g.wanted.spec)).collect();
-    let covering = |wanted: &Wanted| match &wanted.spec.address {
+    let covering = |wanted: &ListenRequest| match &wanted.spec.address {
         SocketPlace::Internet(address) if !address.ip().is_unspecified() && !wanted.with_options => {
             wildcards.get(&(any_address(*address), wanted.spec.kind)).copied()
         }
         _ => None,
     };
-    let mut covered: HashMap<(SocketAddr, Kind), Vec<&Gathered<V>>> = HashMap::new();
+    let mut covered: HashMap<(SocketAddr, Kind), Vec<&AddressGroup<V>>> = HashMap::new();
     for one in gathered {
         if let Some(own) = covering(&one.wanted) {
             covered.entry(own).or_default().push(one);

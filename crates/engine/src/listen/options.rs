@@ -1,6 +1,6 @@
 //! The parameters of `listen` that are options of the socket.
 
-use crate::listen::gather::Wanted;
+use crate::listen::gather::ListenRequest;
 use base::text;
 use conf::row::Cx;
 use conf::tree::Error;
@@ -10,7 +10,7 @@ use net::listener::KeepAlive;
 ///
 /// # Errors
 /// nginx's texts.
-pub(crate) fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut Wanted) -> Result<bool, Error> {
+pub(crate) fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut ListenRequest) -> Result<bool, Error> {
     let text = cx.text(i);
     let (name, value) = text.split_once('=').map_or((text.as_ref(), None), |(n, v)| (n, Some(v)));
     let bad = |what: &str| cx.error_at(i, format!("invalid {what} \"{}\"", value.unwrap_or_default()));

@@ -1,4 +1,4 @@
-//! From what was read to the immutable servers that sessions run on.
+//! Builds the immutable servers that sessions run on.
 
 use super::blocks::{ServerNode, Servers};
 use super::listen;

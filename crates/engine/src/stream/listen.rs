@@ -2,7 +2,7 @@
 
 use crate::conflicts;
 use crate::listen::address::places;
-use crate::listen::gather::{Gathered, Shared, Wanted, gather, shown, sockets};
+use crate::listen::gather::{AddressGroup, ListenRequest, Shared, gather, shown, sockets};
 use crate::listen::{names, options};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row, Warnings};
@@ -19,7 +19,7 @@ use stream::{Core, Endpoint, Listen, Server};
 /// The addresses of a server, in its server scope.
 #[derive(Default)]
 struct Listens {
-    list: Vec<Wanted>,
+    list: Vec<ListenRequest>,
 }
 
 pub(super) fn rows() -> Vec<Row> {
@@ -33,7 +33,7 @@ pub(super) fn is_missing(frame: &Frame) -> bool {
 
 fn listen(cx: &mut Cx<'_>) -> Result<(), Error> {
     let places = places(cx)?;
-    let mut wanted = Wanted::new(ListenSpec::new(SocketAddress::Unix(PathBuf::new())), cx.directive.name.span);
+    let mut wanted = ListenRequest::new(ListenSpec::new(SocketAddress::Unix(PathBuf::new())), cx.directive.name.span);
     let mut foreign = None;
     for i in 1..cx.args().len() {
         match cx.arg(i) {
@@ -75,7 +75,7 @@ pub(super) fn server_name(cx: &mut Cx<'_>) -> Result<(), Error> {
 /// # Errors
 /// Two default servers or two sets of socket options for one address.
 pub(super) fn listens(servers: &[(&Frame, Rc<Server>)], stream: &Frame) -> Result<(Vec<ListenSpec>, Vec<Listen>), Error> {
-    let (mut gathered, mut known): (Vec<Gathered<Server>>, _) = (Vec::new(), HashMap::new());
+    let (mut gathered, mut known): (Vec<AddressGroup<Server>>, _) = (Vec::new(), HashMap::new());
     for (frame, server) in servers {
         for wanted in frame.server.take::<Listens>().list {
             gather(&mut gathered, &mut known, wanted, server, &mut stream.global.get::<Warnings>())?;
@@ -97,8 +97,8 @@ pub(super) fn listens(servers: &[(&Frame, Rc<Server>)], stream: &Frame) -> Resul
     Ok((specs, listens))
 }
 
-/// Who listens for TLS must be able to answer a handshake (`ngx_stream_ssl_init`).
-fn has_certificates(one: &Gathered<Server>) -> Result<(), Error> {
+/// A server that listens for TLS must be able to answer a handshake (`ngx_stream_ssl_init`).
+fn has_certificates(one: &AddressGroup<Server>) -> Result<(), Error> {
     let default = one.default.as_ref().or(one.servers.first());
     if one.wanted.tls && default.is_some_and(|server| server.tls.handshakes.get().is_none()) {
         return Err(Error::new("no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive", one.wanted.span));
@@ -106,7 +106,7 @@ fn has_certificates(one: &Gathered<Server>) -> Result<(), Error> {
     Ok(())
 }
 
-fn endpoint(one: &Gathered<Server>) -> Option<Endpoint> {
+fn endpoint(one: &AddressGroup<Server>) -> Option<Endpoint> {
     let mut names = ServerNames::default();
     for server in &one.servers {
         names.add(server, &server.core.names);

@@ -1,8 +1,8 @@
-//! The preread phase: handlers look at the first bytes, which stay there for what comes behind.
+//! The preread phase: handlers inspect the first bytes, which remain available to later phases.
 
 use session::Outcome;
 use std::rc::Rc;
-use stream::preread::Patience;
+use stream::preread::PrereadLimits;
 use stream::server::PrereadHandler;
 use stream::{Preread, Session};
 
@@ -12,7 +12,7 @@ use stream::{Preread, Session};
 /// The status that the session ends with.
 pub(super) async fn run(session: &Rc<Session>, handler: &PrereadHandler) -> Result<Outcome, u16> {
     session.action.set("prereading client data");
-    let mut patience = Patience::of(session, &session.core());
+    let mut patience = PrereadLimits::of(session, &session.core());
     // More may have come at once than the buffer would hold; that is not looked at.
     session.show_preread(patience.most);
     let outcome = look(session, handler, &mut patience).await;
@@ -20,7 +20,7 @@ pub(super) async fn run(session: &Rc<Session>, handler: &PrereadHandler) -> Resu
     outcome
 }
 
-async fn look(session: &Rc<Session>, handler: &PrereadHandler, patience: &mut Patience) -> Result<Outcome, u16> {
+async fn look(session: &Rc<Session>, handler: &PrereadHandler, patience: &mut PrereadLimits) -> Result<Outcome, u16> {
     loop {
         match (handler.run)(session) {
             Preread::Now(outcome) => return Ok(outcome),

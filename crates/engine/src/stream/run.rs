@@ -1,4 +1,4 @@
-//! The run of a session through its phases (`ngx_stream_core_run_phases`).
+//! Drives a session through its phases (`ngx_stream_core_run_phases`).
 
 use super::{preread, proxy_protocol};
 use base::log::Level;

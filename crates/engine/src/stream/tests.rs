@@ -1,4 +1,4 @@
-//! Blocks and rows of `stream` against nginx's errors, and what is built of them.
+//! Blocks and rows of `stream` against nginx's errors, and what is built from them.
 
 use super::{Finished, rows};
 use conf::context::Context;

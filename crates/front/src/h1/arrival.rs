@@ -1,4 +1,4 @@
-//! From a parsed head to a request.
+//! Turns a parsed head into a request.
 
 use super::body::BodyFraming;
 use crate::request::{KnownRequest, Refusal, enter_host, enter_target, enter_valid_target};
@@ -43,17 +43,17 @@ fn method(head: &Head, name: &[u8]) -> Method {
 }
 
 /// What a head means where it arrived: all that [`fill`] puts into a request.
-pub struct Meaning {
+pub struct ParsedHead {
     request: KnownRequest,
     framing: Framing,
     keep_alive: bool,
     expects_continue: bool,
 }
 
-impl Meaning {
+impl ParsedHead {
     /// Takes what [`fill`] has just put into `request`.
-    pub fn of(request: &Request, framed: &Framed) -> Meaning {
-        Meaning {
+    pub fn of(request: &Request, framed: &Framed) -> ParsedHead {
+        ParsedHead {
             request: KnownRequest::of(request),
             framing: framed.body,
             keep_alive: framed.keep_alive,

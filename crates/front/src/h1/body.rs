@@ -1,4 +1,4 @@
-//! The framing of the request body in what has arrived on a connection.
+//! The framing of the request body in the bytes received so far.
 
 use crate::input::Input;
 use http::connection::{BodyError, BodyRead};

@@ -3,10 +3,10 @@
 use super::body::BodyFraming;
 use super::head_out;
 use crate::active::{Entry, NEVER};
-use crate::door::Opened;
 use crate::input::Input;
 use crate::output::{Output, Sent};
 use crate::pace::{Allowance, Pace};
+use crate::protocol::Accepted;
 use crate::request::keepalive_allowed;
 use base::clock;
 use http::chain::{Chain, Piece};
@@ -48,7 +48,7 @@ pub struct H1 {
     pub watch: Entry,
     /// The response being sent is in chunks.
     pub chunked: Cell<bool>,
-    /// Somebody wants the queue sent now.
+    /// A flush was requested.
     pub flush: Cell<bool>,
     /// Writing has failed: nothing more is queued.
     pub broken: Cell<bool>,
@@ -64,7 +64,7 @@ pub struct H1 {
 
 impl H1 {
     /// A connection with nothing sent.
-    pub fn new(opened: Opened) -> H1 {
+    pub fn new(opened: Accepted) -> H1 {
         H1 {
             stream: RefCell::new(opened.stream),
             info: opened.info,

@@ -4,7 +4,7 @@
 //! head means follows from its bytes and from where it arrived, so it is kept and compared. A head is kept when it is
 //! seen for the second time in a row; traffic that never repeats itself pays for one hash of 32 bytes.
 
-use super::arrival::Meaning;
+use super::arrival::ParsedHead;
 use http::root::Endpoint;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,7 +21,7 @@ pub struct KnownHead {
     bytes: Vec<u8>,
     endpoint: Rc<Endpoint>,
     /// What it means.
-    pub meaning: Meaning,
+    pub meaning: ParsedHead,
 }
 
 impl KnownHead {
@@ -65,7 +65,7 @@ impl HeadCache {
     }
 
     /// Learns what the head `bytes`, which arrived at `endpoint`, means. It must mean the same whenever it comes there.
-    pub fn learn(&self, bytes: &[u8], endpoint: &Rc<Endpoint>, meaning: impl FnOnce() -> Meaning) {
+    pub fn learn(&self, bytes: &[u8], endpoint: &Rc<Endpoint>, meaning: impl FnOnce() -> ParsedHead) {
         if bytes.len() > LONGEST {
             return;
         }

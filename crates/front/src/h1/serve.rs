@@ -1,12 +1,12 @@
-//! The life of an HTTP/1 connection: heads in, requests run, answers out, until somebody closes or it is parked.
+//! The life cycle of an HTTP/1 connection: reads heads, runs requests, writes responses, until it is closed or parked.
 
-use super::arrival::{self, Meaning};
+use super::arrival::{self, ParsedHead};
 use super::connection::H1;
 use super::head_cache::{HeadCache, KnownHead};
 use super::linger::{discard_body, linger};
 use crate::active::{Activity, NEVER};
 use crate::compact::Compact;
-use crate::door::{Beginning, Front, Listener, Opened, Parked, Protocol};
+use crate::protocol::{Accepted, Detection, Front, Listener, Parked, Protocol};
 use crate::request::{Refusal, check_tls};
 use base::clock;
 use base::log::Level;
@@ -24,8 +24,8 @@ const PARK_AFTER: u64 = 1000;
 /// Answers to pipelined requests are gathered up to this many bytes.
 const GATHER: u64 = 64 * 1024;
 
-/// What became of waiting for a head.
-enum Next {
+/// The result of waiting for a head.
+enum HeadOutcome {
     /// A head of this many bytes.
     Head(usize),
     /// A head that is known.
@@ -47,7 +47,7 @@ pub const PROTOCOL: Protocol = Protocol {
     alone: false,
     instead: None,
     alpn: &[b"http/1.1", b"http/1.0", b"http/0.9"],
-    begins: |_| Beginning::Mine,
+    begins: |_| Detection::Mine,
     start,
     farewell: |_, _| {},
 };
@@ -66,7 +66,7 @@ struct Loop {
     pipelined: bool,
 }
 
-fn start(front: &Rc<Front>, opened: Opened) {
+fn start(front: &Rc<Front>, opened: Accepted) {
     // Boxed: tasks are moved when they are made and when they end.
     tokio::task::spawn_local(Box::pin(serve(Loop::new(front, opened))));
 }
@@ -75,20 +75,20 @@ fn start(front: &Rc<Front>, opened: Opened) {
 async fn serve(mut state: Loop) {
     loop {
         match state.next_head().await {
-            Next::Head(length) => {
+            HeadOutcome::Head(length) => {
                 if !state.one_request(length, None).await {
                     return state.conn.say_goodbye();
                 }
             }
-            Next::Known(seen) => {
+            HeadOutcome::Known(seen) => {
                 if !state.one_request(seen.length(), Some(seen)).await {
                     return state.conn.say_goodbye();
                 }
             }
-            Next::Bad(error) => return state.refuse(error).await,
-            Next::Closed => return state.client_closed(),
-            Next::TimedOut => return state.timed_out(),
-            Next::Idle => match state.idle() {
+            HeadOutcome::Bad(error) => return state.refuse(error).await,
+            HeadOutcome::Closed => return state.client_closed(),
+            HeadOutcome::TimedOut => return state.timed_out(),
+            HeadOutcome::Idle => match state.idle() {
                 Some(again) => state = again,
                 None => return,
             },
@@ -97,7 +97,7 @@ async fn serve(mut state: Loop) {
 }
 
 impl Loop {
-    fn new(front: &Rc<Front>, opened: Opened) -> Loop {
+    fn new(front: &Rc<Front>, opened: Accepted) -> Loop {
         let listener = opened.listener.clone();
         let limits = arrival::limits(&listener.server.core);
         let (first, idle_until) = (!opened.resumed, opened.request_by);
@@ -116,7 +116,7 @@ impl Loop {
         }
     }
 
-    async fn next_head(&mut self) -> Next {
+    async fn next_head(&mut self) -> HeadOutcome {
         let conn = self.conn.clone();
         conn.watch.set_activity(if self.first { Activity::Fresh } else { Activity::Idle });
         let now = clock::monotonic_ms();
@@ -125,7 +125,7 @@ impl Loop {
         poll_fn(|cx| self.poll_head(&conn, cx, park, &mut armed)).await
     }
 
-    fn poll_head(&mut self, conn: &H1, cx: &mut Context<'_>, park: u64, armed: &mut bool) -> Poll<Next> {
+    fn poll_head(&mut self, conn: &H1, cx: &mut Context<'_>, park: u64, armed: &mut bool) -> Poll<HeadOutcome> {
         loop {
             let has_bytes = {
                 let input = conn.input.borrow();
@@ -134,12 +134,12 @@ impl Loop {
                     if self.head.is_new()
                         && let Some(seen) = self.head_cache.find(rest, &self.listener.endpoint)
                     {
-                        return Poll::Ready(Next::Known(seen));
+                        return Poll::Ready(HeadOutcome::Known(seen));
                     }
                     match self.head.parse(rest, &self.limits) {
-                        Ok(Status::Complete { len }) => return Poll::Ready(Next::Head(len)),
+                        Ok(Status::Complete { len }) => return Poll::Ready(HeadOutcome::Head(len)),
                         Ok(Status::Partial) => {}
-                        Err(error) => return Poll::Ready(Next::Bad(error)),
+                        Err(error) => return Poll::Ready(HeadOutcome::Bad(error)),
                     }
                 }
                 !rest.is_empty()
@@ -147,7 +147,7 @@ impl Loop {
             match conn.poll_send(cx, 0) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(Next::Closed),
+                Poll::Ready(Err(_)) => return Poll::Ready(HeadOutcome::Closed),
             }
             if has_bytes && conn.watch.activity() < Activity::Head {
                 conn.watch.set_activity(Activity::Head);
@@ -159,7 +159,7 @@ impl Loop {
                 }
             }
             if conn.watch.evicted() || conn.watch.read_expired() {
-                return Poll::Ready(if has_bytes || self.first { Next::TimedOut } else { Next::Idle });
+                return Poll::Ready(if has_bytes || self.first { HeadOutcome::TimedOut } else { HeadOutcome::Idle });
             }
             match conn.poll_fill(cx) {
                 Poll::Pending => {
@@ -170,7 +170,7 @@ impl Loop {
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(n)) if n > 0 => {}
-                Poll::Ready(_) => return Poll::Ready(Next::Closed),
+                Poll::Ready(_) => return Poll::Ready(HeadOutcome::Closed),
             }
         }
     }
@@ -230,7 +230,7 @@ impl Loop {
             && length <= self.limits.first as usize
             && arrival::is_constant(request, &self.head, &self.listener.endpoint)
         {
-            self.head_cache.learn(bytes, &self.listener.endpoint, || Meaning::of(request, framed));
+            self.head_cache.learn(bytes, &self.listener.endpoint, || ParsedHead::of(request, framed));
         }
         self.head.reset();
         filled.map(|_| ())
@@ -342,7 +342,7 @@ impl Loop {
         }
     }
 
-    /// The log shows what came of the request.
+    /// The log shows the request's result.
     fn fill_unparsed(&self, request: &Rc<Request>) {
         arrival::fill_unparsed(request, &self.head, self.conn.input.borrow().rest(), &self.listener.endpoint);
     }

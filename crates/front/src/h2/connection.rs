@@ -2,8 +2,8 @@
 
 use crate::active::NEVER;
 use crate::buffers;
-use crate::door::{Front, Opened};
 use crate::input::Input;
+use crate::protocol::{Accepted, Front};
 use crate::streams::carrier::Carrier;
 use crate::streams::hub::Hub;
 use base::clock;
@@ -51,7 +51,7 @@ pub struct H2 {
 
 impl H2 {
     /// A connection that speaks as `codec` says; `out` begins what it sends.
-    pub fn new(front: Rc<Front>, opened: Opened, codec: Codec, out: Vec<u8>) -> H2 {
+    pub fn new(front: Rc<Front>, opened: Accepted, codec: Codec, out: Vec<u8>) -> H2 {
         H2 {
             hub: Hub::new(front, opened.listener, opened.info, opened.watch, "HTTP/2"),
             socket: RefCell::new(opened.stream),

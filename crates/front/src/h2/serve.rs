@@ -1,10 +1,10 @@
-//! The life of an HTTP/2 connection: frames in, requests run, frames out, until somebody closes or it is parked.
+//! The life cycle of an HTTP/2 connection: reads frames, runs requests, writes frames, until it is closed or parked.
 
 use super::connection::{GATHER, H2, NAME};
 use crate::active::{Activity, NEVER};
 use crate::compact::Compact;
-use crate::door::{Beginning, Front, Opened, Parked, Protocol};
-use crate::streams::run::Begun;
+use crate::protocol::{Accepted, Detection, Front, Parked, Protocol};
+use crate::streams::run::PendingRequest;
 use base::clock;
 use base::log::Level;
 use http::core::default;
@@ -24,9 +24,9 @@ pub const PROTOCOL: Protocol = Protocol {
     instead: Some("http2"),
     alpn: &[b"h2"],
     begins: |bytes| match Codec::recognize(bytes) {
-        Some(true) => Beginning::Mine,
-        Some(false) => Beginning::Foreign,
-        None => Beginning::Unclear,
+        Some(true) => Detection::Mine,
+        Some(false) => Detection::Foreign,
+        None => Detection::Unclear,
     },
     start,
     farewell,
@@ -40,8 +40,8 @@ const DRAIN: u64 = 1000;
 /// So often a connection reads in a row.
 const READS: usize = 16;
 
-/// What became of a connection.
-enum End {
+/// How a connection ended.
+enum ConnectionEnd {
     /// Closed by either side, or broken.
     Closed,
     /// The protocol is over: what is queued has left, and the client may still send.
@@ -50,7 +50,7 @@ enum End {
     Idle,
 }
 
-fn start(front: &Rc<Front>, opened: Opened) {
+fn start(front: &Rc<Front>, opened: Accepted) {
     // Boxed: tasks are moved when they are made and when they end.
     tokio::task::spawn_local(Box::pin(serve(front.clone(), opened)));
 }
@@ -62,7 +62,7 @@ fn farewell(parked: &mut Parked, words: &mut Vec<u8>) {
     }
 }
 
-fn config(opened: &Opened) -> Config {
+fn config(opened: &Accepted) -> Config {
     let core = &opened.listener.server.core;
     let own = opened.listener.server.conf.share::<Http2>().unwrap_or_default();
     let (number, size) = core.large_client_header_buffers.unwrap_or(default::LARGE_HEADER_BUFFERS);
@@ -92,7 +92,7 @@ struct Serving {
     paused: bool,
 }
 
-async fn serve(front: Rc<Front>, mut opened: Opened) {
+async fn serve(front: Rc<Front>, mut opened: Accepted) {
     let state = opened.state.take().and_then(|state| state.downcast::<Codec>().ok());
     let mut out = Vec::new();
     let codec = match state {
@@ -105,12 +105,12 @@ async fn serve(front: Rc<Front>, mut opened: Opened) {
     let mut serving = Serving { conn, idle_until, idle: false, drain_until: NEVER, head_until: NEVER, paused: false };
     loop {
         match poll_fn(|cx| serving.poll(cx)).await {
-            End::Closed => return serving.conn.break_off(),
-            End::Over => {
+            ConnectionEnd::Closed => return serving.conn.break_off(),
+            ConnectionEnd::Over => {
                 serving.conn.hub.lose_streams();
                 return serving.linger().await;
             }
-            End::Idle => match serving.park() {
+            ConnectionEnd::Idle => match serving.park() {
                 Some(again) => serving = again,
                 None => return,
             },
@@ -119,7 +119,7 @@ async fn serve(front: Rc<Front>, mut opened: Opened) {
 }
 
 impl Serving {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionEnd> {
         let conn = self.conn.clone();
         conn.hub.waits(cx);
         conn.hub.check_streams();
@@ -127,25 +127,25 @@ impl Serving {
         loop {
             // Evicted by a worker that leaves: `worker_shutdown_timeout` has passed.
             if conn.hub.broken.get() || (conn.hub.watch.evicted() && conn.hub.front.worker.exiting.get()) {
-                return Poll::Ready(End::Closed);
+                return Poll::Ready(ConnectionEnd::Closed);
             }
             self.take_input();
             self.leave_if_asked();
             let more = conn.pump();
             match conn.try_send() {
-                Err(_) => return Poll::Ready(End::Closed),
+                Err(_) => return Poll::Ready(ConnectionEnd::Closed),
                 Ok(true) => {}
                 Ok(false) => {
                     if conn.hub.watch.write_expired() || conn.hub.watch.evicted() {
                         conn.hub.log(Level::Info, "client timed out (110: Connection timed out)");
-                        return Poll::Ready(End::Closed);
+                        return Poll::Ready(ConnectionEnd::Closed);
                     }
                     std::task::ready!(conn.socket.borrow_mut().poll_write_ready(cx)).ok();
                     continue;
                 }
             }
             if conn.codec.borrow().is_over() {
-                return Poll::Ready(End::Over);
+                return Poll::Ready(ConnectionEnd::Over);
             }
             if self.paused {
                 continue;
@@ -174,7 +174,7 @@ impl Serving {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     conn.codec.borrow_mut().begin_turn(clock::monotonic_ms() / 1000);
                 }
-                Poll::Ready(_) => return Poll::Ready(End::Closed),
+                Poll::Ready(_) => return Poll::Ready(ConnectionEnd::Closed),
             }
         }
     }
@@ -258,7 +258,7 @@ impl Serving {
         conn.hub.watch.read_by(NEVER);
         conn.hub.watch.set_activity(Activity::Answering);
         self.idle = false;
-        Begun::new(conn, id, end, size).fill(head, end, again).run();
+        PendingRequest::new(conn, id, end, size).fill(head, end, again).run();
         self.limit_requests();
     }
 
@@ -286,7 +286,7 @@ impl Serving {
     }
 
     /// Sets the deadline of the wait that begins, or ends a wait whose time is up.
-    fn check_time(&mut self) -> Option<End> {
+    fn check_time(&mut self) -> Option<ConnectionEnd> {
         let conn = self.conn.clone();
         let now = clock::monotonic_ms();
         let (busy, inside, head) = {
@@ -310,7 +310,7 @@ impl Serving {
                 return None;
             }
             if !inside && self.drain_until == NEVER {
-                return Some(End::Idle);
+                return Some(ConnectionEnd::Idle);
             }
             // What has ended was a shorter wait.
             conn.hub.watch.read_by(until);
@@ -326,8 +326,8 @@ impl Serving {
         None
     }
 
-    /// `client_header_timeout`: who lets a header block hang loses its stream, and then the connection.
-    fn check_head(&mut self, now: u64) -> Option<End> {
+    /// `client_header_timeout`: an incomplete header block costs its stream, and then the connection.
+    fn check_head(&mut self, now: u64) -> Option<ConnectionEnd> {
         let conn = &self.conn;
         let late = now >= self.head_until;
         if late {

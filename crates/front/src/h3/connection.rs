@@ -1,8 +1,8 @@
-//! One HTTP/3 connection: what it keeps of its streams, and how their bytes get to the transport.
+//! One HTTP/3 connection: the state of its streams, and how their bytes get to the transport.
 
 use crate::active::NEVER;
 use crate::buffers;
-use crate::door::Front;
+use crate::protocol::Front;
 use crate::quic::Opened;
 use crate::streams::hub::Hub;
 use bytes::Bytes;
@@ -11,14 +11,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use wire::h3::error::{Code, Failure};
-use wire::h3::{Codec, Own};
+use wire::h3::{Codec, ServerStream};
 
 /// So many turns of streams are taken in a row.
 const TURNS: usize = 32;
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speech {
+pub enum Application {
     /// HTTP/3.
     H3,
     /// HTTP/0.9 on streams.
@@ -28,7 +28,7 @@ pub enum Speech {
 /// What is kept of a request's stream, from its first byte until its last has left.
 #[derive(Debug)]
 pub struct Wire {
-    /// What has come and the protocol has not taken.
+    /// Received data that the protocol has not processed.
     pub input: Vec<u8>,
     /// The client has ended it.
     pub ended: bool,
@@ -36,7 +36,7 @@ pub struct Wire {
     pub unwanted: bool,
     /// It is being read.
     pub busy: bool,
-    /// Reading rests because nobody takes the body.
+    /// Reading is paused because the body is not being consumed.
     pub paused: bool,
     /// Reading rests because a field section waits for the table.
     pub waits: bool,
@@ -90,7 +90,7 @@ pub struct H3 {
     /// What all protocols with streams have.
     pub hub: Hub<u64, Code>,
     /// What is spoken.
-    pub speech: Speech,
+    pub speech: Application,
     /// The transport.
     pub quic: Connection,
     /// The protocol.
@@ -108,7 +108,7 @@ pub struct H3 {
 
 impl H3 {
     /// A connection that speaks as `codec` says.
-    pub fn new(front: Rc<Front>, opened: Opened, speech: Speech, codec: Codec) -> H3 {
+    pub fn new(front: Rc<Front>, opened: Opened, speech: Application, codec: Codec) -> H3 {
         H3 {
             hub: Hub::new(front, opened.listener, opened.info, opened.watch, "HTTP/3"),
             speech,
@@ -198,13 +198,13 @@ impl H3 {
 
     /// Opens our own streams as far as the client allows it, and sends what waits for them. Those that say nothing are not opened.
     pub fn flush_own(&self) {
-        if self.speech == Speech::Hq {
-            return self.codec.borrow_mut().own(Own::Decoder).clear();
+        if self.speech == Application::Hq {
+            return self.codec.borrow_mut().own(ServerStream::Decoder).clear();
         }
-        for (own, place) in [Own::Control, Own::Decoder, Own::Encoder].into_iter().zip(&self.own) {
+        for (own, place) in [ServerStream::Control, ServerStream::Decoder, ServerStream::Encoder].into_iter().zip(&self.own) {
             let mut codec = self.codec.borrow_mut();
             let out = codec.own(own);
-            if out.is_empty() || (own == Own::Encoder && place.get().is_none() && out.len() == 1) {
+            if out.is_empty() || (own == ServerStream::Encoder && place.get().is_none() && out.len() == 1) {
                 continue;
             }
             let Some(id) = place.get().or_else(|| self.quic.open_uni()) else { return };
@@ -221,7 +221,7 @@ impl H3 {
     /// Something waits for one of our own streams.
     pub fn has_own(&self) -> bool {
         let mut codec = self.codec.borrow_mut();
-        self.speech == Speech::H3 && !(codec.own(Own::Control).is_empty() && codec.own(Own::Decoder).is_empty())
+        self.speech == Application::H3 && !(codec.own(ServerStream::Control).is_empty() && codec.own(ServerStream::Decoder).is_empty())
     }
 
     /// Whether a stream is one of ours.

@@ -1,6 +1,6 @@
-//! How answers look on the streams of a connection.
+//! Encoding of responses on the streams of a connection.
 
-use super::connection::{H3, Speech};
+use super::connection::{Application, H3};
 use crate::buffers;
 use crate::streams::carrier::Carrier;
 use crate::streams::hub::Hub;
@@ -37,7 +37,7 @@ impl H3 {
         self.with_wire(id, |wire| {
             if wire.frame == 0 {
                 wire.out = buffers::take();
-                if self.speech == Speech::H3 {
+                if self.speech == Application::H3 {
                     self.codec.borrow_mut().data_head(wanted, &mut wire.out);
                 }
                 wire.frame = wanted;
@@ -74,7 +74,7 @@ impl H3 {
             if wire.out.capacity() == 0 {
                 wire.out = buffers::take();
             }
-            if self.speech == Speech::H3 {
+            if self.speech == Application::H3 {
                 self.codec.borrow_mut().data_head(part.len(), &mut wire.out);
             }
             if small {
@@ -111,8 +111,8 @@ impl Carrier for H3 {
     fn speaks(&self, server: &Server) -> bool {
         let own = server.conf.share::<Http3>().unwrap_or_default();
         match self.speech {
-            Speech::H3 => own.is_on(),
-            Speech::Hq => own.is_hq(),
+            Application::H3 => own.is_on(),
+            Application::Hq => own.is_hq(),
         }
     }
 
@@ -129,7 +129,7 @@ impl Carrier for H3 {
         if gathered > 2 * SMALL { 0 } else { self.quic.room(StreamId(id)) }
     }
 
-    /// A client that is told to stop does so, and takes that for no failure (RFC 9114, 4.1).
+    /// A client that is asked to stop does so, and does not treat it as a failure (RFC 9114, 4.1).
     fn is_receiving(&self, _: u64, (): &()) -> bool {
         false
     }
@@ -158,7 +158,7 @@ impl Carrier for H3 {
                 wire.out = buffers::take();
             }
             let before = wire.out.len();
-            if self.speech == Speech::H3 {
+            if self.speech == Application::H3 {
                 self.codec.borrow_mut().respond(id, status, fields, &mut wire.out);
             }
             wire.finish = end;
@@ -199,7 +199,7 @@ impl Carrier for H3 {
 
     fn trailers(&self, id: u64, (): &(), fields: &Headers) {
         self.with_wire(id, |wire| {
-            if self.speech == Speech::H3 {
+            if self.speech == Application::H3 {
                 self.codec.borrow_mut().headers(id, None, fields.iter(), &mut wire.out);
             }
             wire.finish = true;

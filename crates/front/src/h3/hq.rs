@@ -1,8 +1,8 @@
-//! HTTP/0.9 on a stream: a line that ends with a line feed or with the stream; the answer is its content.
+//! HTTP/0.9 on a stream: a line that ends with a line feed or with the stream; the response is the content alone.
 
 use super::connection::H3;
 use crate::request::{Refusal, enter_host, enter_target};
-use crate::streams::run::Begun;
+use crate::streams::run::PendingRequest;
 use base::log::Level;
 use http::body::Body;
 use http::line::Version;
@@ -15,7 +15,7 @@ use wire::uri::shape;
 /// A line above this is none.
 const LONGEST: usize = 8 * 1024;
 
-/// Takes what has come of a stream: how much of it is done with, and whether nothing more is read.
+/// Processes received stream data: how much of it is consumed, and whether reading is finished.
 pub(super) fn receive(conn: &Rc<H3>, id: u64, input: &[u8], ended: bool) -> (usize, bool) {
     if conn.hub.stream(id).is_some() {
         return (input.len(), false);
@@ -27,7 +27,7 @@ pub(super) fn receive(conn: &Rc<H3>, id: u64, input: &[u8], ended: bool) -> (usi
         Some([]) => conn.forget(id, Some(Code::REQUEST_INCOMPLETE)),
         Some(line) => {
             conn.begin(id);
-            let begun = Begun::new(conn, id, true, line.len() + 1);
+            let begun = PendingRequest::new(conn, id, true, line.len() + 1);
             let refused = fill(conn, &begun.request, line.trim_ascii_end()).err();
             match refused {
                 Some(refusal) => begun.refuse(refusal.status).run(),

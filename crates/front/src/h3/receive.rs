@@ -1,11 +1,11 @@
-//! What comes on the streams of a connection.
+//! Input from the streams of a connection.
 
-use super::connection::{H3, Speech, Wire};
+use super::connection::{Application, H3, Wire};
 use super::hq;
 use crate::active::{Activity, NEVER};
 use crate::buffers;
 use crate::quic::moved;
-use crate::streams::run::Begun;
+use crate::streams::run::PendingRequest;
 use base::clock;
 use base::log::Level;
 use http::core::default;
@@ -23,7 +23,7 @@ const BODY: usize = 48 * 1024;
 const READS: usize = 16;
 
 /// How a reading ended.
-enum Came {
+enum ReadEnd {
     /// There may be more.
     Some,
     /// There is no more now, or never.
@@ -63,7 +63,7 @@ impl H3 {
         }
     }
 
-    /// Reads a stream for as long as somebody wants what comes.
+    /// Reads a stream for as long as its data is wanted.
     pub fn feed(self: &Rc<Self>, id: u64) -> Result<(), Failure> {
         if self.with_wire(id, |wire| wire.waits && !wire.unwanted).unwrap_or(false) {
             return self.look_ahead(id);
@@ -87,13 +87,13 @@ impl H3 {
         });
         buffers::give(input);
         match result? {
-            Came::Reset(code) => self.reset_by_client(id, code),
-            Came::Some => {
+            ReadEnd::Reset(code) => self.reset_by_client(id, code),
+            ReadEnd::Some => {
                 self.resume.borrow_mut().push(id);
                 self.hub.kick();
                 Ok(())
             }
-            Came::All => Ok(()),
+            ReadEnd::All => Ok(()),
         }
     }
 
@@ -110,22 +110,22 @@ impl H3 {
             came.err()
         });
         match came.flatten() {
-            Some(Came::Reset(code)) => self.reset_by_client(id, code),
+            Some(ReadEnd::Reset(code)) => self.reset_by_client(id, code),
             _ => Ok(()),
         }
     }
 
-    fn read_on(self: &Rc<Self>, id: u64, input: &mut Vec<u8>, ended: &mut bool) -> Result<Came, Failure> {
+    fn read_on(self: &Rc<Self>, id: u64, input: &mut Vec<u8>, ended: &mut bool) -> Result<ReadEnd, Failure> {
         for _ in 0..READS {
             let (used, stopped) = match self.speech {
-                Speech::H3 => self.events(id, input, *ended)?,
-                Speech::Hq => hq::receive(self, id, input, *ended),
+                Application::H3 => self.events(id, input, *ended)?,
+                Application::Hq => hq::receive(self, id, input, *ended),
             };
             input.drain(..used);
             // What nobody wants any more is not read.
             let over = self.with_wire(id, |wire| wire.unwanted).unwrap_or(true);
             if stopped || over || *ended {
-                return Ok(Came::All);
+                return Ok(ReadEnd::All);
             }
             let room = self.hub.stream(id).map_or(PIECE, |stream| BODY.saturating_sub(stream.untaken()));
             if room == 0 {
@@ -133,21 +133,21 @@ impl H3 {
                 return Ok(self.rest(id));
             }
             match self.read(id, room.min(PIECE), input) {
-                Ok((0, false)) => return Ok(Came::All),
+                Ok((0, false)) => return Ok(ReadEnd::All),
                 Ok((_, end)) => *ended = end,
                 Err(came) => return Ok(came),
             }
         }
-        Ok(Came::Some)
+        Ok(ReadEnd::Some)
     }
 
     /// Nothing more is read now, but the stream's reset is noticed.
-    fn rest(&self, id: u64) -> Came {
-        self.quic.given_up(StreamId(id)).map_or(Came::All, Came::Reset)
+    fn rest(&self, id: u64) -> ReadEnd {
+        self.quic.given_up(StreamId(id)).map_or(ReadEnd::All, ReadEnd::Reset)
     }
 
     /// How much has come, and whether the stream ends behind it.
-    fn read(&self, id: u64, limit: usize, input: &mut Vec<u8>) -> Result<(usize, bool), Came> {
+    fn read(&self, id: u64, limit: usize, input: &mut Vec<u8>) -> Result<(usize, bool), ReadEnd> {
         let before = input.len();
         loop {
             let have = input.len() - before;
@@ -155,8 +155,8 @@ impl H3 {
                 Ok(Read::Data(_)) if input.len() - before < limit => {}
                 Ok(Read::Data(_) | Read::Blocked) => return Ok((input.len() - before, false)),
                 Ok(Read::End) => return Ok((input.len() - before, true)),
-                Err(ReadError::Reset(code)) => return Err(Came::Reset(code)),
-                Err(ReadError::Gone) => return Err(Came::All),
+                Err(ReadError::Reset(code)) => return Err(ReadEnd::Reset(code)),
+                Err(ReadError::Gone) => return Err(ReadEnd::All),
             }
         }
     }
@@ -199,7 +199,7 @@ impl H3 {
         self.begin(id);
         let priority = self.codec.borrow().priority(id);
         self.set_priority(id, priority);
-        Begun::new(self, id, end, size).fill(head, end, again).run();
+        PendingRequest::new(self, id, end, size).fill(head, end, again).run();
     }
 
     /// A request is there.
@@ -210,7 +210,7 @@ impl H3 {
         self.with_wire(id, |wire| (wire.until, wire.begun) = (NEVER, false));
     }
 
-    /// Whether what comes may be a copy of what somebody saw before (`$ssl_early_data`).
+    /// Whether received data may be replayed (`$ssl_early_data`).
     pub fn note_early(&self) {
         if let Some(info) = self.hub.info().tls_info() {
             info.early.set(self.quic.is_early());
@@ -249,7 +249,7 @@ impl H3 {
             }
             None if begun => {
                 self.begin(id);
-                Begun::new(self, id, true, 0).refuse(400).run();
+                PendingRequest::new(self, id, true, 0).refuse(400).run();
             }
             None => self.forget(id, Some(Code::REQUEST_CANCELLED)),
         }
@@ -280,7 +280,7 @@ impl H3 {
 
     /// Reads a stream in one direction.
     pub fn feed_uni(&self, id: StreamId) -> Result<(), Failure> {
-        if self.speech == Speech::Hq {
+        if self.speech == Application::Hq {
             let text = "uni stream in hq mode";
             return Err(Failure { reason: text, ..Failure::new(Code::STREAM_CREATION_ERROR, text) });
         }

@@ -1,8 +1,8 @@
-//! The life of a connection: streams come, requests run, answers leave, until somebody closes.
+//! The life cycle of a connection: accepts streams, runs requests, sends responses, until it is closed.
 
-use super::connection::{H3, Speech};
+use super::connection::{Application, H3};
 use crate::active::{Activity, NEVER};
-use crate::door::Front;
+use crate::protocol::Front;
 use crate::quic::{Opened, Protocol, words};
 use crate::streams::carrier::Carrier;
 use base::clock;
@@ -23,7 +23,7 @@ pub const PROTOCOL: Protocol = Protocol {
     name: "h3",
     alpn: &[b"h3"],
     speaks: |server| server.conf.share::<Http3>().unwrap_or_default().is_on(),
-    start: |front, opened| start(front, opened, Speech::H3),
+    start: |front, opened| start(front, opened, Application::H3),
 };
 
 /// HTTP/0.9 on streams of QUIC.
@@ -31,7 +31,7 @@ pub const HQ: Protocol = Protocol {
     name: "hq",
     alpn: &[b"hq-interop"],
     speaks: |server| server.conf.share::<Http3>().unwrap_or_default().is_hq(),
-    start: |front, opened| start(front, opened, Speech::Hq),
+    start: |front, opened| start(front, opened, Application::Hq),
 };
 
 /// So many events are followed in a row.
@@ -42,7 +42,7 @@ const SHRINK_AFTER: u64 = 1000;
 const LINGER: u64 = 2000;
 const LOOK: u64 = 100;
 
-fn start(front: &Rc<Front>, opened: Opened, speech: Speech) {
+fn start(front: &Rc<Front>, opened: Opened, speech: Application) {
     // Boxed: tasks are moved when they are made and when they end.
     tokio::task::spawn_local(Box::pin(serve(front.clone(), opened, speech)));
 }
@@ -65,7 +65,7 @@ fn config(opened: &Opened) -> Config {
     }
 }
 
-async fn serve(front: Rc<Front>, opened: Opened, speech: Speech) {
+async fn serve(front: Rc<Front>, opened: Opened, speech: Application) {
     let codec = Codec::new(config(&opened));
     let conn = Rc::new(H3::new(front, opened, speech, codec));
     conn.hub.watch.set_activity(Activity::Fresh);
@@ -91,7 +91,7 @@ struct Serving {
     shrink_at: u64,
     /// When it closes whatever has not arrived.
     last_words: u64,
-    /// What the client is told when it closes.
+    /// The error code sent to the client on close.
     reason: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What a worker has of QUIC.
+//! A worker's QUIC endpoints.
 
 use net::quic::Endpoint;
 use std::cell::RefCell;
@@ -15,7 +15,7 @@ pub(crate) struct Endpoints {
 }
 
 /// A client that is shaking hands counts as such until this is dropped, however its task ends.
-pub(crate) struct Shaking(#[expect(dead_code, reason = "it is counted")] Rc<()>);
+pub(crate) struct HandshakeGuard(#[expect(dead_code, reason = "it is counted")] Rc<()>);
 
 impl Endpoints {
     /// One more.
@@ -24,8 +24,8 @@ impl Endpoints {
     }
 
     /// A client begins to shake hands.
-    pub(crate) fn shake(&self) -> Shaking {
-        Shaking(self.shaking.clone())
+    pub(crate) fn shake(&self) -> HandshakeGuard {
+        HandshakeGuard(self.shaking.clone())
     }
 
     /// So many shake hands that some may have written an address that is not theirs.

@@ -1,19 +1,19 @@
-//! From a client's first datagram to its protocol: room, proof of its address, choice of the server by its name, certificates, ALPN.
+//! From a client's first datagram to its protocol: limits, address validation, server name, certificates, ALPN.
 
 use super::{Opened, Protocol, transport, words};
 use crate::active::Activity;
-use crate::door::{Front, Listener};
 use crate::handshake::{limited, log, named};
+use crate::protocol::{Front, Listener};
 use crate::serve::endpoint_of;
 use base::clock;
 use base::log::Level;
 use http::Connection;
 use http::connection::Address;
 use http::core::default;
-use http::observers::Counter;
+use http::metrics::Counter;
 use http::quic::Quic;
-use http::tls::Greeting;
-use net::quic::{Newcomer, NoHello, Reason};
+use http::tls::ClientHello;
+use net::quic::{HelloError, Incoming, Reason};
 use session::tls::{Failed, choose, preliminary, settle};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -27,8 +27,8 @@ const INTERNAL_ERROR: u8 = 80;
 /// `no_application_protocol` (RFC 7301, 3.2).
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
-/// A client that nobody knows has sent a datagram.
-pub(super) fn came(front: &Rc<Front>, newcomer: Newcomer, address: &Address, listen: u32) {
+/// An unknown client has sent a datagram.
+pub(super) fn came(front: &Rc<Front>, newcomer: Incoming, address: &Address, listen: u32) {
     let Some(peer) = newcomer.peer() else { return };
     let local = match (address, newcomer.local()) {
         (Address::Ip(own), Some(ip)) => Address::Ip(SocketAddr::new(ip, own.port())),
@@ -76,7 +76,7 @@ struct Arrival {
     listener: Listener,
 }
 
-async fn run(front: Rc<Front>, newcomer: Newcomer, arrival: Arrival) {
+async fn run(front: Rc<Front>, newcomer: Incoming, arrival: Arrival) {
     let (info, listener) = (arrival.info.clone(), arrival.listener.clone());
     let shaking = front.endpoints.shake();
     let shaken = shake(&front, newcomer, arrival).await;
@@ -88,14 +88,14 @@ async fn run(front: Rc<Front>, newcomer: Newcomer, arrival: Arrival) {
     front.share.note_open(front.open());
 }
 
-async fn shake(front: &Rc<Front>, newcomer: Newcomer, arrival: Arrival) -> Result<(Opened, Protocol), Failed> {
+async fn shake(front: &Rc<Front>, newcomer: Incoming, arrival: Arrival) -> Result<(Opened, Protocol), Failed> {
     let Arrival { info, watch, mut listener } = arrival;
     let hello = match limited(&watch, poll_fn(|cx| newcomer.poll_hello(cx))).await {
         None => return Err(Failed::timed_out()),
         Some(Ok(message)) => Hello::of_message(&message).map_err(Failed::from),
-        Some(Err(NoHello::TooLong)) => Err(Failed::from(wire::tls::hello::HelloError::TooLong)),
-        Some(Err(NoHello::Crowded)) => return Err(Failed::timed_out()),
-        Some(Err(NoHello::Malformed)) => Err(Failed::from(wire::tls::hello::HelloError::Malformed)),
+        Some(Err(HelloError::TooLong)) => Err(Failed::from(wire::tls::hello::HelloError::TooLong)),
+        Some(Err(HelloError::Crowded)) => return Err(Failed::timed_out()),
+        Some(Err(HelloError::Malformed)) => Err(Failed::from(wire::tls::hello::HelloError::Malformed)),
     };
     let hello = match hello {
         Ok(hello) => hello,
@@ -149,9 +149,9 @@ fn greeting(
     info: &Rc<Connection>,
     (hello, is_named): (Hello, bool),
     spoken: &[Protocol],
-) -> Rc<Greeting> {
+) -> Rc<ClientHello> {
     let (worker, shown, client) = (front.worker.clone(), listener.clone(), info.clone());
-    Rc::new(Greeting {
+    Rc::new(ClientHello {
         alpn: spoken.iter().flat_map(|protocol| protocol.alpn.iter().copied()).collect(),
         hello,
         worker: front.worker.common.clone(),
@@ -164,7 +164,7 @@ fn greeting(
 }
 
 /// Tells the client by an alert.
-fn reject(newcomer: Newcomer, failed: Failed) -> Failed {
+fn reject(newcomer: Incoming, failed: Failed) -> Failed {
     newcomer.reject(failed.alert.unwrap_or(INTERNAL_ERROR));
     failed
 }

@@ -1,4 +1,4 @@
-//! From a stream's fields to a request.
+//! Turns a stream's fields into a request.
 
 use super::carrier::Carrier;
 use super::stream::Stream;

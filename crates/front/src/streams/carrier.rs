@@ -45,9 +45,9 @@ pub trait Carrier: Sized + 'static {
     fn is_receiving(&self, id: Self::Id, own: &Self::Own) -> bool;
     /// So many bytes of the body were taken: the client may send more.
     fn release(&self, id: Self::Id, own: &Self::Own, taken: usize);
-    /// Somebody waits for the body.
+    /// The body is being waited for.
     fn ask(&self, id: Self::Id, own: &Self::Own);
-    /// Nobody wants the rest of the body.
+    /// The rest of the body is not wanted.
     fn discard(&self, id: Self::Id, own: &Self::Own);
     /// Frames a head; how many bytes that were.
     fn respond(&self, id: Self::Id, own: &Self::Own, status: u16, fields: &FieldList, end: bool) -> usize;

@@ -1,13 +1,13 @@
-//! The fields of an answer's head before they are packed.
+//! The fields of a response head before they are compressed.
 
 use http::headers::push_clean;
 use wire::hpack::FieldList;
 
 /// A head before it is packed.
 #[derive(Default)]
-pub(super) struct Draft(pub(super) FieldList);
+pub(super) struct HeadBuilder(pub(super) FieldList);
 
-impl Draft {
+impl HeadBuilder {
     pub(super) fn field(&mut self, name: &[u8], value: &[u8]) {
         let lower = |out: &mut Vec<u8>| {
             let start = out.len();
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn names_are_lower_case_and_nothing_splits() {
-        let mut draft = Draft::default();
+        let mut draft = HeadBuilder::default();
         draft.field(b"X-Name", b"A b");
         draft.field(b"Bad\r\n", b"v\r\nx: y");
         draft.known("empty", |_| {});

@@ -1,7 +1,7 @@
-//! An answer's head as HTTP/2 and HTTP/3 have it: names in lower case, nothing of HTTP/1's connections (RFC 9113, 8.2; RFC 9114, 4.2).
+//! A response head as HTTP/2 and HTTP/3 encode it: lower-case names, no connection-specific fields (RFC 9113, 8.2; RFC 9114, 4.2).
 
 use super::carrier::Carrier;
-use super::draft::Draft;
+use super::draft::HeadBuilder;
 use crate::fields;
 use base::{clock, text};
 use http::core::Core;
@@ -11,7 +11,7 @@ use http::{Headers, Request};
 use std::cell::RefCell;
 
 // One buffer serves all heads of the worker.
-thread_local!(static DRAFT: RefCell<Draft> = RefCell::default());
+thread_local!(static DRAFT: RefCell<HeadBuilder> = RefCell::default());
 
 /// Writes the head of the answer on stream `id`: how long it is, and whether the stream ends with it. `extended`: the request is an extended
 /// CONNECT.
@@ -39,7 +39,7 @@ pub fn write_interim<C: Carrier>(conn: &C, id: C::Id, own: &C::Own, status: u16,
     });
 }
 
-fn fill(draft: &mut Draft, request: &Request, core: &Core, response: &Response) {
+fn fill(draft: &mut HeadBuilder, request: &Request, core: &Core, response: &Response) {
     fields::with_server(request, core, response, |server| draft.known("server", |out| push_clean(out, server)));
     if fields::wants_date(response) {
         clock::with_http_date(|date| draft.known("date", |out| out.extend_from_slice(date.as_bytes())));

@@ -1,7 +1,7 @@
-//! What all streams of a connection share.
+//! State shared by all streams of a connection.
 
 use crate::active::{Entry, Watch};
-use crate::door::{Front, Listener};
+use crate::protocol::{Front, Listener};
 use crate::request::KnownRequest;
 use base::log::Level;
 use http::Connection;
@@ -17,9 +17,9 @@ pub trait OpenStream<C> {
     fn send_some(&self);
     /// Content of the request's body has come; `bad`: it is not what was announced.
     fn take_body(&self, data: &[u8], end: bool, bad: bool);
-    /// How much of the body has come that nobody has taken.
+    /// How much of the body was received and not consumed.
     fn untaken(&self) -> usize;
-    /// Nobody listens any more: the stream was reset, or the connection is lost.
+    /// The peer is gone: the stream was reset, or the connection is lost.
     fn lose(&self);
     /// Looks after deadlines on behalf of a request that is finished, and of a pace that rests.
     fn check(&self);
@@ -128,12 +128,12 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
         self.streams.borrow_mut().shrink_to_fit();
     }
 
-    /// Nobody listens to any stream any more.
+    /// The peers of all streams are gone.
     pub fn lose_streams(&self) {
         self.each_stream(|stream| stream.lose());
     }
 
-    /// Looks after the deadlines of streams that nobody else looks after.
+    /// Checks the deadlines of streams that are not checked elsewhere.
     pub fn check_streams(&self) {
         if self.unattended.get() > 0 {
             self.each_stream(|stream| stream.check());

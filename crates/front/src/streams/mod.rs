@@ -1,7 +1,7 @@
 //! Streams of one connection that carry a request each, as HTTP/2 and HTTP/3 have them.
 //!
-//! What a stream does for its request stands here once: output at its pace, the body, deadlines, how it ends, tunnels. How its frames look and
-//! leave is the protocol's: a [`carrier::Carrier`].
+//! What a stream does for its request is written here once: rate-limited output, the body, deadlines, its end, tunnels. Encoding and
+//! sending frames is up to the protocol, a [`carrier::Carrier`].
 
 pub mod arrival;
 pub mod carrier;

@@ -1,4 +1,4 @@
-//! The part of a request's body that has come and that nobody has taken yet.
+//! The part of a request's body that was received and not read yet.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// Appends what has come.
+    /// Appends received bytes.
     pub fn push(&mut self, data: &[u8]) {
         if data.is_empty() {
             return;

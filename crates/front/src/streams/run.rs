@@ -1,4 +1,4 @@
-//! A request on a stream, from its head to its end.
+//! The run of a request on a stream, from its head to its end.
 
 use super::arrival;
 use super::carrier::Carrier;
@@ -14,7 +14,7 @@ use std::task::Poll;
 use wire::h2::request::RequestHead;
 
 /// A request that has come and does not run yet.
-pub struct Begun<C: Carrier> {
+pub struct PendingRequest<C: Carrier> {
     /// Its stream.
     pub stream: Rc<Stream<C>>,
     /// The request.
@@ -22,7 +22,7 @@ pub struct Begun<C: Carrier> {
     refused: Option<u16>,
 }
 
-impl<C: Carrier> Begun<C> {
+impl<C: Carrier> PendingRequest<C> {
     /// A request on stream `id`, which has ended with its head if `end`; `size` is the length of that.
     pub fn new(conn: &Rc<C>, id: C::Id, end: bool, size: usize) -> Self {
         let hub = conn.hub();
@@ -33,7 +33,7 @@ impl<C: Carrier> Begun<C> {
         let stream = Stream::open(conn, id, end);
         let request = worker.spare.take(worker, &hub.listener.http, info, stream.clone(), hub.listener.server.clone());
         request.request_length.set(size as u64);
-        Begun { stream, request, refused: None }
+        PendingRequest { stream, request, refused: None }
     }
 
     /// Takes over what its head says. `again`: that is what the connection's last one said.
@@ -50,7 +50,7 @@ impl<C: Carrier> Begun<C> {
 
     /// Runs it: at once as far as it need not wait, then in a task of its own.
     pub fn run(self) {
-        let Begun { stream, request, refused } = self;
+        let PendingRequest { stream, request, refused } = self;
         let Some(engine) = stream.conn.hub().front.worker.engine() else { return stream.finish(true) };
         let waiting = match refused {
             None => engine.run(&request),

@@ -23,7 +23,7 @@ use std::io::{self, ErrorKind};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
-/// How long a client may go on with a body that nobody reads once it is answered, milliseconds.
+/// How long a client may continue to send an unread body after the response, milliseconds.
 const LINGER: u64 = 200;
 
 /// A stream.
@@ -51,15 +51,15 @@ pub struct Stream<C: Carrier> {
     ended: Cell<bool>,
     /// END_STREAM was sent.
     closed: Cell<bool>,
-    /// The request is finished: nobody writes any more.
+    /// The request is finished: nothing more is written.
     done: Cell<bool>,
     /// ... and the connection looks after what is left.
     unattended: Cell<bool>,
     /// The answer has left, and the request's body may still end.
     leaving: Cell<bool>,
-    /// Nobody listens any more.
+    /// The peer is gone.
     lost: Cell<bool>,
-    /// Somebody wants the queue sent now.
+    /// A flush was requested.
     pub flush: Cell<bool>,
     /// An extended CONNECT (RFC 8441): after its consent the stream is a tunnel.
     pub extended: Cell<bool>,
@@ -74,7 +74,7 @@ pub struct Stream<C: Carrier> {
     /// Made when something is waited for: most requests never wait.
     watch: OnceCell<Rc<Watch>>,
     pace: Pace,
-    /// Who waits for bytes, room, or the stream's end.
+    /// Wakers that wait for bytes, room, or the stream's end.
     waiting: Waiting,
 }
 

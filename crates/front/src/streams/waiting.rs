@@ -1,4 +1,4 @@
-//! Who waits for a stream: a request's task, and those parts of it (a handler's threads) that are woken for themselves.
+//! Wakers of a stream: the request's task, and parts of it (a handler's threads) that are woken individually.
 
 use crate::active::Watch;
 use std::cell::{Cell, RefCell};
@@ -41,7 +41,7 @@ impl Waiting {
         }
     }
 
-    /// Nobody waits any more.
+    /// There are no waiters any more.
     pub fn clear(&self) {
         self.list.take();
     }

@@ -8,8 +8,8 @@ use conf::configs::ConfMap;
 use http::connection::{Address, Connection};
 use http::core::ServerCore;
 use http::location::{Locations, Match};
+use http::metrics::WorkerCounters;
 use http::module::Parts;
-use http::observers::Observers;
 use http::root::{Endpoint, Http};
 use http::{Complex, Core, Request, Server, Variables, Worker};
 use session::names::{ServerName, ServerNames};
@@ -52,7 +52,7 @@ fn request(server: Rc<Server>) -> (Rc<Request>, Rc<RefCell<String>>) {
         listens: Vec::new(),
         paths: Rc::default(),
     });
-    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), Observers::alone(), |_| {}));
+    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), WorkerCounters::alone(), |_| {}));
     let address = Address::Ip(([127, 0, 0, 1], 80).into());
     let connection = Rc::new(Connection {
         id: 1,

@@ -10,8 +10,8 @@ use crate::core::Core;
 use crate::headers::Headers;
 use crate::location::{BodyFilter, Filtered, Location, Locations, Match, Server};
 use crate::method::Method;
+use crate::metrics::WorkerCounters;
 use crate::module::Parts;
-use crate::observers::Observers;
 use crate::request::Request;
 use crate::root::{Http, Paths};
 use crate::worker::Worker;
@@ -166,7 +166,7 @@ fn setup(given: Given) -> Setup {
         listens: Vec::new(),
         paths: Rc::new(paths),
     });
-    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), Observers::alone(), |_| {}));
+    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), WorkerCounters::alone(), |_| {}));
     let connection = Connection {
         id: 1,
         peer: Address::Ip(([127, 0, 0, 1], 1000).into()),

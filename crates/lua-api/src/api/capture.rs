@@ -10,7 +10,7 @@ use base::log::Level;
 use http::body::Body;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{BoxFuture, Engine, Method, Request};
-use lua::{CallContext, Group, Later, LuaPhase, PhaseSet, Raise, Reply, Row, Stack, Type};
+use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Reply, Row, Stack, Suspension, Type};
 use session::variable::{AssignError, set_by_name};
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -45,7 +45,7 @@ const SHARE: u32 = 1;
 const COPY: u32 = 2;
 const FORWARD: u32 = 4;
 
-/// Who issues subrequests.
+/// The issuer of subrequests.
 struct Issuer {
     host: Rc<Host>,
     request: Rc<Request>,
@@ -96,7 +96,7 @@ fn issuer(cx: &CallContext) -> Result<Issuer, Raise> {
 }
 
 /// One subrequest, whose query stands behind the list of `ngx.ctx` tables. Answers its parts.
-fn capture(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn capture(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let issuer = issuer(cx)?;
     if !stack.reserve(16) {
         return Err("stack overflow".into());
@@ -112,7 +112,7 @@ fn capture(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             stack.truncate(0);
             push_parts(stack, &child);
             child.retire();
-            return Ok(Later::Now(PARTS));
+            return Ok(Suspension::Now(PARTS));
         }
     }
     Ok(later(vec![child], at_once, issuer.engine, pending, |stack, children| {
@@ -128,7 +128,7 @@ fn capture(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 }
 
 /// Several subrequests: a list of lists, each a query, behind the list of `ngx.ctx` tables. Answers lists of their parts.
-fn captures(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn captures(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let issuer = issuer(cx)?;
     let count = stack.raw_len(2);
     if !stack.reserve(QUERY + 16) {
@@ -149,7 +149,7 @@ fn captures(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         children.iter_mut().for_each(|child| child.start(&issuer.engine));
         if children.iter().all(|child| child.running.is_none()) {
             stack.truncate(0);
-            return push_lists(stack, children).map(Later::Now);
+            return push_lists(stack, children).map(Suspension::Now);
         }
     }
     Ok(later(children, at_once, issuer.engine, pending, push_lists))
@@ -162,8 +162,8 @@ fn later(
     engine: Rc<dyn Engine>,
     pending: Pending,
     push: fn(&mut Stack<'_>, Vec<Child>) -> Result<usize, Raise>,
-) -> Later {
-    Later::hold(async move {
+) -> Suspension {
+    Suspension::hold(async move {
         let _pending = pending;
         if !running {
             net::turn::next().await;

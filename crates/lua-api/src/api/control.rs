@@ -5,7 +5,7 @@ use crate::exit::{AGAIN, DONE, PENDING, aborts};
 use crate::host::{Host, Requests, request};
 use base::log::Level;
 use http::{Jump, log_request};
-use lua::{CallContext, Group, Later, LuaPhase, PhaseSet, Raise, Row, Stack, YIELDABLE};
+use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack, Suspension, YIELDABLE};
 use lua_session::control::{self, RETURN, STOP};
 use wire::uri::internal;
 
@@ -64,16 +64,16 @@ fn exit(cx: &CallContext, code: f64) -> i32 {
 }
 
 /// Ends the handler with `code`: the caller never goes on.
-fn stop(cx: &CallContext, code: i32) -> Later {
+fn stop(cx: &CallContext, code: i32) -> Suspension {
     cx.finish(code);
-    Later::wait(std::future::pending())
+    Suspension::wait(std::future::pending())
 }
 
 fn check_abortable(host: &Host) -> Result<(), Raise> {
     if host.state.captures.get() > 0 { Err(PENDING.into()) } else { Ok(()) }
 }
 
-fn exec(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn exec(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let count = stack.top();
     if count != 1 && count != 2 {
         return Err(Raise::new(format!("expecting one or two arguments, but got {count}")));
@@ -121,7 +121,7 @@ fn exec(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     Ok(stop(cx, DONE))
 }
 
-fn redirect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn redirect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let count = stack.top();
     if count != 1 && count != 2 {
         return Err("expecting one or two arguments".into());

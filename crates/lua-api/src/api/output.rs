@@ -10,7 +10,7 @@ use crate::send;
 use crate::state::State;
 use base::log::Level;
 use http::{Outcome, Request, Step, log_request};
-use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, Type, Value};
+use lua::{CallContext, Group, Raise, Reply, Row, Stack, Suspension, Type, Value};
 use lua_lib::number;
 use lua_lib::shown::push_value;
 use std::future::poll_fn;
@@ -156,19 +156,19 @@ fn output(request: &Rc<Request>, state: &Rc<State>, bytes: &[u8]) -> Step {
 }
 
 /// Results of an output function, waiting for the output if need be, and for output that was begun before.
-fn reply(stack: &mut Stack<'_>, state: &State, step: Step) -> Later {
+fn reply(stack: &mut Stack<'_>, state: &State, step: Step) -> Suspension {
     let earlier = state.pending.borrow_mut().take();
     match (earlier, step) {
         (None, Step::Now(outcome)) => {
             if succeeded(outcome) {
                 stack.push_number(1.0);
-                return Later::Now(1);
+                return Suspension::Now(1);
             }
             stack.push_nil();
             stack.push_bytes(FILTER_ERROR.as_bytes());
-            Later::Now(2)
+            Suspension::Now(2)
         }
-        (earlier, step) => Later::wait(async move {
+        (earlier, step) => Suspension::wait(async move {
             if let Some(earlier) = earlier {
                 earlier.await;
             }
@@ -177,14 +177,14 @@ fn reply(stack: &mut Stack<'_>, state: &State, step: Step) -> Later {
     }
 }
 
-fn refused(stack: &mut Stack<'_>, reason: &str) -> Later {
+fn refused(stack: &mut Stack<'_>, reason: &str) -> Suspension {
     stack.push_nil();
     stack.push_bytes(reason.as_bytes());
-    Later::Now(2)
+    Suspension::Now(2)
 }
 
 /// Sends what the fast rows gathered.
-fn emit(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn emit(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let (host, request) = request(cx)?;
     let bytes = std::mem::take(&mut *host.scratch.borrow_mut());
     let step = output(&request, &host.state, &bytes);
@@ -192,7 +192,7 @@ fn emit(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     Ok(reply(stack, &host.state, step))
 }
 
-fn write_all(cx: &CallContext, stack: &mut Stack<'_>, function: &'static str, newline: bool) -> Result<Later, Raise> {
+fn write_all(cx: &CallContext, stack: &mut Stack<'_>, function: &'static str, newline: bool) -> Result<Suspension, Raise> {
     let (host, request) = request(cx)?;
     if let Some(reason) = refusal(&request, &host.state) {
         stack.truncate(0);
@@ -211,17 +211,17 @@ fn write_all(cx: &CallContext, stack: &mut Stack<'_>, function: &'static str, ne
     Ok(reply(stack, &host.state, step))
 }
 
-fn send_headers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn send_headers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let (host, request) = request(cx)?;
     if request.flags.header_sent.get() {
         stack.push_number(1.0);
-        return Ok(Later::Now(1));
+        return Ok(Suspension::Now(1));
     }
     let step = send::header(&request, &host.state);
     Ok(reply(stack, &host.state, step))
 }
 
-fn flush(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn flush(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let count = stack.top();
     if count > 1 {
         return Err(Raise::new(format!("attempt to pass {count} arguments, but accepted 0 or 1")));
@@ -250,7 +250,7 @@ fn flush(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         return Ok(reply(stack, state, mark));
     }
     let earlier = state.pending.borrow_mut().take();
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         if let Some(earlier) = earlier {
             earlier.await;
         }
@@ -281,7 +281,7 @@ fn debug(request: &Request, text: &[u8]) {
     }
 }
 
-fn eof(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn eof(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     if stack.top() != 0 {
         return Err("no argument is expected".into());
     }

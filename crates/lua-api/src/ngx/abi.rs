@@ -3,7 +3,7 @@
 //! They are written in Lua, over what `ngx` offers; the request that such code hands over is only compared with the one that runs.
 
 use crate::host::{Host, with_request};
-use http::observers::Counter;
+use http::metrics::Counter;
 use lua::{CallContext, Group, PhaseSet, Row};
 use lua_session::ctx::FAILED;
 use lua_session::slots::LeftCtx;

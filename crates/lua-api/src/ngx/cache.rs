@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use base::errno::describe;
-use cache::{Purge, Target};
+use cache::{Purge, PurgeTarget};
 use http::purging::{Purgeable, Purgeables};
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use std::rc::Rc;
@@ -30,9 +30,9 @@ fn purge(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (zone, kind, name) = (text(1)?, text(2)?, text(3)?);
     let soft = stack.truthy(4);
     let target = match &kind[..] {
-        b"key" => Target::Key(&name),
-        b"prefix" => Target::Prefix(&name),
-        _ => Target::Tag(&name),
+        b"key" => PurgeTarget::Key(&name),
+        b"prefix" => PurgeTarget::Prefix(&name),
+        _ => PurgeTarget::Tag(&name),
     };
     let refused = match find(cx, &zone)?.map(|cache| cache.purge(&Purge { target, soft })) {
         Some(Ok(true)) => {

@@ -10,7 +10,7 @@ use http::body::{self, Body, BodyState, TempFile};
 use http::core::{TempPath, default};
 use http::log_request;
 use http::{Outcome, Request, Step};
-use lua::{CallContext, Group, Later, PhaseSet, Raise, Reply, Row, Stack, Type, Value};
+use lua::{CallContext, Group, PhaseSet, Raise, Reply, Row, Stack, Suspension, Type, Value};
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Write};
@@ -54,7 +54,7 @@ fn reply(outcome: Outcome) -> Option<f64> {
     }
 }
 
-fn read_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn read_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     cx.demand(ANSWERING)?;
     count(stack, 0, 0, "0 arguments")?;
     let (_, request) = request(cx)?;
@@ -64,9 +64,9 @@ fn read_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             if let Some(status) = failed {
                 stack.push_number(status);
             }
-            Ok(Later::Now(usize::from(failed.is_some())))
+            Ok(Suspension::Now(usize::from(failed.is_some())))
         }
-        Step::Wait(future) => Ok(Later::wait(async move {
+        Step::Wait(future) => Ok(Suspension::wait(async move {
             Ok(match reply(future.await) {
                 Some(status) => Reply::One(Value::Number(status)),
                 None => Reply::Empty,
@@ -169,14 +169,14 @@ fn set_body_file(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise
 
 /// A body that code puts together: in memory up to the limit, then in a file.
 #[derive(Default)]
-struct Building {
+struct BodyBuilder {
     open: Cell<bool>,
     limit: Cell<usize>,
     data: RefCell<Vec<u8>>,
     file: RefCell<Option<TempFile>>,
 }
 
-impl Building {
+impl BodyBuilder {
     fn spill(&self, request: &Request) -> io::Result<()> {
         let mut file = self.file.borrow_mut();
         if file.is_none() {
@@ -215,15 +215,15 @@ fn init_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         request.core().client_body_buffer_size.unwrap_or(default::BODY_BUFFER) as usize
     };
     body::replace(&request, Body::from_bytes(Vec::new()));
-    let building = Rc::new(Building::default());
+    let building = Rc::new(BodyBuilder::default());
     building.open.set(true);
     building.limit.set(limit);
     request.set_context(building);
     Ok(0)
 }
 
-fn building(request: &Request) -> Result<Rc<Building>, Raise> {
-    request.find_context::<Building>().filter(|b| b.open.get()).ok_or(Raise::fixed("request_body not initialized"))
+fn building(request: &Request) -> Result<Rc<BodyBuilder>, Raise> {
+    request.find_context::<BodyBuilder>().filter(|b| b.open.get()).ok_or(Raise::fixed("request_body not initialized"))
 }
 
 fn append_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {

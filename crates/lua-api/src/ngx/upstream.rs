@@ -1,7 +1,7 @@
 //! `ngx.upstream`: upstream groups and the health of their peers (lua-upstream-nginx-module).
 
 use crate::host::Host;
-use balance::{Counter, Health, Peer, Standing};
+use balance::{Counter, Health, Peer, ServerState};
 use base::clock;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use std::rc::Rc;
@@ -110,7 +110,7 @@ fn get_servers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> 
     Ok(1)
 }
 
-/// The servers of a group that somebody has changed: one table for each, names too.
+/// The servers of a group that was changed: one table for each, names too.
 fn edited_servers(named: &Named, stack: &mut Stack<'_>) -> usize {
     let members = named.group.members();
     stack.push_table(members.len(), 0);
@@ -148,7 +148,7 @@ fn push_server(stack: &mut Stack<'_>, server: &balance::Server, addresses: &[&st
     if server.backup {
         put_true(stack, table, "backup");
     }
-    if server.standing == Standing::Down {
+    if server.standing == ServerState::Down {
         put_true(stack, table, "down");
     }
 }
@@ -200,7 +200,7 @@ fn push_peer(stack: &mut Stack<'_>, peer: &Peer, id: i64) {
         }
     }
     // Whom health checks keep out is down for those who look, whatever was set.
-    if peer.standing() == Standing::Down || peer.health() != Health::Good {
+    if peer.standing() == ServerState::Down || peer.health() != Health::Good {
         put_true(stack, table, "down");
     }
 }
@@ -216,7 +216,7 @@ fn set_peer_down(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise
     }
     let id = stack.check_number(3, "set_peer_down")?;
     let Some(peer) = (id >= 0.0).then(|| peers.get(id as usize)).flatten() else { return Ok(nothing(stack, "bad peer id")) };
-    peer.set_standing(if down { Standing::Down } else { Standing::Up }, clock::monotonic_ms());
+    peer.set_standing(if down { ServerState::Down } else { ServerState::Up }, clock::monotonic_ms());
     if !down {
         peer.counters().set(Counter::Fails, 0);
     }

@@ -2,7 +2,7 @@
 
 use crate::code::Code;
 use crate::exit;
-use crate::phase::entry::Answering;
+use crate::phase::entry::PhaseHandler;
 use conf::context::Context;
 use conf::row::Row;
 use conf::scope::Config;
@@ -32,7 +32,7 @@ fn rows() -> Vec<Row> {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
-        let entry = Answering::new(place, code, lua::LuaPhase::CONTENT);
+        let entry = PhaseHandler::new(place, code, lua::LuaPhase::CONTENT);
         place.content(move |request| entry.run(request, exit::after_content));
     }
     Ok(())

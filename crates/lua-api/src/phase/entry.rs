@@ -23,7 +23,7 @@ pub type Entry = lua_session::Entry<Requests>;
 pub type Finish = fn(&Rc<Request>, &Rc<State>, lua::Completion) -> Step;
 
 /// A handler that answers its phase, and may wait.
-pub struct Answering {
+pub struct PhaseHandler {
     entry: Rc<Entry>,
     need_body: bool,
     watches_client: bool,
@@ -33,12 +33,12 @@ fn outcome(refusal: &Refusal) -> Outcome {
     Outcome::Status(refusal.status)
 }
 
-impl Answering {
+impl PhaseHandler {
     /// The handler of `code` in `phase`.
-    pub fn new(place: &Attach<'_>, code: Rc<Code>, phase: LuaPhase) -> Rc<Answering> {
+    pub fn new(place: &Attach<'_>, code: Rc<Code>, phase: LuaPhase) -> Rc<PhaseHandler> {
         let entry = Entry::new(place, code, phase);
         let watches_client = entry.options().check_client_abort == Some(true);
-        Rc::new(Answering { entry, need_body: place.conf::<Options>().need_body == Some(true), watches_client })
+        Rc::new(PhaseHandler { entry, need_body: place.conf::<Options>().need_body == Some(true), watches_client })
     }
 
     /// Joins a phase: last, or before all other handlers.

@@ -2,7 +2,7 @@
 
 use crate::code::Code;
 use crate::exit;
-use crate::phase::entry::{Answering, Finish};
+use crate::phase::entry::{Finish, PhaseHandler};
 use conf::context::Context;
 use conf::row::{Row, flag};
 use conf::scope::Config;
@@ -68,7 +68,7 @@ impl Place for Precontent {
     const FINISH: Finish = exit::after_rewrite;
 }
 
-/// What a location says of a phase.
+/// A location's directives of a phase.
 #[derive(Default)]
 struct Conf<P> {
     code: Option<Rc<Code>>,
@@ -101,7 +101,7 @@ fn levels<P: Place>(levels: &mut Levels) {
 fn attach<P: Place>(place: &mut Attach<'_>) -> Result<(), Error> {
     let conf = place.conf::<Conf<P>>();
     if let Some(code) = conf.code.clone() {
-        Answering::new(place, code, P::RUNS_AS).join(place, P::PHASE, P::FINISH, conf.no_postpone == Some(true));
+        PhaseHandler::new(place, code, P::RUNS_AS).join(place, P::PHASE, P::FINISH, conf.no_postpone == Some(true));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `server_rewrite_by_lua*`: Lua before a location is chosen, and before the server's own rewrite directives.
 
 use crate::exit;
-use crate::phase::entry::Answering;
+use crate::phase::entry::PhaseHandler;
 use conf::context::Context;
 use conf::row::Row;
 use conf::tree::Error;
@@ -27,7 +27,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.server_conf::<Conf>().code.clone().filter(|_| place.is_server) {
-        let entry = Answering::new(place, code, LuaPhase::SERVER_REWRITE);
+        let entry = PhaseHandler::new(place, code, LuaPhase::SERVER_REWRITE);
         place.phase(Phase::ServerRewrite, move |request| entry.run(request, exit::after_rewrite));
     }
     Ok(())

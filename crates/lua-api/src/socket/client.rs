@@ -7,18 +7,18 @@ pub mod used;
 use crate::api::ANSWERING;
 use lua::{Group, Row};
 use lua_session::client::{descriptor, read, write};
-use used::Used;
+use used::UsedClient;
 
 /// The rows of `ngx.req.socket` and its objects.
 #[must_use]
 pub fn group() -> Group {
     let rows = vec![
         Row::calls("client", ANSWERING, take::take),
-        Row::calls("client_fd", ANSWERING, descriptor::<Used>),
-        Row::suspends("client_receive", ANSWERING, read::receive::<Used>),
-        Row::suspends("client_receiveany", ANSWERING, read::receive_any::<Used>),
-        Row::suspends("client_until", ANSWERING, read::receive_until::<Used>),
-        Row::suspends("client_send", ANSWERING, write::send::<Used>),
+        Row::calls("client_fd", ANSWERING, descriptor::<UsedClient>),
+        Row::suspends("client_receive", ANSWERING, read::receive::<UsedClient>),
+        Row::suspends("client_receiveany", ANSWERING, read::receive_any::<UsedClient>),
+        Row::suspends("client_until", ANSWERING, read::receive_until::<UsedClient>),
+        Row::suspends("client_send", ANSWERING, write::send::<UsedClient>),
     ];
     Group { name: "ngx.req.socket", rows, glue: include_str!("client.lua") }
 }

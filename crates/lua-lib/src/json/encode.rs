@@ -3,7 +3,7 @@
 use super::empty_array;
 use super::quoted::Quoting;
 use crate::number;
-use lua::{CallContext, Raise, Stack, Type, View, Walker};
+use lua::{CallContext, Raise, Stack, Type, ValueView, Walker};
 use std::cell::Cell;
 
 const EMPTY_AS_OBJECT: u32 = 1;
@@ -143,29 +143,29 @@ struct Text<'e> {
 impl Text<'_> {
     /// Writes a value that takes no decision: what most are. Of others nothing is written.
     #[inline(always)]
-    fn simple(&mut self, value: View<'_>) -> bool {
+    fn simple(&mut self, value: ValueView<'_>) -> bool {
         match value {
-            View::Bytes(text) => self.quoting.push(self.out, text),
-            View::Number(number) if number.is_finite() => number::push_digits(self.out, number, self.settings.digits),
-            View::Bool(on) => self.out.extend_from_slice(if on { b"true" } else { b"false" }),
-            View::Nil | View::Light(0) => self.out.extend_from_slice(b"null"),
+            ValueView::Bytes(text) => self.quoting.push(self.out, text),
+            ValueView::Number(number) if number.is_finite() => number::push_digits(self.out, number, self.settings.digits),
+            ValueView::Bool(on) => self.out.extend_from_slice(if on { b"true" } else { b"false" }),
+            ValueView::Nil | ValueView::Light(0) => self.out.extend_from_slice(b"null"),
             _ => return false,
         }
         true
     }
 
-    fn value(&mut self, value: View<'_>) -> Result<Written, Raise> {
+    fn value(&mut self, value: ValueView<'_>) -> Result<Written, Raise> {
         if self.simple(value) { Ok(Written::Whole) } else { self.rare(value) }
     }
 
     /// A value of which [`Text::simple`] wrote nothing.
-    fn rare(&mut self, value: View<'_>) -> Result<Written, Raise> {
+    fn rare(&mut self, value: ValueView<'_>) -> Result<Written, Raise> {
         match value {
-            View::Table => return Ok(Written::Table),
-            View::Number(number) => self.invalid_number(number)?,
-            View::Light(address) if address == empty_array() => self.out.extend_from_slice(b"[]"),
+            ValueView::Table => return Ok(Written::Table),
+            ValueView::Number(number) => self.invalid_number(number)?,
+            ValueView::Light(address) if address == empty_array() => self.out.extend_from_slice(b"[]"),
             _ if self.settings.has(SKIP_UNSUPPORTED) => return Ok(Written::LeftOut),
-            View::Other(kind) => return Err(refuse(kind, "type not supported")),
+            ValueView::Other(kind) => return Err(refuse(kind, "type not supported")),
             _ => return Err(refuse(Type::LightUserdata, "type not supported")),
         }
         Ok(Written::Whole)
@@ -223,7 +223,7 @@ impl Text<'_> {
 
     /// A member of the table that was opened last: what `begin` writes, and its value.
     #[inline(always)]
-    fn member(&mut self, begin: impl FnOnce(&mut Self) -> Result<(), Raise>, value: View<'_>) -> Result<Written, Raise> {
+    fn member(&mut self, begin: impl FnOnce(&mut Self) -> Result<(), Raise>, value: ValueView<'_>) -> Result<Written, Raise> {
         let (start, comma) = (self.out.len(), self.comma);
         (self.comma, self.begun) = (true, true);
         if comma {
@@ -244,10 +244,10 @@ impl Text<'_> {
 
     /// A key and its colon.
     #[inline(always)]
-    fn key(&mut self, key: View<'_>) -> Result<(), Raise> {
+    fn key(&mut self, key: ValueView<'_>) -> Result<(), Raise> {
         match key {
-            View::Bytes(key) => self.quoting.push(self.out, key),
-            View::Number(key) => {
+            ValueView::Bytes(key) => self.quoting.push(self.out, key),
+            ValueView::Number(key) => {
                 self.out.push(b'"');
                 if key.is_finite() {
                     number::push_digits(self.out, key, self.settings.digits);
@@ -256,11 +256,11 @@ impl Text<'_> {
                 }
                 self.out.push(b'"');
             }
-            View::Bool(_) => return Err(refuse(Type::Boolean, KEY)),
-            View::Table => return Err(refuse(Type::Table, KEY)),
-            View::Light(_) => return Err(refuse(Type::LightUserdata, KEY)),
-            View::Other(kind) => return Err(refuse(kind, KEY)),
-            View::Nil => return Err(refuse(Type::Nil, KEY)),
+            ValueView::Bool(_) => return Err(refuse(Type::Boolean, KEY)),
+            ValueView::Table => return Err(refuse(Type::Table, KEY)),
+            ValueView::Light(_) => return Err(refuse(Type::LightUserdata, KEY)),
+            ValueView::Other(kind) => return Err(refuse(kind, KEY)),
+            ValueView::Nil => return Err(refuse(Type::Nil, KEY)),
         }
         self.out.push(b':');
         if !self.settings.indent.is_empty() {
@@ -358,7 +358,7 @@ impl Encoder<'_, '_, '_> {
                     return Ok(Written::Whole);
                 }
                 None => return self.empty(asks_empty),
-                Some((View::Number(key), value)) => {
+                Some((ValueView::Number(key), value)) => {
                     let before = self.text.out.len();
                     self.text.out.push(if count == 0 { b'[' } else { b',' });
                     self.text.indent(depth);
@@ -413,7 +413,7 @@ impl Encoder<'_, '_, '_> {
             max = max.max(key);
             items += 1.0;
             key = match self.walker.pair().map_err(raised)? {
-                Some((View::Number(key), _)) => key,
+                Some((ValueView::Number(key), _)) => key,
                 Some(_) => 0.0,
                 None => break,
             };

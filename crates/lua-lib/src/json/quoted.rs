@@ -1,4 +1,4 @@
-//! Strings of JSON: quoted, with their escapes.
+//! JSON strings with their escapes.
 
 use wire::block::{HIGH, SIZE as BLOCK, each, mark};
 

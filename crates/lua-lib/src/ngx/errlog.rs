@@ -45,7 +45,7 @@ struct Line {
     text: Vec<u8>,
 }
 
-/// What a line takes beside its text.
+/// The overhead of a line besides its text.
 const OVERHEAD: usize = 16;
 
 impl Default for Capture {

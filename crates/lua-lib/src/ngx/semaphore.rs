@@ -5,7 +5,7 @@ use crate::ANYWHERE;
 use crate::alarms::Alarms;
 use crate::host::{expect_worker, host};
 use foldhash::HashMap;
-use lua::{CallContext, Group, Later, PhaseSet, Raise, Reply, Row, Stack, Value};
+use lua::{CallContext, Group, PhaseSet, Raise, Reply, Row, Stack, Suspension, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -144,29 +144,29 @@ fn free(cx: &CallContext, id: f64) {
 }
 
 /// `semaphore_wait(id, milliseconds)`
-fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     if !cx.can_suspend() {
         stack.push_nil();
         stack.push_bytes(cx.refusal().message());
-        return Ok(Later::Now(2));
+        return Ok(Suspension::Now(2));
     }
     let (id, delay) = (stack.check_number(1, "wait")?, stack.check_number(2, "wait")?);
     let semaphore = with(cx, None, |all| all.find(id)).ok_or("not a semaphore instance")?;
     if semaphore.take() {
         stack.push_bool(true);
-        return Ok(Later::Now(1));
+        return Ok(Suspension::Now(1));
     }
     let delay = delay as u64;
     if delay == 0 {
         stack.push_nil();
         stack.push_bytes(b"timeout");
-        return Ok(Later::Now(2));
+        return Ok(Suspension::Now(2));
     }
     let alarm = Alarms::after(&*expect_worker(cx)?, Duration::from_millis(delay));
     let waiter = Rc::new(Waiter::default());
     semaphore.queue.borrow_mut().push_back(waiter.clone());
     let place = Place { semaphore, waiter };
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         tokio::select! {
             biased;
             () = place.waiter.bell.notified() => {}

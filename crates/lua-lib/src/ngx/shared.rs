@@ -6,7 +6,7 @@ use crate::shelf;
 use base::clock;
 use lua::{CallContext, Group, LuaError, LuaPhase, PhaseSet, Raise, Row, Stack, Vm};
 use shm::Dict;
-use shm::dict::{End, Found, Keys, Refusal, Store, Value, When};
+use shm::dict::{End, Found, Keys, Refusal, Store, StoreMode, Value};
 
 /// Codes that the glue takes apart: a kind, or `FAILED` with the text in the output buffer. A number is in
 /// `cx.number`, text in the output buffer.
@@ -140,9 +140,9 @@ fn get(cx: &CallContext, id: i32, key: &[u8], stale: i32) -> i32 {
 /// `what` is the dictionary, times `MANNERS`, with how to store added.
 fn store(cx: &CallContext, what: i32, key: &[u8], value: Value<'_>, lifetime: f64, flags: f64) -> i32 {
     let when = match what & (ADD | REPLACE) {
-        ADD => When::Absent,
-        REPLACE => When::Present,
-        _ => When::Always,
+        ADD => StoreMode::Absent,
+        REPLACE => StoreMode::Present,
+        _ => StoreMode::Always,
     };
     let how = Store { when, safe: what & SAFE != 0, lifetime: milliseconds(lifetime), flags: flags as i64 as u32 };
     with_dict(cx, what >> MANNERS.trailing_zeros(), FAILED, |dict| match dict.store(key, value, how, clock::epoch_ms()) {

@@ -3,7 +3,7 @@
 use crate::alarms::Alarms;
 use crate::host::{Host, expect_worker, host, with_host};
 use base::log::Level;
-use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, YIELDABLE};
+use lua::{CallContext, Group, Raise, Reply, Row, Stack, Suspension, YIELDABLE};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ pub fn group() -> Group {
 }
 
 /// Tells the debug log of a request how its sleep went.
-struct Told {
+struct SleepLog {
     host: Rc<dyn Host>,
     text: &'static [u8],
 }
 
-impl Drop for Told {
+impl Drop for SleepLog {
     fn drop(&mut self) {
         if !self.text.is_empty() {
             self.host.log(Level::Debug, self.text, "");
@@ -26,9 +26,9 @@ impl Drop for Told {
     }
 }
 
-impl Told {
+impl SleepLog {
     /// Only for a request whose log shows debug lines.
-    fn begin(cx: &CallContext, delay: u64) -> Option<Told> {
+    fn begin(cx: &CallContext, delay: u64) -> Option<SleepLog> {
         let wanted = with_host(cx, |host| {
             host.is_some_and(|host| host.log_enabled(Level::Debug) && (host.title().is_some() || !host.log_prefix().is_empty()))
         });
@@ -39,7 +39,7 @@ impl Told {
         } else {
             b"lua clean up the timer for pending ngx.sleep"
         };
-        Some(Told { host, text })
+        Some(SleepLog { host, text })
     }
 
     fn end(mut self) {
@@ -51,7 +51,7 @@ impl Told {
     }
 }
 
-fn sleep(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn sleep(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let count = stack.top();
     if count != 1 {
         return Err(Raise::new(format!("attempt to pass {count} arguments, but accepted 1")));
@@ -63,10 +63,10 @@ fn sleep(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let Some(delay) = delay else {
         return Err(Raise::new(format!("invalid sleep duration \"{}\"", milliseconds as i64)));
     };
-    let told = Told::begin(cx, delay);
+    let told = SleepLog::begin(cx, delay);
     let worker = expect_worker(cx)?;
     let alarm = (delay > 0).then(|| Alarms::after(&worker, Duration::from_millis(delay)));
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         match alarm {
             Some(alarm) => alarm.await,
             None => net::turn::next().await,

@@ -27,7 +27,7 @@ const MOST_LEFT: usize = 1 << 20;
 /// The reading end.
 pub struct Inlet {
     end: RefCell<Option<Rc<Receiver>>>,
-    /// What has been read and nobody has got yet.
+    /// Data that was read and not delivered yet.
     rest: RefCell<Vec<u8>>,
     /// How much is read at once, in bytes.
     step: usize,
@@ -60,7 +60,7 @@ impl Inlet {
         }
     }
 
-    /// Closes it; who reads now gets `reason` as the error.
+    /// Closes it; a pending read fails with `reason`.
     pub fn close(&self, reason: &'static str) {
         self.closing.set(reason);
         self.end.take();

@@ -39,7 +39,7 @@ impl Outlet {
         Outlet { end: RefCell::new(Some(Rc::new(end))), busy: Cell::new(false), closing: Cell::new(""), bell: Notify::new() }
     }
 
-    /// Closes it; who writes now gets `reason` as the error.
+    /// Closes it; a pending write fails with `reason`.
     pub fn close(&self, reason: &'static str) {
         self.closing.set(reason);
         self.end.take();

@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 
 /// What Lua wants to run.
-pub struct Order {
+pub struct SpawnRequest {
     /// The program and its arguments; the program is searched for in `PATH`.
     pub words: Vec<Vec<u8>>,
     /// `name=value` each; none: the worker's own environment.
@@ -32,12 +32,12 @@ pub struct Order {
 
 /// How a process has ended, once it has.
 #[derive(Default)]
-pub struct Ending {
+pub struct ChildExit {
     status: Cell<Option<ExitStatus>>,
     bell: Notify,
 }
 
-impl Ending {
+impl ChildExit {
     /// The kind of end and its number, as `proc:wait` names them.
     pub fn reason(&self) -> Option<(&'static str, i32)> {
         let status = self.status.get()?;
@@ -60,8 +60,8 @@ impl Ending {
 pub struct Process {
     pid: i32,
     /// Its end.
-    pub ending: Rc<Ending>,
-    /// Somebody waits for the end.
+    pub ending: Rc<ChildExit>,
+    /// There is a waiter for the end.
     pub waited: Cell<bool>,
     /// Its standard input.
     pub stdin: Outlet,
@@ -76,7 +76,7 @@ impl Process {
     ///
     /// # Errors
     /// Which call failed, and why.
-    pub fn start(worker: &Rc<Worker>, order: &Order) -> Result<Process, String> {
+    pub fn start(worker: &Rc<Worker>, order: &SpawnRequest) -> Result<Process, String> {
         let failed = |call: &str, error: &io::Error| format!("{call} failed: {}", reason(error));
         let piped = |error: io::Error| failed("pipe", &error);
         let (child_in, stdin) = io::pipe().map_err(piped)?;
@@ -103,7 +103,7 @@ impl Process {
         let inlet = |reader: io::PipeReader| Receiver::from_owned_fd(OwnedFd::from(reader)).map(|end| Inlet::new(end, order.buffer));
         let ends = Sender::from_owned_fd(OwnedFd::from(stdin))
             .and_then(|stdin| Ok((Outlet::new(stdin), inlet(stdout)?, stderr.map(inlet).transpose()?)));
-        let ending = Rc::new(Ending::default());
+        let ending = Rc::new(ChildExit::default());
         worker.spawn(Box::pin(bury(worker.clone(), child, ending.clone())));
         let (stdin, stdout, stderr) = ends.map_err(|error| failed("fcntl", &error))?;
         Ok(Process { pid, ending, waited: Cell::new(false), stdin, stdout, stderr })
@@ -129,7 +129,7 @@ impl Process {
         })
     }
 
-    /// Closes all its pipes; who writes gets `closed`, who reads gets what was in the pipe.
+    /// Closes all its pipes; pending writes fail with `closed`, pending reads get what was in the pipe.
     pub fn close(&self) {
         self.stdin.close("closed");
         self.stdout.finish();
@@ -155,7 +155,7 @@ fn reason(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-fn command(order: &Order) -> Command {
+fn command(order: &SpawnRequest) -> Command {
     let mut words = order.words.iter().map(|word| OsStr::from_bytes(word));
     let mut command = Command::new(words.next().unwrap_or_default());
     command.args(words);
@@ -175,7 +175,7 @@ fn stand_in() -> io::Result<Child> {
     Command::new("/bin/sh").args(["-c", "exit 1"]).stdin(std::process::Stdio::null()).spawn()
 }
 
-async fn bury(worker: Rc<Worker>, mut child: Child, ending: Rc<Ending>) {
+async fn bury(worker: Rc<Worker>, mut child: Child, ending: Rc<ChildExit>) {
     let pid = child.id().unwrap_or(0);
     match child.wait().await {
         Ok(status) => ending.status.set(Some(status)),

@@ -2,8 +2,8 @@
 
 use crate::host::{expect_host, host};
 use crate::pipe::inlet::{Inlet, Want};
-use crate::pipe::process::{Hub, Order, Process};
-use lua::{CallContext, Group, Later, LuaPhase, PhaseSet, Raise, Reply, Row, Stack, Type, Value, YIELDABLE};
+use crate::pipe::process::{Hub, Process, SpawnRequest};
+use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Reply, Row, Stack, Suspension, Type, Value, YIELDABLE};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ fn strings(stack: &mut Stack<'_>, index: usize) -> Vec<Vec<u8>> {
 fn spawn(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let host = expect_host(cx)?;
     let worker = host.worker().ok_or("no request found")?;
-    let order = Order {
+    let order = SpawnRequest {
         words: strings(stack, 1),
         merged: stack.truthy(2),
         buffer: stack.number(3).unwrap_or(4096.0) as usize,
@@ -111,8 +111,8 @@ fn stderr_of(process: &Process) -> Result<&Inlet, &'static str> {
 }
 
 /// `pipe_read(id, from, kind, length, limit)`
-fn read(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
-    let Some(process) = find(cx, stack) else { return Ok(Later::Now(refused(stack, "closed"))) };
+fn read(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
+    let Some(process) = find(cx, stack) else { return Ok(Suspension::Now(refused(stack, "closed"))) };
     let error = stack.number(2) == Some(f64::from(STDERR));
     let length = stack.number(4).unwrap_or(0.0) as usize;
     let want = match stack.number(3).unwrap_or(0.0) as i32 {
@@ -131,25 +131,25 @@ fn read(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         process.stdout.refusal()
     };
     if let Some(reason) = refusal {
-        return Ok(Later::Now(refused(stack, reason)));
+        return Ok(Suspension::Now(refused(stack, reason)));
     }
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         let inlet = if error { process.stderr.as_ref().unwrap_or(&process.stdout) } else { &process.stdout };
         Ok(inlet.read(want, limit).await)
     }))
 }
 
 /// `pipe_write(id, data, limit)`
-fn write(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
-    let Some(process) = find(cx, stack) else { return Ok(Later::Now(refused(stack, "closed"))) };
+fn write(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
+    let Some(process) = find(cx, stack) else { return Ok(Suspension::Now(refused(stack, "closed"))) };
     if let Some(reason) = process.stdin.refusal() {
-        return Ok(Later::Now(refused(stack, reason)));
+        return Ok(Suspension::Now(refused(stack, reason)));
     }
     let (data, limit) = (stack.check_bytes(2, "write")?.to_vec(), limit(stack, 3));
-    Ok(Later::wait(async move { Ok(process.stdin.write(&data, limit).await) }))
+    Ok(Suspension::wait(async move { Ok(process.stdin.write(&data, limit).await) }))
 }
 
-/// Notes that nobody waits any more.
+/// Records that there is no waiter any more.
 struct Waiting(Rc<Process>);
 
 impl Drop for Waiting {
@@ -159,16 +159,16 @@ impl Drop for Waiting {
 }
 
 /// `pipe_wait(id, limit)`: the object knows its process no more when this has answered its end.
-fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let (Some(process), Some(hub)) = (find(cx, stack), hub(cx)) else {
-        return Ok(Later::Now(refused(stack, "exited")));
+        return Ok(Suspension::Now(refused(stack, "exited")));
     };
     if process.waited.replace(true) {
-        return Ok(Later::Now(refused(stack, "pipe busy waiting")));
+        return Ok(Suspension::Now(refused(stack, "pipe busy waiting")));
     }
     let (id, limit) = (stack.number(1).unwrap_or(0.0) as u64, limit(stack, 2));
     let waiting = Waiting(process);
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         let ending = &waiting.0.ending;
         tokio::select! {
             biased;

@@ -1,4 +1,4 @@
-//! What every function of a socket looks up first.
+//! Looks up the arguments common to all socket functions.
 
 use crate::host::{Host, expect_host};
 use crate::socket::hub::Hub;
@@ -6,7 +6,7 @@ use crate::socket::report::Reporter;
 use crate::socket::settings::SocketOptions;
 use crate::socket::state::{Socket, Work};
 use base::log::ErrorLog;
-use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
+use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -113,23 +113,23 @@ pub fn expect(stack: &Stack<'_>, admitted: std::ops::RangeInclusive<usize>, text
 }
 
 /// `nil, "text"` at once.
-pub fn fail(stack: &mut Stack<'_>, text: &str) -> Later {
+pub fn fail(stack: &mut Stack<'_>, text: &str) -> Suspension {
     stack.push_nil();
     stack.push_bytes(text.as_bytes());
-    Later::Now(2)
+    Suspension::Now(2)
 }
 
 /// One number at once.
-pub fn number(stack: &mut Stack<'_>, value: f64) -> Later {
+pub fn number(stack: &mut Stack<'_>, value: f64) -> Suspension {
     stack.push_number(value);
-    Later::Now(1)
+    Suspension::Now(1)
 }
 
 /// The number of results of a function that never waits.
 #[must_use]
-pub fn now(later: Later) -> usize {
+pub fn now(later: Suspension) -> usize {
     match later {
-        Later::Now(results) => results,
+        Suspension::Now(results) => results,
         _ => 0,
     }
 }

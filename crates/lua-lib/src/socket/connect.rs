@@ -5,7 +5,7 @@ use crate::socket::names::{self, Destination};
 use crate::socket::pools::{self, Admission, Pool, Ticket};
 use crate::socket::report::Reporter;
 use crate::socket::state::{Socket, Work, error_text};
-use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
+use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use net::address::SocketAddress;
 use net::connect::{Failure, Options};
 use net::stream::Stream;
@@ -117,7 +117,7 @@ fn target(stack: &mut Stack<'_>, count: usize, name: Option<Vec<u8>>) -> Result<
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     expect(stack, 2..=4, "ngx.socket connect: expecting 2, 3, or 4 arguments (including the object), but seen")?;
     let call = call::begin(cx, stack, "connect")?;
     stack.check_bytes(2, "connect")?;
@@ -195,7 +195,7 @@ struct Connect {
 }
 
 impl Connect {
-    fn start(self, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    fn start(self, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
         let ticket = match self.pool.as_ref().map(Pool::admit) {
             None => None,
             Some(Admission::Reuse(stream, reused, ticket)) => {
@@ -213,16 +213,16 @@ impl Connect {
             Err(text) => return Ok(fail(stack, &text)),
         };
         self.reporter.debug(format_args!("lua tcp socket connect timeout: {}", self.timeout.as_millis()));
-        Ok(Later::wait(async move { Ok(self.open(place, ticket).await) }))
+        Ok(Suspension::wait(async move { Ok(self.open(place, ticket).await) }))
     }
 
     /// Waits for a turn in a full pool.
-    fn queue(self, ticket: Ticket) -> Later {
+    fn queue(self, ticket: Ticket) -> Suspension {
         let (key, connections) = (String::from_utf8_lossy(&self.target.key), ticket.connections());
         self.reporter
             .debug(format_args!("lua tcp socket queue connect operation for connection pool \"{key}\", connections: {connections}"));
         let busy = self.socket.begin(Work::Connecting);
-        Later::wait(async move {
+        Suspension::wait(async move {
             let _busy = busy;
             Ok(match tokio::time::timeout(self.timeout, pools::wait(ticket)).await {
                 Err(_) => {

@@ -25,7 +25,7 @@ enum Kept {
 #[derive(Default)]
 pub struct Hub {
     sockets: RefCell<Table<Kept>>,
-    /// Sockets that nobody uses, with their buffers.
+    /// Unused sockets, with their buffers.
     spare: RefCell<Vec<Rc<Socket>>>,
     /// Until when receives wait.
     pub deadlines: Rc<Deadlines>,
@@ -85,7 +85,7 @@ impl Hub {
         }
     }
 
-    /// Keeps a socket that is out of use for the next request, if nobody knows it any more.
+    /// Keeps a socket for the next request, if there are no references to it any more.
     fn recycle(&self, mut socket: Rc<Socket>) {
         if self.spare.borrow().len() < SPARE
             && let Some(last) = Rc::get_mut(&mut socket)

@@ -1,4 +1,4 @@
-//! From what a script names as its peer to an address.
+//! Resolves a peer that a script names to an address.
 
 use net::address::SocketAddress;
 use resolver::Resolver;

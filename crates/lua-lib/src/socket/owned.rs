@@ -1,9 +1,9 @@
-//! The sockets of one request: closed when it ends.
+//! The sockets of one request, closed when it ends.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
-/// Who knows sockets by their numbers.
+/// A registry of sockets by their numbers.
 pub trait Keeper {
     /// Forgets a socket, which closes it.
     fn remove(&self, id: u64);

@@ -1,4 +1,4 @@
-//! What `send` sends: a string, a number, or nested lists of these.
+//! The data argument of `send`: a string, a number, or nested lists of these.
 
 use crate::number;
 use crate::shown::{array_length, push_plain_list, push_value};

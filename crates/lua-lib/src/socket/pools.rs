@@ -34,11 +34,11 @@ pub struct Pool {
     connections: Cell<usize>,
     waiting: Cell<usize>,
     freed: Notify,
-    idle: RefCell<VecDeque<Resting>>,
+    idle: RefCell<VecDeque<IdleConnection>>,
 }
 
 /// An idle connection.
-struct Resting {
+struct IdleConnection {
     stream: Stream,
     reused: u32,
     /// On the monotonic clock in milliseconds.
@@ -46,7 +46,7 @@ struct Resting {
     ticket: Ticket,
 }
 
-impl Resting {
+impl IdleConnection {
     fn is_good(&self, now: u64) -> bool {
         self.until.is_none_or(|until| until > now) && self.stream.is_alive()
     }
@@ -69,7 +69,7 @@ impl Ticket {
         self.pool.connections.get()
     }
 
-    /// Gives the place up without waking who waits for one: another connection takes it.
+    /// Releases the slot without waking a waiter: another connection takes it.
     fn dissolve(mut self) {
         self.counted = false;
         self.pool.connections.set(self.pool.connections.get().saturating_sub(1));
@@ -119,7 +119,7 @@ impl Pool {
         }
     }
 
-    fn take_idle(&self) -> Option<Resting> {
+    fn take_idle(&self) -> Option<IdleConnection> {
         let now = clock::monotonic_ms();
         loop {
             let resting = self.idle.borrow_mut().pop_back()?;
@@ -132,7 +132,7 @@ impl Pool {
     /// Closes what is dead or expired; answers how many.
     fn sweep(&self) -> usize {
         let now = clock::monotonic_ms();
-        let dead: Vec<Resting> = {
+        let dead: Vec<IdleConnection> = {
             let mut idle = self.idle.borrow_mut();
             let all = std::mem::take(&mut *idle);
             let (kept, dead): (Vec<_>, Vec<_>) = all.into_iter().partition(|resting| resting.is_good(now));
@@ -154,7 +154,7 @@ impl Pool {
     pub fn admit_idle(&self) -> Option<(Stream, u32, Ticket)> {
         let mut idle = self.idle.borrow_mut();
         idle.back().filter(|latest| latest.is_good(clock::monotonic_ms()))?;
-        let Resting { stream, reused, ticket, .. } = idle.pop_back()?;
+        let IdleConnection { stream, reused, ticket, .. } = idle.pop_back()?;
         Some((stream, reused, ticket))
     }
 
@@ -162,7 +162,7 @@ impl Pool {
     pub fn admit(self: &Rc<Self>) -> Admission {
         // Taken first: the pool must not go with a dead connection that is found on the way.
         let own = self.ticket();
-        if let Some(Resting { stream, reused, ticket, .. }) = self.take_idle() {
+        if let Some(IdleConnection { stream, reused, ticket, .. }) = self.take_idle() {
             own.dissolve();
             return Admission::Reuse(stream, reused, ticket);
         }
@@ -185,7 +185,7 @@ impl Drop for Waiting {
     }
 }
 
-/// A queued connect's place, which is nobody's to wake for when the wait is given up.
+/// A queued connect's slot, which wakes nobody when the wait is abandoned.
 struct Queued(Option<Ticket>);
 
 impl Drop for Queued {
@@ -207,7 +207,7 @@ pub async fn wait(ticket: Ticket) -> Admission {
     let waiting = Waiting(pool.clone());
     pool.freed.notified().await;
     drop(waiting);
-    if let Some(Resting { stream, reused, ticket, .. }) = pool.take_idle() {
+    if let Some(IdleConnection { stream, reused, ticket, .. }) = pool.take_idle() {
         return Admission::Reuse(stream, reused, ticket);
     }
     match queued.0.take() {
@@ -276,7 +276,7 @@ impl Pools {
         let oldest = {
             let mut all = pool.idle.borrow_mut();
             let oldest = if all.len() >= pool.size { all.pop_front() } else { None };
-            all.push_back(Resting { stream, reused, until, ticket });
+            all.push_back(IdleConnection { stream, reused, until, ticket });
             oldest
         };
         match oldest {

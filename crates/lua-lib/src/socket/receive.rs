@@ -5,7 +5,7 @@ use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
 use crate::socket::report::{Reporter, trouble};
 use crate::socket::scan::Want;
 use crate::socket::state::{Busy, Socket, Work, error_text, make_room};
-use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
+use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use net::deadline::Limit;
 use net::stream::Stream;
 use std::future::Future;
@@ -19,7 +19,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receive")?;
     let reporter = call.reporter(cx);
@@ -30,7 +30,7 @@ pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> 
     }
     let Some(want) = wanted(stack)? else {
         stack.push_bytes(b"");
-        return Ok(Later::Now(1));
+        return Ok(Suspension::Now(1));
     };
     run(&call, stack, socket, want, reporter, false)
 }
@@ -71,7 +71,7 @@ pub fn wanted(stack: &Stack<'_>) -> Result<Option<Want>, Raise> {
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn receive_any(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn receive_any(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receiveany")?;
     let reporter = call.reporter(cx);
@@ -90,11 +90,11 @@ pub fn receive_any(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Rai
 ///
 /// # Errors
 /// A socket of another request. The caller of the iterator is to blame.
-pub fn receive_until(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn receive_until(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     iterate(cx, stack).map_err(|raise| raise.at_level(2))
 }
 
-fn iterate(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn iterate(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let call = call::begin(cx, stack, "receiveuntil")?;
     let reporter = call.reporter(cx);
     let pattern = stack.check_bytes(2, "receiveuntil")?.to_vec();
@@ -202,7 +202,7 @@ impl Receiving {
     }
 }
 
-fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, reporter: Reporter, until: bool) -> Result<Later, Raise> {
+fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, reporter: Reporter, until: bool) -> Result<Suspension, Raise> {
     let timeout: Duration = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
     reporter.debug(format_args!("lua tcp socket read timeout: {}", timeout.as_millis()));
     if let Want::Any(_) = want {
@@ -217,13 +217,13 @@ fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, repor
                 stack.push_nil();
                 stack.push_bool(complete);
             }
-            return Ok(Later::Now(if until { 4 } else { 1 }));
+            return Ok(Suspension::Now(if until { 4 } else { 1 }));
         }
-        Poll::Pending => return Ok(Later::wait(Waiting::new(&*call.host, receiving, timeout, reporter, until))),
+        Poll::Pending => return Ok(Suspension::wait(Waiting::new(&*call.host, receiving, timeout, reporter, until))),
         Poll::Ready(End::Closed) => None,
         Poll::Ready(End::Failed(error)) => Some(error),
     };
-    Ok(Later::wait(std::future::ready(Ok(receiving.failure(error.as_ref(), &reporter)))))
+    Ok(Suspension::wait(std::future::ready(Ok(receiving.failure(error.as_ref(), &reporter)))))
 }
 
 /// A receive that waits for bytes.

@@ -7,7 +7,7 @@ use crate::socket::pieces;
 use crate::socket::quick;
 use crate::socket::report::{Reporter, trouble};
 use crate::socket::state::{Socket, Work, error_text};
-use lua::{CallContext, Later, Raise, Reply, Stack, Value};
+use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use net::stream::Transport;
 use std::io;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use std::task::Poll;
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let reporter = call.reporter(cx);
@@ -54,7 +54,7 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let data = data.get(sent..).unwrap_or_default().to_vec();
     let mut sent = 0;
     let busy = socket.begin(Work::Writing);
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         let _busy = busy;
         let writing = std::future::poll_fn(|cx| {
             loop {

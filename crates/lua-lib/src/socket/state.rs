@@ -7,7 +7,7 @@ use net::stream::Stream;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use tls::verify::Servers;
+use tls::verify::ServerVerifier;
 
 /// A direction in which a socket works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +58,8 @@ pub struct Inner {
     pub ticket: Option<Ticket>,
     /// How often the connection was used before.
     pub reused: u32,
-    /// Who judges its server in place of `lua_ssl_trusted_certificate`.
-    pub servers: Option<Arc<Servers>>,
+    /// The verifier of its server, in place of `lua_ssl_trusted_certificate`.
+    pub servers: Option<Arc<ServerVerifier>>,
     /// `, upstream: HOST:PORT(ADDRESS)`, for log lines.
     pub label: String,
 }

@@ -1,4 +1,4 @@
-//! Things by number: a number names its place, so that finding one needs no search, and is not given again.
+//! Objects by number: lookups need no search, and numbers are not reused.
 
 /// How many bits of a number are its place. The others count, so that an old number finds nothing.
 const PLACE: u32 = 22;

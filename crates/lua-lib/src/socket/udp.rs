@@ -6,7 +6,7 @@ use crate::socket::names::{self, Destination};
 use crate::socket::pieces;
 use crate::socket::report::Reporter;
 use crate::socket::state::error_text;
-use lua::{CallContext, Later, PhaseSet, Raise, Reply, Row, Stack, Value, YIELDABLE};
+use lua::{CallContext, PhaseSet, Raise, Reply, Row, Stack, Suspension, Value, YIELDABLE};
 use net::address::SocketAddress;
 use net::connect::Options;
 use net::datagram::Datagram;
@@ -57,7 +57,7 @@ fn open(call: &Call, stack: &mut Stack<'_>, reporter: &Reporter, what: &str) -> 
     Ok(if socket.is_busy() { Err("socket busy") } else { Ok(socket) })
 }
 
-fn set_peer_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn set_peer_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     expect(stack, 2..=3, "ngx.socket.udp setpeername: expecting 2 or 3 arguments (including the object), but seen")?;
     let call = call::begin(cx, stack, "setpeername")?;
     let host = String::from_utf8_lossy(stack.check_bytes(2, "setpeername")?).into_owned();
@@ -92,7 +92,7 @@ fn set_peer_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise
         },
         Ok(place) => {
             let busy = peer.socket.begin();
-            Ok(Later::wait(async move {
+            Ok(Suspension::wait(async move {
                 let _busy = busy;
                 Ok(match place.find().await.and_then(|address| peer.connect(&address)) {
                     Ok(()) => Reply::One(Value::Number(1.0)),
@@ -183,7 +183,7 @@ fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }))
 }
 
-fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receive")?;
     let reporter = call.reporter(cx);
@@ -200,13 +200,13 @@ fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     reporter.debug(format_args!("lua udp socket receive buffer size: {size}"));
     let Some(open) = socket.socket.borrow().clone() else { return Ok(fail(stack, "closed")) };
     match call.hub.packet(size, |buffer| open.try_receive(buffer), |data| stack.push_bytes(data)) {
-        Ok(()) => return Ok(Later::Now(1)),
+        Ok(()) => return Ok(Suspension::Now(1)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         Err(error) => return Ok(fail(stack, &lost(&socket, &reporter, &error))),
     }
     let busy = socket.begin();
     let hub = call.hub.clone();
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         let _busy = busy;
         let receiving = async {
             loop {

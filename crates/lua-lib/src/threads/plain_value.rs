@@ -1,4 +1,4 @@
-//! Values on their way from one machine to another.
+//! Values in transfer from one VM to another.
 
 use lua::{Stack, Type};
 

@@ -4,7 +4,7 @@ use crate::host::expect_host;
 use crate::threads::plain_value::PlainValue;
 use crate::threads::vm_thread::{Answer, Task, VmSetup, VmThreads};
 use foldhash::HashMap;
-use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, Value, YIELDABLE};
+use lua::{CallContext, Group, Raise, Reply, Row, Stack, Suspension, Value, YIELDABLE};
 use std::cell::RefCell;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
@@ -40,14 +40,14 @@ impl ThreadLimits {
     }
 }
 
-fn refused(stack: &mut Stack<'_>, reason: &[u8]) -> Result<Later, Raise> {
+fn refused(stack: &mut Stack<'_>, reason: &[u8]) -> Result<Suspension, Raise> {
     stack.push_bool(false);
     stack.push_bytes(reason);
-    Ok(Later::Now(2))
+    Ok(Suspension::Now(2))
 }
 
 /// `run_worker_thread(path, cpath, pool, module, function, ...)`
-fn run(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn run(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let host = expect_host(cx)?;
     let worker = host.worker().cloned().ok_or("no request found")?;
     let given = stack.top();
@@ -92,7 +92,7 @@ fn run(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             None => vm_threads.lose(),
         }
     }));
-    Ok(Later::wait(async move { Ok(delivered(result.await.unwrap_or_else(|_| Err(b"the thread died".to_vec())))) }))
+    Ok(Suspension::wait(async move { Ok(delivered(result.await.unwrap_or_else(|_| Err(b"the thread died".to_vec())))) }))
 }
 
 fn delivered(answer: Answer) -> Reply {

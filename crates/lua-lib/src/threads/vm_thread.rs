@@ -1,7 +1,7 @@
-//! A thread with a machine of its own, and the worker's store of them.
+//! A thread with a VM of its own, and the worker's pool of them.
 
 use crate::machine::{Machine, Search};
-use crate::runtime::{Runtime, Surroundings};
+use crate::runtime::{Runtime, ServerInfo};
 use crate::threads::plain_value::PlainValue;
 use crate::threads::thread_host::ThreadHost;
 use lua::{ChunkId, LuaError, LuaPhase, Stack};
@@ -23,7 +23,7 @@ pub struct Task {
     pub function: Vec<u8>,
     /// The function's arguments.
     pub arguments: Vec<PlainValue>,
-    /// Who waits for the answer.
+    /// The waker of the caller.
     pub reply: oneshot::Sender<Answer>,
 }
 
@@ -36,7 +36,7 @@ pub struct VmSetup {
     /// `ngx.config.prefix()`
     pub prefix: PathBuf,
     /// `ngx.config.nginx_configure()` and the like.
-    pub surroundings: Surroundings,
+    pub surroundings: ServerInfo,
     /// `ngx.shared`
     pub zones: Vec<Zone>,
 }

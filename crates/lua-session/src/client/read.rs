@@ -1,7 +1,7 @@
 //! `receive`, `receiveany` and the iterators of `receiveuntil` on the client's connection.
 
 use crate::client::ClientSocket;
-use lua::{CallContext, Later, Raise, Reply, Stack, Value};
+use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use lua_lib::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
 use lua_lib::socket::receive::wanted;
 use lua_lib::socket::report::Reporter;
@@ -38,7 +38,7 @@ pub enum Received {
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another session.
-pub fn receive<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn receive<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receive")?;
     let reporter = call.reporter(cx);
@@ -51,7 +51,7 @@ pub fn receive<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Resu
         Some(want) => run(&call, stack, client, want, reporter, false),
         None => {
             stack.push_bytes(b"");
-            Ok(Later::Now(1))
+            Ok(Suspension::Now(1))
         }
     }
 }
@@ -60,7 +60,7 @@ pub fn receive<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Resu
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another session.
-pub fn receive_any<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn receive_any<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receiveany")?;
     let reporter = call.reporter(cx);
@@ -79,7 +79,7 @@ pub fn receive_any<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> 
 ///
 /// # Errors
 /// A socket of another session.
-pub fn receive_until<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn receive_until<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let call = call::begin(cx, stack, "receiveuntil")?;
     let reporter = call.reporter(cx);
     let pattern = stack.check_bytes(2, "receiveuntil")?.to_vec();
@@ -139,7 +139,7 @@ fn run<C: ClientSocket>(
     want: Want,
     reporter: Reporter,
     until: bool,
-) -> Result<Later, Raise> {
+) -> Result<Suspension, Raise> {
     let timeout = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
     reporter.debug(format_args!("lua tcp socket read timeout: {}", timeout.as_millis()));
     let room = usize::try_from(call.options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
@@ -149,21 +149,21 @@ fn run<C: ClientSocket>(
         Poll::Ready(Received::Found(data, complete)) => {
             stack.push_bytes(&data);
             if !until {
-                return Ok(Later::Now(1));
+                return Ok(Suspension::Now(1));
             }
             stack.push_nil();
             stack.push_nil();
             stack.push_bool(complete);
-            return Ok(Later::Now(4));
+            return Ok(Suspension::Now(4));
         }
         Poll::Ready(end) => {
             let reply = reply(&client, &receiving.want, end, until);
-            return Ok(Later::wait(async move { Ok(reply) }));
+            return Ok(Suspension::wait(async move { Ok(reply) }));
         }
         Poll::Pending => {}
     }
     let busy = client.socket().begin(Work::Reading);
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         let _busy = busy;
         let end = tokio::time::timeout(timeout, std::future::poll_fn(|cx| client.poll_receive(&mut receiving, cx))).await;
         Ok(match end {

@@ -1,7 +1,7 @@
 //! `send` on the client's connection.
 
 use crate::client::ClientSocket;
-use lua::{CallContext, Later, Raise, Reply, Stack, Value};
+use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use lua_lib::socket::call::{self, SEND_TIMEOUT, expect, fail, failure, number};
 use lua_lib::socket::pieces;
 use lua_lib::socket::state::{Work, error_text};
@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another session.
-pub fn send<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn send<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let reporter = call.reporter(cx);
@@ -33,12 +33,12 @@ pub fn send<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<
         Poll::Ready(Ok(())) => return Ok(number(stack, total)),
         Poll::Ready(Err(error)) => {
             let text = sending.refuse(&error);
-            return Ok(Later::wait(async move { Ok(failure(text)) }));
+            return Ok(Suspension::wait(async move { Ok(failure(text)) }));
         }
         Poll::Pending => {}
     }
     let busy = sending.client.socket().begin(Work::Writing);
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         let _busy = busy;
         Ok(match tokio::time::timeout(timeout, std::future::poll_fn(|cx| sending.poll(cx))).await {
             Ok(Ok(())) => Reply::One(Value::Number(total)),

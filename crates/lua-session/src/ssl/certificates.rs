@@ -1,6 +1,6 @@
 //! `ngx.ssl`: certificates and keys, parsed and set (`ngx_http_lua_ssl_certby.c`, lua-resty-core's `ngx/ssl.md`).
 
-use super::{done, given, refused, shake};
+use super::{done, given, handshake_state, refused};
 use crate::host::Host;
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
@@ -8,7 +8,7 @@ use lua_lib::socket::secure::objects::{Object, Objects};
 use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::{Chain, Key};
-use tls::verify::{Clients, Trust};
+use tls::verify::{ClientVerifier, Trust};
 
 const ALL: PhaseSet = PhaseSet::EVERYWHERE;
 /// `ssl_verify_depth`
@@ -41,7 +41,7 @@ fn objects<P: Protocol>(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
 }
 
 fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let result = shake::<P>(cx)?.map(|shake| {
+    let result = handshake_state::<P>(cx)?.map(|shake| {
         let mut chosen = shake.chosen.borrow_mut();
         chosen.cleared = true;
         chosen.chains.clear();
@@ -52,12 +52,12 @@ fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
 
 /// Takes a chain for the handshake under way.
 fn use_chain<P: Protocol>(cx: &CallContext, chain: Chain) -> Result<Result<(), &'static str>, Raise> {
-    Ok(shake::<P>(cx)?.map(|shake| shake.chosen.borrow_mut().chains.push(chain)))
+    Ok(handshake_state::<P>(cx)?.map(|shake| shake.chosen.borrow_mut().chains.push(chain)))
 }
 
 /// Takes a key for the handshake under way.
 fn use_key<P: Protocol>(cx: &CallContext, key: Key) -> Result<Result<(), &'static str>, Raise> {
-    Ok(shake::<P>(cx)?.and_then(|shake| {
+    Ok(handshake_state::<P>(cx)?.and_then(|shake| {
         let mut chosen = shake.chosen.borrow_mut();
         if !chosen.welcomes(&key) {
             return Err("SSL_use_PrivateKey() failed");
@@ -70,7 +70,7 @@ fn use_key<P: Protocol>(cx: &CallContext, key: Key) -> Result<Result<(), &'stati
 fn set_der_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let result = match Chain::from_der(stack.check_bytes(1, "set_der_cert")?) {
         Ok(chain) => use_chain::<P>(cx, chain)?,
-        Err(_) => shake::<P>(cx)?.and(Err("d2i_X509_bio() failed")),
+        Err(_) => handshake_state::<P>(cx)?.and(Err("d2i_X509_bio() failed")),
     };
     Ok(done(stack, result))
 }
@@ -78,7 +78,7 @@ fn set_der_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<
 fn set_der_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let result = match Key::from_der(stack.check_bytes(1, "set_der_priv_key")?) {
         Ok(key) => use_key::<P>(cx, key)?,
-        Err(_) => shake::<P>(cx)?.and(Err("d2i_PrivateKey_bio() failed")),
+        Err(_) => handshake_state::<P>(cx)?.and(Err("d2i_PrivateKey_bio() failed")),
     };
     Ok(done(stack, result))
 }
@@ -87,7 +87,7 @@ fn set_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usiz
     let chain = objects::<P>(cx)?.chain(stack.number(1).unwrap_or_default());
     let result = match chain {
         Some(chain) => use_chain::<P>(cx, (*chain).clone())?,
-        None => shake::<P>(cx)?.and(Err("invalid certificate chain")),
+        None => handshake_state::<P>(cx)?.and(Err("invalid certificate chain")),
     };
     Ok(done(stack, result))
 }
@@ -96,7 +96,7 @@ fn set_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<
     let key = objects::<P>(cx)?.key(stack.number(1).unwrap_or_default());
     let result = match key {
         Some(key) => use_key::<P>(cx, (*key).clone())?,
-        None => shake::<P>(cx)?.and(Err("invalid private key")),
+        None => handshake_state::<P>(cx)?.and(Err("invalid private key")),
     };
     Ok(done(stack, result))
 }
@@ -167,13 +167,13 @@ fn verify_client<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result
     let chain = |place| stack.number(place).and_then(|id| objects.chain(id));
     let (shown, more) = (chain(1), chain(3));
     let depth = stack.number(2).filter(|depth| *depth >= 0.0);
-    let result = shake::<P>(cx)?.map_err(|_| "API disabled in the current context").map(|shake| {
+    let result = handshake_state::<P>(cx)?.map_err(|_| "API disabled in the current context").map(|shake| {
         let certificates = |chain: Option<Rc<Chain>>| chain.map(|chain| chain.certificates().to_vec()).unwrap_or_default();
         let shown = certificates(shown);
         let mut trusted = shown.clone();
         trusted.extend(certificates(more));
         let trust = Trust::new(trusted, depth.map_or(DEPTH, |depth| depth as usize));
-        shake.chosen.borrow_mut().clients = Some(Arc::new(Clients::new(Arc::new(trust), &shown)));
+        shake.chosen.borrow_mut().clients = Some(Arc::new(ClientVerifier::new(Arc::new(trust), &shown)));
     });
     Ok(done(stack, result))
 }

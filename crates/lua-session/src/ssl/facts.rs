@@ -1,6 +1,6 @@
-//! `ngx.ssl`: what is known of the client's connection.
+//! `ngx.ssl`: information about the client's connection.
 
-use super::{PLAIN, given, refused, session, shake};
+use super::{PLAIN, given, handshake_state, refused, session};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use session::Client;
@@ -86,7 +86,7 @@ fn version<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize
     let number = match info.protocol {
         "TLSv1.2" => Some(0x0303),
         "TLSv1.3" => Some(0x0304),
-        _ => shake::<P>(cx)?.ok().and_then(|shake| {
+        _ => handshake_state::<P>(cx)?.ok().and_then(|shake| {
             let greeting = shake.greeting().ok()?;
             match &*shake.settings.borrow() {
                 Some(settings) => settings.version(greeting.hello.versions()),

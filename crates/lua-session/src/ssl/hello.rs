@@ -1,6 +1,6 @@
 //! `ngx.ssl.clienthello`: the client's first message (lua-resty-core's `ngx/ssl/clienthello.md`).
 
-use super::{done, refused, shake};
+use super::{done, handshake_state, refused};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use wire::tls::hello::{Hello, extension};
@@ -23,7 +23,7 @@ pub(super) fn group<P: Protocol>() -> Group {
 }
 
 fn with<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>, f: impl FnOnce(&Hello, &mut Stack<'_>) -> usize) -> Result<usize, Raise> {
-    let greeting = shake::<P>(cx)?.and_then(|shake| shake.greeting());
+    let greeting = handshake_state::<P>(cx)?.and_then(|shake| shake.greeting());
     Ok(match greeting {
         Ok(greeting) => f(&greeting.hello, stack),
         Err(text) => refused(stack, text),
@@ -78,7 +78,7 @@ fn ciphers(hello: &Hello, stack: &mut Stack<'_>) -> usize {
 /// `set_versions(number...)`
 fn set_versions<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let numbers = (1..=stack.top()).filter_map(|place| stack.number(place)).map(|number| number as u16).collect();
-    let result = shake::<P>(cx)?.map(|shake| {
+    let result = handshake_state::<P>(cx)?.map(|shake| {
         shake.versions.replace(Some(numbers));
     });
     Ok(done(stack, result))

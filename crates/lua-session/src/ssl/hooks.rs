@@ -1,13 +1,13 @@
-//! Runs the code of a server in its handshakes.
+//! Runs a server's code in its handshakes.
 
 use crate::code::Code;
 use crate::protocol::Protocol;
-use crate::ssl::moment::{Ended, Moment};
-use crate::ssl::shake::Shake;
+use crate::ssl::handshake_code::{Ended, HandshakeCode};
+use crate::ssl::handshake_state::HandshakeState;
 use base::log::Level;
 use conf::scope::Config;
 use lua::LuaPhase;
-use session::tls::{Greeting, Hooks, Left, Rejection};
+use session::tls::{ClientHello, HandshakeLeftovers, Hooks, Rejection};
 use session::{BoxFuture, log_client};
 use std::rc::Rc;
 use tls::error::TlsError;
@@ -46,10 +46,10 @@ impl<S: 'static> Config for Conf<S> {
 
 /// The code of one server.
 pub(crate) struct CodeHooks<P: Protocol> {
-    hello: Moment<P>,
-    fetch: Moment<P>,
-    certificate: Moment<P>,
-    store: Moment<P>,
+    hello: HandshakeCode<P>,
+    fetch: HandshakeCode<P>,
+    certificate: HandshakeCode<P>,
+    store: HandshakeCode<P>,
 }
 
 fn rejected(error: TlsError) -> Rejection {
@@ -63,15 +63,15 @@ impl<P: Protocol> CodeHooks<P> {
         let certificate = ("ssl cert", "ssl_certificate_by_lua", "cert cb");
         let store = ("ssl session store", "ssl_session_store_by_lua*", "sess new cb");
         CodeHooks {
-            hello: Moment::new(&conf.hello, LuaPhase::SSL_CLIENT_HELLO, hello),
-            fetch: Moment::new(&conf.fetch, LuaPhase::SSL_SESS_FETCH, fetch),
-            certificate: Moment::new(&conf.certificate, LuaPhase::SSL_CERT, certificate),
-            store: Moment::new(&conf.store, LuaPhase::SSL_SESS_STORE, store),
+            hello: HandshakeCode::new(&conf.hello, LuaPhase::SSL_CLIENT_HELLO, hello),
+            fetch: HandshakeCode::new(&conf.fetch, LuaPhase::SSL_SESS_FETCH, fetch),
+            certificate: HandshakeCode::new(&conf.certificate, LuaPhase::SSL_CERT, certificate),
+            store: HandshakeCode::new(&conf.store, LuaPhase::SSL_SESS_STORE, store),
         }
     }
 
-    async fn choose(&self, greeting: &Rc<Greeting<P::Session>>, settings: Settings) -> Result<Settings, Rejection> {
-        let shake = Shake::of::<P>(greeting);
+    async fn choose(&self, greeting: &Rc<ClientHello<P::Session>>, settings: Settings) -> Result<Settings, Rejection> {
+        let shake = HandshakeState::of::<P>(greeting);
         let mut settings = shake.limit(settings).map_err(rejected)?;
         let keeps = self.fetch.has_code() || self.store.has_code();
         if keeps && settings.version(greeting.hello.versions()) == Some(TLS1_2) {
@@ -99,8 +99,8 @@ impl<P: Protocol> CodeHooks<P> {
         Ok(settings)
     }
 
-    async fn finish(&self, greeting: &Rc<Greeting<P::Session>>, protocol: &str) -> Left {
-        let shake = greeting.left.take()?.downcast::<Shake<P::Session>>().ok()?;
+    async fn finish(&self, greeting: &Rc<ClientHello<P::Session>>, protocol: &str) -> HandshakeLeftovers {
+        let shake = greeting.left.take()?.downcast::<HandshakeState<P::Session>>().ok()?;
         let made = shake.handed.take().and_then(|handed| handed.made());
         if protocol == "TLSv1.2"
             && let Some(made) = made
@@ -119,23 +119,23 @@ impl<P: Protocol> CodeHooks<P> {
 }
 
 impl<P: Protocol> Hooks<P::Session> for CodeHooks<P> {
-    fn greeted(self: Rc<Self>, greeting: Rc<Greeting<P::Session>>) -> BoxFuture<Result<(), Rejection>> {
+    fn greeted(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>) -> BoxFuture<Result<(), Rejection>> {
         Box::pin(async move {
             if !self.hello.has_code() {
                 return Ok(());
             }
-            match self.hello.run(&Shake::of::<P>(&greeting).session).await {
+            match self.hello.run(&HandshakeState::of::<P>(&greeting).session).await {
                 Ended::Badly => Err(rejected(TlsError::CALLBACK_FAILED)),
                 Ended::Absent | Ended::Well => Ok(()),
             }
         })
     }
 
-    fn chosen(self: Rc<Self>, greeting: Rc<Greeting<P::Session>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>> {
+    fn chosen(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>> {
         Box::pin(async move { self.choose(&greeting, settings).await })
     }
 
-    fn finished(self: Rc<Self>, greeting: Rc<Greeting<P::Session>>, protocol: &'static str) -> BoxFuture<Left> {
+    fn finished(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>, protocol: &'static str) -> BoxFuture<HandshakeLeftovers> {
         Box::pin(async move { self.finish(&greeting, protocol).await })
     }
 }

@@ -1,27 +1,27 @@
 //! TLS of servers for Lua: code that runs in handshakes, and the modules `ngx.ssl`, `ngx.ssl.clienthello`,
 //! `ngx.ssl.session` and `ngx.ocsp`.
 //!
-//! `hooks` runs the code, each piece of it in a `moment`; a `shake` is one handshake while it lasts; what functions read and change of it stands in
-//! `certificates`, `facts`, `hello`, `sessions` and `ocsp`. `toward` and `upstream` are the same for handshakes with upstream
-//! servers. `abi` is all of it under the names of C.
+//! `hooks` runs the code, each piece of it as a `handshake_code`, and `handshake_state` is the state of one handshake; the functions
+//! that read and change it are in `certificates`, `facts`, `hello`, `sessions` and `ocsp`. `upstream_handshake` and `upstream` are the
+//! same for handshakes with upstream servers. `abi` offers all of it under the names of C.
 
 mod abi;
 mod certificates;
 mod facts;
+mod handshake_code;
+pub mod handshake_state;
 mod hello;
 pub mod hooks;
-mod moment;
 mod ocsp;
 mod sessions;
-pub mod shake;
-pub mod toward;
 mod upstream;
+pub mod upstream_handshake;
 
 use crate::host::Host;
 use crate::protocol::Protocol;
+use handshake_state::HandshakeState;
 use lua::{CallContext, LuaPhase, Raise, Stack};
 use session::Client;
-use shake::Shake;
 use std::rc::Rc;
 
 /// The groups.
@@ -48,9 +48,9 @@ fn session<P: Protocol>(cx: &CallContext) -> Result<Option<Rc<P::Session>>, Rais
 }
 
 /// The handshake that the code runs in; without one the words of lua-nginx-module.
-fn shake<P: Protocol>(cx: &CallContext) -> Result<Result<Rc<Shake<P::Session>>, &'static str>, Raise> {
+fn handshake_state<P: Protocol>(cx: &CallContext) -> Result<Result<Rc<HandshakeState<P::Session>>, &'static str>, Raise> {
     let Some(session) = session::<P>(cx)? else { return Ok(Err(PLAIN)) };
-    let shake = Shake::around::<P>(&session);
+    let shake = HandshakeState::around::<P>(&session);
     let missing = || if session.connection().is_tls() { "API disabled in the current context" } else { PLAIN };
     Ok(shake.ok_or_else(missing))
 }

@@ -1,6 +1,6 @@
 //! `ngx.ocsp`: questions to responders and what their answers are worth (lua-resty-core's `ngx/ocsp.md`).
 
-use super::{done, given, refused, shake};
+use super::{done, given, handshake_state, refused};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use tls::certificate::{CertificateDer, Chain};
@@ -87,7 +87,7 @@ fn validate(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 fn staple<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let answer = stack.check_bytes(1, "set_ocsp_status_resp")?.to_vec();
-    let asked = shake::<P>(cx)?.and_then(|shake| {
+    let asked = handshake_state::<P>(cx)?.and_then(|shake| {
         let asked = shake.greeting()?.hello.extension(STATUS_REQUEST).is_some();
         if asked {
             shake.chosen.borrow_mut().staple = Some(answer);

@@ -1,6 +1,6 @@
 //! `ngx.ssl.session`: sessions that code keeps (lua-resty-core's `ngx/ssl/session.md`).
 
-use super::{done, given, shake};
+use super::{done, given, handshake_state};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
@@ -21,7 +21,7 @@ pub(super) fn group<P: Protocol>() -> Group {
 
 /// The session's name in hexadecimal digits: the one that the client shows, or that of the session that was made.
 fn id<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let result = shake::<P>(cx)?.and_then(|shake| {
+    let result = handshake_state::<P>(cx)?.and_then(|shake| {
         let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
         if let Some(made) = &*shake.made.borrow() {
             return Ok(hexadecimal(&made.id));
@@ -36,7 +36,7 @@ fn id<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Rai
 }
 
 fn value<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let result = shake::<P>(cx)?.and_then(|shake| {
+    let result = handshake_state::<P>(cx)?.and_then(|shake| {
         let made = shake.made.borrow();
         made.as_ref().map(|made| made.value.clone()).ok_or("bad session in lua context")
     });
@@ -45,7 +45,7 @@ fn value<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, 
 
 fn offer<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let kept = stack.check_bytes(1, "set_serialized_session")?;
-    let result = shake::<P>(cx)?.and_then(|shake| match &*shake.handed.borrow() {
+    let result = handshake_state::<P>(cx)?.and_then(|shake| match &*shake.handed.borrow() {
         Some(_) if kept.is_empty() => Err("invalid session length"),
         Some(handed) if handed.offer(kept) => Ok(()),
         Some(_) => Err("failed to de-serialize session"),

@@ -1,7 +1,7 @@
 //! `ngx.ssl.proxysslcert`, `ngx.ssl.proxysslverify`, `ngx.proxyssl`: what code in a handshake with an upstream server reads and
 //! changes (lua-resty-core's `ngx/ssl/proxysslcert.md`, `ngx/ssl/proxysslverify.md`, `ngx/proxyssl.md`).
 
-use super::toward::Toward;
+use super::upstream_handshake::UpstreamHandshake;
 use super::{PLAIN, done, given, refused, session};
 use crate::host::Host;
 use crate::protocol::Protocol;
@@ -32,14 +32,14 @@ pub(super) fn group<P: Protocol>() -> Group {
 }
 
 /// The handshake that the code runs in; without one the words of lua-nginx-module.
-fn toward<P: Protocol>(cx: &CallContext) -> Result<Result<Rc<Toward>, &'static str>, Raise> {
+fn upstream_handshake<P: Protocol>(cx: &CallContext) -> Result<Result<Rc<UpstreamHandshake>, &'static str>, Raise> {
     let Some(session) = session::<P>(cx)? else { return Ok(Err(PLAIN)) };
-    let Some(toward) = P::find_context::<Toward>(&session) else { return Ok(Err(PLAIN)) };
+    let Some(toward) = P::find_context::<UpstreamHandshake>(&session) else { return Ok(Err(PLAIN)) };
     Ok(if toward.version.get() == 0 { Err("bad upstream connection") } else { Ok(toward) })
 }
 
 fn version<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    match toward::<P>(cx)? {
+    match upstream_handshake::<P>(cx)? {
         Ok(toward) => {
             stack.push_number(toward.version.get().into());
             Ok(1)
@@ -49,7 +49,7 @@ fn version<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize
 }
 
 fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let result = toward::<P>(cx)?.map(|toward| {
+    let result = upstream_handshake::<P>(cx)?.map(|toward| {
         let mut chosen = toward.chosen.borrow_mut();
         chosen.cleared = true;
         chosen.chains.clear();
@@ -60,7 +60,7 @@ fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
 
 /// Takes a chain; without one, answers `text`.
 fn use_chain<P: Protocol>(cx: &CallContext, chain: Option<Chain>, text: &'static str) -> Result<Result<(), &'static str>, Raise> {
-    Ok(toward::<P>(cx)?.and_then(|toward| {
+    Ok(upstream_handshake::<P>(cx)?.and_then(|toward| {
         toward.chosen.borrow_mut().chains.push(chain.ok_or(text)?);
         Ok(())
     }))
@@ -68,7 +68,7 @@ fn use_chain<P: Protocol>(cx: &CallContext, chain: Option<Chain>, text: &'static
 
 /// Takes a key; without one, answers `text`.
 fn use_key<P: Protocol>(cx: &CallContext, key: Option<Key>, text: &'static str) -> Result<Result<(), &'static str>, Raise> {
-    Ok(toward::<P>(cx)?.and_then(|toward| {
+    Ok(upstream_handshake::<P>(cx)?.and_then(|toward| {
         let mut chosen = toward.chosen.borrow_mut();
         let key = key.ok_or(text)?;
         if !chosen.welcomes(&key) {
@@ -109,7 +109,7 @@ fn set_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<
 
 fn set_verdict<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let code = stack.number(1).filter(|code| (0.0..=65_535.0).contains(code));
-    let result = toward::<P>(cx)?.map(|toward| {
+    let result = upstream_handshake::<P>(cx)?.map(|toward| {
         // What is no code at all must not pass for a good one.
         toward.verdict.set(code.map_or(1, |code| code as u16));
     });
@@ -117,7 +117,7 @@ fn set_verdict<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
 }
 
 fn verdict<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    match toward::<P>(cx)? {
+    match upstream_handshake::<P>(cx)? {
         Ok(toward) => {
             stack.push_number(toward.verdict.get().into());
             Ok(1)
@@ -127,6 +127,6 @@ fn verdict<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize
 }
 
 fn cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let der = toward::<P>(cx)?.and_then(|toward| toward.shown.borrow().clone().ok_or("get verify result failed"));
+    let der = upstream_handshake::<P>(cx)?.and_then(|toward| toward.shown.borrow().clone().ok_or("get verify result failed"));
     Ok(given(stack, der))
 }

@@ -37,9 +37,9 @@ fn flip(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(1)
 }
 
-fn crash_later(_: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn crash_later(_: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let at_once = stack.truthy(1);
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         if at_once {
             panic!("a bug");
         }
@@ -48,9 +48,9 @@ fn crash_later(_: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     }))
 }
 
-fn table_later(_: &CallContext, _: &mut Stack<'_>) -> Result<Later, Raise> {
+fn table_later(_: &CallContext, _: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let nap = Nap { left: 2, reply: Some(Ok(Reply::Empty)), drops: Rc::default() };
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         nap.await?;
         Ok(Reply::with(|s| {
             s.push_table(1, 0);

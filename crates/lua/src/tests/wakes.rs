@@ -1,4 +1,4 @@
-//! Who is looked at when an event wakes a job.
+//! Which threads are polled when an event wakes a job.
 
 use super::{chunk, drive};
 use crate::*;
@@ -24,7 +24,7 @@ fn machine() -> Vm {
         Row::suspends("hang", YIELDABLE, |cx, stack| {
             let number = stack.check_number(1, "hang")? as usize;
             let waits = cx.host::<Waits>().ok_or("no waits")?;
-            Ok(Later::wait(std::future::poll_fn(move |context| {
+            Ok(Suspension::wait(std::future::poll_fn(move |context| {
                 waits.looks.borrow_mut().push(number);
                 if waits.open.borrow().get(number) == Some(&true) {
                     return Poll::Ready(Ok(Reply::Empty));

@@ -1,4 +1,4 @@
-//! What a program says of a server: JSON, checked.
+//! Server parameters sent by API clients: JSON, validated.
 
 use super::value::Value;
 use balance::sessions::LONGEST_ID;

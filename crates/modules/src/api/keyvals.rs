@@ -2,12 +2,12 @@
 
 use super::value::Value;
 use super::{Answer, Call, Reply, argument, no_path};
-use crate::keyval::Place;
+use crate::keyval::ZoneRef;
 use crate::keyval::pairs::{Pairs, Refused};
 use base::errno;
 use base::log::Level;
 use http::{Method, log_request};
-use shm::dict::When;
+use shm::dict::StoreMode;
 use std::rc::Rc;
 use upstream::live::ApiError;
 
@@ -19,7 +19,7 @@ fn not_found(code: &'static str, text: &str) -> ApiError {
     ApiError { status: 404, code, text: text.to_owned() }
 }
 
-pub(super) fn answer(call: &Call<'_>, places: &[Rc<Place>]) -> Answer {
+pub(super) fn answer(call: &Call<'_>, places: &[Rc<ZoneRef>]) -> Answer {
     let (name, call) = call.next();
     let declared = || places.iter().filter_map(|place| Some((&place.name, place.pairs.get()?)));
     let Some(name) = name else {
@@ -121,7 +121,7 @@ fn add(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), ApiError> {
     let all: Vec<_> = told.iter().map(read).collect::<Result<_, ApiError>>()?;
     for (key, value, expire) in all {
         let exists = ApiError { status: 409, code: "KeyvalKeyExists", text: "key already exists".to_owned() };
-        pairs.store(&key, &value, expire, When::Absent).map_err(|error| refused(error, exists))?;
+        pairs.store(&key, &value, expire, StoreMode::Absent).map_err(|error| refused(error, exists))?;
     }
     Ok(())
 }
@@ -136,5 +136,5 @@ fn modify(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), ApiError> {
     }
     let (value, expire) = said(pairs, value)?;
     let value = value.or_else(|| pairs.get(key)).ok_or_else(none)?;
-    pairs.store(key, &value, expire, When::Present).map_err(|error| refused(error, none()))
+    pairs.store(key, &value, expire, StoreMode::Present).map_err(|error| refused(error, none()))
 }

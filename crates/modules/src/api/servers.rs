@@ -2,7 +2,7 @@
 
 use super::value::{Value, object};
 use super::{Answer, Call, Reply, change, no_path};
-use balance::{Member, Standing};
+use balance::{Member, ServerState};
 use base::errno;
 use base::log::Level;
 use http::{Method, Request, log_request};
@@ -93,8 +93,8 @@ fn server(member: &Member, members: &[Member], named: &Named) -> Value {
         value.put("route", server.route.as_deref().unwrap_or_default());
     }
     value.put("backup", server.backup);
-    value.put("down", standing == Standing::Down);
-    if standing == Standing::Draining {
+    value.put("down", standing == ServerState::Down);
+    if standing == ServerState::Draining {
         value.put("drain", true);
     }
     if let Some(service) = member.name.as_ref().and_then(|name| name.service.as_deref()) {

@@ -1,10 +1,10 @@
-//! What the API says of the processes and what they have counted.
+//! Processes and their counters in the API.
 
 use super::Known;
 use super::value::{Value, object};
 use base::clock;
 use http::Request;
-use http::observers::Counter;
+use http::metrics::Counter;
 
 /// A time in the form of ISO 8601, with milliseconds.
 pub(crate) fn time(epoch_ms: u64) -> Value {

@@ -1,9 +1,9 @@
-//! What the API says of upstream groups.
+//! Upstream groups in the API.
 
 use super::status::time;
 use super::value::{Value, object};
 use super::{Answer, Call, Reply, no_path, servers};
-use balance::{Counter, Health, Peer, Standing};
+use balance::{Counter, Health, Peer, ServerState};
 use base::clock;
 use http::Method;
 use upstream::directory::{Directory, Named};
@@ -47,12 +47,12 @@ fn group(named: &Named, protocol: &str) -> Value {
 
 fn state(peer: &Peer) -> &'static str {
     match (peer.standing(), peer.health()) {
-        (Standing::Down, _) => "down",
+        (ServerState::Down, _) => "down",
         (_, Health::Unhealthy) => "unhealthy",
         (_, Health::Checking) => "checking",
         _ if peer.is_failing(clock::monotonic_ms()) => "unavail",
-        (Standing::Draining, _) => "draining",
-        (Standing::Up, _) => "up",
+        (ServerState::Draining, _) => "draining",
+        (ServerState::Up, _) => "up",
     }
 }
 

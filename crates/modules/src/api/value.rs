@@ -1,4 +1,4 @@
-//! JSON values: what the API says and what it is told.
+//! JSON values of API requests and responses.
 
 use crate::metrics::json::push_text;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! What leaves the location: subrequests and `echo_exec`.
+//! Commands that leave the location: subrequests and `echo_exec`.
 
 use super::{Action, Command};
 use crate::collector::Collector;
@@ -10,7 +10,7 @@ use session::BoxFuture;
 use std::rc::Rc;
 
 /// A subrequest that has begun.
-pub(super) struct Begun {
+pub(super) struct RunningSubrequest {
     /// What it wrote.
     pub(super) wire: Rc<Collector>,
     /// Its rest; none when it is done.
@@ -29,7 +29,7 @@ fn split(request: &Request, directive: &str, text: &[u8]) -> Option<(Vec<u8>, Ve
 }
 
 /// Makes the subrequest of a command; `Err` ends the request.
-pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<Begun, Outcome> {
+pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<RunningSubrequest, Outcome> {
     let mut arguments = command.evaluate(request).into_iter();
     let method = match command.action {
         Action::Subrequest { .. } => arguments.next(),
@@ -88,7 +88,7 @@ pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<Begun, O
             running.await;
         }
     };
-    Ok(Begun { wire: collector, running: Some(Box::pin(running)) })
+    Ok(RunningSubrequest { wire: collector, running: Some(Box::pin(running)) })
 }
 
 fn open(request: &Request, name: &[u8]) -> Result<Body, Outcome> {

@@ -1,7 +1,7 @@
-//! The content handler: one command after the other, waiting only where one waits.
+//! The content handler: executes one command after the other.
 
-use super::outside::{self, Begun};
-use super::vars::Shown;
+use super::outside::{self, RunningSubrequest};
+use super::vars::EchoVariables;
 use super::{Action, Command, Echo};
 use base::clock;
 use base::log::Level;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// What a subrequest that runs beside others holds back.
 enum Held {
-    Answer(Begun),
+    Answer(RunningSubrequest),
     Text(Bytes),
 }
 
@@ -110,7 +110,7 @@ impl Run {
             },
             Action::ResetTimer => {
                 clock::update();
-                request.context::<Shown>().timer.set(clock::now().epoch_ms());
+                request.context::<EchoVariables>().timer.set(clock::now().epoch_ms());
                 Outcome::Ok.into()
             }
             Action::ReadRequestBody => body::read(&request),
@@ -282,7 +282,7 @@ impl Run {
         let mut inner = Loop { start: self.next, parts: parts.into_iter() };
         match inner.parts.next() {
             Some(part) => {
-                self.request.context::<Shown>().part.replace(Some(part));
+                self.request.context::<EchoVariables>().part.replace(Some(part));
                 self.inner = Some(inner);
             }
             None => {
@@ -307,7 +307,7 @@ impl Run {
         } else {
             self.inner = None;
         }
-        self.request.context::<Shown>().part.replace(part);
+        self.request.context::<EchoVariables>().part.replace(part);
         Outcome::Ok
     }
 }

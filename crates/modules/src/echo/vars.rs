@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 
 /// What the variables show of a request.
 #[derive(Default)]
-pub(super) struct Shown {
+pub(super) struct EchoVariables {
     /// When the timer began, in milliseconds since the epoch; 0 is the request's start.
     pub(super) timer: Cell<u64>,
     /// The loop's current part.
@@ -21,7 +21,7 @@ pub(super) struct Shown {
 pub(super) fn define(variables: &mut Variables) {
     variable(variables, "echo_timer_elapsed", NO_CACHE, |request, out| {
         clock::update();
-        let begun = match request.context::<Shown>().timer.get() {
+        let begun = match request.context::<EchoVariables>().timer.get() {
             0 => request.started.get().epoch_ms(),
             timer => timer,
         };
@@ -58,7 +58,7 @@ pub(super) fn define(variables: &mut Variables) {
         out.extend_from_slice(at.headers.borrow().received());
         true
     });
-    variable(variables, "echo_it", NO_CACHE, |request, out| match &*request.context::<Shown>().part.borrow() {
+    variable(variables, "echo_it", NO_CACHE, |request, out| match &*request.context::<EchoVariables>().part.borrow() {
         Some(part) => {
             out.extend_from_slice(part);
             true
@@ -70,7 +70,7 @@ pub(super) fn define(variables: &mut Variables) {
         while let Some(parent) = &at.parent {
             at = parent;
         }
-        let shown = at.context::<Shown>();
+        let shown = at.context::<EchoVariables>();
         shown.increment.set(shown.increment.get() + 1);
         text::push_number(out, shown.increment.get());
         true

@@ -1,4 +1,4 @@
-//! Countries by the numbers that the databases give them.
+//! Countries by their numbers in the databases.
 
 /// Codes of two and three letters, code of the continent, name.
 pub(super) type Country = (&'static str, &'static str, &'static str, &'static str);

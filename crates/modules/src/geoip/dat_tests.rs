@@ -1,4 +1,4 @@
-//! Databases that are made here, whole and damaged.
+//! Generated databases, intact and damaged.
 
 use super::countries::country;
 use super::dat::{self, City, Dat};

@@ -1,6 +1,6 @@
-//! A database in memory, and the one that takes its place when its file has changed.
+//! A database in memory, and its replacement when the file changes.
 
-use super::value::Shown;
+use super::value::Text;
 use base::clock;
 use base::errno::describe;
 use base::log::Level;
@@ -67,13 +67,13 @@ impl Database {
         let contents = self.contents.borrow();
         // A damaged record is like none.
         let Ok(record) = contents.lookup(address) else { return false };
-        let found = path.elements(true).map(|elements| record.decode_path::<Shown>(&elements));
+        let found = path.elements(true).map(|elements| record.decode_path::<Text>(&elements));
         let found = match found {
             Some(Ok(Some(found))) => Some(found),
-            _ => path.elements(false).and_then(|elements| record.decode_path::<Shown>(&elements).ok().flatten()),
+            _ => path.elements(false).and_then(|elements| record.decode_path::<Text>(&elements).ok().flatten()),
         };
         match found {
-            Some(Shown(Some(text))) => {
+            Some(Text(Some(text))) => {
                 out.extend_from_slice(&text);
                 true
             }

@@ -1,11 +1,11 @@
-//! The keys and values of a zone, and the file that keeps them.
+//! The keys and values of a zone, and the file that persists them.
 
 use crate::cidr::{Cidr, mask_v4, mask_v6};
 use base::clock;
 use conf::include::Disk;
 use conf::parser::Parser;
 use shm::Zone;
-use shm::dict::{Dict, Refusal, Store, Value, When};
+use shm::dict::{Dict, Refusal, Store, StoreMode, Value};
 use std::fmt::Write;
 use std::fs::File;
 use std::io;
@@ -73,7 +73,7 @@ pub(crate) struct Pairs {
 }
 
 /// Others wait with their changes while this lives.
-pub(crate) struct Changing {
+pub(crate) struct ChangeGuard {
     _directory: Option<File>,
 }
 
@@ -119,14 +119,14 @@ impl Pairs {
     }
 
     /// Keeps others from changing pairs, as far as there is a file that all of it goes to.
-    pub(crate) fn change(&self) -> Changing {
+    pub(crate) fn change(&self) -> ChangeGuard {
         // Where the directory cannot be locked the file cannot be written either.
         let directory = self.state.as_ref().and_then(|path| File::open(path.parent()?).ok());
-        Changing { _directory: directory.filter(|directory| directory.lock().is_ok()) }
+        ChangeGuard { _directory: directory.filter(|directory| directory.lock().is_ok()) }
     }
 
     /// Stores a pair that lives for `expire` milliseconds, or as long as the zone says.
-    pub(crate) fn store(&self, key: &str, value: &str, expire: Option<u64>, when: When) -> Result<(), Refused> {
+    pub(crate) fn store(&self, key: &str, value: &str, expire: Option<u64>, when: StoreMode) -> Result<(), Refused> {
         let key = self.normal(key).ok_or(Refused::Key)?;
         let how = Store { when, safe: true, lifetime: expire.or(self.timeout).unwrap_or(0), flags: 0 };
         match self.dict.store(key.as_bytes(), Value::Text(value.as_bytes()), how, clock::epoch_ms()) {
@@ -177,7 +177,7 @@ impl Pairs {
     }
 
     /// Writes the file, if there is one.
-    pub(crate) fn save(&self, _: &Changing) -> Result<(), (PathBuf, io::Error)> {
+    pub(crate) fn save(&self, _: &ChangeGuard) -> Result<(), (PathBuf, io::Error)> {
         let Some(path) = &self.state else { return Ok(()) };
         let mut text = String::new();
         for pair in self.all() {
@@ -213,7 +213,7 @@ impl Pairs {
                 continue;
             }
             let left = if ends == 0 { None } else { Some(ends - now) };
-            let stored = self.store(&key, &value, left, When::Always);
+            let stored = self.store(&key, &value, left, StoreMode::Always);
             stored.map_err(|refused| match refused {
                 Refused::Full => format!("keyval zone is too small for {shown}"),
                 Refused::Key | Refused::When => format!("invalid key \"{key}\" in {shown}:{}", directive.line),
@@ -251,17 +251,17 @@ mod tests {
     #[test]
     fn keys_of_all_kinds() {
         let text = pairs(Kind::Text, None);
-        assert_eq!(text.store("a", "1", None, When::Absent), Ok(()));
-        assert_eq!(text.store("a", "2", None, When::Absent), Err(Refused::When));
-        assert_eq!(text.store("b", "2", None, When::Present), Err(Refused::When));
+        assert_eq!(text.store("a", "1", None, StoreMode::Absent), Ok(()));
+        assert_eq!(text.store("a", "2", None, StoreMode::Absent), Err(Refused::When));
+        assert_eq!(text.store("b", "2", None, StoreMode::Present), Err(Refused::When));
         assert_eq!((found(&text, "a").as_deref(), found(&text, "ab"), found(&text, "")), (Some("1"), None, None));
         let ip = pairs(Kind::Ip, None);
         for (key, value) in
             [("10.0.0.0/8", "net"), ("10.1.1.1/16", "inner"), ("10.1.0.7", "one"), ("2001:db8::/32", "six"), ("0.0.0.0/0", "all")]
         {
-            assert_eq!(ip.store(key, value, None, When::Absent), Ok(()), "{key}");
+            assert_eq!(ip.store(key, value, None, StoreMode::Absent), Ok(()), "{key}");
         }
-        assert_eq!(ip.store("x", "", None, When::Absent), Err(Refused::Key));
+        assert_eq!(ip.store("x", "", None, StoreMode::Absent), Err(Refused::Key));
         for (key, value) in [
             ("10.9.9.9", "net"),
             ("10.1.2.3", "inner"),
@@ -275,13 +275,13 @@ mod tests {
         assert_eq!((found(&ip, "::1"), found(&ip, "x")), (None, None));
         let prefix = pairs(Kind::Prefix, None);
         for (key, value) in [("/a", "1"), ("/a/b", "2")] {
-            prefix.store(key, value, None, When::Always).unwrap();
+            prefix.store(key, value, None, StoreMode::Always).unwrap();
         }
         let expected = [Some("1"), Some("1"), Some("2"), None].map(|text| text.map(str::to_owned));
         assert_eq!(["/a", "/a/c", "/a/bc", "/"].map(|key| found(&prefix, key)), expected);
         let long = "p".repeat(LONGEST_PREFIX);
-        assert_eq!(prefix.store(&long, "3", None, When::Always), Ok(()));
-        assert_eq!(prefix.store(&format!("{long}p"), "4", None, When::Always), Err(Refused::Key));
+        assert_eq!(prefix.store(&long, "3", None, StoreMode::Always), Ok(()));
+        assert_eq!(prefix.store(&format!("{long}p"), "4", None, StoreMode::Always), Err(Refused::Key));
         assert_eq!(found(&prefix, &long.repeat(9)).as_deref(), Some("3"));
     }
 
@@ -292,8 +292,8 @@ mod tests {
         let state = Some(directory.join("state"));
         let first = pairs(Kind::Text, state.clone());
         let odd = "a \"b\" \\ {;}\n$x #";
-        first.store("include", odd, None, When::Always).unwrap();
-        first.store(odd, "2", Some(3_600_000), When::Always).unwrap();
+        first.store("include", odd, None, StoreMode::Always).unwrap();
+        first.store(odd, "2", Some(3_600_000), StoreMode::Always).unwrap();
         let changing = first.change();
         first.save(&changing).unwrap();
         drop(changing);

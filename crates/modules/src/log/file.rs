@@ -3,7 +3,7 @@
 use base::log::LogFile;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use session::log_files::Kept;
+use session::log_files::ReopenableLog;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ impl AccessFile {
     }
 }
 
-impl Kept for AccessFile {
+impl ReopenableLog for AccessFile {
     fn path(&self) -> &Path {
         &self.path
     }

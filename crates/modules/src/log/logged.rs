@@ -1,4 +1,4 @@
-//! What the access logs of the protocols differ in.
+//! What differs between the access logs of the protocols.
 
 use crate::variables::response;
 use base::errno;

@@ -1,4 +1,4 @@
-//! Exact strings and host names with wildcards, as nginx's combined hash finds them.
+//! Exact strings and host names with wildcards, matched as nginx's combined hash does.
 
 use foldhash::HashMap;
 

@@ -3,7 +3,7 @@
 use super::prometheus::push_seconds;
 use super::report::Overview;
 use base::text::push_number;
-use http::observers::{BOUNDS, Counter, Histogram};
+use http::metrics::{BOUNDS, Counter, Histogram};
 use std::io::Write;
 use upstream::directory::Member;
 

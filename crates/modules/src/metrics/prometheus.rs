@@ -2,11 +2,11 @@
 
 use super::report::{Overview, Process};
 use base::text::push_number;
-use http::observers::{BOUNDS, Counter, Counts, Histogram};
+use http::metrics::{BOUNDS, Counter, Counts, Histogram};
 use std::io::Write;
 use upstream::directory::Member;
 
-/// Name, kind, help and value of what is told of each server.
+/// Name, kind, help and value of a metric family with a sample per server.
 type ServerFamily = (&'static str, &'static str, &'static str, fn(&Member) -> Option<u64>);
 
 /// What is told of each server of a group.
@@ -30,7 +30,7 @@ pub(super) const FAMILIES: [ServerFamily; 8] = [
     }),
 ];
 
-/// Name, kind, help and value of what is told of each process.
+/// Name, kind, help and value of a metric family with a sample per process.
 type ProcessFamily = (&'static str, &'static str, &'static str, fn(&Process) -> Option<u64>);
 
 const PROCESSES: [ProcessFamily; 3] = [

@@ -1,7 +1,7 @@
 //! A report in parts, each made in well below a millisecond.
 
 use super::{json, prometheus};
-use http::observers::{Counter, Sums};
+use http::metrics::{Counter, Totals};
 use http::{Request, Worker};
 use upstream::directory::{Directory, Member};
 
@@ -39,7 +39,7 @@ pub(super) struct Process {
 
 /// What can be told at once.
 pub(super) struct Overview {
-    pub(super) sums: Sums,
+    pub(super) sums: Totals,
     pub(super) processes: Vec<Process>,
 }
 

@@ -9,7 +9,7 @@ use conf::tree::Error;
 /// The digits of "base32hex" in small letters.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 
-/// What a location says of Base32.
+/// A location's Base32 settings.
 #[derive(Default)]
 pub(super) struct Options {
     padding: Option<bool>,

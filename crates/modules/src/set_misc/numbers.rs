@@ -1,4 +1,4 @@
-//! Random numbers and texts, and numbers that go round.
+//! Random numbers and texts, and numbers that rotate.
 
 use super::{fail, target};
 use crate::compile::complex;

@@ -1,4 +1,4 @@
-//! What a block says of `srcache_*`.
+//! The directives of `srcache_*`.
 
 use crate::compile::complex;
 use base::log::Level;

@@ -1,4 +1,4 @@
-//! The answer is asked for behind a location before the content is made.
+//! Fetches the response from a location before the content is generated.
 
 use crate::collector::Collector;
 use crate::filtering::read_at;

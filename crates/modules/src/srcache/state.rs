@@ -1,4 +1,4 @@
-//! What is remembered of one request.
+//! The state of one request.
 
 use std::cell::{Cell, RefCell};
 

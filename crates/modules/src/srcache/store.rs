@@ -1,4 +1,4 @@
-//! The answer is copied on its way and stored behind a location once it is whole.
+//! Copies the response and stores it through a location once it is complete.
 
 use crate::collector::Collector;
 use crate::filtering::want_memory;

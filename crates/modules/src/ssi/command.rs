@@ -1,4 +1,4 @@
-//! Reading a command: its name and its parameters.
+//! Parses a command: its name and its parameters.
 
 use super::Fault;
 use super::marks::{OPEN, end_of_quoted, inner};
@@ -86,9 +86,9 @@ impl Command {
     }
 }
 
-/// A command of a page that comes again and again, with what came of reading it.
+/// A command of a cached page, with its parsed form.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct CachedCommand {
     /// What it is, if there is such a command.
     pub(super) known: Option<&'static Known>,
     /// What was read.
@@ -97,13 +97,13 @@ pub(super) struct Kept {
     params: usize,
 }
 
-impl Kept {
+impl CachedCommand {
     /// Reads a command from its first mark to its last.
-    pub(super) fn of(text: &[u8], longest: usize) -> Kept {
+    pub(super) fn of(text: &[u8], longest: usize) -> CachedCommand {
         let inner = inner(text);
         let (name, rest) = split_name(inner);
         let known = find(name);
-        Kept { known, read: read(name, known, rest, longest), params: OPEN.len() + inner.len() - rest.len() }
+        CachedCommand { known, read: read(name, known, rest, longest), params: OPEN.len() + inner.len() - rest.len() }
     }
 
     /// The part of its text that was read for parameters.
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn commands_are_read() {
         let text = "<!--# ECHO var=\"a --> b\"  Default = 'it\\'s \\$' -->".as_bytes();
-        let kept = Kept::of(text, 20);
+        let kept = CachedCommand::of(text, 20);
         let command = kept.read.as_ref().unwrap();
         let params = command.params(kept.written(text));
         assert_eq!(command.kind(), Kind::Echo);

@@ -1,9 +1,9 @@
-//! `include`: other answers in a page.
+//! `include`: other responses in a page.
 
 use super::Conf;
 use super::Fault;
 use super::command::Params;
-use super::order::{Include, Progress, Stub};
+use super::order::{Fallback, Include, Progress};
 use super::text::evaluate;
 use super::values::{set_value, shared};
 use crate::collector::Included;
@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 const MAX_VALUE: u64 = 4096;
 
 /// What an `include` becomes. It begins when as much of the page as there is has been carried out.
-pub(super) enum Made {
+pub(super) enum IncludeKind {
     /// An answer that stands in the page.
     Shown(Include),
     /// The same, and the page waits until it has gone out.
@@ -28,7 +28,7 @@ pub(super) enum Made {
 }
 
 /// Makes what an `include` asks for.
-pub(super) fn include(request: &Rc<Request>, params: &Params<'_>) -> Result<Made, Fault> {
+pub(super) fn include(request: &Rc<Request>, params: &Params<'_>) -> Result<IncludeKind, Fault> {
     let set = params.get("set");
     if set.is_some() && params.get("stub").is_some() {
         return Err(Fault("\"set\" and \"stub\" cannot be used together in \"include\" SSI command".to_owned()));
@@ -46,12 +46,12 @@ pub(super) fn include(request: &Rc<Request>, params: &Params<'_>) -> Result<Made
     let included = Included::create(request, (&path, &args)).ok_or_else(failed)?;
     let child = included.created().cloned().ok_or_else(failed);
     if let Some(name) = set {
-        return Ok(Made::Value(Value { name: name.to_vec(), included, request: child?, taken: Vec::new() }));
+        return Ok(IncludeKind::Value(Value { name: name.to_vec(), included, request: child?, taken: Vec::new() }));
     }
     let content_type = || request.response.borrow().content_type.to_vec();
-    let stub = block.map(|text| child.map(|include| Stub { include, content_type: content_type(), text })).transpose()?;
+    let stub = block.map(|text| child.map(|include| Fallback { include, content_type: content_type(), text })).transpose()?;
     let include = Include { included, stub };
-    Ok(if waits { Made::Waited(include) } else { Made::Shown(include) })
+    Ok(if waits { IncludeKind::Waited(include) } else { IncludeKind::Shown(include) })
 }
 
 /// Path and arguments of an include; a relative one starts from the page's directory.

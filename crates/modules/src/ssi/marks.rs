@@ -1,4 +1,4 @@
-//! Where a command begins and ends, and its quoted texts.
+//! Finds the start and end of commands, and their quoted strings.
 
 /// Before a command.
 pub(super) const OPEN: &[u8] = b"<!--#";

@@ -1,4 +1,4 @@
-//! What a page becomes, in order: parts that are there, and includes that are under way side by side.
+//! The output of a page in order: finished parts, and includes that run concurrently.
 
 use crate::collector::Included;
 use crate::transform::PART;
@@ -16,7 +16,7 @@ const MANY: usize = 64;
 
 /// What has not gone out yet.
 #[derive(Default)]
-pub(super) struct Order {
+pub(super) struct OutputQueue {
     items: VecDeque<Item>,
     /// Includes among them that have not begun.
     created: usize,
@@ -41,14 +41,14 @@ pub(super) enum Progress {
 }
 
 /// What stands in an include's place when it fails or says nothing.
-pub(super) struct Stub {
+pub(super) struct Fallback {
     pub(super) include: Rc<Request>,
     /// As the page with the include has it.
     pub(super) content_type: Vec<u8>,
     pub(super) text: Bytes,
 }
 
-impl Stub {
+impl Fallback {
     /// The include's answer is not what was asked for.
     fn replaces_answer(&self) -> bool {
         let redirected = (300..400).contains(&self.include.response.borrow().status);
@@ -59,7 +59,7 @@ impl Stub {
 /// An include in its place.
 pub(super) struct Include {
     pub(super) included: Included,
-    pub(super) stub: Option<Stub>,
+    pub(super) stub: Option<Fallback>,
 }
 
 impl Include {
@@ -68,7 +68,7 @@ impl Include {
             match self.included.poll_next(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(pieces)) => {
-                    if self.stub.as_ref().is_some_and(Stub::replaces_answer) {
+                    if self.stub.as_ref().is_some_and(Fallback::replaces_answer) {
                         continue;
                     }
                     if !pieces.iter().all(Piece::is_empty) {
@@ -77,7 +77,7 @@ impl Include {
                     }
                 }
                 Poll::Ready(None) => {
-                    let Some(Stub { include, content_type, text }) = self.stub.take() else { return Poll::Ready(None) };
+                    let Some(Fallback { include, content_type, text }) = self.stub.take() else { return Poll::Ready(None) };
                     let Some(saying) = Included::saying(&include, &content_type, text) else { return Poll::Ready(None) };
                     self.included = saying;
                     self.included.run_apart(worker);
@@ -87,7 +87,7 @@ impl Include {
     }
 }
 
-impl Order {
+impl OutputQueue {
     pub(super) fn push(&mut self, piece: Piece) {
         if let Piece::Bytes(bytes) = &piece {
             self.held += bytes.len() as u64;

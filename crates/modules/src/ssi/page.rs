@@ -1,16 +1,16 @@
-//! A page under way: its commands are carried out as they are read.
+//! A page being processed: commands are executed as they are parsed.
 
 use super::Fault;
-use super::command::{self, Kept, Kind, Known, Params};
+use super::command::{self, CachedCommand, Kind, Known, Params};
 use super::condition;
-use super::include::{Made, Value, include};
+use super::include::{IncludeKind, Value, include};
 use super::marks::inner;
-use super::order::{Order, Progress};
+use super::order::{OutputQueue, Progress};
 use super::parse::{Parser, Token};
 use super::text::evaluate;
 use super::values::{append_value, set_value, shared};
+use crate::body_cache::{KeptBodies, Wish};
 use crate::filtering::each_bytes;
-use crate::kept::{KeptBodies, Wish};
 use base::log::Level;
 use bytes::Bytes;
 use http::{Chain, Outcome, Piece, Request, log_request};
@@ -125,14 +125,14 @@ impl Page {
 /// How a part of a page is read. Parts stand one behind another.
 struct Part {
     length: usize,
-    command: Option<Rc<Kept>>,
+    command: Option<Rc<CachedCommand>>,
 }
 
 impl Part {
     fn of(token: &Token, longest_value: usize) -> Option<Part> {
         match token {
             Token::Text(text) => Some(Part { length: text.len(), command: None }),
-            Token::Command(text) => Some(Part { length: text.len(), command: Some(Rc::new(Kept::of(text, longest_value))) }),
+            Token::Command(text) => Some(Part { length: text.len(), command: Some(Rc::new(CachedCommand::of(text, longest_value))) }),
             Token::Kept(text, command) => Some(Part { length: text.len(), command: Some(command.clone()) }),
             Token::TooLong => None,
         }
@@ -140,7 +140,7 @@ impl Part {
 
     /// The memory that it takes, about.
     fn size(&self) -> usize {
-        size_of::<Part>() + self.command.as_ref().map_or(0, |_| size_of::<Kept>())
+        size_of::<Part>() + self.command.as_ref().map_or(0, |_| size_of::<CachedCommand>())
     }
 }
 
@@ -161,7 +161,7 @@ struct Work {
     /// What has been read and not been carried out.
     tokens: VecDeque<Token>,
     state: State,
-    order: Order,
+    order: OutputQueue,
     /// What must come before the page goes on.
     waiting: Option<Wait>,
     longest_value: usize,
@@ -272,7 +272,7 @@ impl Work {
         self.carry_out(request, page, command.kind(), &command.params(rest))
     }
 
-    fn kept(&mut self, request: &Rc<Request>, page: &Page, text: &[u8], kept: &Kept) -> Result<(), Fault> {
+    fn kept(&mut self, request: &Rc<Request>, page: &Page, text: &[u8], kept: &CachedCommand) -> Result<(), Fault> {
         if !self.applies(kept.known, text) {
             return Ok(());
         }
@@ -283,12 +283,12 @@ impl Work {
     fn carry_out(&mut self, request: &Rc<Request>, page: &Page, kind: Kind, params: &Params<'_>) -> Result<(), Fault> {
         match kind {
             Kind::Include => match include(request, params)? {
-                Made::Shown(include) => self.order.include(include),
-                Made::Waited(include) => {
+                IncludeKind::Shown(include) => self.order.include(include),
+                IncludeKind::Waited(include) => {
                     self.order.include(include);
                     self.waiting = Some(Wait::Sent);
                 }
-                Made::Value(value) => self.waiting = Some(Wait::Value(value)),
+                IncludeKind::Value(value) => self.waiting = Some(Wait::Value(value)),
             },
             Kind::Echo => self.echo(request, params),
             Kind::Config => self.config(page, params),

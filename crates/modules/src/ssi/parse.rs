@@ -1,6 +1,6 @@
-//! Finding commands in a page that comes in pieces.
+//! Finds commands in a page that arrives in pieces.
 
-use super::command::Kept;
+use super::command::CachedCommand;
 use super::marks::{CLOSE, OPEN, end_of_quoted};
 use bytes::Bytes;
 use memchr::memmem::Finder;
@@ -14,8 +14,8 @@ pub(super) enum Token {
     Text(Bytes),
     /// A command, from its `<!--#` to its `-->`.
     Command(Bytes),
-    /// One of a page that came before: it was read then.
-    Kept(Bytes, Rc<Kept>),
+    /// One of a cached page, parsed before.
+    Kept(Bytes, Rc<CachedCommand>),
     /// What looked like a command and has no end.
     TooLong,
 }

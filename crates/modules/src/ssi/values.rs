@@ -1,4 +1,4 @@
-//! Variables and blocks that the pages of one client's request share.
+//! Variables and blocks shared by the pages of one client request.
 
 use http::Request;
 use session::variable;

@@ -1,8 +1,8 @@
-//! From what a server has inherited to who answers its handshakes.
+//! Builds a server's handshake handlers from the inherited configuration.
 
 use super::cache::{Builtin, OWNER, Shared};
-use super::handshakes::{Asked, Certificates, Shakes};
-use super::inquiry::{Extent, Inquiry};
+use super::handshakes::{Certificates, OcspResponders, ServerHandshakes};
+use super::inquiry::{OcspCheck, OcspMode};
 use super::responder::Responder;
 use super::stapling::{Source, Stapling};
 use super::watch::{self, Watch};
@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::cache::Cache;
 use tls::certificate::{CertificateDer, Pair};
-use tls::ciphers::{Offer, Wishes};
+use tls::ciphers::{CipherConf, Offer};
 use tls::commands::Commands;
 use tls::files::Files;
 use tls::key_log::KeyLogFile;
@@ -32,7 +32,7 @@ use tls::server::{Options, Settings, StoresServerSessions};
 use tls::store::{Bytes, FORMAT, Sessions};
 use tls::tickets::{Context, Secret, TicketKey, TicketKeys, Tickets};
 use tls::verify::crl::Crl;
-use tls::verify::{Clients, Trust};
+use tls::verify::{ClientVerifier, Trust};
 
 /// `ssl_ciphers`
 const CIPHERS: &str = "HIGH:!aNULL:!MD5";
@@ -100,7 +100,7 @@ fn error(text: impl Into<String>) -> Error {
 }
 
 /// A server that is to get its part in TLS.
-struct Whose<'a, S> {
+struct ServerSource<'a, S> {
     /// What it says.
     ssl: Rc<Ssl>,
     /// Where its certificates are.
@@ -125,18 +125,18 @@ pub(super) fn http_server(server: &http::Server, place: usize, frame: &Frame) ->
     let conf = &server.conf;
     let (Some(ssl), Some(names)) = (conf.share(), conf.share()) else { return Ok(()) };
     let (resolving, log) = (server.own.conf.share().unwrap_or_default(), server.own.core.error_log.clone());
-    complete(Whose { ssl, names, tls: &server.tls, resolving, log, place, alpn: Vec::new(), label: "", frame })
+    complete(ServerSource { ssl, names, tls: &server.tls, resolving, log, place, alpn: Vec::new(), label: "", frame })
 }
 
 /// Completes a server of `stream`.
 pub(super) fn stream_server(server: &stream::Server, place: usize, frame: &Frame) -> Result<(), Error> {
     let (ssl, names, resolving) = (server.conf(), server.conf(), server.conf());
     let (log, alpn) = (server.core.error_log.clone(), session::alpn(server));
-    complete(Whose { ssl, names, tls: &server.tls, resolving, log, place, alpn, label: "STREAM", frame })
+    complete(ServerSource { ssl, names, tls: &server.tls, resolving, log, place, alpn, label: "STREAM", frame })
 }
 
 /// Completes a server (`ngx_http_ssl_merge_srv_conf`).
-fn complete<S: Secured>(whose: Whose<'_, S>) -> Result<(), Error> {
+fn complete<S: Secured>(whose: ServerSource<'_, S>) -> Result<(), Error> {
     let ssl = whose.ssl.clone();
     // Who has no certificate of its own may still object to clients of its neighbours' handshakes.
     whose.tls.verify.set(ssl.verify.unwrap_or_default());
@@ -171,26 +171,26 @@ fn complete<S: Secured>(whose: Whose<'_, S>) -> Result<(), Error> {
         let cache = limits.map(|limits| RefCell::new(Cache::new(limits)));
         Certificates::Named { pairs, passwords, cache }
     };
-    let part = Part { ssl: &ssl, commands: &commands, files: &files, whose: &whose, http };
+    let part = TlsBuilder { ssl: &ssl, commands: &commands, files: &files, whose: &whose, http };
     let settings = settings(&part, certificates.fixed())?;
     let stapled = stapled(&part, &certificates.fixed(), &names)?;
     let inquiry = inquiry(&part)?;
-    let asked = Asked { stapled: RefCell::new(stapled), inquiry };
+    let asked = OcspResponders { stapled: RefCell::new(stapled), inquiry };
     // Built once for each server.
-    let _ = whose.tls.handshakes.set(Rc::new(Shakes::new(settings, certificates, watch, reject, asked, whose.alpn)));
+    let _ = whose.tls.handshakes.set(Rc::new(ServerHandshakes::new(settings, certificates, watch, reject, asked, whose.alpn)));
     Ok(())
 }
 
-/// What a server says of TLS, and where it says so.
-struct Part<'a, S> {
+/// A server's TLS directives and their positions.
+struct TlsBuilder<'a, S> {
     ssl: &'a Ssl,
     commands: &'a Commands,
     files: &'a Files,
-    whose: &'a Whose<'a, S>,
+    whose: &'a ServerSource<'a, S>,
     http: &'a Frame,
 }
 
-impl<S> Part<'_, S> {
+impl<S> TlsBuilder<'_, S> {
     /// The certificates of a file; none, if no file is named.
     fn trusted(&self, path: Option<&Rc<str>>) -> Result<Vec<CertificateDer<'static>>, Error> {
         match path {
@@ -231,7 +231,7 @@ fn load<S: Session>(ssl: &Ssl, pairs: &[Named<S>], passwords: &[Vec<u8>], files:
 }
 
 /// Whose status a responder is asked for, in the order of the certificates.
-fn stapled<S: Secured>(part: &Part<'_, S>, pairs: &[Pair], names: &[String]) -> Result<Vec<Option<Rc<Stapling>>>, Error> {
+fn stapled<S: Secured>(part: &TlsBuilder<'_, S>, pairs: &[Pair], names: &[String]) -> Result<Vec<Option<Rc<Stapling>>>, Error> {
     let ssl = part.ssl;
     if ssl.stapling.unwrap_or(false) && ssl.compression.unwrap_or(false) {
         return Err(error("\"ssl_stapling\" is incompatible with \"ssl_certificate_compression\""));
@@ -262,10 +262,10 @@ fn stapled<S: Secured>(part: &Part<'_, S>, pairs: &[Pair], names: &[String]) -> 
 }
 
 /// What is asked about clients, if anything.
-fn inquiry<S: Secured>(part: &Part<'_, S>) -> Result<Option<Rc<Inquiry>>, Error> {
+fn inquiry<S: Secured>(part: &TlsBuilder<'_, S>) -> Result<Option<Rc<OcspCheck>>, Error> {
     let ssl = part.ssl;
     let extent = ssl.ocsp.unwrap_or_default();
-    if extent == Extent::Off {
+    if extent == OcspMode::Off {
         return Ok(None);
     }
     if ssl.verify == Some(ClientVerify::OptionalNoCa) {
@@ -285,11 +285,11 @@ fn inquiry<S: Secured>(part: &Part<'_, S>) -> Result<Option<Rc<Inquiry>>, Error>
     };
     let cache = ssl.ocsp_cache.as_ref().and_then(|zone| zone.as_ref()).map(|zone| Dict::new(zone));
     let log = part.whose.log.clone();
-    Ok(Some(Rc::new(Inquiry { extent, responder, trusted: authorities(part)?.1, resolving, log, cache })))
+    Ok(Some(Rc::new(OcspCheck { extent, responder, trusted: authorities(part)?.1, resolving, log, cache })))
 }
 
-/// The authorities that clients are told of, and all that are trusted.
-fn authorities<S: Secured>(part: &Part<'_, S>) -> Result<(Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>), Error> {
+/// The authorities that are sent to clients, and all trusted ones.
+fn authorities<S: Secured>(part: &TlsBuilder<'_, S>) -> Result<(Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>), Error> {
     let shown = part.trusted(part.ssl.client_certificate.as_ref())?;
     let mut trusted = shown.clone();
     trusted.extend(part.trusted(part.ssl.trusted_certificate.as_ref())?);
@@ -307,8 +307,8 @@ fn staple(ssl: &Ssl, files: &Files) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-fn settings<S: Secured>(part: &Part<'_, S>, fixed: Vec<Pair>) -> Result<Settings, Error> {
-    let Part { ssl, commands, http, .. } = *part;
+fn settings<S: Secured>(part: &TlsBuilder<'_, S>, fixed: Vec<Pair>) -> Result<Settings, Error> {
+    let TlsBuilder { ssl, commands, http, .. } = *part;
     let offer = offer(part)?;
     let mut options = Options::new(offer, fixed);
     // The cheaper suite stands first in the usual list; who says `off` leaves the choice to clients.
@@ -338,7 +338,7 @@ fn settings<S: Secured>(part: &Part<'_, S>, fixed: Vec<Pair>) -> Result<Settings
 
 /// To whom a session is worth something: servers with the same certificates. What a client has proved with a certificate it has
 /// proved to one server only.
-fn context<S: Secured>(part: &Part<'_, S>) -> Context {
+fn context<S: Secured>(part: &TlsBuilder<'_, S>) -> Context {
     let ssl = part.ssl;
     let pairs = part.whose.names.pairs(part.commands);
     let mut parts: Vec<&[u8]> = pairs.iter().map(|pair| pair.certificate.source()).collect();
@@ -376,12 +376,12 @@ fn ticket_keys(files: &[Rc<str>]) -> Result<Vec<TicketKey>, Error> {
 }
 
 /// Suites, groups and versions; what OpenSSL has and we have not is a warning.
-fn offer<S: Secured>(part: &Part<'_, S>) -> Result<Offer, Error> {
-    let Part { ssl, commands, http, .. } = *part;
+fn offer<S: Secured>(part: &TlsBuilder<'_, S>) -> Result<Offer, Error> {
+    let TlsBuilder { ssl, commands, http, .. } = *part;
     let named = commands.protocols(ssl.protocols.as_deref().map(Vec::as_slice));
     let ciphers = commands.ciphers.as_deref().or(ssl.ciphers.as_deref()).unwrap_or(CIPHERS);
     let curves = commands.curves.as_deref().or(ssl.curves.as_deref());
-    let wishes = Wishes { ciphers: Some(ciphers), ciphersuites: commands.ciphersuites.as_deref(), curves, protocols: named.as_deref() };
+    let wishes = CipherConf { ciphers: Some(ciphers), ciphersuites: commands.ciphersuites.as_deref(), curves, protocols: named.as_deref() };
     let failed = |problem: tls::ciphers::OfferError| {
         let call = match problem {
             tls::ciphers::OfferError::NoCipher => format!("SSL_CTX_set_cipher_list(\"{ciphers}\")"),
@@ -401,8 +401,8 @@ fn offer<S: Secured>(part: &Part<'_, S>) -> Result<Offer, Error> {
     Ok(offer)
 }
 
-/// Who may be a client; `None`: nobody is asked for a certificate.
-fn clients<S: Secured>(part: &Part<'_, S>) -> Result<Option<Arc<Clients>>, Error> {
+/// The client verifier; `None` if no certificate is requested.
+fn clients<S: Secured>(part: &TlsBuilder<'_, S>) -> Result<Option<Arc<ClientVerifier>>, Error> {
     let ssl = part.ssl;
     let verify = ssl.verify.unwrap_or_default();
     if verify == ClientVerify::Off {
@@ -418,5 +418,5 @@ fn clients<S: Secured>(part: &Part<'_, S>) -> Result<Option<Arc<Clients>>, Error
     if let Some(path) = &ssl.crl {
         trust = trust.with_crls(Crl::load(part.files, path).map_err(|problem| error(problem.to_string()))?);
     }
-    Ok(Some(Arc::new(Clients::new(Arc::new(trust), &shown))))
+    Ok(Some(Arc::new(ClientVerifier::new(Arc::new(trust), &shown))))
 }

@@ -1,10 +1,10 @@
-//! Where sessions are kept that clients come back to by an identifier (`ssl_session_cache`).
+//! Session caches (`ssl_session_cache`).
 
 use base::clock;
 use conf::row::Cx;
 use conf::tree::Error;
 use shm::dict::Dict;
-use shm::dict::{Store, Value, When};
+use shm::dict::{Store, StoreMode, Value};
 use shm::{ClaimError, Zone, Zones};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -88,7 +88,7 @@ impl Drop for ZoneSessions {
 
 impl Bytes for ZoneSessions {
     fn put(&self, key: &SessionKey, _: &[u8], value: &[u8]) -> bool {
-        let how = Store { when: When::Always, safe: false, lifetime: self.lifetime, flags: 0 };
+        let how = Store { when: StoreMode::Always, safe: false, lifetime: self.lifetime, flags: 0 };
         self.with(|dict| dict.store(key, Value::Text(value), how, clock::epoch_ms()).ok()).is_some()
     }
 

@@ -1,12 +1,12 @@
-//! The choice for one client: certificates by name, protocols for ALPN.
+//! Selection for one client: certificates by server name, protocols for ALPN.
 
 use super::Named;
-use super::inquiry::Inquiry;
+use super::inquiry::OcspCheck;
 use super::stapling::Stapling;
 use super::watch::Watch;
 use base::clock;
 use base::log::Level;
-use session::tls::{Answer, Greeting, Handshakes, Rejection, Revocation, Secured, UNRECOGNIZED_NAME};
+use session::tls::{Answer, ClientHello, Handshakes, Rejection, Revocation, Secured, UNRECOGNIZED_NAME};
 use session::{BoxFuture, Complex, Worker};
 use std::cell::{Cell, RefCell};
 use std::iter::repeat;
@@ -48,15 +48,15 @@ impl<S> Certificates<S> {
 }
 
 /// What responders of OCSP are asked about.
-pub(super) struct Asked {
+pub(super) struct OcspResponders {
     /// Whose status is stapled, in the order of the certificates.
     pub(super) stapled: RefCell<Vec<Option<Rc<Stapling>>>>,
     /// Clients' certificates.
-    pub(super) inquiry: Option<Rc<Inquiry>>,
+    pub(super) inquiry: Option<Rc<OcspCheck>>,
 }
 
-/// Who answers the handshakes of a server.
-pub(super) struct Shakes<S> {
+/// Answers the handshakes of a server.
+pub(super) struct ServerHandshakes<S> {
     settings: RefCell<Settings>,
     certificates: Certificates<S>,
     /// Looks whether fixed certificates have changed.
@@ -66,22 +66,22 @@ pub(super) struct Shakes<S> {
     alpn: Vec<Vec<u8>>,
     /// The settings for each list of protocols that was asked for.
     by_alpn: RefCell<Vec<(Vec<&'static [u8]>, Settings)>>,
-    asked: Asked,
+    asked: OcspResponders,
     /// How often what is stapled had changed when `by_alpn` was made.
     changes: Cell<u64>,
 }
 
-impl<S: Secured> Shakes<S> {
+impl<S: Secured> ServerHandshakes<S> {
     pub(super) fn new(
         settings: Settings,
         certificates: Certificates<S>,
         watch: Option<Watch>,
         reject: bool,
-        asked: Asked,
+        asked: OcspResponders,
         alpn: Vec<Vec<u8>>,
-    ) -> Shakes<S> {
+    ) -> ServerHandshakes<S> {
         let settings = RefCell::new(settings);
-        Shakes { alpn, settings, certificates, watch, reject, by_alpn: RefCell::default(), asked, changes: Cell::new(0) }
+        ServerHandshakes { alpn, settings, certificates, watch, reject, by_alpn: RefCell::default(), asked, changes: Cell::new(0) }
     }
 
     /// Has responders asked that are due, and forgets settings with answers of before.
@@ -135,8 +135,8 @@ impl<S: Secured> Shakes<S> {
     }
 }
 
-impl<S: Secured> Handshakes<S> for Shakes<S> {
-    fn inquire(&self, greeting: &Rc<Greeting<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
+impl<S: Secured> Handshakes<S> for ServerHandshakes<S> {
+    fn inquire(&self, greeting: &Rc<ClientHello<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
         let inquiry = self.asked.inquiry.clone()?;
         Some(Box::pin(inquiry.ask(chain.to_vec(), greeting.worker.log.clone())))
     }
@@ -149,7 +149,7 @@ impl<S: Secured> Handshakes<S> for Shakes<S> {
         self.settings.borrow().version([version]).is_some()
     }
 
-    fn answer(&self, greeting: &Rc<Greeting<S>>) -> Answer {
+    fn answer(&self, greeting: &Rc<ClientHello<S>>) -> Answer {
         if self.reject {
             return Answer::Now(Err(Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED }));
         }

@@ -1,4 +1,4 @@
-//! `ssl_ocsp`: responders are asked whether clients' certificates were revoked (`ngx_event_openssl_stapling.c`).
+//! `ssl_ocsp`: asks responders whether client certificates were revoked (`ngx_event_openssl_stapling.c`).
 
 use super::responder::Responder;
 use base::clock;
@@ -7,7 +7,7 @@ use conf::row::Cx;
 use conf::tree::Error;
 use resolver::settings::Resolving;
 use session::tls::Revocation;
-use shm::dict::{Dict, Store, Value, When};
+use shm::dict::{Dict, Store, StoreMode, Value};
 use shm::{ClaimError, Zone, Zones};
 use std::rc::Rc;
 use tls::certificate::CertificateDer;
@@ -23,7 +23,7 @@ const MOST: usize = 16;
 
 /// Which certificates are asked about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Extent {
+pub(crate) enum OcspMode {
     /// None.
     #[default]
     Off,
@@ -55,8 +55,8 @@ pub(super) fn cache(cx: &mut Cx<'_>) -> Result<Option<Rc<Zone>>, Error> {
 }
 
 /// What a server asks about its clients.
-pub(super) struct Inquiry {
-    pub(super) extent: Extent,
+pub(super) struct OcspCheck {
+    pub(super) extent: OcspMode,
     /// `ssl_ocsp_responder`
     pub(super) responder: Option<Responder>,
     /// Authorities, among which issuers are looked for.
@@ -66,7 +66,7 @@ pub(super) struct Inquiry {
     pub(super) cache: Option<Dict>,
 }
 
-impl Inquiry {
+impl OcspCheck {
     /// Asks about a chain, the client's own certificate first.
     pub(super) async fn ask(self: Rc<Self>, chain: Vec<CertificateDer<'static>>, log: ErrorLog) -> Revocation {
         let log = self.log.as_ref().unwrap_or(&log);
@@ -92,7 +92,7 @@ impl Inquiry {
                     return failed;
                 }
             }
-            if self.extent == Extent::Leaf {
+            if self.extent == OcspMode::Leaf {
                 return None;
             }
             asked = issuer;
@@ -133,7 +133,7 @@ impl Inquiry {
     /// Keeps a status for so many seconds; one without an end is asked for again.
     fn keep(&self, key: &[u8], status: Status, seconds: i64) {
         let Some(lifetime) = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0) else { return };
-        let how = Store { when: When::Always, safe: false, lifetime: lifetime.saturating_mul(1000), flags: 0 };
+        let how = Store { when: StoreMode::Always, safe: false, lifetime: lifetime.saturating_mul(1000), flags: 0 };
         if let Some(cache) = &self.cache {
             // A full zone forgets; what is not kept is asked for again.
             let _ = cache.store(key, Value::Text(status.text().as_bytes()), how, clock::epoch_ms());

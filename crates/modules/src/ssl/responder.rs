@@ -1,4 +1,4 @@
-//! Asks a responder of OCSP over HTTP (`ngx_event_openssl_stapling.c`).
+//! Queries an OCSP responder over HTTP (`ngx_event_openssl_stapling.c`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -59,7 +59,7 @@ impl Responder {
         Ok(())
     }
 
-    /// What the log says of it.
+    /// Its log context.
     pub(super) fn shown(&self) -> &str {
         &self.host
     }

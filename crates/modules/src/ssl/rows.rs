@@ -1,7 +1,7 @@
 //! The directives.
 
 use super::build::Inheritable;
-use super::inquiry::{self, Extent};
+use super::inquiry::{self, OcspMode};
 use super::{Names, SessionCache, Ssl, cache};
 use base::text;
 use conf::context::{Arity, Context};
@@ -119,9 +119,9 @@ pub(super) fn rows() -> Vec<Row> {
         file("ssl_stapling_file", "An OCSP answer.", |ssl| &mut ssl.stapling_file),
         Row::new("ssl_ocsp", BOTH, one, "Asks whether clients' certificates were revoked.", |cx| {
             let value = match cx.text(0).as_ref() {
-                "off" => Extent::Off,
-                "on" => Extent::Chain,
-                "leaf" => Extent::Leaf,
+                "off" => OcspMode::Off,
+                "on" => OcspMode::Chain,
+                "leaf" => OcspMode::Leaf,
                 other => return Err(cx.error_at(0, format!("invalid value \"{other}\""))),
             };
             cx.once(&mut cx.server::<Ssl>().ocsp, value)

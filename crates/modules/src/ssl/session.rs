@@ -1,4 +1,4 @@
-//! TLS in `stream`: the phase in which the handshake is made, and what only `stream` has (nginx manual, `ngx_stream_ssl_module`).
+//! TLS in `stream`: the handshake phase, and the directives specific to `stream` (nginx manual, `ngx_stream_ssl_module`).
 
 use super::rows::STREAM_SERVERS;
 use ::session::tls::ClientVerify;
@@ -15,28 +15,28 @@ use tls::server::alert_record;
 
 /// What only `stream` says.
 #[derive(Clone, Default)]
-pub(super) struct Own {
+pub(super) struct StreamConf {
     /// `ssl_handshake_timeout`, milliseconds
     timeout: Option<u64>,
     /// `ssl_alpn`
     alpn: Option<Rc<Vec<Vec<u8>>>>,
 }
 
-impl Config for Own {
+impl Config for StreamConf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; timeout, alpn);
     }
 }
 
 pub(super) fn levels(levels: &mut Levels) {
-    levels.server::<Own>();
+    levels.server::<StreamConf>();
 }
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
         Row::new("ssl_handshake_timeout", STREAM_SERVERS, Arity::exactly(1), "Longest time for a handshake.", |cx| {
             let value = cx.time_ms(0)?;
-            cx.once(&mut cx.server::<Own>().timeout, value)
+            cx.once(&mut cx.server::<StreamConf>().timeout, value)
         }),
         Row::new("ssl_alpn", STREAM_SERVERS, Arity::AtLeast(1), "Protocols that the server speaks, best first.", |cx: &mut Cx<'_>| {
             for (i, word) in cx.args().iter().enumerate() {
@@ -45,14 +45,14 @@ pub(super) fn rows() -> Vec<Row> {
                 }
             }
             let names = cx.args().iter().map(|word| word.bytes.clone()).collect();
-            cx.once(&mut cx.server::<Own>().alpn, Rc::new(names))
+            cx.once(&mut cx.server::<StreamConf>().alpn, Rc::new(names))
         }),
     ]
 }
 
 /// The protocols that a server names.
 pub(super) fn alpn(server: &Server) -> Vec<Vec<u8>> {
-    server.conf::<Own>().alpn.as_deref().cloned().unwrap_or_default()
+    server.conf::<StreamConf>().alpn.as_deref().cloned().unwrap_or_default()
 }
 
 pub(super) fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
@@ -73,7 +73,7 @@ async fn shake(session: &Rc<Session>) -> Outcome {
         // It only costs latency if it fails.
         session.with_stream(|stream| stream.set_no_delay(true));
     }
-    let mut limit = session.limit(session.conf::<Own>().timeout.unwrap_or(60_000));
+    let mut limit = session.limit(session.conf::<StreamConf>().timeout.unwrap_or(60_000));
     let opened = handshake::open(session, &mut limit).await;
     let resumed = opened.is_ok().then(|| session.connection.tls_info().is_some_and(|found| found.resumed));
     session.worker.count(Ended::Handshake(resumed));

@@ -1,4 +1,4 @@
-//! `ssl_stapling`: what a responder says of a server's certificate, asked for when a client wants it, kept and renewed.
+//! `ssl_stapling`: OCSP responses for a server's certificate, fetched when a client asks for one, cached and renewed.
 
 use super::responder::Responder;
 use base::clock;

@@ -1,4 +1,4 @@
-//! The four numbers of a client: read from its cookie, or made.
+//! The four numbers of a client: read from its cookie, or generated.
 
 use super::{Mode, UserId};
 use crate::variables::cookie_value;

@@ -1,4 +1,4 @@
-//! `$tcpinfo_…`: what the kernel says of the client's connection.
+//! `$tcpinfo_…`: the kernel's data about the client's connection.
 
 use super::root;
 use http::Variables;

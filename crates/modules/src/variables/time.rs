@@ -1,4 +1,4 @@
-//! Variables that tell the time, the process and the machine.
+//! Variables of time, process and machine.
 
 use super::{put, settle};
 use base::clock;

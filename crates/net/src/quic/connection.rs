@@ -265,7 +265,7 @@ impl Connection {
         self.state().quic.borrow_mut().streams().send_streams() > 0
     }
 
-    /// What its handshake has found so far; once it is over, that is told once.
+    /// The handshake's results so far; the final ones are returned once.
     #[must_use]
     pub fn established(&self) -> Option<Established> {
         let quic = self.state().quic.borrow();

@@ -1,4 +1,4 @@
-//! TLS as the state machine of QUIC wants it.
+//! rustls as quinn-proto's TLS implementation.
 
 use std::any::Any;
 use std::io::Cursor;
@@ -11,7 +11,7 @@ use tls::quic::{Failed, KeyChange, Keys, QuicSession, Secrets, Version};
 use tls::server::Settings;
 use tls::session::Established;
 
-use super::parameters::{Told, rewritten};
+use super::parameters::{AdvertisedParameters, rewritten};
 
 /// The only version that is spoken (RFC 9000).
 pub(super) const VERSION: u32 = 1;
@@ -32,8 +32,8 @@ pub(super) enum Answer {
 /// What handshakes are answered with.
 pub(super) struct Crypto {
     pub(super) answer: Answer,
-    /// What the client is told of the transport.
-    pub(super) told: Option<Told>,
+    /// The transport parameters for the client.
+    pub(super) told: Option<AdvertisedParameters>,
     /// Why it failed, if it did.
     pub(super) failed: Arc<OnceLock<Failed>>,
 }
@@ -102,10 +102,10 @@ pub(super) struct Report {
 
 /// How far a handshake is.
 enum Stage {
-    /// There is no session; the client is told a code.
+    /// There is no session; the client gets an error code.
     Refusing(TransportErrorCode),
     Shaking(Box<QuicSession>),
-    /// It is over, and TLS has no more to say: only what it has found is left, until somebody asks.
+    /// Finished: only the results are left, until they are taken.
     Over(Mutex<Option<Box<Established>>>),
 }
 

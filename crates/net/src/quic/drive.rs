@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use quinn_proto::{ConnectionHandle, DatagramEvent, EcnCodepoint};
-use sys::udp::{Arrived, Batch};
+use sys::udp::{Batch, ReceivedDatagrams};
 use tokio::time::{Sleep, sleep_until};
 use wire::quic::Header;
 
-use super::counts::Counted;
+use super::counters::QuicEvent;
 use super::ids;
-use super::newcomer::Newcomer;
+use super::incoming::Incoming;
 use super::shared::Shared;
 use super::state::State;
 use super::tokens;
@@ -43,7 +43,7 @@ pub(super) struct Driver<F> {
     sleep: Pin<Box<Sleep>>,
 }
 
-impl<F: Fn(Newcomer)> Driver<F> {
+impl<F: Fn(Incoming)> Driver<F> {
     pub(super) fn new(shared: Rc<Shared>, came: F) -> Self {
         let sleep = Box::pin(sleep_until((Instant::now() + LONG).into()));
         Self { shared, came, batch: Batch::new(RECEPTIONS, ROOM), sleep }
@@ -144,7 +144,7 @@ impl<F: Fn(Newcomer)> Driver<F> {
             }
             drop(ready);
             let count = (0..self.batch.room()).map_while(|index| self.batch.get(index)).map(|arrived| self.take(now, &arrived)).sum();
-            (self.shared.count)(Counted::Received, count);
+            (self.shared.count)(QuicEvent::Received, count);
         }
         Ok(more)
     }
@@ -161,12 +161,12 @@ impl<F: Fn(Newcomer)> Driver<F> {
     }
 
     /// Takes datagrams of one client; how many they are.
-    fn take(&self, now: Instant, arrived: &Arrived<'_>) -> u64 {
+    fn take(&self, now: Instant, arrived: &ReceivedDatagrams<'_>) -> u64 {
         let mut count = 0_u64;
         for datagram in arrived.bytes.chunks(arrived.segment.max(1)) {
             count += 1;
             if self.is_foreign(datagram, arrived) {
-                (self.shared.count)(Counted::Passed, 1);
+                (self.shared.count)(QuicEvent::Passed, 1);
             } else {
                 self.datagram(now, datagram, arrived);
             }
@@ -178,15 +178,15 @@ impl<F: Fn(Newcomer)> Driver<F> {
     }
 
     /// Passes a datagram on if it is for a connection that another process has.
-    fn is_foreign(&self, datagram: &[u8], arrived: &Arrived<'_>) -> bool {
+    fn is_foreign(&self, datagram: &[u8], arrived: &ReceivedDatagrams<'_>) -> bool {
         let Some(header) = Header::parse(datagram, ids::LENGTH) else { return false };
         let process = self.shared.ids.process_of(header.destination());
         process.is_some_and(|process| self.shared.passing.to_process(process, datagram, arrived))
     }
 
-    fn datagram(&self, now: Instant, datagram: &[u8], arrived: &Arrived<'_>) {
+    fn datagram(&self, now: Instant, datagram: &[u8], arrived: &ReceivedDatagrams<'_>) {
         let shared = &self.shared;
-        let held = Newcomer::feed(shared, datagram);
+        let held = Incoming::feed(shared, datagram);
         let mut answer = shared.outbox.borrow_mut().buffer();
         let ecn = EcnCodepoint::from_bits(arrived.ecn);
         tokens::take_forged();
@@ -208,13 +208,13 @@ impl<F: Fn(Newcomer)> Driver<F> {
                 shared.quic.borrow_mut().ignore(incoming);
                 // If nobody takes over, the client is told nothing, as if nobody listened.
                 let passed = shared.passing.to_successor(datagram, arrived);
-                (shared.count)(if passed { Counted::Passed } else { Counted::Dropped }, 1);
+                (shared.count)(if passed { QuicEvent::Passed } else { QuicEvent::Dropped }, 1);
             }
             Some(DatagramEvent::NewConnection(incoming)) => {
-                (self.came)(Newcomer::new(shared.clone(), incoming, datagram, tokens::take_forged()));
+                (self.came)(Incoming::new(shared.clone(), incoming, datagram, tokens::take_forged()));
             }
             None if held => {}
-            Some(DatagramEvent::Response(_)) | None => (shared.count)(Counted::Dropped, 1),
+            Some(DatagramEvent::Response(_)) | None => (shared.count)(QuicEvent::Dropped, 1),
         }
         shared.outbox.borrow_mut().put_back(answer);
     }

@@ -1,4 +1,4 @@
-//! A socket that serves QUIC.
+//! A UDP socket that serves QUIC.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use quinn_proto::EndpointConfig;
 use socket2::SockRef;
-use sys::udp::{Wishes, can_segment, prepare, steer};
+use sys::udp::{UdpOptions, can_segment, prepare, steer};
 use tls::quic::HostKey;
 
-use super::counts::Count;
+use super::counters::CountFn;
 use super::crypto::{Crypto, VERSION};
 use super::drive::Driver;
+use super::forward::Forwarder;
 use super::ids::{self, Ids};
-use super::newcomer::Newcomer;
-use super::passing::Passing;
+use super::incoming::Incoming;
 use super::shared::{Shared, Tokens, server_config};
 use super::tokens::TokenKey;
 
@@ -65,14 +65,14 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint on a bound, non-blocking socket of UDP; `count` is told what happens there.
+    /// An endpoint on a bound, non-blocking UDP socket; `count` counts its events.
     ///
     /// # Errors
     /// What getsockname(2) or epoll_ctl(2) report.
-    pub fn new(socket: OwnedFd, setup: Setup, count: Count) -> io::Result<Self> {
+    pub fn new(socket: OwnedFd, setup: Setup, count: CountFn) -> io::Result<Self> {
         let address = SockRef::from(&socket).local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-        let whole = prepare(&socket, address.is_ipv6(), Wishes { gathers: true, whole: true });
-        let passing = Passing::new(&setup.key, address, setup.process, setup.socket)?;
+        let whole = prepare(&socket, address.is_ipv6(), UdpOptions { gathers: true, whole: true });
+        let passing = Forwarder::new(&setup.key, address, setup.process, setup.socket)?;
         if setup.steers {
             // Without it datagrams come to other processes more often, which pass them on.
             let _ = steer(&socket, ids::LENGTH as u8, ids::multiplier(setup.key.ids()));
@@ -148,7 +148,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// The event loop is gone, or what recvmmsg(2) reports; call again to go on.
-    pub async fn run(&self, came: impl Fn(Newcomer)) -> io::Result<()> {
+    pub async fn run(&self, came: impl Fn(Incoming)) -> io::Result<()> {
         Driver::new(self.shared.clone(), came).run().await
     }
 }

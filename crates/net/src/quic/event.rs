@@ -1,4 +1,4 @@
-//! What happens to a connection.
+//! Events of a connection.
 
 use quinn_proto::ConnectionError;
 

@@ -1,4 +1,4 @@
-//! Connection IDs that we give to clients: they name the process that has the connection, hidden from who has not the key.
+//! Connection IDs that are issued to clients: they encode the process that owns the connection, encrypted with a key.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the transport of a connection may use, and its parameters over the wire (RFC 9000, 18).
+//! Limits of a connection's transport, and their encoding as transport parameters (RFC 9000, 18).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,14 +50,14 @@ pub struct Limits {
 #[derive(Debug, Clone)]
 pub struct Transport {
     pub(super) config: Arc<TransportConfig>,
-    pub(super) told: Told,
+    pub(super) told: AdvertisedParameters,
     /// The limit of streams for clients that need more than they get first.
     pub(super) streams: Option<u64>,
 }
 
-/// What clients are told otherwise than the state machine would.
+/// Transport parameters that override those of the state machine.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Told {
+pub(super) struct AdvertisedParameters {
     /// How many connection IDs are kept.
     pub(super) ids: u64,
     /// What may be sent first on a stream.
@@ -85,13 +85,13 @@ impl Transport {
             .send_window(FIRST_WINDOW)
             .datagram_receive_buffer_size(None)
             .enable_segmentation_offload(limits.segments);
-        let told = Told { ids: limits.ids.clamp(2, MOST_IDS), stream_buffer: limits.stream_buffer };
+        let told = AdvertisedParameters { ids: limits.ids.clamp(2, MOST_IDS), stream_buffer: limits.stream_buffer };
         Self { config: Arc::new(config), told, streams: more.then_some(limits.streams) }
     }
 }
 
-/// The parameters as clients are told them.
-pub(super) fn rewritten(parameters: &[u8], told: Told) -> Vec<u8> {
+/// The parameters as they are sent to clients.
+pub(super) fn rewritten(parameters: &[u8], told: AdvertisedParameters) -> Vec<u8> {
     let own = [(ID_LIMIT, told.ids), (STREAM_DATA[0], told.stream_buffer), (STREAM_DATA[1], told.stream_buffer)];
     let (mut out, mut rest) = (Vec::with_capacity(parameters.len() + 16), parameters);
     while let Some((number, after)) = parameter(rest) {
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_clients_are_told_is_replaced() {
-        let told = Told { ids: 3, stream_buffer: 64 };
+        let told = AdvertisedParameters { ids: 3, stream_buffer: 64 };
         let own = [0x0e, 0x01, 0x03, 0x06, 0x02, 0x40, 0x40, 0x07, 0x02, 0x40, 0x40];
         let before = [0x01, 0x02, 0x40, 0x64, 0x0e, 0x01, 0x05, 0x06, 0x01, 0x07, 0x0c, 0x00];
         assert_eq!(rewritten(&before, told), [&[0x01, 0x02, 0x40, 0x64, 0x0c, 0x00][..], &own].concat());

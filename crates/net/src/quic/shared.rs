@@ -1,4 +1,4 @@
-//! What an endpoint's task, its connections and its newcomers share.
+//! State shared by an endpoint's task, its connections and its incoming clients.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -11,14 +11,14 @@ use std::time::Instant;
 use quinn_proto::{ConnectionHandle, ServerConfig, ValidationTokenConfig};
 use tokio::io::unix::AsyncFd;
 
-use super::counts::{Count, Counted};
+use super::counters::{CountFn, QuicEvent};
 use super::crypto::Crypto;
-use super::held::Held;
+use super::forward::Forwarder;
 use super::ids::Ids;
-use super::outbox::{Outbox, Trouble};
-use super::passing::Passing;
+use super::initial::InitialReader;
+use super::outbox::{TransmitError, TransmitQueue};
 use super::state::{Queue, State};
-use super::tokens::{self, TokenKey, Used};
+use super::tokens::{self, TokenKey, UsedTokens};
 
 /// Clients at the same time that are not accepted yet.
 const NEWCOMERS: usize = 512;
@@ -42,14 +42,14 @@ pub(super) struct Shared {
     pub(super) queue: Rc<Queue>,
     /// When timers of connections may be due.
     pub(super) timers: RefCell<BTreeSet<(Instant, usize)>>,
-    pub(super) outbox: RefCell<Outbox>,
+    pub(super) outbox: RefCell<TransmitQueue>,
     /// Newcomers whose ClientHello is not whole, by the connection ID that they chose.
-    pub(super) held: RefCell<HashMap<Box<[u8]>, Weak<Held>>>,
+    pub(super) held: RefCell<HashMap<Box<[u8]>, Weak<InitialReader>>>,
     /// The same in the order in which they came.
-    pub(super) order: RefCell<VecDeque<Weak<Held>>>,
+    pub(super) order: RefCell<VecDeque<Weak<InitialReader>>>,
     pub(super) ids: Ids,
-    pub(super) passing: Passing,
-    pub(super) count: Count,
+    pub(super) passing: Forwarder,
+    pub(super) count: CountFn,
     /// New clients are for others.
     pub(super) leaving: Cell<bool>,
 }
@@ -61,7 +61,7 @@ impl Shared {
     }
 
     /// Keeps a newcomer until its ClientHello is whole. Where too many wait, the one that has waited longest goes.
-    pub(super) fn hold(&self, held: &Rc<Held>) {
+    pub(super) fn hold(&self, held: &Rc<InitialReader>) {
         let mut order = self.order.borrow_mut();
         if order.len() >= WAITING {
             order.retain(|one| one.strong_count() > 0);
@@ -76,7 +76,7 @@ impl Shared {
     }
 
     /// Forgets a newcomer.
-    pub(super) fn release(&self, held: &Rc<Held>) {
+    pub(super) fn release(&self, held: &Rc<InitialReader>) {
         let mut all = self.held.borrow_mut();
         // Another one may have chosen the same connection ID.
         if all.get(&held.id).is_some_and(|one| one.as_ptr() == Rc::as_ptr(held)) {
@@ -110,8 +110,8 @@ impl Shared {
             *entry = None;
         }
         let path = state.quic.borrow().stats().path;
-        (self.count)(Counted::Sent, path.sent_packets);
-        (self.count)(Counted::Lost, path.lost_packets);
+        (self.count)(QuicEvent::Sent, path.sent_packets);
+        (self.count)(QuicEvent::Lost, path.lost_packets);
     }
 
     /// Exchanges what the endpoint and a connection have to tell each other, passes its events on and looks at its timers.
@@ -167,9 +167,9 @@ impl Shared {
             let sent = self.outbox.borrow_mut().send(self.socket.get_ref());
             match sent {
                 Ok(()) => return true,
-                Err(Trouble::Full) => return false,
+                Err(TransmitError::Full) => return false,
                 // A probe for the path's size is meant to fail, and what is lost otherwise comes again.
-                Err(Trouble::Lost(error)) => self.doubt(&error),
+                Err(TransmitError::Lost(error)) => self.doubt(&error),
             }
         }
     }
@@ -192,7 +192,7 @@ impl Shared {
 #[derive(Clone)]
 pub(super) struct Tokens {
     pub(super) key: Arc<TokenKey>,
-    pub(super) used: Option<Arc<Used>>,
+    pub(super) used: Option<Arc<UsedTokens>>,
 }
 
 pub(super) fn server_config(crypto: Crypto, tokens: Tokens) -> ServerConfig {

@@ -1,4 +1,4 @@
-//! A connection's state, and the list of those that may have something to send.
+//! A connection's state, and the list of connections that may have data to send.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
@@ -125,7 +125,7 @@ impl State {
         }
     }
 
-    /// Passes on what has happened; wakes who waits for it.
+    /// Delivers events and wakes their waiters.
     pub(super) fn collect(&self) {
         let mut quic = self.quic.borrow_mut();
         let mut events = self.events.borrow_mut();
@@ -195,7 +195,7 @@ impl State {
         }
     }
 
-    /// Who is woken by what happens.
+    /// The wakers of events.
     pub(super) fn remember(&self, cx: &Context<'_>) {
         remember(&self.waker, cx);
     }

@@ -1,4 +1,4 @@
-//! Streams: their numbers, and what reading and writing gives.
+//! Streams: numbers, and results of reads and writes.
 
 use quinn_proto::{Side, VarInt};
 

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tls::certificate::{Chain, Key, Pair};
-use tls::ciphers::{Offer, Wishes};
+use tls::ciphers::{CipherConf, Offer};
 use tls::quic::HostKey;
 use tls::server::{Options, Settings};
 
@@ -26,7 +26,7 @@ fn settings() -> (Settings, Vec<u8>) {
     let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let chain = Chain::from_pem(chain.as_bytes()).unwrap();
     let pair = Pair::new(&chain, &Key::from_pem(key.as_bytes(), &[]).unwrap()).unwrap();
-    let mut options = Options::new(Offer::new(&Wishes::default()).unwrap(), vec![pair]);
+    let mut options = Options::new(Offer::new(&CipherConf::default()).unwrap(), vec![pair]);
     options.alpn = vec![b"test".to_vec()];
     (Settings::new(options).unwrap(), made.cert.der().to_vec())
 }
@@ -41,8 +41,8 @@ fn endpoint_at(address: &str) -> (Endpoint, SocketAddr) {
     (endpoint, address)
 }
 
-async fn hello(newcomer: &Newcomer) -> Vec<u8> {
-    poll_fn(|cx| newcomer.poll_hello(cx)).await.unwrap()
+async fn hello(incoming: &Incoming) -> Vec<u8> {
+    poll_fn(|cx| incoming.poll_hello(cx)).await.unwrap()
 }
 
 /// Answers each stream with what came on it.
@@ -77,11 +77,11 @@ async fn echo(connection: Connection) -> Reason {
 }
 
 /// Serves an endpoint by `came` while `client` runs.
-fn serve<T>(came: impl Fn(Newcomer) + 'static, client: impl AsyncFnOnce(SocketAddr) -> T) -> T {
+fn serve<T>(came: impl Fn(Incoming) + 'static, client: impl AsyncFnOnce(SocketAddr) -> T) -> T {
     serve_at("127.0.0.1:0", came, client)
 }
 
-fn serve_at<T>(address: &str, came: impl Fn(Newcomer) + 'static, client: impl AsyncFnOnce(SocketAddr) -> T) -> T {
+fn serve_at<T>(address: &str, came: impl Fn(Incoming) + 'static, client: impl AsyncFnOnce(SocketAddr) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
     runtime.block_on(async move {
         let (endpoint, address) = endpoint_at(address);
@@ -92,19 +92,19 @@ fn serve_at<T>(address: &str, came: impl Fn(Newcomer) + 'static, client: impl As
     })
 }
 
-fn accept(newcomer: Newcomer, settings: &Settings) -> Result<Connection, Refused> {
-    newcomer.accept(settings, &Transport::new(&limits()))
+fn accept(incoming: Incoming, settings: &Settings) -> Result<Connection, Refused> {
+    incoming.accept(settings, &Transport::new(&limits()))
 }
 
 #[test]
 fn streams_go_both_ways() {
     let (settings, trusted) = settings();
-    let came = move |newcomer| {
+    let came = move |incoming| {
         let settings = settings.clone();
         tokio::task::spawn_local(async move {
-            let message = hello(&newcomer).await;
+            let message = hello(&incoming).await;
             assert_eq!(message[0], 1);
-            echo(accept(newcomer, &settings).unwrap()).await;
+            echo(accept(incoming, &settings).unwrap()).await;
         });
     };
     serve(came, async |address| {
@@ -120,8 +120,8 @@ fn streams_go_both_ways() {
 fn what_the_client_offers_must_fit() {
     let (settings, trusted) = settings();
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let came = move |newcomer| {
-        let refused = accept(newcomer, &settings).unwrap_err();
+    let came = move |incoming| {
+        let refused = accept(incoming, &settings).unwrap_err();
         told.send(refused.failed.unwrap().error.words().to_owned()).unwrap();
     };
     serve(came, async |address| {
@@ -136,16 +136,16 @@ fn what_the_client_offers_must_fit() {
 fn newcomers_are_asked_to_come_again_or_refused() {
     let (settings, trusted) = settings();
     let count = std::cell::Cell::new(0);
-    let came = move |newcomer: Newcomer| {
+    let came = move |incoming: Incoming| {
         count.set(count.get() + 1);
         match count.get() {
-            1 => assert!(!newcomer.is_validated() && newcomer.retry()),
+            1 => assert!(!incoming.is_validated() && incoming.retry()),
             2 => {
-                assert!(newcomer.is_validated());
-                tokio::task::spawn_local(echo(accept(newcomer, &settings).unwrap()));
+                assert!(incoming.is_validated());
+                tokio::task::spawn_local(echo(accept(incoming, &settings).unwrap()));
             }
-            3 => newcomer.reject(112),
-            _ => newcomer.refuse(),
+            3 => incoming.reject(112),
+            _ => incoming.refuse(),
         }
     };
     serve(came, async |address| {
@@ -159,11 +159,11 @@ fn newcomers_are_asked_to_come_again_or_refused() {
 #[test]
 fn beginnings_without_an_end_do_not_keep_others_out() {
     let (settings, trusted) = settings();
-    let came = move |newcomer: Newcomer| {
+    let came = move |incoming: Incoming| {
         let settings = settings.clone();
         tokio::task::spawn_local(async move {
-            if poll_fn(|cx| newcomer.poll_hello(cx)).await.is_ok() {
-                echo(accept(newcomer, &settings).unwrap()).await;
+            if poll_fn(|cx| incoming.poll_hello(cx)).await.is_ok() {
+                echo(accept(incoming, &settings).unwrap()).await;
             }
         });
     };
@@ -185,9 +185,9 @@ fn answers_come_from_the_address_that_was_asked() {
     for (at, asked) in [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "127.0.0.3"), ("[::1]:0", "::1")] {
         let (settings, trusted) = settings();
         let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
-        let came = move |newcomer: Newcomer| {
-            told.send(newcomer.local().unwrap()).unwrap();
-            tokio::task::spawn_local(echo(accept(newcomer, &settings).unwrap()));
+        let came = move |incoming: Incoming| {
+            told.send(incoming.local().unwrap()).unwrap();
+            tokio::task::spawn_local(echo(accept(incoming, &settings).unwrap()));
         };
         serve_at(at, came, async |address| {
             let asked: IpAddr = asked.parse().unwrap();

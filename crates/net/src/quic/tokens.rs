@@ -1,4 +1,4 @@
-//! Tokens by which clients prove that their addresses are their own (RFC 9000, 8.1).
+//! Tokens that validate client addresses (RFC 9000, 8.1).
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -37,14 +37,14 @@ impl TokenKey {
 
 impl HandshakeTokenKey for TokenKey {
     fn aead_from_hkdf(&self, random: &[u8]) -> Box<dyn AeadKey> {
-        Box::new(Watched(self.0.aead_from_hkdf(random)))
+        Box::new(WarningLog(self.0.aead_from_hkdf(random)))
     }
 }
 
 /// Tells what it could not open.
-struct Watched(Box<dyn AeadKey>);
+struct WarningLog(Box<dyn AeadKey>);
 
-impl AeadKey for Watched {
+impl AeadKey for WarningLog {
     fn seal(&self, data: &mut Vec<u8>, more: &[u8]) -> Result<(), CryptoError> {
         self.0.seal(data, more)
     }
@@ -56,7 +56,7 @@ impl AeadKey for Watched {
 
 /// Which tokens have been used: each is good once in a process.
 #[derive(Default)]
-pub(super) struct Used(Mutex<Spans>);
+pub(super) struct UsedTokens(Mutex<Spans>);
 
 #[derive(Default)]
 struct Spans {
@@ -66,7 +66,7 @@ struct Spans {
     older: HashSet<u128>,
 }
 
-impl TokenLog for Used {
+impl TokenLog for UsedTokens {
     fn check_and_insert(&self, nonce: u128, _: SystemTime, lifetime: Duration) -> Result<(), TokenReuseError> {
         let mut spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = SystemTime::now();
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_token_is_good_once() {
-        let used = Used::default();
+        let used = UsedTokens::default();
         let used = |nonce| used.check_and_insert(nonce, SystemTime::now(), LIFETIME).is_ok();
         assert!(used(1) && used(2) && !used(1));
         assert_eq!((3..20_000).filter(|nonce| used(*nonce)).count(), MOST - 2);

@@ -38,7 +38,7 @@ impl Fresh {
         Fresh { socket: Some(socket), transport, drained: Cell::new(false), reads: Cell::new(0) }
     }
 
-    /// A socket on which nothing can have come yet.
+    /// A socket on which nothing can have been received yet.
     pub(super) fn quiet(socket: OwnedFd, transport: Transport) -> Fresh {
         let fresh = Fresh::new(socket, transport);
         fresh.drained.set(true);

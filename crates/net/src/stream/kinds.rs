@@ -1,4 +1,4 @@
-//! What a stream is to others: the socket below TLS, and a connection that rests in a pool.
+//! Traits of a stream: the socket below TLS, and an idle connection of a pool.
 
 use super::Stream;
 use crate::tls::Socket;

@@ -1,14 +1,14 @@
-//! Shaking hands with a server where the certificate that is shown is chosen only when the server asks for one.
+//! Handshakes with a server in which the client certificate is chosen only when the server asks for one.
 //!
-//! The choice may take its time, but the session cannot wait in the middle of a message. What comes from the server is
-//! therefore read on a thread of its own, and only that waits.
+//! The choice may be asynchronous, but the session cannot wait in the middle of a message. The server's messages are therefore processed
+//! on a thread of their own, and only that thread blocks.
 
 use std::future::Future;
 use std::sync::{Arc, mpsc};
 use std::task::ready;
 
-use tls::asked::{Asked, Choice};
 use tls::buffer::Buffers;
+use tls::chooser::{CertificateChoice, CertificateChooser};
 use tls::error::TlsError;
 use tls::session::ClientSession;
 use tokio::sync::{mpsc as channel, oneshot};
@@ -22,14 +22,14 @@ const STACK: usize = 512 * 1024;
 #[derive(Debug)]
 struct Question {
     version: u16,
-    answer: mpsc::Sender<Choice>,
+    answer: mpsc::Sender<CertificateChoice>,
 }
 
 #[derive(Debug)]
 struct Asker(channel::UnboundedSender<Question>);
 
-impl Asked for Asker {
-    fn choose(&self, version: u16) -> Option<Choice> {
+impl CertificateChooser for Asker {
+    fn choose(&self, version: u16) -> Option<CertificateChoice> {
         let (answer, chosen) = mpsc::channel();
         self.0.send(Question { version, answer }).ok()?;
         // Fails when nobody waits for the handshake any more.
@@ -43,12 +43,12 @@ impl Asked for Asker {
 /// When there is no session in the end, or `choose` refuses.
 pub async fn connect<S, C>(
     socket: S,
-    make: impl FnOnce(Arc<dyn Asked>) -> Result<ClientSession, TlsError>,
+    make: impl FnOnce(Arc<dyn CertificateChooser>) -> Result<ClientSession, TlsError>,
     choose: impl Fn(u16) -> C,
 ) -> Result<TlsStream<S>, Failure>
 where
     S: Socket,
-    C: Future<Output = Result<Choice, TlsError>>,
+    C: Future<Output = Result<CertificateChoice, TlsError>>,
 {
     let mut socket = plain(socket)?;
     let (asker, mut questions) = channel::unbounded_channel();
@@ -87,7 +87,7 @@ impl Work {
 }
 
 /// Gives what was read to the session on another thread, and answers what it asks.
-async fn elsewhere<C: Future<Output = Result<Choice, TlsError>>>(
+async fn elsewhere<C: Future<Output = Result<CertificateChoice, TlsError>>>(
     mut work: Work,
     questions: &mut channel::UnboundedReceiver<Question>,
     choose: impl Fn(u16) -> C,

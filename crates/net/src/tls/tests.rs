@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use tls::asked::Choice;
 use tls::certificate::{Chain, Key, Pair};
-use tls::ciphers::{Offer, Wishes};
-use tls::verify::{Clients, Trust};
+use tls::chooser::CertificateChoice;
+use tls::ciphers::{CipherConf, Offer};
+use tls::verify::{ClientVerifier, Trust};
 use tls::{client, server};
 use tokio::net::UnixStream;
 
@@ -19,7 +19,7 @@ fn settings(version: &str) -> (server::Options, client::Settings, Pair) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let chain = Chain::from_pem(made.cert.pem().as_bytes()).unwrap();
     let pair = Pair::new(&chain, &Key::from_der(&made.signing_key.serialize_der()).unwrap()).unwrap();
-    let offer = Offer::new(&Wishes { protocols: Some(&[version]), ..Wishes::default() }).unwrap();
+    let offer = Offer::new(&CipherConf { protocols: Some(&[version]), ..CipherConf::default() }).unwrap();
     let mut options = server::Options::new(offer.clone(), vec![pair.clone()]);
     options.store = Some(Arc::new(Store));
     (options, client::Settings::new(client::Options::new(offer)).unwrap(), pair)
@@ -146,7 +146,7 @@ async fn a_certificate_is_chosen_when_the_server_asks_and_that_may_take_time() {
     for (version, number) in [("TLSv1.2", 0x0303), ("TLSv1.3", 0x0304)] {
         for (asks, shows) in [(true, true), (true, false), (false, true)] {
             let (mut options, client, own) = settings(version);
-            options.clients = asks.then(|| Arc::new(Clients::new(Arc::new(Trust::new(Vec::new(), 1)), &[])));
+            options.clients = asks.then(|| Arc::new(ClientVerifier::new(Arc::new(Trust::new(Vec::new(), 1)), &[])));
             let session = server::Settings::new(options).unwrap().session().unwrap();
             let ((one, other), asked) = (pair(), std::cell::Cell::new(0));
             let client = asking::connect(
@@ -156,7 +156,7 @@ async fn a_certificate_is_chosen_when_the_server_asks_and_that_may_take_time() {
                     tokio::task::yield_now().await;
                     asked.set(asked.get() + 1);
                     assert_eq!(version, number);
-                    Ok(Choice { pairs: if shows { vec![own.clone()] } else { Vec::new() }, cleared: false })
+                    Ok(CertificateChoice { pairs: if shows { vec![own.clone()] } else { Vec::new() }, cleared: false })
                 },
             );
             let (server, client) = tokio::join!(accept(one, session, &[]), client);
@@ -179,7 +179,7 @@ async fn client_says(mut client: Stream, server: &mut Stream) {
 async fn who_chooses_may_refuse_or_be_left_alone() {
     for gives_up in [false, true] {
         let (mut options, client, _) = settings("TLSv1.3");
-        options.clients = Some(Arc::new(Clients::new(Arc::new(Trust::new(Vec::new(), 1)), &[])));
+        options.clients = Some(Arc::new(ClientVerifier::new(Arc::new(Trust::new(Vec::new(), 1)), &[])));
         let session = server::Settings::new(options).unwrap().session().unwrap();
         let (one, other) = pair();
         let server = tokio::spawn(async move { accept(one, session, &[]).await.map(|_| ()) });

@@ -1,4 +1,4 @@
-//! A new connection for a try.
+//! A new connection for an attempt.
 
 use super::{Attempt, CONNECTING, End, now_ms};
 use crate::channel::Channel;
@@ -15,7 +15,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 /// Why there is no connection.
-enum Unopened {
+enum ConnectError {
     Connect(Failure),
     Shake(Fault),
 }
@@ -38,7 +38,7 @@ impl Attempt<'_> {
         let secure = self.exchange.route.secure.as_ref().zip(self.exchange.secure.as_ref());
         let mut connecting = pin!(async {
             let began = tokio::time::Instant::now();
-            let stream = net::connect::connect(&target, options).await.map_err(Unopened::Connect)?;
+            let stream = net::connect::connect(&target, options).await.map_err(ConnectError::Connect)?;
             if secure.is_some() || self.exchange.route.dialect.kind() == Kind::Frames {
                 // Small writes follow each other here, and must not wait for acknowledgements. It may be closed already.
                 let _ = stream.set_no_delay(true);
@@ -48,7 +48,7 @@ impl Attempt<'_> {
             let left = limit.saturating_sub(began.elapsed());
             let names = [&*self.exchange.upstream.name, &*self.lease.peer.server.name];
             // A handshake is large, and few connections have one.
-            Box::pin(handshake::shake(&request, secured, target, &names, stream, left)).await.map_err(Unopened::Shake)
+            Box::pin(handshake::shake(&request, secured, target, &names, stream, left)).await.map_err(ConnectError::Shake)
         });
         let watch = self.watch && !self.sender.takes_from_client();
         let result = std::future::poll_fn(|cx| {
@@ -65,14 +65,14 @@ impl Attempt<'_> {
                 Err(End::Client(outcome))
             }
             Some(Ok(stream)) => Ok(UpstreamConnection::new(Channel::new(stream, self.exchange.route.dialect.kind()), now_ms())),
-            Some(Err(Unopened::Shake(Fault::Internal))) => {
+            Some(Err(ConnectError::Shake(Fault::Internal))) => {
                 self.finish(0);
                 Err(End::Client(Outcome::Status(500)))
             }
-            Some(Err(Unopened::Shake(Fault::Server))) => Err(self.failed(next::ERROR, 502, b"")),
-            Some(Err(Unopened::Shake(Fault::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
-            Some(Err(Unopened::Connect(failure))) if refusal::is_timeout(&failure) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
-            Some(Err(Unopened::Connect(failure))) => {
+            Some(Err(ConnectError::Shake(Fault::Server))) => Err(self.failed(next::ERROR, 502, b"")),
+            Some(Err(ConnectError::Shake(Fault::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
+            Some(Err(ConnectError::Connect(failure))) if refusal::is_timeout(&failure) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
+            Some(Err(ConnectError::Connect(failure))) => {
                 let (level, line) = refusal::line(&target, &failure);
                 self.request().log(level, line.as_bytes());
                 if let Failure::Local { .. } = failure {

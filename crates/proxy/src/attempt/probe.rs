@@ -1,4 +1,4 @@
-//! A try that nobody waits for but who asks whether the server is well: its answer is read, and goes nowhere.
+//! An attempt of a health check: the response is read and not forwarded.
 
 use super::{Attempt, End, Problem, READING, now_ms};
 use crate::connection::UpstreamConnection;

@@ -1,9 +1,9 @@
-//! `$upstream_cache_*`: what a request's look into the cache found.
+//! `$upstream_cache_*`: results of a request's cache lookup.
 
 use base::text::push_number;
 use http::Request;
 use http::Variables;
-use http::observers::CacheStatus;
+use http::metrics::CacheStatus;
 use http::variables::define;
 use session::variable::{EXTRA, NO_CACHE};
 use std::cell::{Cell, RefCell};
@@ -12,7 +12,7 @@ use std::rc::Rc;
 /// What variables tell of a cache. Outlives internal redirects.
 #[derive(Default)]
 pub struct Facts {
-    /// What came of it; `None` if no cache was asked.
+    /// The result; `None` if no cache was consulted.
     pub status: Cell<Option<CacheStatus>>,
     /// The key.
     pub key: RefCell<Vec<u8>>,

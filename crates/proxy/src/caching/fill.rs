@@ -1,4 +1,4 @@
-//! An upstream's answer on its way into the cache, while the client gets it.
+//! Writes an upstream's response into the cache while it is sent to the client.
 
 use crate::caching::find::{Caching, Fetch};
 use crate::caching::plan::is_any_true;
@@ -9,8 +9,8 @@ use crate::exchange::Exchange;
 use base::clock;
 use base::errno;
 use base::log::Level;
-use cache::freshness::{Judgement, judge};
-use cache::shelf::Draft;
+use cache::file_store::FileWriter;
+use cache::freshness::{Freshness, judge};
 use cache::{Digest, Head};
 use http::{Request, log_request};
 use std::rc::Rc;
@@ -26,7 +26,7 @@ pub struct Filling {
     digest: Digest,
     /// The key, and its version when the upstream was asked.
     asked: (Digest, u64),
-    draft: Option<Draft>,
+    draft: Option<FileWriter>,
     /// Held until the file is in its place.
     _fetch: Option<Fetch>,
 }
@@ -83,7 +83,7 @@ pub fn may_store(exchange: &Exchange, answer: &Answer) -> bool {
     caching.is_some_and(|c| c.cacheable && !c.plan.rfc9111) && !answer.tunnel && judged(exchange).may_store()
 }
 
-fn judged(exchange: &Exchange) -> Judgement {
+fn judged(exchange: &Exchange) -> Freshness {
     let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
     judge(lines.iter().map(|line| (line.known, line.value.of(&head))), exchange.route.plan.uncounted(), clock::now().sec)
 }
@@ -103,12 +103,12 @@ fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Option<H
             text.extend_from_slice(part);
         }
     }
-    let Judgement { valid, updating, error, vary, .. } = judged;
+    let Freshness { valid, updating, error, vary, .. } = judged;
     Some(Head { valid, updating, error, date: now, vary, text, ..Head::default() })
 }
 
 /// Gives an answer its time; false: it has none, or must not be kept.
-fn settle(caching: &Caching, status: u16, judged: &mut Judgement, now: i64) -> bool {
+fn settle(caching: &Caching, status: u16, judged: &mut Freshness, now: i64) -> bool {
     if !judged.may_store() {
         return false;
     }

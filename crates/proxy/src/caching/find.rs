@@ -1,4 +1,4 @@
-//! A request's dealings with its cache: its key, what stands under it, whether this request fetches it.
+//! A request's use of its cache: the key, the stored response, and whether this request fetches it.
 
 use crate::caching::facts::Facts;
 use crate::caching::memory::{LARGEST, Memory};
@@ -8,11 +8,11 @@ use crate::caching::stored::Stored;
 use base::clock;
 use base::errno;
 use base::log::Level;
-use cache::directives::Wishes;
+use cache::directives::RequestDirectives;
+use cache::file_store::LoadError;
 use cache::head::Fault;
-use cache::rfc9111::{self, Use};
-use cache::shelf::Missing;
-use cache::{Cover, Digest, Entry, Head, Phase, key};
+use cache::rfc9111::{self, Reuse};
+use cache::{Digest, Entry, Head, Phase, Purged, key};
 use http::{Method, Request, log_request};
 use std::fs::File;
 use std::rc::Rc;
@@ -56,7 +56,7 @@ pub struct Caching {
     /// The digest of the variant, or that of the key.
     pub digest: Digest,
     /// What the request wants of caches, where RFC 9111 has a say.
-    pub wishes: Option<Wishes>,
+    pub wishes: Option<RequestDirectives>,
     /// The answer may be kept.
     pub cacheable: bool,
     /// This request fetches it.
@@ -82,7 +82,7 @@ impl Caching {
         let facts = Facts::of(request);
         facts.key.borrow_mut().extend_from_slice(&key);
         let memory = request.worker.state::<Memory>();
-        let wishes = plan.rfc9111.then(|| Wishes::of(request.headers.borrow().get_all(b"Cache-Control")));
+        let wishes = plan.rfc9111.then(|| RequestDirectives::of(request.headers.borrow().get_all(b"Cache-Control")));
         Caching {
             wishes,
             plan,
@@ -135,12 +135,12 @@ impl Caching {
 
     /// What may be done with a stored answer now.
     #[must_use]
-    pub fn judge(&self, stored: &Stored) -> Use {
+    pub fn judge(&self, stored: &Stored) -> Reuse {
         let now = clock::now().sec;
         match &self.wishes {
             Some(wishes) => rfc9111::usable(&stored.head, wishes, now),
-            None if stored.head.valid >= now => Use::Fresh,
-            None => Use::Expired,
+            None if stored.head.valid >= now => Reuse::Fresh,
+            None => Reuse::Expired,
         }
     }
 
@@ -148,7 +148,7 @@ impl Caching {
     #[must_use]
     pub fn may_give_stale(&self, stored: &Stored) -> bool {
         self.wishes.is_none_or(|wishes| {
-            !stored.head.must_revalidate && rfc9111::usable(&stored.head, &wishes, clock::now().sec) != Use::Unconfirmed
+            !stored.head.must_revalidate && rfc9111::usable(&stored.head, &wishes, clock::now().sec) != Reuse::Unconfirmed
         })
     }
 
@@ -194,10 +194,10 @@ impl Caching {
     /// A file that the loader has not come to yet.
     fn open_unknown(&self, request: &Request, now: i64) -> Option<Rc<Stored>> {
         let (file, head) = self.read(request)?;
-        if self.store.cover(&head) == Cover::Hard {
+        if self.store.cover(&head) == Purged::Hard {
             return None;
         }
-        let blocks = file.metadata().map_or(0, |m| cache::shelf::blocks(&m));
+        let blocks = file.metadata().map_or(0, |m| cache::file_store::blocks(&m));
         self.store.index.found(&self.digest, blocks, now);
         let entry = self.store.index.look(&self.digest, now)?;
         self.unpurged(self.take(request, file, head, &entry)?)
@@ -206,9 +206,9 @@ impl Caching {
     /// The answer as purges leave it: not at all, or no longer fresh.
     fn unpurged(&self, stored: Rc<Stored>) -> Option<Rc<Stored>> {
         match self.store.cover(&stored.head) {
-            Cover::None => Some(stored),
-            Cover::Hard => None,
-            Cover::Soft(time) => {
+            Purged::None => Some(stored),
+            Purged::Hard => None,
+            Purged::Soft(time) => {
                 let valid = stored.head.valid.min(time / 1000 - 1);
                 Some(Rc::new(stored.with_head(Head { valid, ..stored.head.clone() })))
             }
@@ -235,12 +235,12 @@ impl Caching {
         let path = self.store.shelf.path(&self.digest);
         let shown = path.display();
         match missing {
-            Missing::None => {}
-            Missing::Fault(Fault::Short) => log_request!(request, Level::Crit, "cache file \"{shown}\" is too small"),
-            Missing::Fault(Fault::Foreign) => log_request!(request, Level::Info, "cache file \"{shown}\" version mismatch"),
-            Missing::Fault(Fault::Damaged) => log_request!(request, Level::Crit, "cache file \"{shown}\" is damaged"),
-            Missing::Fault(Fault::OtherKey) => log_request!(request, Level::Crit, "cache file \"{shown}\" has md5 collision"),
-            Missing::Error(error) => log_request!(request, Level::Crit, "open() \"{shown}\" failed {}", errno::describe(&error)),
+            LoadError::None => {}
+            LoadError::Fault(Fault::Short) => log_request!(request, Level::Crit, "cache file \"{shown}\" is too small"),
+            LoadError::Fault(Fault::Foreign) => log_request!(request, Level::Info, "cache file \"{shown}\" version mismatch"),
+            LoadError::Fault(Fault::Damaged) => log_request!(request, Level::Crit, "cache file \"{shown}\" is damaged"),
+            LoadError::Fault(Fault::OtherKey) => log_request!(request, Level::Crit, "cache file \"{shown}\" has md5 collision"),
+            LoadError::Error(error) => log_request!(request, Level::Crit, "open() \"{shown}\" failed {}", errno::describe(&error)),
         }
         None
     }
@@ -302,7 +302,7 @@ impl Caching {
         let asked_ms = head.stored_ms.max(0).cast_unsigned();
         let by_key = || store.index.version(main) != version;
         let purged = store.index.purged_ms() >= asked_ms;
-        purged && (by_key() || store.index.forgotten_ms() >= asked_ms || store.cover(head) == Cover::Hard)
+        purged && (by_key() || store.index.forgotten_ms() >= asked_ms || store.cover(head) == Purged::Hard)
     }
 
     /// The upstream is about to be asked.

@@ -1,4 +1,4 @@
-//! Looks after all caches, in one worker: finds the files of an earlier run, removes what is not used and what is too much.
+//! Maintenance of all caches, in one worker: loads the files of an earlier run, removes inactive and excess ones.
 
 use crate::caching::portions::Pace;
 use crate::caching::store::{Caches, Store};
@@ -20,7 +20,7 @@ pub const MODULE: Module = Module { levels, start, ..Module::named("proxy_cache"
 
 /// How often a worker asks whether the caches are its to look after.
 const REST: Duration = Duration::from_secs(1);
-/// Within so many seconds all keys are looked at for those that nobody uses, as in nginx; sooner if they need not be used for long.
+/// All keys are checked for inactivity within so many seconds, as in nginx; sooner if `inactive` is short.
 const ROUND: u64 = 10;
 
 fn levels(levels: &mut Levels) {
@@ -103,7 +103,7 @@ async fn load(worker: &Rc<Worker>, store: &Store) {
             return;
         }
         if let Ok(metadata) = fs::symlink_metadata(&path) {
-            full |= !store.index.found(&digest, cache::shelf::blocks(&metadata), clock::now().sec);
+            full |= !store.index.found(&digest, cache::file_store::blocks(&metadata), clock::now().sec);
         }
         pace.step().await;
     }
@@ -113,7 +113,7 @@ async fn load(worker: &Rc<Worker>, store: &Store) {
     store.index.set_loaded();
 }
 
-/// Removes what nobody asked for lately, and what is too much.
+/// Removes inactive entries, and those above the size limit.
 async fn manage(worker: &Rc<Worker>, store: &Store, round: &Round) {
     let mut pace = Pace::new(store.manager);
     if round.is_due(store.inactive) {

@@ -1,21 +1,21 @@
-//! The cache is asked before the upstream.
+//! Consults the cache before the upstream.
 
+use crate::caching::conf::UPDATING;
 use crate::caching::facts::Background;
 use crate::caching::find::{Caching, Found};
-use crate::caching::outdating::Outdating;
+use crate::caching::invalidation::Invalidation;
 use crate::caching::plan::{CachePlan, is_any_true};
 use crate::caching::purge;
-use crate::caching::said::UPDATING;
 use crate::caching::serve;
-use crate::caching::silence::Silence;
 use crate::caching::stored::Stored;
 use crate::exchange::Exchange;
 use crate::route::Route;
 use crate::uri::{UriRule, push_uri};
 use base::clock;
 use base::log::Level;
-use cache::rfc9111::Use;
-use http::observers::CacheStatus;
+use cache::rfc9111::Reuse;
+use http::discard::Discard;
+use http::metrics::CacheStatus;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{Outcome, Request};
 use session::BoxFuture;
@@ -23,13 +23,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Runs a request through its upstream from the beginning.
-pub type Again = fn(Rc<Request>, Rc<Route>) -> BoxFuture<Outcome>;
+pub type Restart = fn(Rc<Request>, Rc<Route>) -> BoxFuture<Outcome>;
 
 /// Pauses between looks while another request fetches: short at first.
 const PAUSE: (u64, u64) = (2, 50);
 
 /// Answers from the cache, if it can; `None` sends the request on to the upstream, with what the cache must know of its answer.
-pub async fn look(exchange: &mut Exchange, again: Again) -> Option<Outcome> {
+pub async fn look(exchange: &mut Exchange, again: Restart) -> Option<Outcome> {
     let plan = exchange.route.plan.caching.clone()?;
     let store = match plan.store(&exchange.request) {
         Ok(store) => store?,
@@ -41,7 +41,7 @@ pub async fn look(exchange: &mut Exchange, again: Again) -> Option<Outcome> {
     }
     if !plan.admits(request.method()) {
         if plan.rfc9111 {
-            exchange.outdating = Outdating::of(&request, store, key(exchange, &plan)?);
+            exchange.outdating = Invalidation::of(&request, store, key(exchange, &plan)?);
         }
         return None;
     }
@@ -79,7 +79,7 @@ enum Next {
     Ask,
 }
 
-async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, again: Again) -> Next {
+async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, again: Restart) -> Next {
     let background = request.find_lasting::<Background>().is_some();
     let mut waited = Waiting { began: clock::monotonic_ms(), pause: PAUSE.0 };
     let mut damaged = false;
@@ -101,8 +101,8 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
                 caching.cacheable = false;
                 return Next::Ask;
             }
-            Found::Answer(stored) if matches!(caching.judge(&stored), Use::Fresh | Use::Stale) => {
-                caching.facts.status.set(if caching.judge(&stored) == Use::Fresh {
+            Found::Answer(stored) if matches!(caching.judge(&stored), Reuse::Fresh | Reuse::Stale) => {
+                caching.facts.status.set(if caching.judge(&stored) == Reuse::Fresh {
                     Some(CacheStatus::Hit)
                 } else {
                     Some(CacheStatus::Stale)
@@ -129,7 +129,7 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
 }
 
 /// An answer that is no longer fresh: who fetches it anew, and who gets it meanwhile.
-fn old(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, stored: Rc<Stored>, background: bool, again: Again) -> Next {
+fn old(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, stored: Rc<Stored>, background: bool, again: Restart) -> Next {
     let within = stored.head.is_within(stored.head.updating, clock::now().sec);
     let may_give = !background && caching.may_give_stale(&stored) && (caching.plan.use_stale & UPDATING != 0 || within);
     if may_give && !caching.begin() {
@@ -155,15 +155,15 @@ fn old(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, stored: 
     Next::Ask
 }
 
-/// Fetches an answer anew beside the client's request.
-fn update(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, again: Again) -> bool {
+/// Updates a response in the background of the client's request.
+fn update(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, again: Restart) -> bool {
     let child = {
         let line = request.line.borrow();
         let what = Subrequest {
             uri: &line.uri,
             args: &line.args,
             method: Some((line.method, &line.method_name)),
-            wire: Rc::new(Silence),
+            wire: Rc::new(Discard),
             body: SubrequestBody::Parents,
             variables: SubrequestVariables::Shared,
         };

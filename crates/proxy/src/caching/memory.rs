@@ -1,4 +1,4 @@
-//! Small answers that a worker keeps in its own memory while their version in the index stays the same.
+//! Small responses that a worker keeps in its own memory while their version in the index is unchanged.
 
 use crate::caching::stored::Stored;
 use cache::Digest;

@@ -4,7 +4,7 @@ use crate::caching::store::{Caches, OWNER, Portion, Store};
 use crate::limits::default::PAGE;
 use base::text::{parse_number, parse_size, parse_time_ms, parse_time_sec};
 use cache::purges::Purges;
-use cache::{Index, Policy, Shelf};
+use cache::{FileStore, Index, Policy};
 use conf::row::Cx;
 use conf::tree::Error;
 use http::purging::Purgeables;
@@ -66,7 +66,7 @@ pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
     let at = cx.place();
     cx.global::<Directories>().claim(&root, Layout::Cache, Some(at)).map_err(|text| cx.error(text))?;
     let store = Store {
-        shelf: Shelf { root, levels: draft.levels },
+        shelf: FileStore { root, levels: draft.levels },
         index: Index::new(zone, draft.policy, draft.max_size.div_ceil(512)),
         purges: Purges::default(),
         use_temp_path: draft.use_temp_path,

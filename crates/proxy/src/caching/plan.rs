@@ -1,6 +1,6 @@
 //! The merged settings of a location with a cache.
 
-use crate::caching::said::{Said, Times, Zone, method};
+use crate::caching::conf::{CacheConf, Times, Zone, method};
 use crate::caching::store::{Caches, Store};
 use base::log::Level;
 use http::{Complex, Method, Outcome, Request, log_request};
@@ -55,7 +55,7 @@ impl CachePlan {
     ///
     /// # Errors
     /// A cache that no `*_cache_path` makes.
-    pub fn new(said: &Said, prefix: &str) -> Result<Option<CachePlan>, String> {
+    pub fn new(said: &CacheConf, prefix: &str) -> Result<Option<CachePlan>, String> {
         said.check(prefix)?;
         let zone = match &said.zone {
             None | Some(Zone::Off) => return Ok(None),

@@ -1,4 +1,4 @@
-//! Work on many files that leaves time for requests: in portions, with pauses.
+//! Batches of work on many files, with pauses that leave time for requests.
 
 use crate::caching::store::Portion;
 use base::clock;

@@ -1,10 +1,10 @@
-//! `*_cache_purge*`: a request removes what it would get, or what has a tag.
+//! `*_cache_purge*`: a request removes the response that it would get, or those with a tag.
 
 use crate::caching::plan::{CachePlan, is_any_true};
 use crate::caching::store::Store;
 use base::errno;
 use base::log::Level;
-use cache::{Purge, Target, tags};
+use cache::{Purge, PurgeTarget, tags};
 use http::{Outcome, Request, log_request};
 use std::io;
 
@@ -24,7 +24,7 @@ pub fn run(request: &Request, plan: &CachePlan, store: &Store, key: &[u8]) -> Ou
         list.push(b' ');
     }
     let purged = if list.trim_ascii().is_empty() {
-        let target = key.strip_suffix(b"*").map_or(Target::Key(key), Target::Prefix);
+        let target = key.strip_suffix(b"*").map_or(PurgeTarget::Key(key), PurgeTarget::Prefix);
         store.purge(&Purge { target, soft })
     } else {
         by_tags(store, &list, soft)
@@ -42,7 +42,7 @@ pub fn run(request: &Request, plan: &CachePlan, store: &Store, key: &[u8]) -> Ou
 fn by_tags(store: &Store, list: &[u8], soft: bool) -> io::Result<bool> {
     let mut purged = Ok(true);
     tags::each_of_list(list, &mut |tag| {
-        if let Err(error) = store.purge(&Purge { target: Target::Tag(tag), soft }) {
+        if let Err(error) = store.purge(&Purge { target: PurgeTarget::Tag(tag), soft }) {
             purged = Err(error);
         }
     });

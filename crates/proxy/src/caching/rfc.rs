@@ -1,4 +1,4 @@
-//! `*_cache_rfc9111`: where the rules of RFC 9111 come into a request's dealings with its cache.
+//! `*_cache_rfc9111`: where the rules of RFC 9111 apply to a request.
 
 use crate::caching::find::Caching;
 use crate::caching::stored::Stored;
@@ -8,8 +8,8 @@ use base::clock;
 use base::errno;
 use base::log::Level;
 use cache::Head;
-use cache::freshness::Ignored;
-use cache::rfc9111::{self, Circumstances, Verdict};
+use cache::freshness::IgnoredFields;
+use cache::rfc9111::{self, ResponseContext, Storage};
 use http::{Request, log_request};
 use std::rc::Rc;
 use wire::h1::header::HeaderSpan;
@@ -25,8 +25,8 @@ fn fields<'a>(head: &'a [u8], lines: &'a [HeaderSpan]) -> impl Iterator<Item = F
     lines.iter().map(|line| (line.known, line.name.of(head), line.value.of(head)))
 }
 
-fn circumstances(request: &Request, caching: &Caching, status: u16, ignored: Ignored) -> Circumstances {
-    Circumstances {
+fn circumstances(request: &Request, caching: &Caching, status: u16, ignored: IgnoredFields) -> ResponseContext {
+    ResponseContext {
         authorized: request.headers.borrow().contains(b"Authorization"),
         asked: caching.asked_ms / 1000,
         now: clock::now().sec,
@@ -35,7 +35,7 @@ fn circumstances(request: &Request, caching: &Caching, status: u16, ignored: Ign
     }
 }
 
-fn put(head: &mut Head, verdict: Verdict, now: i64) {
+fn put(head: &mut Head, verdict: Storage, now: i64) {
     head.valid = verdict.valid;
     head.updating = verdict.updating;
     head.error = verdict.error;
@@ -71,7 +71,7 @@ fn write_text<'a>(status_line: &[u8], all: impl Iterator<Item = Field<'a>> + Clo
     text
 }
 
-/// What an answer's file says of it, if it may be kept.
+/// The metadata of a response's file, if it may be stored.
 #[must_use]
 pub fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Option<Head> {
     let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());

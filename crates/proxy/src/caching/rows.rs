@@ -1,7 +1,7 @@
 //! The directives of `*_cache*`, which repeat by protocol.
 
+use crate::caching::conf::{CacheConf, UPDATING, Zone, method};
 use crate::caching::path;
-use crate::caching::said::{Said, UPDATING, Zone, method};
 use crate::caching::store::Caches;
 use crate::settings::next;
 use conf::context::{Arity, Context};
@@ -19,7 +19,7 @@ pub trait Caching: Config {
     const FAILURES: &'static [(&'static str, u32)];
 
     /// They.
-    fn said(&mut self) -> &mut Said;
+    fn said(&mut self) -> &mut CacheConf;
 }
 
 const ALL: Context = Context::HTTP_ALL;

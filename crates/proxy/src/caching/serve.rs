@@ -1,4 +1,4 @@
-//! A stored answer on its way to the client.
+//! Sends a stored response to the client.
 
 use crate::caching::rfc;
 use crate::caching::stored::Stored;
@@ -8,7 +8,7 @@ use crate::headers;
 use crate::settings::next;
 use base::clock;
 use base::log::Level;
-use http::observers::CacheStatus;
+use http::metrics::CacheStatus;
 use http::{Chain, Outcome, Request, log_request};
 use std::rc::Rc;
 use wire::known::Known;
@@ -98,7 +98,7 @@ fn confirmed(exchange: &Exchange) -> Option<Rc<Stored>> {
     let caching = exchange.caching.as_ref().filter(|caching| caching.plan.revalidate || caching.plan.rfc9111)?;
     let old = caching.stale.clone()?;
     if caching.plan.rfc9111 {
-        caching.facts.status.set(Some(http::observers::CacheStatus::Revalidated));
+        caching.facts.status.set(Some(http::metrics::CacheStatus::Revalidated));
         return rfc::refresh(exchange, caching, &old).inspect(|fresh| caching.note(fresh));
     }
     let now = clock::now().sec;

@@ -1,9 +1,9 @@
-//! One cache: its files, its keys in shared memory, and how it is looked after.
+//! One cache: its files, its index in shared memory, and its maintenance.
 
 use base::clock;
 use base::log::Level;
 use cache::purges::{self, Purges};
-use cache::{Cover, Digest, Head, Index, Purge, Shelf, Target, key};
+use cache::{Digest, FileStore, Head, Index, Purge, PurgeTarget, Purged, key};
 use conf::scope::Config;
 use http::Request;
 use http::log_request;
@@ -30,14 +30,14 @@ pub struct Portion {
 #[derive(Debug)]
 pub struct Store {
     /// Its files.
-    pub shelf: Shelf,
+    pub shelf: FileStore,
     /// Its keys.
     pub index: Index,
     /// The purges in its list, as this process knows them.
     pub purges: Purges,
     /// New files are written where the upstream's temporary files are.
     pub use_temp_path: bool,
-    /// Seconds after which a file that nobody asks for goes.
+    /// Seconds after which an inactive file is removed.
     pub inactive: i64,
     /// Bytes that must stay free on the file system.
     pub min_free: u64,
@@ -50,7 +50,7 @@ pub struct Store {
 impl Store {
     /// What purges say of a stored answer.
     #[must_use]
-    pub fn cover(&self, head: &Head) -> Cover {
+    pub fn cover(&self, head: &Head) -> Purged {
         self.purges.cover(&self.shelf.root, self.index.purges(), &head.key, &head.text, head.stored_ms)
     }
 
@@ -60,7 +60,7 @@ impl Store {
     /// The purge could not be written down.
     pub fn purge(&self, purge: &Purge<'_>) -> io::Result<bool> {
         let now_ms = clock::epoch_ms();
-        if let Purge { target: Target::Key(key), soft: false } = purge {
+        if let Purge { target: PurgeTarget::Key(key), soft: false } = purge {
             let digest = key::digest(key);
             let existed = self.has(&digest, key);
             let mut gone = vec![digest];
@@ -73,8 +73,8 @@ impl Store {
             return Ok(existed);
         }
         let existed = match purge.target {
-            Target::Key(key) => self.has(&key::digest(key), key),
-            Target::Prefix(_) | Target::Tag(_) => true,
+            PurgeTarget::Key(key) => self.has(&key::digest(key), key),
+            PurgeTarget::Prefix(_) | PurgeTarget::Tag(_) => true,
         };
         self.note_purge(purge, now_ms)?;
         Ok(existed)
@@ -87,7 +87,7 @@ impl Store {
     }
 
     fn has(&self, digest: &Digest, key: &[u8]) -> bool {
-        self.shelf.open(digest, key).is_ok_and(|(_, head)| self.cover(&head) != Cover::Hard)
+        self.shelf.open(digest, key).is_ok_and(|(_, head)| self.cover(&head) != Purged::Hard)
     }
 
     /// Removes the files of keys that are gone.
@@ -124,7 +124,7 @@ impl Config for Caches {
 }
 
 impl Caches {
-    /// The place called `name`, made if nobody named it yet.
+    /// The cache called `name`, created at its first use.
     pub fn named(&mut self, name: &str) -> Rc<NamedCache> {
         if let Some(place) = self.0.iter().find(|place| *place.name == *name) {
             return place.clone();

@@ -1,4 +1,4 @@
-//! A stored answer: its head, and its body in memory or in its file.
+//! A stored response: its head, and its body in memory or in its file.
 
 use bytes::Bytes;
 use cache::Head;
@@ -20,7 +20,7 @@ pub struct Stored {
     body: Body,
     /// Where the body stands in its file.
     body_start: u64,
-    /// The version of a file whose body nobody has looked at yet.
+    /// The version of a file whose body was not verified yet.
     pub unverified: Option<u64>,
 }
 

@@ -1,10 +1,10 @@
-//! A long list of purges is made short: what it means goes from the disk, and then it need not be remembered.
+//! Compacts a long list of purges: the purged files are deleted, and the purges need not be remembered any longer.
 
 use crate::caching::portions::Pace;
 use crate::caching::store::Store;
 use base::clock;
 use base::log::Level;
-use cache::{Cover, Digest, Head, purges, shelf};
+use cache::{Digest, Head, Purged, file_store, purges};
 use http::Worker;
 use std::fs::File;
 
@@ -48,7 +48,7 @@ async fn sweep(worker: &Worker, store: &Store) -> std::io::Result<()> {
         if worker.exiting.get() {
             return Ok(());
         }
-        if let Ok(head) = File::open(&path).map_err(shelf::Missing::Error).and_then(|file| shelf::read_head(&file)) {
+        if let Ok(head) = File::open(&path).map_err(file_store::LoadError::Error).and_then(|file| file_store::read_head(&file)) {
             apply(store, &digest, head);
         }
         pace.step().await;
@@ -61,13 +61,13 @@ async fn sweep(worker: &Worker, store: &Store) -> std::io::Result<()> {
 /// Does to one answer what purges say.
 fn apply(store: &Store, digest: &Digest, head: Head) {
     match store.cover(&head) {
-        Cover::None => {}
-        Cover::Hard => {
+        Purged::None => {}
+        Purged::Hard => {
             store.index.remove(digest);
             // It is covered still; another try comes with the next way.
             let _ = store.shelf.remove(digest);
         }
-        Cover::Soft(time) => {
+        Purged::Soft(time) => {
             let valid = head.valid.min(time / 1000 - 1);
             // A file that cannot be written is as old as it was.
             if store.shelf.rewrite_head(digest, &Head { valid, ..head }).is_ok() {

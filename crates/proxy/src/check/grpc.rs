@@ -16,7 +16,7 @@ const SERVING: u8 = 1;
 pub(crate) struct Question {
     /// `grpc_service`; empty is the whole server.
     pub(crate) service: Box<[u8]>,
-    /// `grpc_status`: also well is who answers with this one.
+    /// `grpc_status`: a server that answers with this one is healthy too.
     pub(crate) status: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! One question to one server, asked as the location asks: its protocol, its headers, its TLS, its time limits.
+//! One health check of one server, made like a request of the location: protocol, headers, TLS, timeouts.
 
 use super::{Ready, grpc, test};
 use crate::attempt::Attempt;

@@ -1,4 +1,4 @@
-//! What the answer to a health check has to be like: `match { }`.
+//! The expected response of a health check: `match { }`.
 
 use conf::row::Cx;
 use conf::tree::Directive;

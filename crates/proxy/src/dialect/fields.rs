@@ -1,7 +1,7 @@
-//! Header fields of requests to servers that speak HTTP: those that the configuration sets, and the client's.
+//! Request header fields for HTTP upstreams: those set by the configuration, and the client's.
 
 use super::{Job, Keeping};
-use crate::hidden::Hidden;
+use crate::header_set::HeaderNameSet;
 use base::log::Level;
 use http::{Complex, Request, log_request};
 use wire::known::Known;
@@ -24,7 +24,7 @@ const NEVER_COPIED: [&str; 11] = [
 /// The fields of a location's requests.
 pub struct Fields {
     set: Vec<(Box<[u8]>, Complex)>,
-    not_copied: Hidden,
+    not_copied: HeaderNameSet,
     /// Names leave in lower case.
     lower: bool,
 }
@@ -33,7 +33,7 @@ impl Fields {
     /// The fields `set` by the configuration, in order. Where `decided` says so for a name, the protocol decides itself.
     #[must_use]
     pub fn new(set: &[(Box<[u8]>, Complex)], lower: bool, decided: impl Fn(&[u8]) -> bool) -> Fields {
-        let mut not_copied = Hidden::new(&NEVER_COPIED, None, None);
+        let mut not_copied = HeaderNameSet::new(&NEVER_COPIED, None, None);
         set.iter().for_each(|(name, _)| not_copied.add(name));
         let empty = |value: &Complex| value.literal().is_some_and(<[u8]>::is_empty);
         let sent = set.iter().filter(|(name, value)| !decided(name) && !empty(value));

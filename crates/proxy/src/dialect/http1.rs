@@ -1,7 +1,7 @@
 //! HTTP/1.0 and 1.1 to the upstream (RFC 9112).
 
 use super::fields::Fields;
-use super::request_line::{Own, push_target};
+use super::request_line::{RequestLine, push_target};
 use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent};
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
 use base::text::push_number;
@@ -15,7 +15,7 @@ use wire::h1::response::{Body, Limits, ResponseHead, Status};
 pub struct Http1 {
     version_11: bool,
     keep_alive: bool,
-    own: Own,
+    own: RequestLine,
     fields: Fields,
     own_host: bool,
     /// `$proxy_host`, where the configuration mentions it and so may assign it.
@@ -25,7 +25,7 @@ pub struct Http1 {
 impl Http1 {
     /// A dialect with the headers that the configuration sets, in order.
     #[must_use]
-    pub fn new(version_11: bool, own: Own, set: &[(Box<[u8]>, Complex)]) -> Http1 {
+    pub fn new(version_11: bool, own: RequestLine, set: &[(Box<[u8]>, Complex)]) -> Http1 {
         let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         // The body's framing follows from the bytes really sent; a header that says otherwise would split requests.
         let fields = Fields::new(set, false, |name| is(name, "Content-Length") || is(name, "Transfer-Encoding"));
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_judged_before_anything_is_passed_on() {
-        let dialect = Http1::new(true, Own::default(), &[]);
+        let dialect = Http1::new(true, RequestLine::default(), &[]);
         let parse = |text: &[u8], encoded: &Encoded| {
             let asked = Question { encoded, written: b"", limit: 4096, unwrapped: &Unwrapped::default() };
             dialect.parse(&mut ResponseHead::new(), text, &asked)

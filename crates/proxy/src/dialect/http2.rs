@@ -1,7 +1,7 @@
 //! HTTP/2 to the upstream (RFC 9113), for `proxy_pass` and `grpc_pass`. The channel makes frames of it.
 
 use super::fields::{Fields, clean};
-use super::request_line::{Own, push_target};
+use super::request_line::{RequestLine, push_target};
 use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Kind, Question, Sent};
 use crate::channel::link::is_foreign;
 use crate::limits::MAX_HEADERS;
@@ -13,7 +13,7 @@ use wire::h1::response::{self, Body, Limits, ResponseHead, Status};
 pub struct Http2 {
     /// Trailers are asked for where the client does.
     grpc: bool,
-    own: Own,
+    own: RequestLine,
     fields: Fields,
     host: Option<Complex>,
 }
@@ -21,7 +21,7 @@ pub struct Http2 {
 impl Http2 {
     /// A dialect with the headers that the configuration sets, in order.
     #[must_use]
-    pub fn new(own: Own, set: &[(Box<[u8]>, Complex)], grpc: bool) -> Http2 {
+    pub fn new(own: RequestLine, set: &[(Box<[u8]>, Complex)], grpc: bool) -> Http2 {
         let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         // A length must be that of the bytes really sent, and `Host` is `:authority`.
         let fields = Fields::new(set, true, |name| is(name, "Content-Length") || is(name, "Host") || is_foreign(name));

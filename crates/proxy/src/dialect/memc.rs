@@ -7,8 +7,8 @@ use http::{Method, Outcome, Request, content_type, log_request};
 use session::Session;
 use session::variable::{VarIndex, get};
 use wire::h1::response::ResponseHead;
-use wire::memcached::answer::{self, Reply, Said, Value};
-use wire::memcached::line::{Asked, Command, DATA_END, KeyError, is_number, push_key};
+use wire::memcached::answer::{self, Reply, StatusReply, Value};
+use wire::memcached::line::{Command, DATA_END, KeyError, RequestLine, is_number, push_key};
 use wire::span::Span;
 
 /// Most digits of flags and times.
@@ -134,7 +134,7 @@ pub fn check_key(request: &Request, index: VarIndex, name: &str, text: &mut Vec<
 /// # Errors
 /// The line for the error log.
 pub fn head(input: &[u8], question: &Question<'_>) -> Result<Head, Vec<u8>> {
-    let Some(asked) = Asked::of(question.written) else { return Err(b"no memcached command was sent".to_vec()) };
+    let Some(asked) = RequestLine::of(question.written) else { return Err(b"no memcached command was sent".to_vec()) };
     let reply = answer::parse(&asked, input, question.limit).map_err(|error| error.message(&asked, input))?;
     let made = |length, status, body, content_length, keep_alive| Answer {
         length,
@@ -150,22 +150,22 @@ pub fn head(input: &[u8], question: &Question<'_>) -> Result<Head, Vec<u8>> {
         Reply::Value { head, length, .. } => {
             made(head, 200, Framing::Value(Value::new(length), "memcached sent invalid trailer"), Some(length), true)
         }
-        Reply::Lines { said: Said::NotFound, len } => made(len, 404, Framing::Empty, None, true),
+        Reply::Lines { said: StatusReply::NotFound, len } => made(len, 404, Framing::Empty, None, true),
         Reply::Lines { said, len } => {
             let status = match said {
-                Said::Stored | Said::Number => 201,
-                Said::Error => 502,
+                StatusReply::Stored | StatusReply::Number => 201,
+                StatusReply::Error => 502,
                 _ => 200,
             };
             // After an error the server may take the data that follows for commands.
-            made(0, status, Framing::Length(len as u64), Some(len as u64), said != Said::Error)
+            made(0, status, Framing::Length(len as u64), Some(len as u64), said != StatusReply::Error)
         }
     }))
 }
 
 /// Logs that a value is not there.
 pub fn log_missing(request: &Request, question: &Question<'_>) {
-    if let Some(Asked { command: Command::Get, key }) = Asked::of(question.written) {
+    if let Some(RequestLine { command: Command::Get, key }) = RequestLine::of(question.written) {
         log_request!(request, Level::Info, "key: \"{}\" was not found by memcached", String::from_utf8_lossy(key));
     }
 }

@@ -7,7 +7,7 @@ use http::{Method, Outcome, Request, content_type, log_request};
 use session::variable::{VarIndex, get};
 use wire::h1::response::ResponseHead;
 use wire::memcached::answer::Value;
-use wire::redis::{self, Got};
+use wire::redis::{self, GetReply};
 use wire::span::Span;
 use wire::uri::escape::{Class, escape};
 
@@ -82,17 +82,17 @@ impl Dialect for Redis {
         let got = redis::got(input).map_err(|bad| {
             let (line, key) = (shown(bad.end), key_of(asked.written));
             match bad.what {
-                redis::NotGot::Error => format!("redis sent error in response \"{line}\" for key \"{key}\""),
-                redis::NotGot::Length => format!("redis sent invalid length in response \"{line}\" for key \"{key}\""),
-                redis::NotGot::Invalid => format!("redis sent invalid response: \"{line}\""),
+                redis::GetFault::Error => format!("redis sent error in response \"{line}\" for key \"{key}\""),
+                redis::GetFault::Length => format!("redis sent invalid length in response \"{line}\" for key \"{key}\""),
+                redis::GetFault::Invalid => format!("redis sent invalid response: \"{line}\""),
             }
             .into_bytes()
         })?;
         let (length, status, body, content_length) = match got {
-            Got::Partial if input.len() >= asked.limit => return Err(b"upstream sent too big header".to_vec()),
-            Got::Partial => return Ok(Head::Partial),
-            Got::Nothing { head } => (head, 404, Framing::Empty, None),
-            Got::Value { head, length } => {
+            GetReply::Partial if input.len() >= asked.limit => return Err(b"upstream sent too big header".to_vec()),
+            GetReply::Partial => return Ok(Head::Partial),
+            GetReply::Nothing { head } => (head, 404, Framing::Empty, None),
+            GetReply::Value { head, length } => {
                 (head, 200, Framing::Value(Value::with_end(length, b"\r\n"), "redis sent invalid trailer"), Some(length))
             }
         };

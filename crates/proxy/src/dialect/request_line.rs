@@ -1,4 +1,4 @@
-//! The method and the target that a request goes on with, and what the configuration puts in the place of its own.
+//! The method and target of an upstream request, and their overrides by the configuration.
 
 use super::{Carried, Encoded, Job};
 use crate::retry;
@@ -7,14 +7,14 @@ use http::{Complex, Method, Request};
 
 /// What goes on in the place of the client's.
 #[derive(Default)]
-pub struct Own {
+pub struct RequestLine {
     /// `proxy_method`
     pub method: Option<Complex>,
     /// `proxy_set_body`
     pub body: Option<Complex>,
 }
 
-impl Own {
+impl RequestLine {
     /// The body that is sent.
     pub(super) fn carried(&self, request: &Request) -> Carried {
         self.body.as_ref().map_or(Carried::Client, |body| Carried::Own(body.to_vec(request)))

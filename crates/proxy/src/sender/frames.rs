@@ -1,4 +1,4 @@
-//! Sends a request as HTTP/2, as far as the server's windows go.
+//! Sends a request as HTTP/2, within the server's flow-control windows.
 
 use super::{SendError, Sender, Source};
 use crate::channel::link::Link;
@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 /// So many bytes are queued before they are sent.
 const QUEUE: usize = 64 * 1024;
 
-/// What came of trying to queue one more frame.
+/// The result of queueing one more frame.
 enum Queued {
     /// There may be more.
     More,

@@ -1,7 +1,7 @@
 //! `keepalive` and its companions in `upstream`.
 
 use crate::upstream::part;
-use ::upstream::balancer::Custom;
+use ::upstream::balancer::CustomBalancer;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
@@ -37,6 +37,6 @@ fn keepalive(cx: &mut Cx<'_>) -> Result<(), Error> {
         _ if cx.arg(1) == b"local" => true,
         _ => return Err(cx.invalid_parameter(1)),
     };
-    cx.frame.server.get::<Custom<http::Request>>().is_second = true;
+    cx.frame.server.get::<CustomBalancer<http::Request>>().is_second = true;
     cx.once(&mut part(cx).keepalive, (usize::try_from(limit).unwrap_or(usize::MAX), local))
 }

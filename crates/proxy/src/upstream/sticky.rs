@@ -2,7 +2,7 @@
 
 use crate::sticky::{Cookie, Expires, Learn, Sticky, is_samesite};
 use crate::upstream::{Http, part};
-use ::upstream::draft::draft;
+use ::upstream::builder::builder;
 use balance::sessions::{OWNER, Sessions};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -182,7 +182,7 @@ fn learn_parameter(cx: &Cx<'_>, i: usize, read: &mut Draft) -> Result<(), Error>
 
 /// The zone of the sessions, which live on from one configuration to the next.
 fn sessions(cx: &Cx<'_>, name: &str, size: usize, timeout: u64) -> Result<Sessions, Error> {
-    let group = draft::<Http>(cx).name().to_owned();
+    let group = builder::<Http>(cx).name().to_owned();
     let zone = match cx.global::<Zones>().claim(name, OWNER, size) {
         Ok(zone) => zone,
         Err(ClaimError::Bound(zone)) => {

@@ -10,12 +10,12 @@ use net::address::SocketAddress;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use upstream::balancer::{Asked, Balancer, Custom, Decision, Failure, Pooling, Target, Timeouts, Turn};
+use upstream::balancer::{Balancer, BalancerAnswer, BalancerContext, CustomBalancer, Decision, Failure, Pooling, Target, Timeouts};
 
 /// The directive `test_balancer`.
 pub(crate) const MODULE: Module = Module { rows, ..Module::named("test_balancer") };
 
-type Does = dyn Fn(&Request, &Turn) -> Decision;
+type Does = dyn Fn(&Request, &BalancerContext) -> Decision;
 
 thread_local! {
     static DOES: RefCell<Option<Rc<Does>>> = const { RefCell::new(None) };
@@ -24,9 +24,9 @@ thread_local! {
 struct Test;
 
 impl Balancer<Request> for Test {
-    fn choose(&self, request: &Rc<Request>, turn: &Rc<Turn>) -> Asked {
+    fn choose(&self, request: &Rc<Request>, turn: &Rc<BalancerContext>) -> BalancerAnswer {
         let (request, turn) = (request.clone(), turn.clone());
-        Asked::Wait(Box::pin(async move {
+        BalancerAnswer::Wait(Box::pin(async move {
             tokio::task::yield_now().await;
             let does = DOES.with_borrow(|does| does.clone());
             does.map_or(Decision::Go, |does| does(&request, &turn))
@@ -36,17 +36,17 @@ impl Balancer<Request> for Test {
 
 fn rows() -> Vec<Row> {
     vec![Row::new("test_balancer", Context::UPSTREAM, Arity::exactly(0), "", |cx| {
-        cx.frame.server.get::<Custom<http::Request>>().balancer = Some(Rc::new(Test));
+        cx.frame.server.get::<CustomBalancer<http::Request>>().balancer = Some(Rc::new(Test));
         Ok(())
     })]
 }
 
 /// Says what `test_balancer` does from now on.
-pub(crate) fn chooses(does: impl Fn(&Request, &Turn) -> Decision + 'static) {
+pub(crate) fn chooses(does: impl Fn(&Request, &BalancerContext) -> Decision + 'static) {
     DOES.set(Some(Rc::new(does)));
 }
 
-fn site(does: impl Fn(&Request, &Turn) -> Decision + 'static) -> Site {
+fn site(does: impl Fn(&Request, &BalancerContext) -> Decision + 'static) -> Site {
     chooses(does);
     Site::new("upstream u { server 0.0.0.1; test_balancer; } location / { proxy_pass http://u; proxy_next_upstream_tries 3; }")
 }

@@ -231,7 +231,7 @@ impl Site {
         let mut variables = frame.global.take::<Variables>();
         variables.finish()?;
         let http = Http { variables: Rc::new(variables), main, servers: Vec::new(), listens: Vec::new(), paths: Rc::default() };
-        let worker = Rc::new(Worker::new(0, 1, error_log, Rc::new(http), http::observers::Observers::alone(), |_| {}));
+        let worker = Rc::new(Worker::new(0, 1, error_log, Rc::new(http), http::metrics::WorkerCounters::alone(), |_| {}));
         Ok(Site { worker, location: Rc::new(location), log })
     }
 

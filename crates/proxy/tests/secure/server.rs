@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use tls::certificate::{Chain, Key, Pair};
-use tls::ciphers::{Offer, Wishes};
+use tls::ciphers::{CipherConf, Offer};
 use tls::names::Certificate;
 use tls::server::{Options, Settings, StoresServerSessions};
-use tls::verify::{Clients, Trust};
+use tls::verify::{ClientVerifier, Trust};
 use wire::tls::hello::{Hello, Status};
 
 /// An authority, and the files of what it signs.
@@ -57,10 +57,10 @@ impl Authority {
         let (certificate, key) = self.sign(name);
         let chain = Chain::from_pem(certificate.as_bytes()).unwrap();
         let pair = Pair::new(&chain, &Key::from_pem(key.as_bytes(), &[]).unwrap()).unwrap();
-        let offer = Offer::new(&Wishes { protocols: Some(&[version]), ..Wishes::default() }).unwrap();
+        let offer = Offer::new(&CipherConf { protocols: Some(&[version]), ..CipherConf::default() }).unwrap();
         let mut options = Options::new(offer, vec![pair]);
         options.store = Some(Arc::new(Store::default()));
-        options.clients = Some(Arc::new(Clients::new(Arc::new(Trust::default()), &[])));
+        options.clients = Some(Arc::new(ClientVerifier::new(Arc::new(Trust::default()), &[])));
         Settings::new(options).unwrap()
     }
 }

@@ -1,4 +1,4 @@
-//! Packets that are no answers, or answers to other questions, come before the true one.
+//! Packets that are malformed, or answers to other queries, and that arrive before the real one.
 
 use super::*;
 

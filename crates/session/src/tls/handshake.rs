@@ -1,6 +1,6 @@
 //! The server's side of a handshake, as far as it is the same for all protocols. Reading, time limits and the log are the protocol's.
 
-use super::{Answer, Greeting, Left, Rejection, Revocation, Secured, TlsInfo};
+use super::{Answer, ClientHello, HandshakeLeftovers, Rejection, Revocation, Secured, TlsInfo};
 use base::errno;
 use base::log::Level;
 use net::tls::Failure;
@@ -24,7 +24,7 @@ const TLS1_3: u16 = 0x0304;
 const PROTOCOL_VERSION: u8 = 70;
 
 /// What the first bytes of a connection are.
-pub enum Look {
+pub enum FirstBytes {
     /// A part of a ClientHello, or nothing yet.
     More,
     /// No TLS.
@@ -43,16 +43,16 @@ pub struct Failed {
     pub lines: Vec<(Level, String)>,
 }
 
-/// Looks at the first bytes; `hello` keeps how far it has come.
-pub fn look(bytes: &[u8], hello: &mut Hello) -> Look {
+/// Inspects the first bytes; `hello` keeps the parser's state.
+pub fn look(bytes: &[u8], hello: &mut Hello) -> FirstBytes {
     match bytes.first().map(|byte| first(*byte)) {
-        None => Look::More,
-        Some(First::Plain) => Look::Plain,
-        Some(First::Sslv2) => Look::Malformed(Failed::with(PROTOCOL_VERSION, &TlsError::new(258, "unsupported protocol"))),
+        None => FirstBytes::More,
+        Some(First::Plain) => FirstBytes::Plain,
+        Some(First::Sslv2) => FirstBytes::Malformed(Failed::with(PROTOCOL_VERSION, &TlsError::new(258, "unsupported protocol"))),
         Some(First::Tls) => match hello.parse(bytes) {
-            Ok(Status::Complete { .. }) => Look::Hello(std::mem::take(hello)),
-            Ok(Status::Partial) => Look::More,
-            Err(error) => Look::Malformed(error.into()),
+            Ok(Status::Complete { .. }) => FirstBytes::Hello(std::mem::take(hello)),
+            Ok(Status::Partial) => FirstBytes::More,
+            Err(error) => FirstBytes::Malformed(error.into()),
         },
     }
 }
@@ -135,7 +135,7 @@ impl From<Failure> for Failed {
 ///
 /// # Errors
 /// The handshake is refused.
-pub async fn choose<S: Secured>(greeting: &Rc<Greeting<S>>, default: &S::Server) -> Result<tls::server::Settings, Rejection> {
+pub async fn choose<S: Secured>(greeting: &Rc<ClientHello<S>>, default: &S::Server) -> Result<tls::server::Settings, Rejection> {
     // As in OpenResty the address's default server hears everybody's greeting, unless the named one listens itself.
     if let Some(hooks) = S::tls_of(&greeting.server).hooks.get().or(S::tls_of(default).hooks.get()) {
         hooks.clone().greeted(greeting.clone()).await?;
@@ -169,7 +169,7 @@ fn lacks_signatures(hello: &Hello) -> bool {
 }
 
 /// What is known before the handshake is over: names of certificates may ask for the client's.
-pub fn preliminary<S: Secured>(greeting: &Greeting<S>) -> TlsInfo<S::Server> {
+pub fn preliminary<S: Secured>(greeting: &ClientHello<S>) -> TlsInfo<S::Server> {
     let hello = &greeting.hello;
     TlsInfo {
         server: greeting.server.clone(),
@@ -198,7 +198,7 @@ pub fn preliminary<S: Secured>(greeting: &Greeting<S>) -> TlsInfo<S::Server> {
 
 /// What must still happen when the handshake is over: others are asked about the client's certificate, code keeps the
 /// session. Answers what is known then.
-pub async fn settle<S: Secured>(greeting: &Rc<Greeting<S>>, found: Established) -> TlsInfo<S::Server> {
+pub async fn settle<S: Secured>(greeting: &Rc<ClientHello<S>>, found: Established) -> TlsInfo<S::Server> {
     let tls = S::tls_of(&greeting.server);
     let is_good = found.verdict.is_some_and(|verdict| verdict.code == 0);
     let inquiry = tls.handshakes.get().filter(|_| is_good).and_then(|handshakes| handshakes.inquire(greeting, &found.peer));
@@ -214,7 +214,11 @@ pub async fn settle<S: Secured>(greeting: &Rc<Greeting<S>>, found: Established) 
 }
 
 /// What sessions will ask for.
-fn learn<S: Secured>(found: Established, greeting: &Greeting<S>, (revocation, left): (Revocation, Left)) -> TlsInfo<S::Server> {
+fn learn<S: Secured>(
+    found: Established,
+    greeting: &ClientHello<S>,
+    (revocation, left): (Revocation, HandshakeLeftovers),
+) -> TlsInfo<S::Server> {
     let verdict = found.verdict;
     TlsInfo {
         protocol: found.protocol.unwrap_or_default(),

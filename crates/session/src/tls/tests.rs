@@ -73,6 +73,7 @@ impl Secured for Bare {
 fn info(peer: bool, verdict: (u16, &'static str), lacks_authority: bool, revocation: Revocation) -> TlsInfo<()> {
     TlsInfo {
         server: Rc::new(()),
+        is_named: false,
         protocol: "TLSv1.3",
         cipher: "TLS_AES_128_GCM_SHA256",
         group: None,
@@ -143,10 +144,10 @@ fn plain_text_on_a_port_of_tls_is_refused_whatever_is_demanded() {
 /// What [`look`] makes of the bytes of a connection: a word, and for what is malformed the alert and the line for the log.
 fn seen(bytes: &[u8]) -> (&'static str, Option<u8>, String) {
     match look(bytes, &mut Default::default()) {
-        Look::More => ("more", None, String::new()),
-        Look::Plain => ("plain", None, String::new()),
-        Look::Hello(_) => ("hello", None, String::new()),
-        Look::Malformed(failed) => ("malformed", failed.alert, failed.lines.into_iter().map(|(_, line)| line).collect()),
+        FirstBytes::More => ("more", None, String::new()),
+        FirstBytes::Plain => ("plain", None, String::new()),
+        FirstBytes::Hello(_) => ("hello", None, String::new()),
+        FirstBytes::Malformed(failed) => ("malformed", failed.alert, failed.lines.into_iter().map(|(_, line)| line).collect()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether a dictionary is what it should be: for tests, and for who looks into an accident.
+//! Checks a dictionary's invariants: for tests and for post-mortem analysis.
 
 use super::Dict;
 use super::chunks::{SIZES, inventory, partial};

@@ -1,4 +1,4 @@
-//! A place to fail: tests have a process die at its n-th step inside of a dictionary's locks.
+//! Failure injection: tests let a process die at its n-th step inside a dictionary's locks.
 
 /// One step is done next.
 #[cfg(not(test))]

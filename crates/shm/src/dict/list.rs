@@ -3,8 +3,8 @@
 
 use super::Dict;
 use super::record::{HEADER, Record, kind, parts, whole};
-use super::room::{Halt, Wish};
-use super::shard::{Shard, Spot};
+use super::room::{RoomError, RoomRequest};
+use super::shard::{Shard, Slot};
 use super::value::{End, Found, Refusal, Value};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -54,7 +54,7 @@ impl<'a> Shard<'a> {
     }
 
     /// The live list of a key.
-    fn list(&self, spot: &Spot<'_>, now: u64) -> Result<Option<Record<'a>>, Refusal> {
+    fn list(&self, spot: &Slot<'_>, now: u64) -> Result<Option<Record<'a>>, Refusal> {
         match self.find(spot).filter(|record| !record.expired(now)) {
             Some(record) if record.kind() != kind::LIST => Err(Refusal::NotList),
             found => Ok(found),
@@ -62,11 +62,11 @@ impl<'a> Shard<'a> {
     }
 
     /// An empty list for a key, in place of an expired entry.
-    fn new_list(&self, spot: &Spot<'_>, now: u64, forced: &mut bool) -> Option<Record<'a>> {
+    fn new_list(&self, spot: &Slot<'_>, now: u64, forced: &mut bool) -> Option<Record<'a>> {
         if let Some(old) = self.find(spot) {
             self.remove(old);
         }
-        let wish = Wish { size: HEADER + whole(spot.key.len()) + LIST, safe: false, now };
+        let wish = RoomRequest { size: HEADER + whole(spot.key.len()) + LIST, safe: false, now };
         let place = self.make_room(&wish, 0, forced)?;
         let record = self.add(spot, place)?;
         let [ends, length] = self.ends(record)?;
@@ -129,17 +129,17 @@ impl Dict {
     /// [`Refusal::NotList`], [`Refusal::NoMemory`].
     pub fn push(&self, key: &[u8], end: End, value: Value<'_>, now: u64) -> Result<u64, Refusal> {
         let spot = self.arena.spot(key);
-        let wish = Wish { size: ITEM + parts(value).3, safe: false, now };
+        let wish = RoomRequest { size: ITEM + parts(value).3, safe: false, now };
         self.arena.until_room(spot.shard, &wish, &mut false, |shard, forced, keep| {
-            let list = shard.list(&spot, now).map_err(Halt::Refused)?;
+            let list = shard.list(&spot, now).map_err(RoomError::Refused)?;
             if u32::try_from(wish.size).is_err() {
-                return Err(Halt::Refused(Refusal::NoMemory));
+                return Err(RoomError::Refused(Refusal::NoMemory));
             }
             if list.is_some() {
                 self.arena.mark(&spot);
             }
             *keep = list.map_or(0, |list| self.arena.geometry.link(list.place));
-            let place = shard.make_room(&wish, *keep, forced).ok_or(Halt::Full)?;
+            let place = shard.make_room(&wish, *keep, forced).ok_or(RoomError::Full)?;
             shard.write_item(place, value);
             let list = match list {
                 Some(list) => Some(list),
@@ -149,7 +149,7 @@ impl Dict {
             if length.is_none() {
                 shard.free(place);
             }
-            length.ok_or(Halt::Full)
+            length.ok_or(RoomError::Full)
         })
     }
 

@@ -23,7 +23,7 @@ mod at {
 /// What a page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Nobody's.
+    /// Not owned by a shard.
     Free,
     /// The first of some pages in a row.
     Run {
@@ -80,7 +80,7 @@ impl Arena {
         self.descriptor(page).map_or((Use::Free, 0), |words| Use::read(words[0].load(Ordering::Relaxed)))
     }
 
-    /// Number of free pages. It is right while nobody takes or gives some.
+    /// Number of free pages. Exact only while no pages are allocated or freed.
     pub(super) fn free_pages(&self) -> usize {
         let used = self.head(self.geometry.pool())[at::USED].load(Ordering::Relaxed) as usize;
         self.geometry.pages.saturating_sub(used)

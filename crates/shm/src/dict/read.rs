@@ -1,7 +1,7 @@
 //! Looking up, without the lock: what was read counts if nobody wrote to the shard meanwhile.
 
 use super::Dict;
-use super::shard::{Arena, Spot, at};
+use super::shard::{Arena, Slot, at};
 use super::value::{Entry, Refusal};
 use std::hint::spin_loop;
 use std::sync::atomic::{Ordering, fence};
@@ -51,7 +51,7 @@ impl Dict {
 #[inline]
 fn look(
     arena: &Arena,
-    spot: &Spot<'_>,
+    spot: &Slot<'_>,
     most: usize,
     stale: bool,
     now: u64,

@@ -7,7 +7,7 @@
 //! Reading a header, a key and a value needs no lock: links are checked, and a sequence number tells what was torn.
 
 use super::geometry::HASH_BITS;
-use super::shard::{Arena, Shard, Spot, at};
+use super::shard::{Arena, Shard, Slot, at};
 use super::value::{Found, Value};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -100,7 +100,7 @@ impl Arena {
 
     /// The entry of a key, looking at `most` at most. Without the lock the answer may be wrong.
     #[inline]
-    pub(super) fn find(&self, spot: &Spot<'_>, most: usize) -> Option<Record<'_>> {
+    pub(super) fn find(&self, spot: &Slot<'_>, most: usize) -> Option<Record<'_>> {
         let mut next = self.record(load(self.bucket(spot.bucket)?) as u32);
         for _ in 0..most {
             let record = next?;
@@ -139,7 +139,7 @@ impl Arena {
     /// Says that the entry of a spot was used. Only a mark in the bucket is written, and only if it is not there: this needs no lock,
     /// and what is often read is not written.
     #[inline]
-    pub(super) fn mark(&self, spot: &Spot<'_>) {
+    pub(super) fn mark(&self, spot: &Slot<'_>) {
         if let Some(bucket) = self.bucket(spot.bucket)
             && load(bucket) & spot.mark == 0
         {
@@ -282,7 +282,7 @@ impl<'a> Shard<'a> {
     }
 
     /// Makes a record for a key in fresh memory, with kind 0 and nothing else, and links it as the newest.
-    pub(super) fn add(&self, spot: &Spot<'_>, place: usize) -> Option<Record<'a>> {
+    pub(super) fn add(&self, spot: &Slot<'_>, place: usize) -> Option<Record<'a>> {
         let record = Record { place, words: self.words(place)? };
         let bucket = self.arena.bucket(spot.bucket)?;
         self.put(&record.words[0], load(bucket) & 0xffff_ffff);

@@ -1,4 +1,4 @@
-//! What happens to a shard that a dying process left half-written: it is emptied, and no other shard loses anything.
+//! Recovery of a shard that a dying process left half-written: it is emptied, and no other shard loses anything.
 
 use super::shard::{Arena, Shard, at};
 use std::sync::atomic::AtomicU64;

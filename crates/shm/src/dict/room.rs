@@ -21,7 +21,7 @@ const TURNS: usize = 1 << 14;
 
 /// The room that an operation needs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish {
+pub(super) struct RoomRequest {
     /// Bytes.
     pub(super) size: usize,
     /// No live entry may go.
@@ -32,7 +32,7 @@ pub(super) struct Wish {
 
 /// Why an attempt under the lock did not succeed.
 #[derive(Debug)]
-pub(super) enum Halt {
+pub(super) enum RoomError {
     /// It must not.
     Refused(Refusal),
     /// There is no room in this shard.
@@ -98,7 +98,7 @@ impl Shard<'_> {
     }
 
     /// Allocates, dropping entries of this shard but for `keep` where that is allowed and fair.
-    pub(super) fn make_room(&self, wish: &Wish, keep: u32, forced: &mut bool) -> Option<usize> {
+    pub(super) fn make_room(&self, wish: &RoomRequest, keep: u32, forced: &mut bool) -> Option<usize> {
         let split = self.arena.geometry.shards() > 1;
         for _ in 0..BATCH {
             if let Some(place) = self.allocate(wish.size) {
@@ -120,16 +120,16 @@ impl Arena {
     pub(super) fn until_room<R>(
         &self,
         number: usize,
-        wish: &Wish,
+        wish: &RoomRequest,
         forced: &mut bool,
-        mut attempt: impl FnMut(&Shard<'_>, &mut bool, &mut u32) -> Result<R, Halt>,
+        mut attempt: impl FnMut(&Shard<'_>, &mut bool, &mut u32) -> Result<R, RoomError>,
     ) -> Result<R, Refusal> {
         let mut keep = 0;
         for turn in 0..TURNS {
             match attempt(&self.lock(number), forced, &mut keep) {
                 Ok(result) => return Ok(result),
-                Err(Halt::Refused(refusal)) => return Err(refusal),
-                Err(Halt::Full) => {}
+                Err(RoomError::Refused(refusal)) => return Err(refusal),
+                Err(RoomError::Full) => {}
             }
             // What never fits must not cost the others their place.
             if wish.size > most(self) || !self.make_room_elsewhere(number, wish, keep, turn, forced) {
@@ -139,7 +139,7 @@ impl Arena {
         Err(Refusal::NoMemory)
     }
 
-    fn make_room_elsewhere(&self, own: usize, wish: &Wish, keep: u32, turn: usize, forced: &mut bool) -> bool {
+    fn make_room_elsewhere(&self, own: usize, wish: &RoomRequest, keep: u32, turn: usize, forced: &mut bool) -> bool {
         if wish.safe {
             return turn == 0 && (0..self.geometry.shards()).map(|number| self.lock(number).tidy(wish.now, BATCH)).sum::<usize>() > 0;
         }

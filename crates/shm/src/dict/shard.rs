@@ -41,7 +41,7 @@ pub(super) struct Arena {
 
 /// Where a key's entry belongs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spot<'a> {
+pub(super) struct Slot<'a> {
     pub(super) key: &'a [u8],
     pub(super) shard: usize,
     /// The bucket's offset in the zone.
@@ -86,10 +86,10 @@ impl Arena {
 
     /// Where a key belongs. What is behind the longest length of a key is left out.
     #[inline]
-    pub(super) fn spot<'k>(&self, key: &'k [u8]) -> Spot<'k> {
+    pub(super) fn spot<'k>(&self, key: &'k [u8]) -> Slot<'k> {
         let key = key.get(..MAX_KEY).unwrap_or(key);
         let hash = self.hash(key);
-        Spot {
+        Slot {
             key,
             shard: self.geometry.shard_of(hash),
             bucket: self.geometry.bucket_of(hash),

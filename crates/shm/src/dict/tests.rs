@@ -1,8 +1,8 @@
 use super::failpoint;
-use super::{Dict, End, Found, Refusal, Store, Value, When};
+use super::{Dict, End, Found, Refusal, Store, StoreMode, Value};
 use crate::zone::Zone;
 
-const SET: Store = Store { when: When::Always, safe: false, lifetime: 0, flags: 0 };
+const SET: Store = Store { when: StoreMode::Always, safe: false, lifetime: 0, flags: 0 };
 const NOW: u64 = 1000;
 
 fn dict(size: usize) -> Dict {
@@ -27,8 +27,8 @@ fn values_come_back_with_flags_and_conditions() {
     assert_eq!(d.store(b"a", Value::Text(b"hello"), Store { flags: 7, ..SET }, NOW), Ok(false));
     let entry = d.get(b"a", false, NOW, &mut out).unwrap().unwrap();
     assert_eq!((entry.value, entry.flags, entry.stale, out.as_slice()), (Found::Text, 7, false, b"hello".as_slice()));
-    assert_eq!(d.store(b"a", Value::Number(1.5), Store { when: When::Absent, ..SET }, NOW), Err((Refusal::Exists, false)));
-    assert_eq!(d.store(b"b", Value::Number(1.5), Store { when: When::Present, ..SET }, NOW), Err((Refusal::NotFound, false)));
+    assert_eq!(d.store(b"a", Value::Number(1.5), Store { when: StoreMode::Absent, ..SET }, NOW), Err((Refusal::Exists, false)));
+    assert_eq!(d.store(b"b", Value::Number(1.5), Store { when: StoreMode::Present, ..SET }, NOW), Err((Refusal::NotFound, false)));
     assert_eq!(d.incr(b"a", 1.0, None, NOW), Err((Refusal::NotNumber, false)));
     assert_eq!(d.incr(b"n", 1.0, None, NOW), Err((Refusal::NotFound, false)));
     assert_eq!(d.incr(b"n", 1.0, Some((10.0, 0)), NOW), Ok((11.0, false)));

@@ -1,4 +1,4 @@
-//! What goes into a dictionary and what comes out.
+//! Values stored in a dictionary and results of operations.
 
 /// What an entry holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,7 +66,7 @@ impl Refusal {
 
 /// How [`super::Dict::store`] treats an entry that is there, and one that is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
+pub enum StoreMode {
     /// Stores in any case.
     Always,
     /// Only where no live entry is.
@@ -79,7 +79,7 @@ pub enum When {
 #[derive(Clone, Copy, Debug)]
 pub struct Store {
     /// On which condition.
-    pub when: When,
+    pub when: StoreMode,
     /// Never makes room by dropping live entries.
     pub safe: bool,
     /// Milliseconds to live; 0 for ever.

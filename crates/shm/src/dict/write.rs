@@ -3,40 +3,40 @@
 use super::Dict;
 use super::chunks::same_room;
 use super::record::{HEADER, Record, kind, parts, whole};
-use super::room::{Halt, Wish};
-use super::shard::{Shard, Spot};
-use super::value::{Refusal, Store, Value, When, expiry};
+use super::room::{RoomError, RoomRequest};
+use super::shard::{Shard, Slot};
+use super::value::{Refusal, Store, StoreMode, Value, expiry};
 
 /// What an entry is to be.
-struct Wanted<'a> {
+struct NewEntry<'a> {
     value: Value<'a>,
     expiry: u64,
     flags: u32,
 }
 
 /// Bytes of an entry.
-fn size_of(spot: &Spot<'_>, value: Value<'_>) -> usize {
+fn size_of(spot: &Slot<'_>, value: Value<'_>) -> usize {
     HEADER + whole(spot.key.len()) + parts(value).3
 }
 
 impl<'a> Shard<'a> {
     /// The entry of a key.
     #[inline]
-    pub(super) fn find(&self, spot: &Spot<'_>) -> Option<Record<'a>> {
+    pub(super) fn find(&self, spot: &Slot<'_>) -> Option<Record<'a>> {
         self.arena.find(spot, self.arena.geometry.pieces())
     }
 
     /// Puts an entry for a key in place of the one that may be there.
-    fn replace(&self, spot: &Spot<'_>, wanted: &Wanted<'_>, wish: &Wish, forced: &mut bool) -> Result<(), Halt> {
+    fn replace(&self, spot: &Slot<'_>, wanted: &NewEntry<'_>, wish: &RoomRequest, forced: &mut bool) -> Result<(), RoomError> {
         self.tidy(wish.now, 2);
         if let (false, Some(old)) = (wish.safe, self.find(spot)) {
             self.remove(old);
         }
-        let place = self.make_room(wish, 0, forced).ok_or(Halt::Full)?;
+        let place = self.make_room(wish, 0, forced).ok_or(RoomError::Full)?;
         if let (true, Some(old)) = (wish.safe, self.find(spot)) {
             self.remove(old);
         }
-        let record = self.add(spot, place).ok_or(Halt::Full)?;
+        let record = self.add(spot, place).ok_or(RoomError::Full)?;
         self.overwrite(record, wanted.value, wanted.expiry, wanted.flags);
         Ok(())
     }
@@ -50,15 +50,15 @@ impl Dict {
     pub fn store(&self, key: &[u8], value: Value<'_>, how: Store, now: u64) -> Result<bool, (Refusal, bool)> {
         let arena = &self.arena;
         let spot = arena.spot(key);
-        let wanted = Wanted { value, expiry: expiry(now, how.lifetime), flags: how.flags };
-        let wish = Wish { size: size_of(&spot, value), safe: how.safe, now };
+        let wanted = NewEntry { value, expiry: expiry(now, how.lifetime), flags: how.flags };
+        let wish = RoomRequest { size: size_of(&spot, value), safe: how.safe, now };
         let (mut forced, mut allowed) = (false, false);
         let stored = arena.until_room(spot.shard, &wish, &mut forced, |shard, forced, _| {
             let old = shard.find(&spot);
             let live = old.is_some_and(|old| !old.expired(now));
             match how.when {
-                When::Absent if live => return Err(Halt::Refused(Refusal::Exists)),
-                When::Present if !live && !allowed => return Err(Halt::Refused(Refusal::NotFound)),
+                StoreMode::Absent if live => return Err(RoomError::Refused(Refusal::Exists)),
+                StoreMode::Present if !live && !allowed => return Err(RoomError::Refused(Refusal::NotFound)),
                 _ => allowed = true,
             }
             if let Some(old) = old
@@ -70,7 +70,7 @@ impl Dict {
                 return Ok(());
             }
             if wish.size > super::pool::most(arena) || u32::try_from(wish.size).is_err() {
-                return Err(Halt::Refused(Refusal::NoMemory));
+                return Err(RoomError::Refused(Refusal::NoMemory));
             }
             shard.replace(&spot, &wanted, &wish, forced)
         });
@@ -107,15 +107,15 @@ impl Dict {
 
     /// The first of a key's sums.
     #[cold]
-    fn begin(&self, spot: &Spot<'_>, by: f64, init: Option<(f64, u64)>, now: u64) -> Result<(f64, bool), (Refusal, bool)> {
+    fn begin(&self, spot: &Slot<'_>, by: f64, init: Option<(f64, u64)>, now: u64) -> Result<(f64, bool), (Refusal, bool)> {
         let (start, lifetime) = init.ok_or((Refusal::NotFound, false))?;
         let value = Value::Number(start + by);
-        let wanted = Wanted { value, expiry: expiry(now, lifetime), flags: 0 };
-        let wish = Wish { size: size_of(spot, value), safe: false, now };
+        let wanted = NewEntry { value, expiry: expiry(now, lifetime), flags: 0 };
+        let wish = RoomRequest { size: size_of(spot, value), safe: false, now };
         let mut forced = false;
         // Another worker may have been first.
         let sum = self.arena.until_room(spot.shard, &wish, &mut forced, |shard, forced, _| match add_up(shard, spot, by, now) {
-            Some(sum) => sum.map_err(Halt::Refused),
+            Some(sum) => sum.map_err(RoomError::Refused),
             None => shard.replace(spot, &wanted, &wish, forced).map(|()| start + by),
         });
         sum.map(|sum| (sum, forced)).map_err(|refusal| (refusal, forced))
@@ -147,7 +147,7 @@ impl Dict {
 
 /// Adds to a live number; `None` if nothing alive is there.
 #[inline]
-fn add_up(shard: &Shard<'_>, spot: &Spot<'_>, by: f64, now: u64) -> Option<Result<f64, Refusal>> {
+fn add_up(shard: &Shard<'_>, spot: &Slot<'_>, by: f64, now: u64) -> Option<Result<f64, Refusal>> {
     let record = shard.find(spot).filter(|record| !record.expired(now))?;
     shard.arena.mark(spot);
     let number = shard.words::<1>(record.value_place()).filter(|_| record.kind() == kind::NUMBER);

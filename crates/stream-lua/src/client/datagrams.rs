@@ -1,8 +1,8 @@
-//! The client's datagrams: the one that began the session, and those that answer it.
+//! The client's datagrams: received ones and replies.
 
-use crate::client::used::Used;
+use crate::client::used::UsedClient;
 use base::log::Level;
-use lua::{CallContext, Later, Raise, Reply, Stack, Value};
+use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use lua_lib::socket::call::{self, Call, expect, fail, failure, number};
 use lua_lib::socket::pieces;
 use lua_lib::socket::state::error_text;
@@ -15,8 +15,8 @@ use stream::log_session;
 /// No datagram is larger.
 const LARGEST: f64 = 65_536.0;
 
-fn open(cx: &CallContext, call: &Call, stack: &mut Stack<'_>, what: &str) -> Result<Option<Used>, Raise> {
-    let found = Used::find(cx, call, stack)?;
+fn open(cx: &CallContext, call: &Call, stack: &mut Stack<'_>, what: &str) -> Result<Option<UsedClient>, Raise> {
+    let found = UsedClient::find(cx, call, stack)?;
     if found.is_none() {
         call.reporter(cx).error(&format!("attempt to {what} data on a closed socket: u:0000000000000000, c:0000000000000000"));
     }
@@ -49,7 +49,7 @@ pub(super) fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, 
 }
 
 /// `sock:send(data)`: a datagram for the client.
-pub(super) fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub(super) fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let Some(used) = open(cx, &call, stack, "send")? else { return Ok(fail(stack, "closed")) };
@@ -59,11 +59,11 @@ pub(super) fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Rai
         Poll::Ready(Ok(_)) => return Ok(number(stack, 1.0)),
         Poll::Ready(Err(error)) => {
             let text = refused(&used, &error);
-            return Ok(Later::wait(async move { Ok(failure(text)) }));
+            return Ok(Suspension::wait(async move { Ok(failure(text)) }));
         }
         Poll::Pending => {}
     }
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         Ok(match poll_fn(|cx| used.session.poll_write(cx, &data)).await {
             Ok(_) => Reply::One(Value::Number(1.0)),
             Err(error) => failure(refused(&used, &error)),
@@ -71,7 +71,7 @@ pub(super) fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Rai
     }))
 }
 
-fn refused(used: &Used, error: &io::Error) -> Value {
+fn refused(used: &UsedClient, error: &io::Error) -> Value {
     log_session!(used.session, Level::Error, "send() failed {}", base::errno::describe(error));
     error_text(error)
 }

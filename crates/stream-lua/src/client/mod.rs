@@ -12,21 +12,21 @@ mod used;
 use crate::control::SERVING;
 use lua::{Group, LuaPhase, PhaseSet, Row};
 use lua_session::client::{descriptor, read, write};
-use used::Used;
+use used::UsedClient;
 
 /// The parts' rows and glue.
 pub(crate) fn groups() -> Vec<Group> {
     let rows = vec![
         Row::calls("client", SERVING, take::take),
-        Row::calls("client_fd", SERVING, descriptor::<Used>),
+        Row::calls("client_fd", SERVING, descriptor::<UsedClient>),
         Row::calls("client_setoption", SERVING, |cx, stack| take::option(cx, stack, true)),
         Row::calls("client_getoption", SERVING, |cx, stack| take::option(cx, stack, false)),
         Row::calls("original_address", SERVING, take::original_address),
-        Row::suspends("client_receive", SERVING, read::receive::<Used>),
-        Row::suspends("client_receiveany", SERVING, read::receive_any::<Used>),
-        Row::suspends("client_until", SERVING, read::receive_until::<Used>),
+        Row::suspends("client_receive", SERVING, read::receive::<UsedClient>),
+        Row::suspends("client_receiveany", SERVING, read::receive_any::<UsedClient>),
+        Row::suspends("client_until", SERVING, read::receive_until::<UsedClient>),
         Row::suspends("client_peek", PhaseSet::of(LuaPhase::PREREAD), peek::peek),
-        Row::suspends("client_send", SERVING, write::send::<Used>),
+        Row::suspends("client_send", SERVING, write::send::<UsedClient>),
         Row::calls("client_shutdown", PhaseSet::of(LuaPhase::CONTENT), shutdown::shutdown),
         Row::suspends("client_handshake", SERVING, secure::server_handshake),
         Row::calls("datagram_receive", SERVING, datagrams::receive),

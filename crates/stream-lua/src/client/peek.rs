@@ -1,20 +1,20 @@
-//! `peek`: a look at the first bytes, which stay there for what comes behind.
+//! `peek`: reads the first bytes without consuming them.
 
-use crate::client::used::Used;
-use lua::{CallContext, Later, Raise, Reply, Stack};
+use crate::client::used::UsedClient;
+use lua::{CallContext, Raise, Reply, Stack, Suspension};
 use lua_lib::socket::call::{self, expect, fail};
 use lua_lib::socket::state::Work;
 use lua_session::client::ClientSocket;
 use stream::Session;
-use stream::preread::Patience;
+use stream::preread::PrereadLimits;
 
 /// `sock:peek(size)`
-pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "peek")?;
     let reporter = call.reporter(cx);
     reporter.debug(format_args!("lua tcp socket calling peek() method"));
-    let Some(used) = Used::find(cx, &call, stack)? else {
+    let Some(used) = UsedClient::find(cx, &call, stack)? else {
         reporter.error("attempt to peek data on a closed socket: u:0000000000000000");
         return Ok(fail(stack, "closed"));
     };
@@ -31,10 +31,10 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Rai
     let size = size as usize;
     if let Some(seen) = used.session.preread().get(..size) {
         stack.push_bytes(seen);
-        return Ok(Later::Now(1));
+        return Ok(Suspension::Now(1));
     }
     let busy = used.client.socket.begin(Work::Reading);
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         let _busy = busy;
         match look(&used.session, size).await {
             Ok(seen) => Ok(Reply::One(seen.into())),
@@ -49,7 +49,7 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Rai
 
 /// Waits for so many bytes, within what the phase allows; the error is the status that the session ends with.
 async fn look(session: &Session, size: usize) -> Result<Vec<u8>, u16> {
-    let mut patience = Patience::of(session, &session.core());
+    let mut patience = PrereadLimits::of(session, &session.core());
     loop {
         if let Some(seen) = session.preread().get(..size) {
             return Ok(seen.to_vec());

@@ -1,7 +1,7 @@
-//! `serversslhandshake`: TLS on a connection that has been in the clear (STARTTLS).
+//! `serversslhandshake`: TLS on a connection that began in the clear (STARTTLS).
 
-use crate::client::used::Used;
-use lua::{CallContext, Later, Raise, Reply, Stack};
+use crate::client::used::UsedClient;
+use lua::{CallContext, Raise, Reply, Stack, Suspension};
 use lua_lib::socket::call::{self, READ_TIMEOUT, fail, failure};
 use lua_lib::socket::state::Work;
 use lua_session::client::ClientSocket;
@@ -12,18 +12,18 @@ use stream::{Server, handshake};
 use tls::server::alert_record;
 
 /// `sock:serversslhandshake()`: a table with what was agreed on.
-pub(super) fn server_handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub(super) fn server_handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let count = stack.top();
     if count != 1 {
         return Err(Raise::new(format!("ngx.socket serversslhandshake: expecting 1 argument (the object), but seen {count}")));
     }
     let call = call::begin(cx, stack, "serversslhandshake")?;
     call.reporter(cx).debug(format_args!("lua tcp socket server ssl handshake"));
-    let open = |used: &Used| {
+    let open = |used: &UsedClient| {
         let inner = used.client.socket.inner.borrow();
         !inner.read_closed && !inner.write_closed
     };
-    let Some(used) = Used::find(cx, &call, stack)?.filter(open) else { return Ok(fail(stack, "closed")) };
+    let Some(used) = UsedClient::find(cx, &call, stack)?.filter(open) else { return Ok(fail(stack, "closed")) };
     if let Err(text) = call.check(&used.client.socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
         return Ok(fail(stack, text));
     }
@@ -31,20 +31,20 @@ pub(super) fn server_handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
         return Ok(fail(stack, text));
     }
     if let Some(info) = used.session.connection.tls_info() {
-        return Ok(Later::wait(async move { Ok(agreed(&info)) }));
+        return Ok(Suspension::wait(async move { Ok(agreed(&info)) }));
     }
     if used.session.server().tls.handshakes.get().is_none() {
         return Ok(fail(stack, "ssl not configured for this server"));
     }
     let timeout = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
     let busy = used.client.socket.begin(Work::Connecting);
-    Ok(Later::wait(async move {
+    Ok(Suspension::wait(async move {
         let _busy = busy;
         Ok(shake(&used, timeout).await)
     }))
 }
 
-async fn shake(used: &Used, timeout: Duration) -> Reply {
+async fn shake(used: &UsedClient, timeout: Duration) -> Reply {
     let session = &used.session;
     let mut limit = session.limit(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     match handshake::open(session, &mut limit).await {

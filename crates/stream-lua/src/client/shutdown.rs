@@ -1,6 +1,6 @@
 //! `shutdown` of the client's connection.
 
-use crate::client::used::{BUSY, Used};
+use crate::client::used::{BUSY, UsedClient};
 use base::log::Level;
 use lua::{CallContext, Raise, Stack};
 use lua_lib::socket::call::{self, expect, fail};
@@ -11,9 +11,9 @@ use stream::log_session;
 pub(super) fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object) but seen")?;
     let call = call::begin(cx, stack, "shutdown")?;
-    let used = Used::find(cx, &call, stack)?;
+    let used = UsedClient::find(cx, &call, stack)?;
     let refusal = |stack: &mut Stack<'_>, text: &str| Ok(call::now(fail(stack, text)));
-    let Some(Used { client, session, state }) = used else { return refusal(stack, "closed") };
+    let Some(UsedClient { client, session, state }) = used else { return refusal(stack, "closed") };
     let (read_closed, write_closed) = {
         let inner = client.socket.inner.borrow();
         (inner.read_closed, inner.write_closed)

@@ -1,6 +1,6 @@
-//! `ngx.req.socket()`: gives the client's side out, once.
+//! `ngx.req.socket()`: hands the client's connection to the code, once.
 
-use crate::client::used::Used;
+use crate::client::used::UsedClient;
 use crate::host::Sessions;
 use crate::state::Client;
 use lua::{CallContext, Raise, Stack};
@@ -44,7 +44,7 @@ pub(super) fn take(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Rai
 /// `sock:setoption(name, value)`, `sock:getoption(name)` (resty.core.socket).
 pub(super) fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
     let call = call::begin(cx, stack, if set { "setoption" } else { "getoption" })?;
-    let used = Used::find(cx, &call, stack)?.ok_or("socket is never created nor connected")?;
+    let used = UsedClient::find(cx, &call, stack)?.ok_or("socket is never created nor connected")?;
     let known = used.session.with_stream(|stream| keep::stream_option(stack, Some(stream), set));
     Ok(known.unwrap_or_else(|| keep::stream_option(stack, None, set)))
 }

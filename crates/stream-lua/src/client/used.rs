@@ -20,18 +20,18 @@ use stream::{Session, log_session};
 pub(super) const BUSY: &str = "socket busy writing";
 
 /// A socket that is used by the code of its session.
-pub(crate) struct Used {
+pub(crate) struct UsedClient {
     pub(crate) client: Rc<Client>,
     pub(crate) session: Rc<Session>,
     pub(crate) state: Rc<State>,
 }
 
-impl ClientSocket for Used {
-    fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<Used>, Raise> {
+impl ClientSocket for UsedClient {
+    fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<UsedClient>, Raise> {
         let Some(id) = item(stack, ID).map(|id| id as u64) else { return Ok(None) };
         let found = cx.host::<Host>().and_then(|host| {
             let client = host.state.client.get().filter(|client| client.id == id)?.clone();
-            Some(Used { client, session: host.session.clone()?, state: host.state.clone() })
+            Some(UsedClient { client, session: host.session.clone()?, state: host.state.clone() })
         });
         match found {
             None if call.hub.find(id).is_some() => Err("bad request".into()),
@@ -48,7 +48,7 @@ impl ClientSocket for Used {
     }
 
     fn poll_receive(&self, receiving: &mut Receiving, cx: &mut Context<'_>) -> Poll<Received> {
-        let Used { client, session, state } = self;
+        let UsedClient { client, session, state } = self;
         state.pulled.set(false);
         loop {
             let eof = client.has_ended();

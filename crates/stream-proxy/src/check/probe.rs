@@ -1,7 +1,7 @@
 //! One question to one server of `stream`: a connection, with TLS and the PROXY protocol where the server has them, or a datagram.
 
 use super::test::{MOST, Test};
-use crate::connect::{Job, Way};
+use crate::connect::{Job, Route};
 use crate::groups::Upstream;
 use crate::header;
 use crate::lease::Lease;
@@ -101,7 +101,7 @@ impl Prober {
         let local = plan.bind.as_ref().and_then(|bind| bind.local(session));
         let (connect_timeout, timeout) = (plan.connect_timeout, self.timeout);
         let job = Job { session, plan, record: &record, target: &target, local, connect_timeout, timeout };
-        let Ok(Way::Stream(stream)) = job.connect(&lease).await else { return false };
+        let Ok(Route::Stream(stream)) = job.connect(&lease).await else { return false };
         match tokio::time::timeout(self.data_limit(), self.talk(session, stream)).await {
             Ok(Ok(passed)) => passed,
             Ok(Err(error)) => {
@@ -115,7 +115,7 @@ impl Prober {
         }
     }
 
-    /// Says what is to be said, and hears until it is clear.
+    /// Sends the request, and reads until the result is clear.
     async fn talk(&self, session: &Rc<Session>, mut stream: Connected) -> io::Result<bool> {
         let mut out = Vec::new();
         if let Some(kind) = self.plan.header.filter(|_| self.plan.secure.is_none()) {

@@ -1,4 +1,4 @@
-//! What is sent to a server that is asked whether it is well, and what it has to answer: `match { }`.
+//! What a health check sends to a server, and the expected reply: `match { }`.
 
 use conf::row::Cx;
 use conf::tree::Directive;
@@ -79,7 +79,7 @@ impl Test {
         self.expect.is_some()
     }
 
-    /// Whether what has come so far is what is wanted; `None`: more may make it so.
+    /// Whether the received data matches; `None` if more data may decide.
     pub(super) fn judge(&self, so_far: &[u8]) -> Option<bool> {
         match &self.expect {
             None => Some(true),

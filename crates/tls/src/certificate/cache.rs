@@ -1,4 +1,4 @@
-//! Certificates and keys whose names are known only when a request is here (`*_ssl_certificate_cache`).
+//! Certificates and keys whose names are known only at request time (`*_ssl_certificate_cache`).
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;

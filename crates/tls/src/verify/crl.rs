@@ -1,4 +1,4 @@
-//! Lists of revoked certificates, found by their issuer.
+//! Certificate revocation lists, indexed by issuer.
 
 use rustls::pki_types::UnixTime;
 use x509_parser::prelude::{FromDer, X509Version};

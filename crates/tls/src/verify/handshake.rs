@@ -1,4 +1,4 @@
-//! The part of a handshake that proves that the peer has its certificate's key. What the chain is worth is judged later.
+//! Verification of handshake signatures. The chain is verified separately.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime};
@@ -8,7 +8,7 @@ use webpki::RawPublicKeyEntity;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::parsed::algorithms;
-use super::{Clients, Servers};
+use super::{ClientVerifier, ServerVerifier};
 
 /// Checks a handshake's signature with the key of any certificate, of X.509 version 1 too.
 fn signature(
@@ -70,7 +70,7 @@ macro_rules! signatures {
     };
 }
 
-impl ClientCertVerifier for Clients {
+impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
         false
     }
@@ -86,7 +86,7 @@ impl ClientCertVerifier for Clients {
     signatures!();
 }
 
-impl ServerCertVerifier for Servers {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

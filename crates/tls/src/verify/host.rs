@@ -1,4 +1,4 @@
-//! Whether a certificate is for a name, by OpenSSL's rules.
+//! Whether a certificate matches a host name, by OpenSSL's rules.
 
 use x509_parser::extensions::GeneralName;
 

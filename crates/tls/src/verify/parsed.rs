@@ -1,4 +1,4 @@
-//! Certificates that were looked into: what is asked of one, whoever asks.
+//! Parsed certificates, as all verifiers use them.
 
 use std::sync::LazyLock;
 

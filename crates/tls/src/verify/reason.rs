@@ -1,4 +1,4 @@
-//! What was found about a chain, in OpenSSL's numbers and words.
+//! Verification results as OpenSSL's numbers and messages.
 
 /// What was found about a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The authorities that are trusted, and the judgement about a chain.
+//! Trusted authorities, and verification of chains against them.
 
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};

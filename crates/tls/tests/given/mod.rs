@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tls::buffer::Buffers;
 use tls::certificate::{Chain, Key, Pair};
-use tls::ciphers::{Offer, Wishes};
+use tls::ciphers::{CipherConf, Offer};
 use tls::resume::Slot;
 use tls::session::{ClientSession, ServerSession};
 use tls::{client, server};
@@ -56,7 +56,7 @@ pub(crate) fn pairs(authority: &Authority, name: &str) -> Vec<Pair> {
 }
 
 pub(crate) fn offer(version: &str) -> Offer {
-    Offer::new(&Wishes { protocols: Some(&[version]), ..Wishes::default() }).unwrap()
+    Offer::new(&CipherConf { protocols: Some(&[version]), ..CipherConf::default() }).unwrap()
 }
 
 /// Two sessions and what stands between them.

@@ -1,6 +1,6 @@
-//! Shaking hands with an upstream server, and what may go wrong with it.
+//! TLS handshakes with upstream servers, and their errors.
 
-use crate::secure::hooks::Shown;
+use crate::secure::hooks::ServerChain;
 use crate::secure::plan::{Secured, Target};
 use base::log::Level;
 use net::stream::Stream;
@@ -29,7 +29,7 @@ pub enum Fault {
 }
 
 /// A session, and what its server was found to be.
-struct Shaken {
+struct HandshakeDone {
     stream: TlsStream<Stream>,
     /// What is wrong with the chain.
     chain: Verdict,
@@ -104,7 +104,12 @@ async fn open<S: Client>(
 }
 
 /// Judges a server by its chain, or lets code do so.
-async fn judged<S: Client>(client: &Rc<S>, secured: &Secured<S>, target: &Target, stream: TlsStream<Stream>) -> Result<Shaken, Failure> {
+async fn judged<S: Client>(
+    client: &Rc<S>,
+    secured: &Secured<S>,
+    target: &Target,
+    stream: TlsStream<Stream>,
+) -> Result<HandshakeDone, Failure> {
     let hooks = secured.plan().hooks();
     let refused = Err(Failure::Tls(TlsError::VERIFY_FAILED));
     let skips = hooks.verify.is_some() && hooks.skip_default_verify == Some(true);
@@ -120,7 +125,7 @@ async fn judged<S: Client>(client: &Rc<S>, secured: &Secured<S>, target: &Target
         chain = if first.code == MISMATCH { found(&mut session, None) } else { first };
         is_named = first.is_ok() || (first.code != MISMATCH && tls::verify::is_for(session.peer_chain(), &target.name));
         let version = if session.protocol() == Some("TLSv1.3") { 0x0304 } else { 0x0303 };
-        shown = Some(Shown { version, chain: session.peer_chain().to_vec(), verdict: if skips { 0 } else { chain.code } });
+        shown = Some(ServerChain { version, chain: session.peer_chain().to_vec(), verdict: if skips { 0 } else { chain.code } });
     }
     if secured.demands_peer && !skips && !chain.is_ok() {
         return refused;
@@ -131,10 +136,10 @@ async fn judged<S: Client>(client: &Rc<S>, secured: &Secured<S>, target: &Target
             chain = Verdict::new(hook.judge(client, shown).await.map_err(Failure::Tls)?);
         }
     }
-    Ok(Shaken { stream, chain, is_named })
+    Ok(HandshakeDone { stream, chain, is_named })
 }
 
-fn check<S: Client>(client: &S, target: &Target, shaken: &Shaken) -> Result<(), Fault> {
+fn check<S: Client>(client: &S, target: &Target, shaken: &HandshakeDone) -> Result<(), Fault> {
     let chain = shaken.chain;
     if !chain.is_ok() {
         log_client!(client, Level::Error, "upstream SSL certificate verify error: ({}:{})", chain.code, chain.text());

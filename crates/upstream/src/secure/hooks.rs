@@ -6,29 +6,29 @@ use conf::scope::Config;
 use session::BoxFuture;
 use std::cell::Cell;
 use std::rc::Rc;
-use tls::asked::Choice;
 use tls::certificate::CertificateDer;
+use tls::chooser::CertificateChoice;
 use tls::error::TlsError;
 
 /// Chooses the certificate that a server asks for. It may take its time.
 pub trait ChooseCertificate<S> {
     /// Chooses in a session of this version.
-    fn choose(&self, session: &Rc<S>, version: u16) -> BoxFuture<Result<Choice, TlsError>>;
+    fn choose(&self, session: &Rc<S>, version: u16) -> BoxFuture<Result<CertificateChoice, TlsError>>;
 }
 
 /// Judges a server. It may take its time.
-pub trait JudgeServer<S> {
+pub trait VerifyServer<S> {
     /// Answers OpenSSL's code of what is wrong with the server; 0 is nothing.
-    fn judge(&self, session: &Rc<S>, shown: Shown) -> BoxFuture<Result<u16, TlsError>>;
+    fn judge(&self, session: &Rc<S>, shown: ServerChain) -> BoxFuture<Result<u16, TlsError>>;
 }
 
 /// What is known of a server.
-pub struct Shown {
+pub struct ServerChain {
     /// The version of its session.
     pub version: u16,
     /// Its certificates, its own first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// OpenSSL's code of what is wrong with them; 0 is nothing, or that nobody looked.
+    /// OpenSSL's error code for them; 0 if they are valid or were not verified.
     pub verdict: u16,
 }
 
@@ -37,12 +37,12 @@ pub struct UpstreamTls<S> {
     /// `proxy_ssl_certificate_by_lua*`
     pub certificate: Option<Rc<dyn ChooseCertificate<S>>>,
     /// `proxy_ssl_verify_by_lua*`
-    pub verify: Option<Rc<dyn JudgeServer<S>>>,
+    pub verify: Option<Rc<dyn VerifyServer<S>>>,
     /// `lua_upstream_skip_openssl_default_verify`
     pub skip_default_verify: Option<bool>,
     /// The location says some of it itself.
     pub is_own: bool,
-    /// Somebody runs it.
+    /// It is in use.
     pub is_used: Cell<bool>,
 }
 

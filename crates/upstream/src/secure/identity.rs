@@ -1,4 +1,4 @@
-//! What pools tell connections over TLS by.
+//! What distinguishes TLS connections in pools.
 
 use std::rc::Rc;
 

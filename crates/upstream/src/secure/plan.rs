@@ -1,9 +1,8 @@
-//! What the directives `*_ssl_*` amount to in a location: settings made once for all that say the same, and whom a request
-//! has in mind.
+//! The merged `*_ssl_*` settings of a location, shared by all locations with the same settings, and the target server name.
 
+use crate::secure::conf::{Certificates, TlsConf};
 use crate::secure::hooks::UpstreamTls;
 use crate::secure::identity::Identity;
-use crate::secure::said::{Certificates, Said};
 use crate::url::{Host, Url};
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
@@ -123,7 +122,7 @@ impl<S: Session> Secured<S> {
     /// # Errors
     /// nginx's texts for what is missing or cannot be loaded.
     fn new(
-        said: &Said<S>,
+        said: &TlsConf<S>,
         prefix: &str,
         alpn: &[&'static [u8]],
         plans: &Plans<S>,
@@ -252,7 +251,7 @@ impl<S: Session> Plans<S> {
     pub fn secured(
         &self,
         url: Option<&Url>,
-        said: &Said<S>,
+        said: &TlsConf<S>,
         prefix: &str,
         alpn: &[&'static [u8]],
         hooks: Rc<UpstreamTls<S>>,
@@ -294,7 +293,7 @@ fn literals<S: Session>(names: Option<&Vec<Complex<S>>>) -> Option<Vec<Vec<u8>>>
 }
 
 /// The certificate with its key, if there is one.
-fn pair<S: Session>(said: &Said<S>, prefix: &str) -> Result<Option<(Complex<S>, Complex<S>)>, String> {
+fn pair<S: Session>(said: &TlsConf<S>, prefix: &str) -> Result<Option<(Complex<S>, Complex<S>)>, String> {
     let Some(certificate) = said.certificate.clone().filter(|value| value.literal() != Some(b"")) else { return Ok(None) };
     match said.certificate_key.clone() {
         Some(key) => Ok(Some((certificate, key))),

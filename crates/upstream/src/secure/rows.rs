@@ -1,6 +1,6 @@
 //! The directives `*_ssl_*`, written once for all protocols that have them.
 
-use crate::secure::said::Said;
+use crate::secure::conf::TlsConf;
 use conf::context::Arity;
 use conf::row::{Cx, Row};
 use conf::scope::Config;
@@ -12,13 +12,13 @@ use std::rc::Rc;
 use tls::certificate::cache::Cache;
 
 /// Where a protocol keeps what a block says.
-type Own<T, S> = fn(&mut T) -> &mut Said<S>;
+type Own<T, S> = fn(&mut T) -> &mut TlsConf<S>;
 
 /// All of them for one protocol, whose directives begin with `prefix` and whose values of type `T` hold what they say.
 #[must_use]
 // tidy: table
 pub fn rows<T: Config, S: Configured>(prefix: &str, said: Own<T, S>) -> Vec<Row> {
-    let row = |suffix: &str, arity: Arity, doc: &'static str, set: fn(&mut Cx<'_>, &mut Said<S>) -> Result<(), Error>| {
+    let row = |suffix: &str, arity: Arity, doc: &'static str, set: fn(&mut Cx<'_>, &mut TlsConf<S>) -> Result<(), Error>| {
         Row::new(format!("{prefix}_ssl_{suffix}"), S::BLOCKS, arity, doc, move |cx| set(cx, &mut own(cx, said)))
     };
     vec![
@@ -97,7 +97,7 @@ pub fn alpn_row<T: Config, S: Configured>(prefix: &str, said: Own<T, S>) -> Row 
     })
 }
 
-fn own<'a, T: Config, S>(cx: &Cx<'a>, said: Own<T, S>) -> RefMut<'a, Said<S>> {
+fn own<'a, T: Config, S>(cx: &Cx<'a>, said: Own<T, S>) -> RefMut<'a, TlsConf<S>> {
     RefMut::map(cx.location::<T>(), said)
 }
 
@@ -110,7 +110,7 @@ fn file(cx: &Cx<'_>, name: &str) -> String {
     crate::secure::plan::file(&cx.global::<MainContext>().paths, name)
 }
 
-fn conf_command<S>(cx: &mut Cx<'_>, said: &mut Said<S>) -> Result<(), Error> {
+fn conf_command<S>(cx: &mut Cx<'_>, said: &mut TlsConf<S>) -> Result<(), Error> {
     let (command, value) = (cx.text(0).into_owned(), cx.text(1));
     let is_peer = command.eq_ignore_ascii_case("VerifyMode") && value.eq_ignore_ascii_case("Peer");
     let value = if tls::commands::is_file(&command) { file(cx, &value) } else { value.into_owned() };

@@ -1,4 +1,4 @@
-//! Names of the domain name system.
+//! DNS names.
 
 use super::Flaw;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The body of an answer, while its records go by.
+//! The body of a response, across its records.
 
 use super::record::{Piece, RecordError, Records, Stream};
 use crate::chunked::Step;

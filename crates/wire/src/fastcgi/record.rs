@@ -1,4 +1,4 @@
-//! Taking the records of an answer apart, across any number of reads.
+//! Splits a response into records, across any number of reads.
 
 /// A stream of the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

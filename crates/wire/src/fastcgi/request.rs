@@ -1,4 +1,4 @@
-//! Writing a request: its beginning, its parameters, its body.
+//! Encodes a request: its beginning, its parameters, its body.
 
 use crate::cgi::{Name, Pairs};
 

@@ -1,5 +1,5 @@
-//! Malformed and ambiguous requests, each with the status it must get (200 here means that the
-//! head is accepted). One table, so that a change of mind about any of them shows in one line.
+//! Malformed and ambiguous requests, each with the status it must get (200: the head is accepted). One table, so that a changed decision
+//! about any of them shows in one line.
 
 use super::framing::frame;
 use super::request::{Head, Limits, Status};

@@ -40,14 +40,14 @@ pub enum HeadError {
     DuplicateHost {
         /// The line refused.
         this: HeaderSpan,
-        /// The line that came first.
+        /// The first line.
         first: HeaderSpan,
     },
     /// A second line of a header that may stand only once.
     DuplicateHeader {
         /// The line refused.
         this: HeaderSpan,
-        /// The line that came first.
+        /// The first line.
         first: HeaderSpan,
     },
     /// HTTP/1.1 without `Host` (RFC 9112, 3.2).

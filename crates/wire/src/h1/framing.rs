@@ -1,5 +1,5 @@
-//! How long the body is, whether the connection lives on, and which host is meant: decided once,
-//! from the whole head, before anything else looks at it (RFC 9112 sections 6 and 9).
+//! The length of the body, persistence of the connection, and the host: decided once, from the whole head, before anything else looks at it
+//! (RFC 9112 sections 6 and 9).
 
 use super::error::HeadError;
 use super::header::HeaderSpan;

@@ -1,4 +1,4 @@
-//! What may stand in `Host` and in the authority of an absolute target (RFC 3986, 3.2.2).
+//! Valid values of `Host` and of the authority of an absolute target (RFC 3986, 3.2.2).
 
 /// A valid authority, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! How large a head may be.
+//! Limits of a head's size.
 
 /// How much a client may send before it has said anything, and how its headers are read.
 ///

@@ -1,6 +1,5 @@
 //! HTTP/1.x message heads and the framing of the bodies that follow them (RFC 9112).
 
-mod again;
 pub mod error;
 pub mod framing;
 pub mod header;
@@ -8,6 +7,7 @@ pub mod host;
 mod limits;
 pub mod line;
 pub mod method;
+mod repeat;
 pub mod request;
 pub mod response;
 pub mod response_line;

@@ -1,11 +1,11 @@
 //! The head of an HTTP/1 request, parsed as it arrives (RFC 9112 sections 2 to 5).
 
-use super::again::Last;
 use super::error::HeadError;
 use super::header::{self, HeaderSpan, Line, Rules};
 pub use super::limits::Limits;
 use super::line::{self, Version};
 use super::method::Method;
+use super::repeat::LastHead;
 use crate::known::Known;
 use crate::span::Span;
 use crate::uri::shape::Shape;
@@ -65,7 +65,7 @@ pub struct Head {
     counted: u32,
     /// Where the fields begin.
     fields: usize,
-    last: Last,
+    last: LastHead,
 }
 
 /// For so many lines a head's memory is kept for the next one.

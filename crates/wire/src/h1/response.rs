@@ -60,7 +60,7 @@ pub enum ResponseError {
     Duplicate {
         /// The line refused.
         this: HeaderSpan,
-        /// The line that came first.
+        /// The first line.
         first: HeaderSpan,
     },
     /// `Content-Length` is no number.
@@ -142,7 +142,7 @@ struct Last {
     bytes: Vec<u8>,
     line: StatusLine,
     headers: Vec<HeaderSpan>,
-    /// How its body is framed where the request was not HEAD, once somebody has asked.
+    /// How its body is framed if the request was not HEAD; computed on demand.
     framed: Option<Framed>,
     grammar: Grammar,
 }

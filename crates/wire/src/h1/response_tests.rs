@@ -1,4 +1,4 @@
-//! Upstream heads, good and bad.
+//! Upstream heads, valid and malformed.
 
 use super::*;
 

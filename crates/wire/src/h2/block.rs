@@ -1,4 +1,4 @@
-//! Header blocks that come in: HEADERS and CONTINUATION.
+//! Received header blocks: HEADERS and CONTINUATION.
 
 use super::budget::Class;
 use super::conn::{Block, Codec, Purpose, Reading};
@@ -202,7 +202,9 @@ impl Codec {
     fn request(&mut self, block: Block) -> Event<'static> {
         let rules = Rules { connect_protocol: self.config.connect_protocol, end: block.end };
         let head = RequestHead::read(&self.fields, rules);
-        self.last_head.learn(&head, self.decoder.edits());
+        if head.fault.is_none() && self.last_head.is_current(self.decoder.edits()) {
+            self.last_head.learn(head);
+        }
         self.admit_request(block.stream, head, block.end, block.size, false)
     }
 

@@ -114,7 +114,7 @@ struct Stream {
     out_closed: bool,
     /// The server sent END_STREAM.
     in_closed: bool,
-    /// The head has come.
+    /// The head was received.
     answered: bool,
     /// The server sent RST_STREAM behind its answer.
     reset: bool,

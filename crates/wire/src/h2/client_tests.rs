@@ -1,4 +1,4 @@
-//! A client for tests: frames by hand, and what comes back as a list.
+//! A client for tests: hand-written frames, and the server's frames as a list.
 
 use super::error::{ErrorCode, Failure};
 use super::frame::{self, FrameHead, PREFACE, kind};

@@ -1,16 +1,20 @@
-//! The state of a connection, and what its caller sees of it.
+//! The state of a connection, and its interface for the caller.
 
 use super::budget::{Budget, Class};
 use super::error::{ErrorCode, Failure};
 use super::event::{Event, Refusal, StreamError};
 use super::frame::{self, PREFACE};
 use super::priority::Priority;
-use super::repeat::LastHead;
+use super::request::RequestHead;
 use super::schedule::{Rank, Schedule};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, PeerSettings, id};
 use super::stream::{End, Stream, Streams};
 use super::tree::Tree;
 use crate::hpack::{Decoder, Encoder, Fields, Limits};
+use crate::repeat::LastHead;
+
+/// A longer header block is not remembered: repeated ones consist mostly of indices.
+const LONGEST_REPEATED: usize = 128;
 
 /// What a server allows its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +40,7 @@ impl Default for Config {
 pub(super) enum Reading {
     Preface,
     Head,
-    /// The content of DATA; `deliver` is false when nobody wants it.
+    /// The content of DATA; `deliver` is false when it is discarded.
     Data {
         stream: u32,
         left: usize,
@@ -88,7 +92,7 @@ pub struct Codec {
     /// The beginning of a field whose end has not come.
     pub(super) partial: Vec<u8>,
     pub(super) fields: Fields,
-    pub(super) last_head: LastHead,
+    pub(super) last_head: LastHead<RequestHead, LONGEST_REPEATED>,
     pub(super) decoder: Decoder,
     pub(super) encoder: Encoder,
     pub(super) streams: Streams,
@@ -209,12 +213,6 @@ impl Codec {
         self.closing_at.is_some()
     }
 
-    /// The last stream that was taken.
-    #[must_use]
-    pub fn last_stream(&self) -> u32 {
-        self.last
-    }
-
     /// A frame is partly read.
     #[must_use]
     pub fn is_inside_frame(&self) -> bool {
@@ -238,7 +236,7 @@ impl Codec {
         self.streams.shrink();
     }
 
-    /// About how many bytes of memory the connection holds beside its own size.
+    /// The approximate heap memory of the connection, bytes.
     #[must_use]
     pub fn held(&self) -> usize {
         let lists = self.partial.capacity() + self.errors.capacity() * size_of::<(u32, StreamError)>();

@@ -1,4 +1,4 @@
-//! What a caller sees of a connection.
+//! Events of a connection.
 
 use super::error::ErrorCode;
 use super::request::{Malformed, RequestHead};
@@ -22,7 +22,7 @@ pub enum BodyFault {
     TooShort {
         /// What came.
         received: u64,
-        /// What should have come.
+        /// What was expected.
         declared: u64,
     },
 }

@@ -8,7 +8,7 @@ pub const HEAD: usize = 9;
 pub const DEFAULT_SIZE: usize = 1 << 14;
 /// The largest payload that a frame can have.
 pub const MAX_SIZE: usize = (1 << 24) - 1;
-/// The largest payload that clients may send, as they are told. nginx says [`MAX_SIZE`] and cannot see that a frame is too large.
+/// The largest payload that clients may send, as announced to them. nginx says [`MAX_SIZE`] and cannot see that a frame is too large.
 pub const TAKEN_SIZE: usize = 1 << 20;
 /// A client's first bytes (RFC 9113, 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

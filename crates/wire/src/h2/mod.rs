@@ -60,7 +60,6 @@ mod event;
 pub mod frame;
 pub mod priority;
 mod receive;
-mod repeat;
 pub mod request;
 pub mod schedule;
 mod send;

@@ -1,4 +1,4 @@
-//! Frames that come in.
+//! Received frames.
 
 use super::budget::Class;
 use super::conn::{Codec, DRAIN_PING, Reading};

@@ -1,4 +1,4 @@
-//! What a header block says when it is a request (RFC 9113, 8.2 and 8.3), checked as nginx checks it.
+//! Validation of a header block as a request (RFC 9113, 8.2 and 8.3), as nginx does it.
 
 use super::priority::Priority;
 use crate::h1::framing::UNIQUE;
@@ -43,7 +43,7 @@ pub enum Malformed {
     Order,
     /// A pseudo-header of another name.
     UnknownPseudo(Span),
-    /// One that came twice.
+    /// A duplicate one.
     DuplicatePseudo(&'static str),
     /// One without a value.
     EmptyPseudo(&'static str),
@@ -65,7 +65,7 @@ pub enum Malformed {
     NoHost,
     /// `host` that is no host.
     Host,
-    /// `host` that came twice: the second value and the first.
+    /// A duplicate `host`: the second value and the first.
     DuplicateHost(Span, Span),
     /// A field that may stand only once: its name, the second value and the first.
     DuplicateHeader(Span, Span, Span),
@@ -176,7 +176,7 @@ pub fn name_class(name: &[u8], underscores: bool) -> NameClass {
     class
 }
 
-/// What a request may be beside the protocol.
+/// Configured restrictions on requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rules {
     /// Extended CONNECT was offered.

@@ -1,4 +1,4 @@
-//! What RFC 9113 demands of a server, section by section.
+//! Requirements of RFC 9113 for a server, section by section.
 
 use super::Config;
 use super::client_tests::{Client, GET, Sent};

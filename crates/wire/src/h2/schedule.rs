@@ -1,4 +1,4 @@
-//! Which stream may send next.
+//! The order in which streams may send.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;

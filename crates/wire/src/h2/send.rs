@@ -1,4 +1,4 @@
-//! Frames that go out.
+//! Sent frames.
 
 use super::conn::{Codec, DRAIN_PING};
 use super::error::ErrorCode;
@@ -13,7 +13,7 @@ const MOST_GROWN: i64 = 4 * 1024 * 1024;
 
 impl Codec {
     /// Appends a head: `status` and fields, whose names are in lower case and which hold nothing of HTTP/1's connections. A status below
-    /// 200 is an informational one, after which another must follow. False when nobody listens to the stream any more.
+    /// 200 is an informational one, after which another must follow. False when the stream is gone.
     pub fn respond<'f>(
         &mut self,
         stream: u32,
@@ -234,7 +234,7 @@ impl Codec {
         }
     }
 
-    /// Begins to close the connection so that no request is lost (RFC 9113, 6.8): the client is told to open no more streams, and
+    /// Begins to close the connection so that no request is lost (RFC 9113, 6.8): the client is asked to open no more streams, and
     /// those that are on their way are still taken until it has answered. Then the last GOAWAY follows, and [`super::Event::Drained`].
     pub fn drain(&mut self, out: &mut Vec<u8>) {
         if self.closing_at.is_some() || self.failed {

@@ -1,7 +1,7 @@
 //! The invariants of QPACK and HTTP/3 that fuzz targets and the smoke tests assert.
 
 use super::frame::{FrameHead, integer, push_integer};
-use super::{Codec, Config, Event, Own, Uni};
+use super::{Codec, Config, Event, ServerStream, Uni};
 use crate::hpack::{Fields, Limits};
 use crate::qpack::{Decoder, Encoder, Section};
 
@@ -110,13 +110,13 @@ fn session(mut data: &[u8], size: usize) -> Session {
             session.events.push(format!("{id} goes on"));
         }
     }
-    session.out = [Own::Control, Own::Encoder, Own::Decoder].map(|own| codec.own(own).clone());
+    session.out = [ServerStream::Control, ServerStream::Encoder, ServerStream::Decoder].map(|own| codec.own(own).clone());
     session
 }
 
-type Went = Result<(), super::error::Failure>;
+type Outcome = Result<(), super::error::Failure>;
 
-fn uni_part(codec: &mut Codec, id: u64, part: &[u8], end: bool, size: usize, ended: &mut bool) -> Went {
+fn uni_part(codec: &mut Codec, id: u64, part: &[u8], end: bool, size: usize, ended: &mut bool) -> Outcome {
     for piece in part.chunks(size.min(part.len().max(1))) {
         if codec.receive_uni(id, piece, false)? == Uni::Unknown {
             *ended = true;
@@ -126,7 +126,7 @@ fn uni_part(codec: &mut Codec, id: u64, part: &[u8], end: bool, size: usize, end
     if end { codec.uni_ended(id) } else { Ok(()) }
 }
 
-fn request_part(codec: &mut Codec, id: u64, part: &[u8], end: bool, size: usize, session: &mut Session) -> Went {
+fn request_part(codec: &mut Codec, id: u64, part: &[u8], end: bool, size: usize, session: &mut Session) -> Outcome {
     if codec.place(id).is_err() && !codec.open_request(id)? {
         return Ok(());
     }

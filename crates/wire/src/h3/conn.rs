@@ -1,13 +1,14 @@
-//! The connection's state, and the frames that go out.
+//! The connection's state, and sent frames.
 
 use super::error::Failure;
 use super::frame::{self, FrameHead, kind, push_integer, setting};
-use super::repeat::LastHead;
 use super::stream::{Request, UniStream};
 use crate::h2::budget::{Budget, Class, Flood};
 use crate::h2::priority::Priority;
+use crate::h2::request::RequestHead;
 use crate::hpack::{FieldList, Fields, Limits};
 use crate::qpack::{Decoder, Encoder};
+use crate::repeat::LastHead;
 use std::collections::VecDeque;
 
 /// The table that a client may use.
@@ -18,6 +19,19 @@ const MAX_UNSENT: usize = 64 * 1024;
 pub(super) const EMPTY: i64 = 8;
 /// So many streams may be given a priority before they are open (RFC 9218, 7.1).
 const MAX_EARLY: usize = 8;
+
+/// A longer field section is not remembered.
+const LONGEST_REPEATED: usize = 512;
+
+/// What a repeated field section was decoded to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownSection {
+    pub(super) head: RequestHead,
+    /// How many insertions it needs.
+    pub(super) required: u64,
+    /// The length of its names and values, bytes.
+    pub(super) useful: usize,
+}
 
 /// What a connection allows.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +52,7 @@ impl Default for Config {
 
 /// A stream that the server opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Own {
+pub enum ServerStream {
     /// Settings and GOAWAY.
     Control,
     /// Insertions into the client's table.
@@ -52,12 +66,12 @@ pub enum Own {
 pub struct Codec {
     pub(super) config: Config,
     pub(super) fields: Fields,
-    pub(super) last_head: LastHead,
+    pub(super) last_head: LastHead<KnownSection, LONGEST_REPEATED>,
     pub(super) decoder: Decoder,
     pub(super) encoder: Encoder,
     pub(super) requests: VecDeque<Request>,
     pub(super) unis: Vec<UniStream>,
-    /// Types of the client's streams that came, a bit each.
+    /// Types of the client's streams seen so far, a bit each.
     pub(super) seen: u8,
     /// Streams that wait for the table, and how many insertions each needs.
     pub(super) blocked: Vec<(u64, u64)>,
@@ -81,7 +95,7 @@ pub struct Codec {
 }
 
 impl Codec {
-    /// A new connection; its settings wait in the buffer of [`Own::Control`].
+    /// A new connection; its settings wait in the buffer of [`ServerStream::Control`].
     #[must_use]
     pub fn new(config: Config) -> Self {
         let mut control_out = Vec::new();
@@ -146,11 +160,11 @@ impl Codec {
     }
 
     /// What is to be sent on a stream of ours; the caller takes out what it has sent.
-    pub fn own(&mut self, own: Own) -> &mut Vec<u8> {
+    pub fn own(&mut self, own: ServerStream) -> &mut Vec<u8> {
         match own {
-            Own::Control => &mut self.control_out,
-            Own::Encoder => &mut self.encoder_out,
-            Own::Decoder => {
+            ServerStream::Control => &mut self.control_out,
+            ServerStream::Encoder => &mut self.encoder_out,
+            ServerStream::Decoder => {
                 self.decoder.increment(&mut self.decoder_out);
                 &mut self.decoder_out
             }
@@ -166,7 +180,7 @@ impl Codec {
         [&mut self.control_out, &mut self.encoder_out, &mut self.decoder_out].into_iter().for_each(Vec::shrink_to_fit);
     }
 
-    /// About how many bytes of memory the connection holds beside its own size.
+    /// The approximate heap memory of the connection, bytes.
     #[must_use]
     pub fn held(&self) -> usize {
         let sections: usize = self.requests.iter().map(|request| request.held()).sum();

@@ -1,4 +1,4 @@
-//! What a caller sees of the streams of requests.
+//! Events of request streams.
 
 use crate::h2::request::{Malformed, RequestHead};
 

@@ -1,4 +1,4 @@
-//! What a client may do for nothing, and that it ends.
+//! Limits on what a client may do without making requests.
 
 use super::error::{Code, Failure};
 use super::frame::{kind, stream};
@@ -20,7 +20,7 @@ fn requests_that_are_reset() {
         events(&mut codec, turn * 4, &request(&[]), false, 1000)?;
         codec.reset_by_peer()?;
         codec.close_request(turn * 4);
-        codec.own(Own::Decoder).clear();
+        codec.own(ServerStream::Decoder).clear();
         Ok(())
     });
     assert!((100..2000).contains(&turns), "{turns}");
@@ -89,7 +89,7 @@ fn a_table_that_is_filled_for_nothing() {
     let mut codec = codec();
     codec.receive_uni(2, &[integer(stream::ENCODER), vec![0x3f, 0xe1, 0x1f]].concat(), false).unwrap();
     let insert = [&[0x41, b'a', 0x7f, 0x81, 0x0a][..], &[b'x'; 1408]].concat();
-    let turns = until(|_| codec.receive_uni(2, &insert, false).map(|_| codec.own(Own::Decoder).clear()));
+    let turns = until(|_| codec.receive_uni(2, &insert, false).map(|_| codec.own(ServerStream::Decoder).clear()));
     assert!((5000..10_000).contains(&turns) && codec.held() < 32_768, "{turns}");
 }
 
@@ -100,7 +100,7 @@ fn answers_on_our_streams_are_bounded() {
     until(|turn| {
         events(&mut codec, turn * 4, &request(&[]), false, 1000)?;
         codec.close_request(turn * 4);
-        assert!(codec.own(Own::Decoder).len() <= 70_000);
+        assert!(codec.own(ServerStream::Decoder).len() <= 70_000);
         Ok(())
     });
 }

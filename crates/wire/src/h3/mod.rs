@@ -1,7 +1,7 @@
 //! HTTP/3 (RFC 9114) without input and output.
 //!
 //! [`Codec`] is the server's side of one connection. The caller hands it what comes on each stream of QUIC and gets events of requests; what it
-//! has to say on streams of its own (settings, GOAWAY, the tables of QPACK) it puts into three buffers, one per stream ([`Own`]). Frames of an
+//! has to say on streams of its own (settings, GOAWAY, the tables of QPACK) it puts into three buffers, one per stream ([`ServerStream`]). Frames of an
 //! answer are appended to a buffer that the caller sends on the request's stream. What a request is, is checked as for HTTP/2.
 //!
 //! | file | what it does |
@@ -23,7 +23,6 @@ mod control;
 pub mod error;
 mod event;
 pub mod frame;
-mod repeat;
 mod request;
 mod section;
 mod stream;
@@ -36,6 +35,6 @@ mod rfc_tests;
 #[cfg(test)]
 mod tests;
 
-pub use conn::{Codec, Config, Own};
+pub use conn::{Codec, Config, ServerStream};
 pub use event::{BodyFault, Event, Poll, body_message};
 pub use uni::Uni;

@@ -1,4 +1,4 @@
-//! Streams of requests that come in: frames, and content.
+//! Request streams: frames, and content.
 
 use super::conn::{Codec, EMPTY};
 use super::error::{Code, Failure};

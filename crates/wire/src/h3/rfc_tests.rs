@@ -1,4 +1,4 @@
-//! What RFC 9114 and RFC 9204 forbid, and the code that each ends the connection with.
+//! What RFC 9114 and RFC 9204 forbid, and the error code for each violation.
 
 use super::error::Code;
 use super::frame::{kind, setting, stream};

@@ -1,15 +1,14 @@
-//! Field sections that come in: heads of requests, and trailers.
+//! Received field sections: request heads and trailers.
 
-use super::conn::Codec;
+use super::conn::{Codec, KnownSection};
 use super::error::{Code, Failure};
 use super::event::Event;
-use super::repeat::Known;
 use super::request::Step;
 use super::stream::{Phase, Reading};
 use crate::h2::request::{Malformed, RequestHead, Rules, check_trailers};
 use crate::qpack::{Section, SectionError};
 
-/// What the lines of a section may cost beside names and values, each.
+/// The overhead of each line of a section besides name and value.
 const LINE: usize = 8;
 
 impl Codec {
@@ -122,7 +121,9 @@ impl Codec {
             self.fields.reset(false);
             head.pseudo = 0;
         }
-        self.last_head.learn(Known { head, required: found.0, useful: found.1 });
+        if head.fault.is_none() {
+            self.last_head.learn(KnownSection { head, required: found.0, useful: found.1 });
+        }
         self.admit(place, head, end, false)
     }
 

@@ -1,4 +1,4 @@
-//! Streams: what has come of them, and what may come next.
+//! The state of streams, and what may follow on them.
 
 use super::event::BodyFault;
 use super::frame::{FrameHead, HeadReader};
@@ -39,7 +39,7 @@ pub(super) struct Request {
     pub(super) phase: Phase,
     pub(super) reading: Reading,
     pub(super) head: HeadReader,
-    /// What has come of a field section that is not whole, or that waits for the table.
+    /// The received part of a field section that is incomplete or waits for the table.
     pub(super) section: Vec<u8>,
     pub(super) waits: bool,
     /// Bytes of the stream up to its body.
@@ -69,7 +69,7 @@ impl Request {
         }
     }
 
-    /// All of it has come.
+    /// All of it was received.
     pub(super) fn is_whole(&self) -> bool {
         self.phase == Phase::Ended
     }
@@ -92,9 +92,9 @@ pub(super) struct Control {
     /// The frame that is being read, and how much of it is left.
     pub(super) frame: Option<FrameHead>,
     pub(super) left: u64,
-    /// What has come of it, where that means something.
+    /// Its received bytes, where they matter.
     pub(super) payload: Vec<u8>,
-    /// Settings have come.
+    /// Settings were received.
     pub(super) settled: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Streams in one direction that the client opens (RFC 9114, 6.2).
+//! Unidirectional streams of the client (RFC 9114, 6.2).
 
 use super::conn::Codec;
 use super::error::{Code, Failure};

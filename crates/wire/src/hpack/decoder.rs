@@ -1,4 +1,4 @@
-//! A header block becomes fields.
+//! Decodes header blocks.
 
 use super::huffman;
 use super::integer::{self, BadInteger};
@@ -96,7 +96,7 @@ impl Fields {
         (self.seen, self.pseudo, self.total, self.dropping) = (0, 0, 0, dropping);
     }
 
-    /// What has come is forgotten, and what still comes of the block is read for the table's sake alone.
+    /// The received part is dropped, and the rest of the block is decoded only to keep the table in sync.
     pub fn drop_rest(&mut self) {
         let total = self.total;
         self.reset(true);
@@ -112,7 +112,7 @@ impl Fields {
         unusual
     }
 
-    /// Makes room by an eighth, where a list doubles otherwise: many short fields are to cost little beside their own bytes.
+    /// Makes room by an eighth, where a list doubles otherwise: many short fields must have little overhead.
     #[cold]
     fn grow(&mut self) {
         if self.list.len() == self.list.capacity() {

@@ -1,4 +1,4 @@
-//! Fields become a header block.
+//! Encodes header blocks.
 
 use super::tables::{DynamicTable, STATIC};
 use super::{FieldList, huffman, integer};
@@ -50,7 +50,7 @@ pub struct Encoder {
     last: Option<Box<LastHead>>,
 }
 
-/// A head that became nothing but indices: the same head is the same bytes as long as no other field has come in between.
+/// A head that became nothing but indices: the same head is encoded as the same bytes as long as no field was inserted in between.
 #[derive(Debug, Default)]
 struct LastHead {
     status: u16,

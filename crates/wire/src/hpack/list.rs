@@ -1,4 +1,4 @@
-//! Fields before they are packed.
+//! Fields before they are encoded.
 
 /// Names and values in one buffer, which serves many heads.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -68,7 +68,7 @@ pub static STATIC: [(&str, &str); 61] = [
     ("www-authenticate", ""),
 ];
 
-/// What an entry counts beside its bytes (RFC 7541, 4.1).
+/// The overhead of an entry besides its bytes (RFC 7541, 4.1).
 pub const OVERHEAD: usize = 32;
 
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! The words of a JSON text.
+//! The lexer of JSON texts.
 
 use super::number::{self, Read};
 use super::{Rules, Token};

@@ -1,6 +1,6 @@
-//! Answers, each judged against the line that asked for it.
+//! Responses, each checked against the command that it answers.
 
-use super::line::{Asked, Command, is_number};
+use super::line::{Command, RequestLine, is_number};
 use crate::chunked::Step;
 use crate::span::Span;
 
@@ -9,7 +9,7 @@ const VALUE_END: &[u8] = b"\r\nEND\r\n";
 
 /// What an answer of lines says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum StatusReply {
     /// `STORED`
     Stored,
     /// `NOT_STORED`
@@ -32,7 +32,7 @@ pub enum Said {
     Error,
 }
 
-/// How far an answer has come.
+/// The state of reading a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// More bytes are needed.
@@ -40,7 +40,7 @@ pub enum Reply {
     /// The answer is these lines, of `len` bytes together.
     Lines {
         /// What it says.
-        said: Said,
+        said: StatusReply,
         /// Its length with all line ends, bytes.
         len: usize,
     },
@@ -73,7 +73,7 @@ pub enum ReplyError {
 impl ReplyError {
     /// The line for the error log, in the words of memc and memcached modules.
     #[must_use]
-    pub fn message(self, asked: &Asked<'_>, input: &[u8]) -> Vec<u8> {
+    pub fn message(self, asked: &RequestLine<'_>, input: &[u8]) -> Vec<u8> {
         let shown = |end: usize| String::from_utf8_lossy(input.get(..end).unwrap_or_default()).into_owned();
         let key = String::from_utf8_lossy(asked.key);
         match self {
@@ -93,20 +93,20 @@ impl ReplyError {
 ///
 /// # Errors
 /// It is no answer to what was asked.
-pub fn parse(asked: &Asked<'_>, input: &[u8], limit: usize) -> Result<Reply, ReplyError> {
+pub fn parse(asked: &RequestLine<'_>, input: &[u8], limit: usize) -> Result<Reply, ReplyError> {
     let reply = match asked.command {
         Command::Get => value(asked.key, input)?,
         Command::Stats => stats(input)?,
         Command::Incr | Command::Decr => counter(input)?,
-        Command::Delete => one_line(input, &[("DELETED\r\n", Said::Deleted), ("NOT_FOUND\r\n", Said::NotFound)])?,
-        Command::FlushAll => one_line(input, &[("OK\r\n", Said::Done)])?,
-        Command::Version => one_line(input, &[("VERSION ", Said::Version)])?,
+        Command::Delete => one_line(input, &[("DELETED\r\n", StatusReply::Deleted), ("NOT_FOUND\r\n", StatusReply::NotFound)])?,
+        Command::FlushAll => one_line(input, &[("OK\r\n", StatusReply::Done)])?,
+        Command::Version => one_line(input, &[("VERSION ", StatusReply::Version)])?,
         _ => {
-            const STORING: [(&str, Said); 4] = [
-                ("STORED\r\n", Said::Stored),
-                ("NOT_STORED\r\n", Said::NotStored),
-                ("EXISTS\r\n", Said::Exists),
-                ("NOT_FOUND\r\n", Said::NotFound),
+            const STORING: [(&str, StatusReply); 4] = [
+                ("STORED\r\n", StatusReply::Stored),
+                ("NOT_STORED\r\n", StatusReply::NotStored),
+                ("EXISTS\r\n", StatusReply::Exists),
+                ("NOT_FOUND\r\n", StatusReply::NotFound),
             ];
             one_line(input, &STORING)?
         }
@@ -118,10 +118,11 @@ pub fn parse(asked: &Asked<'_>, input: &[u8], limit: usize) -> Result<Reply, Rep
     }
 }
 
-const ERRORS: [(&str, Said); 3] = [("ERROR\r\n", Said::Error), ("CLIENT_ERROR ", Said::Error), ("SERVER_ERROR ", Said::Error)];
+const ERRORS: [(&str, StatusReply); 3] =
+    [("ERROR\r\n", StatusReply::Error), ("CLIENT_ERROR ", StatusReply::Error), ("SERVER_ERROR ", StatusReply::Error)];
 
 /// A line that begins with one of the words, or an error.
-fn one_line(input: &[u8], words: &[(&str, Said)]) -> Result<Reply, ReplyError> {
+fn one_line(input: &[u8], words: &[(&str, StatusReply)]) -> Result<Reply, ReplyError> {
     let mut furthest = 0;
     let mut partial = false;
     for (word, said) in words.iter().chain(&ERRORS) {
@@ -146,12 +147,12 @@ fn line_end(input: &[u8], from: usize) -> Option<usize> {
 fn counter(input: &[u8]) -> Result<Reply, ReplyError> {
     let digits = input.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if digits == 0 {
-        return one_line(input, &[("NOT_FOUND\r\n", Said::NotFound)]);
+        return one_line(input, &[("NOT_FOUND\r\n", StatusReply::NotFound)]);
     }
     let spaces = input.iter().skip(digits).take_while(|byte| **byte == b' ').count();
     let rest = input.get(digits + spaces..).unwrap_or_default();
     match rest {
-        [b'\r', b'\n', ..] => Ok(Reply::Lines { said: Said::Number, len: digits + spaces + 2 }),
+        [b'\r', b'\n', ..] => Ok(Reply::Lines { said: StatusReply::Number, len: digits + spaces + 2 }),
         [] | [b'\r'] => Ok(Reply::Partial),
         [b'\r', ..] => Err(ReplyError::Invalid(digits + spaces + 1)),
         _ => Err(ReplyError::Invalid(digits + spaces)),
@@ -162,14 +163,14 @@ fn stats(input: &[u8]) -> Result<Reply, ReplyError> {
     let mut at = 0;
     loop {
         let rest = input.get(at..).unwrap_or_default();
-        let line = one_line(rest, &[("END\r\n", Said::Stats), ("STAT ", Said::Stored)]).map_err(|error| match error {
+        let line = one_line(rest, &[("END\r\n", StatusReply::Stats), ("STAT ", StatusReply::Stored)]).map_err(|error| match error {
             ReplyError::Invalid(offset) => ReplyError::Invalid(at + offset),
             other => other,
         })?;
         match line {
-            Reply::Lines { said: Said::Stored, len } => at += len,
+            Reply::Lines { said: StatusReply::Stored, len } => at += len,
             // An error is an answer of its own, not the end of statistics.
-            Reply::Lines { said: Said::Error, .. } if at > 0 => return Err(ReplyError::Invalid(at)),
+            Reply::Lines { said: StatusReply::Error, .. } if at > 0 => return Err(ReplyError::Invalid(at)),
             Reply::Lines { said, len } => return Ok(Reply::Lines { said, len: at + len }),
             other => return Ok(other),
         }
@@ -183,7 +184,7 @@ fn value(key: &[u8], input: &[u8]) -> Result<Reply, ReplyError> {
     let Some(line) = line.strip_suffix(b"\r") else { return Err(ReplyError::Line(newline)) };
     let end = line.len();
     if line == b"END" {
-        return Ok(Reply::Lines { said: Said::NotFound, len: newline + 1 });
+        return Ok(Reply::Lines { said: StatusReply::NotFound, len: newline + 1 });
     }
     let Some(rest) = line.strip_prefix(b"VALUE ") else { return Err(ReplyError::Line(end)) };
     let Some(rest) = rest.strip_prefix(key) else { return Err(ReplyError::Key(end)) };
@@ -257,8 +258,8 @@ impl Value {
 mod tests {
     use super::*;
 
-    fn ask(line: &str) -> Asked<'_> {
-        Asked::of(line.as_bytes()).unwrap()
+    fn ask(line: &str) -> RequestLine<'_> {
+        RequestLine::of(line.as_bytes()).unwrap()
     }
 
     fn read(line: &str, input: &str) -> Result<Reply, ReplyError> {
@@ -268,20 +269,20 @@ mod tests {
     #[test]
     fn lines_are_known_as_soon_as_they_are_whole() {
         let all = [
-            ("set k 0 0 1\r\n", "STORED\r\n", Said::Stored),
-            ("add k 0 0 1\r\n", "NOT_STORED\r\n", Said::NotStored),
-            ("replace k 0 0 1\r\n", "EXISTS\r\n", Said::Exists),
-            ("append k 0 0 1\r\n", "NOT_FOUND\r\n", Said::NotFound),
-            ("prepend k 0 0 1\r\n", "SERVER_ERROR out of memory\r\n", Said::Error),
-            ("delete k\r\n", "DELETED\r\n", Said::Deleted),
-            ("delete k\r\n", "NOT_FOUND\r\n", Said::NotFound),
-            ("flush_all\r\n", "OK\r\n", Said::Done),
-            ("version\r\n", "VERSION 1.6\n x\r\n", Said::Version),
-            ("incr k 1\r\n", "12  \r\n", Said::Number),
-            ("decr k 1\r\n", "CLIENT_ERROR cannot\r\n", Said::Error),
-            ("stats\r\n", "STAT a 1\r\nSTAT b 2\r\nEND\r\n", Said::Stats),
-            ("stats\r\n", "ERROR\r\n", Said::Error),
-            ("get k\r\n", "END\r\n", Said::NotFound),
+            ("set k 0 0 1\r\n", "STORED\r\n", StatusReply::Stored),
+            ("add k 0 0 1\r\n", "NOT_STORED\r\n", StatusReply::NotStored),
+            ("replace k 0 0 1\r\n", "EXISTS\r\n", StatusReply::Exists),
+            ("append k 0 0 1\r\n", "NOT_FOUND\r\n", StatusReply::NotFound),
+            ("prepend k 0 0 1\r\n", "SERVER_ERROR out of memory\r\n", StatusReply::Error),
+            ("delete k\r\n", "DELETED\r\n", StatusReply::Deleted),
+            ("delete k\r\n", "NOT_FOUND\r\n", StatusReply::NotFound),
+            ("flush_all\r\n", "OK\r\n", StatusReply::Done),
+            ("version\r\n", "VERSION 1.6\n x\r\n", StatusReply::Version),
+            ("incr k 1\r\n", "12  \r\n", StatusReply::Number),
+            ("decr k 1\r\n", "CLIENT_ERROR cannot\r\n", StatusReply::Error),
+            ("stats\r\n", "STAT a 1\r\nSTAT b 2\r\nEND\r\n", StatusReply::Stats),
+            ("stats\r\n", "ERROR\r\n", StatusReply::Error),
+            ("get k\r\n", "END\r\n", StatusReply::NotFound),
         ];
         for (line, answer, said) in all {
             for cut in 0..answer.len() {

@@ -1,4 +1,4 @@
-//! Command lines: what may stand in them, and what a line that was sent asked for.
+//! Command lines: validation before sending, and parsing of lines that were sent.
 
 use crate::uri::escape::{Class, escape};
 
@@ -130,21 +130,21 @@ pub fn is_number(text: &[u8], digits: usize) -> bool {
 
 /// What a request line asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct RequestLine<'a> {
     /// The command.
     pub command: Command,
     /// The key as it stands in the line; empty for commands without one.
     pub key: &'a [u8],
 }
 
-impl<'a> Asked<'a> {
+impl<'a> RequestLine<'a> {
     /// Reads a line that was made for sending; `None` for anything else.
     #[must_use]
-    pub fn of(line: &'a [u8]) -> Option<Asked<'a>> {
+    pub fn of(line: &'a [u8]) -> Option<RequestLine<'a>> {
         let mut words = line.split(|byte| matches!(byte, b' ' | b'\r'));
         let command = Command::of(words.next()?)?;
         let key = if command.has_key() { words.next()? } else { b"" };
-        Some(Asked { command, key })
+        Some(RequestLine { command, key })
     }
 }
 
@@ -170,10 +170,10 @@ mod tests {
 
     #[test]
     fn a_line_tells_what_was_asked() {
-        let asked = Asked::of(b"set a%20b 0 0 5\r\n").unwrap();
+        let asked = RequestLine::of(b"set a%20b 0 0 5\r\n").unwrap();
         assert_eq!((asked.command, asked.key), (Command::Set, &b"a%20b"[..]));
-        assert_eq!(Asked::of(b"flush_all 5\r\n").unwrap().key, b"");
-        assert!(Asked::of(b"quit\r\n").is_none() && Asked::of(b"").is_none());
+        assert_eq!(RequestLine::of(b"flush_all 5\r\n").unwrap().key, b"");
+        assert!(RequestLine::of(b"quit\r\n").is_none() && RequestLine::of(b"").is_none());
         for (name, command) in COMMANDS {
             assert_eq!((Command::of(name.as_bytes()), command.name()), (Some(command), name));
         }

@@ -1,8 +1,8 @@
-//! Cutting: the tables of a part of a film, and the bytes of the file that belong to it.
+//! Extracting a time range: the new tables, and the byte range of the file that belongs to it.
 
 use super::moments::{Kind, Times, left};
+use super::selection::Cut;
 use super::track::{OffsetTable, Part, Track};
-use super::wanted::Cut;
 use super::{Fault, atom, each, of, once, within};
 
 /// A part of a film. A file of it is `ftyp`, `moov`, `header`, and the bytes from `start` to before `end` of the old file.

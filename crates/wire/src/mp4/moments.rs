@@ -1,4 +1,4 @@
-//! Atoms that say how long something lasts: `mvhd`, `tkhd`, `mdhd`.
+//! Atoms that contain durations: `mvhd`, `tkhd`, `mdhd`.
 
 use super::{Fault, long, number, of};
 

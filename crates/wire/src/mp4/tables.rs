@@ -1,4 +1,4 @@
-//! Tables of a track: what of them belongs to a run of samples.
+//! Tables of a track, restricted to a run of samples.
 
 use super::{Fault, number, of, within};
 

@@ -1,8 +1,8 @@
-//! A track: the atoms of `trak`, and the part of it that is wanted.
+//! A track: the atoms of `trak`, and its selected part.
 
 use super::moments::{self, Kind, Times, left, units};
+use super::selection::Cut;
 use super::tables::{self, Chunks, Place, Sizes, entries};
-use super::wanted::Cut;
 use super::{Fault, atom, each, long, number, once, within};
 
 /// The content of the atoms that are kept.

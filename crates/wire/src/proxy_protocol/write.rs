@@ -1,4 +1,4 @@
-//! Headers of the PROXY protocol as they are written (HAProxy's `proxy-protocol.txt`).
+//! Encoding of PROXY protocol headers (HAProxy's `proxy-protocol.txt`).
 
 use super::{V2_HEAD, V2_SIGNATURE};
 use std::io::Write;

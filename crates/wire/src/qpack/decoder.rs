@@ -1,4 +1,4 @@
-//! Field sections become fields, and the instructions of the peer's encoder a table.
+//! Decodes field sections, and the peer's encoder stream.
 
 use super::error::{SectionError, StreamError};
 use super::names;
@@ -6,7 +6,7 @@ use crate::hpack::integer::{self, BadInteger};
 use crate::hpack::tables::{DynamicTable, OVERHEAD};
 use crate::hpack::{Fields, Limits, huffman};
 
-/// What became of a field section.
+/// The result of decoding a field section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
     /// All of its fields are there; so many insertions were needed for it, which [`Decoder::acknowledge`] tells the peer.

@@ -1,4 +1,4 @@
-//! Fields become field sections.
+//! Encodes field sections.
 
 use super::error::StreamError;
 use super::names::{find_name, find_value};
@@ -79,7 +79,7 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    /// The peer's settings have come: its `SETTINGS_QPACK_MAX_TABLE_CAPACITY`. What its table gets of that is appended to `instructions`,
+    /// The peer's settings were received: its `SETTINGS_QPACK_MAX_TABLE_CAPACITY`. What its table gets of that is appended to `instructions`,
     /// which is for the encoder stream.
     pub fn set_max(&mut self, max: u64, instructions: &mut Vec<u8>) {
         self.last = None;
@@ -225,12 +225,6 @@ impl Encoder {
             self.sent.push_back(Sent { stream, required: self.required, oldest: self.oldest });
         }
         out.extend_from_slice(&self.lines);
-    }
-
-    /// Bytes that [`Self::finish`] will append at most.
-    #[must_use]
-    pub fn section_len(&self) -> usize {
-        self.lines.len() + 20
     }
 
     /// Takes what came on the peer's decoder stream.

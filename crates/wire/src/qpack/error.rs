@@ -1,4 +1,4 @@
-//! What may be wrong with field sections and with the streams that carry changes of tables.
+//! Errors of field sections and of the encoder and decoder streams.
 
 /// Why a field section cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

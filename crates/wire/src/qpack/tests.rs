@@ -230,7 +230,7 @@ fn acknowledgements_that_are_wrong() {
     );
 }
 
-/// A head that is remembered is the one that would be made, whatever has come from the peer in between.
+/// A head that is remembered is the one that would be made, whatever was received from the peer in between.
 #[test]
 fn heads_that_come_again_are_the_same_bytes() {
     for (capacity, late) in [(0, 1), (4096, 1), (4096, 3), (300, 5)] {

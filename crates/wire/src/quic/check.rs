@@ -1,4 +1,4 @@
-//! What must hold for any bytes of a datagram.
+//! Invariants that hold for the bytes of any datagram.
 
 use super::crypto::{CryptoStream, LONGEST};
 use super::header::{Header, initials};

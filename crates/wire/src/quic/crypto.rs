@@ -17,7 +17,7 @@ pub enum CryptoError {
     TooLong,
 }
 
-/// What has come of a stream of CRYPTO frames.
+/// The received part of a stream of CRYPTO frames.
 #[derive(Debug, Default)]
 pub struct CryptoStream {
     bytes: Vec<u8>,

@@ -5,9 +5,6 @@ use super::varint;
 /// The longest connection ID of version 1.
 pub const LONGEST_ID: usize = 20;
 
-/// The least bytes of a datagram that may begin a connection (RFC 9000, 14.1).
-pub const LEAST: usize = 1200;
-
 /// The connection ID that the first packet of a datagram is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header<'a> {

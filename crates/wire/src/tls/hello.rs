@@ -58,7 +58,7 @@ pub enum Status {
     },
 }
 
-/// Why bytes are no ClientHello. [`HelloError::alert`] is what the client is told.
+/// Why bytes are no ClientHello. [`HelloError::alert`] is the alert for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HelloError {
     /// The first byte is not that of a handshake record.
@@ -163,7 +163,7 @@ impl Hello {
         Self { lenient: true, ..Self::default() }
     }
 
-    /// Reads `data`, all bytes that have come on the connection so far; goes on where the last call stopped.
+    /// Parses `data`, all bytes received on the connection so far; continues where the last call stopped.
     ///
     /// # Errors
     /// When the bytes are no ClientHello; of no use afterwards.
@@ -185,7 +185,7 @@ impl Hello {
         }
     }
 
-    /// Reads a whole handshake message that came without records, as over QUIC.
+    /// Parses a complete handshake message without records, as in QUIC.
     ///
     /// # Errors
     /// When it is no ClientHello.

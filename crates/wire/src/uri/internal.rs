@@ -1,5 +1,5 @@
-//! Targets that the configuration, Lua code or an upstream names: `X-Accel-Redirect`,
-//! `ngx.exec`, `ngx.location.capture`, SSI includes, DAV destinations.
+//! Targets named by the configuration, Lua code or an upstream: `X-Accel-Redirect`, `ngx.exec`, `ngx.location.capture`, SSI includes, DAV
+//! destinations.
 
 use super::BadUri;
 use super::escape::{Unescape, unescape};

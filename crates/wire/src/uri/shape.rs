@@ -1,4 +1,4 @@
-//! One pass over a raw target that finds out whether it needs any work at all.
+//! One pass over a raw target that detects whether it needs normalisation at all.
 
 use super::BadUri;
 

@@ -1,4 +1,4 @@
-//! How a stream ends: the answer's last frame, and what the client may still do behind it.
+//! The end of a stream: the response's last frame, and what the client may still send after it.
 
 use super::{LINGER, Stream};
 use crate::active::Watch;

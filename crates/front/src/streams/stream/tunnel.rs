@@ -1,4 +1,4 @@
-//! The bytes of a stream that an extended CONNECT (RFC 8441, RFC 9220) opened.
+//! The bytes of a stream opened by extended CONNECT (RFC 8441, RFC 9220).
 
 use super::Stream;
 use crate::streams::carrier::Carrier;

@@ -26,7 +26,7 @@ impl Capture {
         IDLE.with_borrow_mut(Vec::pop).unwrap_or_default()
     }
 
-    /// Takes a wire back, unless somebody still holds it.
+    /// Takes a wire back, unless it is still referenced.
     pub(super) fn give_back(mut wire: Rc<Capture>) {
         let Some(own) = Rc::get_mut(&mut wire) else { return };
         own.head.set(false);

@@ -21,7 +21,7 @@ pub enum Source {
 pub struct Client {
     /// Its number among the worker's sockets.
     pub id: u64,
-    /// Buffer, closed directions, who is at work.
+    /// Buffer, closed directions, busy directions.
     pub socket: Rc<Socket>,
     /// Where bytes come from.
     pub source: Source,

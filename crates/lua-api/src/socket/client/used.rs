@@ -18,19 +18,19 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 /// A socket that is used by the code of its request.
-pub struct Used {
+pub struct UsedClient {
     client: Rc<Client>,
     request: Rc<Request>,
     state: Rc<State>,
 }
 
-impl ClientSocket for Used {
-    fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<Used>, Raise> {
+impl ClientSocket for UsedClient {
+    fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<UsedClient>, Raise> {
         let Some(id) = item(stack, ID).map(|id| id as u64) else { return Ok(None) };
         let found = cx.host::<Host>().and_then(|host| {
             let request = host.session.clone()?;
             let client = request.find_context::<Clients>()?.find(id)?;
-            Some(Used { client, request, state: host.state.clone() })
+            Some(UsedClient { client, request, state: host.state.clone() })
         });
         match found {
             None if call.hub.find(id).is_some() => Err("bad request".into()),

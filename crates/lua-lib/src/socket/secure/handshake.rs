@@ -6,21 +6,21 @@ use crate::socket::secure::objects::Objects;
 use crate::socket::secure::sessions::shown;
 use crate::socket::state::{Socket, Work};
 use base::log::Level;
-use lua::{CallContext, Later, Raise, Reply, Stack, Value};
+use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use net::stream::Stream;
 use net::tls::{Failure, TlsStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::Pair;
 use tls::resume::Slot;
-use tls::verify::Servers;
+use tls::verify::ServerVerifier;
 
 /// OpenSSL's number of a certificate that is for another name.
 const MISMATCH: u16 = 62;
 
 /// What the script asks for, behind the socket: the number of a session (nil: a fresh one, false: none that could be resumed
 /// later), the server's name, whether the server is verified, and the numbers of a certificate and its key.
-struct Wanted {
+struct HandshakeArgs {
     session: Option<u64>,
     resumable: bool,
     name: Option<String>,
@@ -28,9 +28,9 @@ struct Wanted {
     pair: Option<(f64, f64)>,
 }
 
-impl Wanted {
-    fn read(stack: &Stack<'_>) -> Wanted {
-        Wanted {
+impl HandshakeArgs {
+    fn read(stack: &Stack<'_>) -> HandshakeArgs {
+        HandshakeArgs {
             session: stack.number(2).map(|id| id as u64),
             resumable: stack.is_nil(2) || stack.number(2).is_some(),
             name: stack.bytes(3).map(|name| String::from_utf8_lossy(name).into_owned()),
@@ -49,11 +49,11 @@ impl Wanted {
 ///
 /// # Errors
 /// The socket was never connected.
-pub fn handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let call = call::begin(cx, stack, "sslhandshake")?;
     let reporter = call.reporter(cx);
     reporter.debug(format_args!("lua tcp socket ssl handshake"));
-    let wanted = Wanted::read(stack);
+    let wanted = HandshakeArgs::read(stack);
     let socket = match socket(&call, stack)? {
         Ok(socket) => socket,
         Err(text) => return Ok(fail(stack, text)),
@@ -63,7 +63,7 @@ pub fn handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise
             Ok(Value::Number(id)) => call::number(stack, id),
             Ok(_) => {
                 stack.push_bool(true);
-                Later::Now(1)
+                Suspension::Now(1)
             }
             Err(text) => fail(stack, &text),
         });
@@ -72,7 +72,7 @@ pub fn handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise
         Ok(pair) => pair,
         Err(text) => return Ok(fail(stack, text)),
     };
-    match Shaking::new(&call, stack, socket, wanted, pair, reporter) {
+    match Handshake::new(&call, stack, socket, wanted, pair, reporter) {
         Ok(shaking) => Ok(shaking.start()),
         Err(text) => Ok(fail(stack, &text)),
     }
@@ -95,7 +95,7 @@ pub fn session(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> 
     }))
 }
 
-/// The socket, if its connection can be used both ways and nobody else does; the inner error is for Lua.
+/// The socket, if its connection is idle in both directions; the inner error is for Lua.
 pub(super) fn socket(call: &Call, stack: &mut Stack<'_>) -> Result<Result<Rc<Socket>, &'static str>, Raise> {
     if item(stack, ID).is_none() {
         return Err(Raise::from("socket is never created nor connected").at_level(2));
@@ -116,7 +116,7 @@ pub(super) fn socket(call: &Call, stack: &mut Stack<'_>) -> Result<Result<Rc<Soc
 
 /// The answer where the connection has TLS already. Whoever wants the server verified has it verified, whatever was wanted when
 /// hands were shaken: the connection may come from a pool.
-fn done(call: &Call, socket: &Rc<Socket>, wanted: &Wanted, reporter: &Reporter) -> Option<Result<Value, String>> {
+fn done(call: &Call, socket: &Rc<Socket>, wanted: &HandshakeArgs, reporter: &Reporter) -> Option<Result<Value, String>> {
     let inner = socket.inner.borrow();
     let stream = inner.stream.as_ref()?;
     stream.tls()?;
@@ -147,7 +147,7 @@ fn keep(call: &Call, slot: &Arc<Slot>, reporter: &Reporter) -> f64 {
 ///
 /// # Errors
 /// OpenResty's text for a server that is not the one.
-fn judge(stream: &Stream, wanted: &Wanted, servers: Option<&Arc<Servers>>, reporter: &Reporter) -> Result<(), String> {
+fn judge(stream: &Stream, wanted: &HandshakeArgs, servers: Option<&Arc<ServerVerifier>>, reporter: &Reporter) -> Result<(), String> {
     if !wanted.verify {
         return Ok(());
     }
@@ -172,25 +172,25 @@ fn judge(stream: &Stream, wanted: &Wanted, servers: Option<&Arc<Servers>>, repor
 }
 
 /// A handshake under way.
-struct Shaking {
+struct Handshake {
     call: Call,
     socket: Rc<Socket>,
-    wanted: Wanted,
+    wanted: HandshakeArgs,
     reporter: Reporter,
     slot: Arc<Slot>,
     session: tls::session::ClientSession,
     limit: std::time::Duration,
 }
 
-impl Shaking {
+impl Handshake {
     fn new(
         call: &Call,
         stack: &mut Stack<'_>,
         socket: Rc<Socket>,
-        wanted: Wanted,
+        wanted: HandshakeArgs,
         pair: Option<Pair>,
         reporter: Reporter,
-    ) -> Result<Shaking, String> {
+    ) -> Result<Handshake, String> {
         let limit = call.timeout(stack, CONNECT_TIMEOUT, call.options.connect_timeout);
         let ready = call.host.secure_options().ready();
         let mut settings = ready.map_err(|error| error.to_string())?.settings(pair);
@@ -208,10 +208,10 @@ impl Shaking {
         let session = settings.session(wanted.name.as_deref(), Some(slot.clone()));
         let session = session.map_err(|_| "failed to create ssl connection".to_owned())?;
         let call = Call { host: call.host.clone(), hub: call.hub.clone(), options: call.options.clone() };
-        Ok(Shaking { call, socket, wanted, reporter, slot, session, limit })
+        Ok(Handshake { call, socket, wanted, reporter, slot, session, limit })
     }
 
-    fn start(self) -> Later {
+    fn start(self) -> Suspension {
         let busy = self.socket.begin(Work::Connecting);
         let stream = {
             let mut inner = self.socket.inner.borrow_mut();
@@ -220,10 +220,10 @@ impl Shaking {
             inner.consume(unread);
             inner.stream.take()
         };
-        Later::wait(async move {
+        Suspension::wait(async move {
             let _busy = busy;
             let Some(stream) = stream else { return Ok(failure("closed")) };
-            let Shaking { call, socket, wanted, reporter, slot, session, limit } = self;
+            let Handshake { call, socket, wanted, reporter, slot, session, limit } = self;
             let shaken = match tokio::time::timeout(limit, net::tls::connect(stream, session)).await {
                 Err(_) => Err("timeout".to_owned()),
                 Ok(Err(failure)) => {

@@ -9,12 +9,12 @@ use tls::certificate::{LoadError, Pair};
 use tls::client::{Settings, Variants};
 use tls::files::Files;
 use tls::profile::{Profile, Trusted};
-use tls::verify::Servers;
+use tls::verify::ServerVerifier;
 
 /// How many client certificates have their settings kept; sessions cannot be resumed without.
 const VARIANTS: usize = 64;
 
-/// What a block says of `lua_ssl_*`. Names of files are absolute.
+/// The `lua_ssl_*` directives of a block. File names are absolute.
 #[derive(Default)]
 pub struct SecureOptions {
     /// `lua_ssl_protocols`
@@ -60,8 +60,8 @@ impl Ready {
         Ok((Rc::new(Ready { settings, variants: RefCell::new(Variants::new(VARIANTS)) }), notes))
     }
 
-    /// Who judges servers.
-    pub fn servers(&self) -> Option<&Arc<Servers>> {
+    /// The verifier of servers.
+    pub fn servers(&self) -> Option<&Arc<ServerVerifier>> {
         self.settings.servers()
     }
 

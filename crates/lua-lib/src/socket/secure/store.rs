@@ -1,11 +1,11 @@
-//! `settrustedstore`: whom one connection trusts.
+//! `settrustedstore`: the trusted certificates of one connection.
 
 use crate::socket::call::{self, fail};
 use crate::socket::secure::handshake;
 use lua::{CallContext, Raise, Stack};
 use std::sync::Arc;
 use tls::certificate::Chain;
-use tls::verify::{Servers, Trust};
+use tls::verify::{ServerVerifier, Trust};
 
 /// `settrustedstore(sock, der)`: the certificates one behind the other, or nothing for those of `lua_ssl_trusted_certificate`.
 ///
@@ -31,7 +31,7 @@ pub fn set(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         },
     };
     let depth = call.host.secure_options().depth();
-    inner.servers = trusted.map(|trusted| Arc::new(Servers::new(Arc::new(Trust::new(trusted, depth)))));
+    inner.servers = trusted.map(|trusted| Arc::new(ServerVerifier::new(Arc::new(Trust::new(trusted, depth)))));
     stack.push_bool(true);
     Ok(1)
 }

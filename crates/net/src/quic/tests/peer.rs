@@ -1,4 +1,4 @@
-//! What clients of tests on all floors have in common.
+//! A QUIC client for tests of all layers.
 
 use quinn_proto::ConnectionError;
 

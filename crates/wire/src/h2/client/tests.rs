@@ -1,4 +1,4 @@
-//! Answers by hand, and what a client makes of them.
+//! Hand-written responses, and the client's events.
 
 use super::super::frame::{self, FrameHead, HEAD, kind};
 use super::{Client, Event};
@@ -23,7 +23,7 @@ const OK: &[u8] = b"\x88";
 const HEADERS: u8 = kind::HEADERS;
 const DATA: u8 = kind::DATA;
 
-/// Feeds frames; answers what came of it, in short, and what ended it.
+/// Feeds frames; returns the events in short form, and the error that ended it.
 fn run(client: &mut Client, input: &[u8], out: &mut Vec<u8>) -> (String, Option<String>) {
     let (mut said, mut used) = (String::new(), 0);
     loop {

@@ -1,0 +1,243 @@
+//! What is counted: one function for each thing that begins or ends, so that metrics and logs need not touch the ways of requests.
+//!
+//! Each worker counts in its own account in memory that all share (`shm::tally`); who asks gets the sum of all workers, those that
+//! have ended with it. The counters are [`Counter`]s, and behind them those of [`Histogram`]s.
+
+mod counters;
+mod histogram;
+
+pub use counters::{CacheStatus, Counter};
+pub use histogram::{BOUNDS, Counts, Histogram};
+
+use crate::line::Version;
+use crate::phase::Phase;
+use crate::request::Request;
+use base::clock;
+use session::worker::Ended;
+use shm::tally::{Account, Counters, Tally};
+
+/// Whether the counter of this number says what is the case now, instead of growing.
+#[must_use]
+pub fn is_gauge(number: usize) -> bool {
+    Counter::ALL.get(number).is_some_and(|counter| counter.is_gauge())
+}
+
+/// All counters as they are at one moment.
+pub struct Totals(Vec<u64>);
+
+impl Totals {
+    /// A counter.
+    #[must_use]
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0.get(counter as usize).copied().unwrap_or(0)
+    }
+
+    /// A histogram.
+    #[must_use]
+    pub fn histogram(&self, histogram: Histogram) -> Counts {
+        Counts::new(self.0.get(histogram.first()..).unwrap_or_default())
+    }
+}
+
+/// A worker's account.
+pub struct WorkerCounters {
+    account: Option<Account>,
+}
+
+impl WorkerCounters {
+    /// Counts in an account of `tally` that the process opens.
+    pub fn new(tally: &Tally) -> WorkerCounters {
+        WorkerCounters { account: tally.open(std::process::id()) }
+    }
+
+    /// Counts for one process alone.
+    pub fn alone() -> WorkerCounters {
+        WorkerCounters { account: Tally::new().ok().and_then(|tally| tally.open(std::process::id())) }
+    }
+
+    /// Counts, with the account looked up once.
+    #[inline]
+    fn count(&self, count: impl FnOnce(Counters<'_>)) {
+        if let Some(counters) = self.account.as_ref().and_then(Account::counters) {
+            count(counters);
+        }
+    }
+
+    #[inline]
+    fn add(&self, counter: Counter) {
+        self.count(|counters| counters.add(counter as usize, 1));
+    }
+
+    /// Something has happened so often.
+    pub fn happened(&self, counter: Counter, times: u64) {
+        self.count(|counters| counters.add(counter as usize, times));
+    }
+
+    /// Says how much there is now.
+    pub fn set(&self, counter: Counter, value: u64) {
+        if let Some(account) = &self.account {
+            account.set(counter as usize, value);
+        }
+    }
+
+    /// The sum over all workers.
+    pub fn sum(&self, counter: Counter) -> u64 {
+        self.account.as_ref().map_or(0, |account| account.all().sum(counter as usize))
+    }
+
+    /// The sums of all counters over all workers.
+    pub fn sums(&self) -> Totals {
+        Totals(self.account.as_ref().map_or(Vec::new(), |account| account.all().sums(histogram::END)))
+    }
+
+    /// The processes that count now, and what some counters of each say.
+    pub fn processes<const N: usize>(&self, counters: [Counter; N]) -> Vec<(u32, [u64; N])> {
+        let numbers = counters.map(|counter| counter as usize);
+        self.account.as_ref().map_or(Vec::new(), |account| account.all().processes(numbers))
+    }
+
+    /// A connection has come.
+    pub fn connection_came(&self) {
+        self.add(Counter::Accepted);
+    }
+
+    /// A connection is served.
+    pub fn connection_began(&self) {
+        self.add(Counter::Handled);
+    }
+
+    /// So many connections are open now: those that have ended are no longer among them.
+    pub fn connections_are(&self, open: usize, reading: usize, writing: usize) {
+        self.set(Counter::Active, open as u64);
+        self.set(Counter::Reading, reading as u64);
+        self.set(Counter::Writing, writing as u64);
+    }
+
+    /// A handshake of TLS is over; `None`: it failed.
+    pub fn handshake_ended(&self, resumed: Option<bool>) {
+        self.add(if resumed.is_some() { Counter::Handshakes } else { Counter::HandshakesFailed });
+        if resumed == Some(true) {
+            self.add(Counter::Resumed);
+        }
+    }
+
+    /// A client's request has begun.
+    #[inline]
+    pub fn request_began(&self) {
+        self.add(Counter::Requests);
+    }
+
+    /// A client's request has ended: it is about to be logged.
+    #[inline]
+    pub fn request_ended(&self, request: &Request) {
+        let class = match request.response.borrow().status {
+            100..200 => Counter::Informational,
+            200..300 => Counter::Success,
+            300..400 => Counter::Redirection,
+            400..500 => Counter::ClientError,
+            _ => Counter::ServerError,
+        };
+        let protocol = match request.version() {
+            Version::Http2 => Counter::Http2,
+            Version::Http3 => Counter::Http3,
+            _ => Counter::Http1,
+        };
+        let took_ms = clock::now().monotonic_ms.saturating_sub(request.started.get().monotonic_ms);
+        self.count(|counters| {
+            counters.add(class as usize, 1);
+            counters.add(protocol as usize, 1);
+            counters.add(Counter::Received as usize, request.request_length.get());
+            counters.add(Counter::Sent as usize, request.bytes_sent.get());
+            Histogram::Request.count(counters, took_ms);
+        });
+    }
+
+    /// A handler of a phase has ended that had to wait, after so many milliseconds. What ends at once is not counted: it has no time to tell.
+    pub fn phase_waited(&self, phase: Phase, waited_ms: u64) {
+        let Some((number, time)) = counters::of_phase(phase) else { return };
+        self.count(|counters| {
+            counters.add(number as usize, 1);
+            counters.add(time as usize, waited_ms);
+        });
+    }
+
+    /// A try of an upstream server has ended after so many milliseconds.
+    pub fn attempt_ended(&self, failed: bool, took_ms: u64) {
+        self.tried(failed, took_ms, [Counter::Attempts, Counter::AttemptsFailed], Histogram::Attempt);
+    }
+
+    /// Something has ended in a session of `stream`.
+    pub fn session_had(&self, ended: Ended) {
+        match ended {
+            Ended::Handshake(resumed) => self.handshake_ended(resumed),
+            Ended::Try { failed, took_ms } => {
+                self.tried(failed, took_ms, [Counter::StreamAttempts, Counter::StreamAttemptsFailed], Histogram::StreamAttempt);
+            }
+        }
+    }
+
+    fn tried(&self, failed: bool, took_ms: u64, [all, broken]: [Counter; 2], histogram: Histogram) {
+        self.count(|counters| {
+            counters.add(all as usize, 1);
+            if failed {
+                counters.add(broken as usize, 1);
+            }
+            histogram.count(counters, took_ms);
+        });
+    }
+
+    /// A cache lookup for a client's request ended with this result.
+    pub fn cache_answered(&self, status: CacheStatus) {
+        self.add(counters::of_cache(status));
+    }
+
+    /// Lua code of a phase has ended.
+    #[inline]
+    pub fn lua_handler_ended(&self, failed: bool) {
+        self.count(|counters| {
+            counters.add(Counter::LuaHandlers as usize, 1);
+            if failed {
+                counters.add(Counter::LuaFailures as usize, 1);
+            }
+        });
+    }
+}
+
+// An account has room for all of them.
+const _: () = assert!(histogram::END <= shm::tally::COUNTERS);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_differ_and_all_fit() {
+        let mut names: Vec<_> = Counter::ALL.iter().map(|counter| (counter.name(), counter.label())).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Counter::ALL.len());
+        assert_eq!((0..histogram::END).filter(|number| is_gauge(*number)).count(), 4);
+    }
+
+    #[test]
+    fn what_is_counted_is_summed() {
+        let observers = WorkerCounters::alone();
+        observers.connection_came();
+        observers.attempt_ended(true, 3);
+        observers.attempt_ended(false, 70);
+        observers.session_had(Ended::Try { failed: true, took_ms: 5 });
+        observers.cache_answered(CacheStatus::Stale);
+        observers.phase_waited(Phase::Access, 9);
+        observers.set(Counter::Active, 4);
+        let wanted =
+            [Counter::Accepted, Counter::Attempts, Counter::AttemptsFailed, Counter::Active, Counter::CacheStale, Counter::AccessTime];
+        let sums = observers.sums();
+        assert_eq!(wanted.map(|counter| observers.sum(counter)), [1, 2, 1, 4, 1, 9]);
+        assert_eq!(wanted.map(|counter| sums.get(counter)), [1, 2, 1, 4, 1, 9]);
+        assert_eq!(observers.processes([Counter::Active]), [(std::process::id(), [4])]);
+        let attempts = sums.histogram(Histogram::Attempt);
+        assert_eq!((attempts.total(), attempts.sum_ms), (2, 73));
+        let of_stream = [Counter::StreamAttempts, Counter::StreamAttemptsFailed].map(|counter| sums.get(counter));
+        assert_eq!((of_stream, sums.histogram(Histogram::StreamAttempt).sum_ms), ([1, 1], 5));
+    }
+}

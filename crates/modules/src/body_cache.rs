@@ -1,0 +1,187 @@
+//! A cache of transformed bodies. Small files and cached responses stay in memory and are sent repeatedly as the same shared bytes, so
+//! compressing or parsing each of them once is enough.
+
+use bytes::Bytes;
+use foldhash::HashMap;
+use std::cell::RefCell;
+
+/// Longest body that is kept, bytes.
+const LONGEST: usize = 64 * 1024;
+/// Most bytes that a worker holds for one kind of this, bodies and what they became.
+const MEMORY: usize = 8 << 20;
+/// Bodies that are remembered as having come once.
+const SIGHTINGS: usize = 64;
+
+/// Which bytes, and in which way something is made of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    address: usize,
+    length: usize,
+    way: usize,
+}
+
+struct Kept<T> {
+    /// Held, so that the address stays theirs.
+    body: Bytes,
+    made: T,
+    /// Bytes of both.
+    size: usize,
+}
+
+struct Inner<T> {
+    kept: HashMap<Key, Kept<T>>,
+    memory: usize,
+    seen: Vec<Option<Key>>,
+    next: usize,
+}
+
+/// What a worker has made of bodies, a `T` of each.
+pub(crate) struct KeptBodies<T> {
+    inner: RefCell<Inner<T>>,
+}
+
+/// What is to be done with a body.
+pub(crate) enum Wish<T> {
+    /// It came before, and this was made of it.
+    Known(T),
+    /// It comes again: what is made of it is worth [`KeptBodies::keep`].
+    Keep(Key),
+    /// It is like any other.
+    Make,
+}
+
+impl<T> Default for Inner<T> {
+    fn default() -> Self {
+        Inner { kept: HashMap::default(), memory: 0, seen: Vec::new(), next: 0 }
+    }
+}
+
+impl<T> Default for KeptBodies<T> {
+    fn default() -> Self {
+        KeptBodies { inner: RefCell::default() }
+    }
+}
+
+impl<T: Clone> KeptBodies<T> {
+    /// Looks at a whole body.
+    pub(crate) fn look(&self, body: &Bytes, way: usize) -> Wish<T> {
+        // What nobody else holds cannot come again.
+        if body.len() > LONGEST || body.is_unique() {
+            return Wish::Make;
+        }
+        let key = Key { address: body.as_ptr().addr(), length: body.len(), way };
+        let mut inner = self.inner.borrow_mut();
+        if let Some(kept) = inner.kept.get(&key) {
+            return Wish::Known(kept.made.clone());
+        }
+        if inner.seen.contains(&Some(key)) {
+            return Wish::Keep(key);
+        }
+        inner.note(key);
+        Wish::Make
+    }
+
+    /// Keeps what was made of a body, of about `size` bytes.
+    pub(crate) fn keep(&self, key: Key, body: &Bytes, made: &T, size: usize) {
+        let mut inner = self.inner.borrow_mut();
+        let size = body.len() + size;
+        if inner.memory + size > MEMORY {
+            inner.clear_out();
+        }
+        if inner.memory + size > MEMORY {
+            *inner = Inner::default();
+        }
+        inner.memory += size;
+        inner.kept.insert(key, Kept { body: body.clone(), made: made.clone(), size });
+    }
+}
+
+impl<T> Inner<T> {
+    fn note(&mut self, key: Key) {
+        if self.seen.len() < SIGHTINGS {
+            return self.seen.push(Some(key));
+        }
+        if let Some(slot) = self.seen.get_mut(self.next) {
+            *slot = Some(key);
+        }
+        self.next = (self.next + 1) % SIGHTINGS;
+    }
+
+    /// Drops the bodies that only this table still holds.
+    fn clear_out(&mut self) {
+        let memory = &mut self.memory;
+        self.kept.retain(|_, kept| {
+            let needed = !kept.body.is_unique();
+            if !needed {
+                *memory -= kept.size;
+            }
+            needed
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn see(kept: &KeptBodies<Bytes>, body: &Bytes, level: usize) -> Option<Bytes> {
+        match kept.look(&body.clone(), level) {
+            Wish::Known(packed) => Some(packed),
+            Wish::Keep(key) => {
+                let packed = Bytes::from(format!("{} at {level}", body.len()));
+                kept.keep(key, body, &packed, packed.len());
+                None
+            }
+            Wish::Make => None,
+        }
+    }
+
+    #[test]
+    fn the_third_time_nothing_is_packed() {
+        let kept = KeptBodies::default();
+        let (body, other) = (Bytes::from(vec![1; 1000]), Bytes::from(vec![1; 1000]));
+        for (body, level, expected) in [
+            (&body, 2, None),
+            (&body, 2, None),
+            (&body, 2, Some("1000 at 2")),
+            (&other, 2, None),
+            (&body, 9, None),
+            (&body, 9, None),
+            (&body, 9, Some("1000 at 9")),
+            (&body, 2, Some("1000 at 2")),
+        ] {
+            assert_eq!(see(&kept, body, level).as_deref(), expected.map(str::as_bytes));
+        }
+        for _ in 0..3 {
+            assert!(matches!(kept.look(&Bytes::from(vec![1; 1000]), 2), Wish::Make), "nobody else holds it");
+            let long = Bytes::from(vec![0; LONGEST + 1]);
+            assert!(see(&kept, &long, 2).is_none());
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_is_needed_stays() {
+        let kept = KeptBodies::default();
+        let needed = Bytes::from(vec![1; 1000]);
+        for _ in 0..2 {
+            see(&kept, &needed, 2);
+        }
+        for _ in 0..400 {
+            let passing = Bytes::from(vec![2; LONGEST]);
+            for _ in 0..2 {
+                see(&kept, &passing, 2);
+            }
+            assert!(kept.inner.borrow().memory <= MEMORY);
+        }
+        assert!(see(&kept, &needed, 2).is_some());
+        let held: Vec<_> = (0..400).map(|_| Bytes::from(vec![2; LONGEST])).collect();
+        for body in &held {
+            for _ in 0..2 {
+                see(&kept, body, 2);
+            }
+        }
+        let inner = kept.inner.borrow();
+        assert!(inner.memory <= MEMORY);
+        assert_eq!(inner.memory, inner.kept.values().map(|k| k.body.len() + k.made.len()).sum::<usize>());
+    }
+}

@@ -1,0 +1,85 @@
+//! Servers selected by an external balancer (`upstream::balancer`): asking it, and how its choice changes the attempt.
+
+use crate::groups::Upstream;
+use crate::settings::Plan;
+use balance::{Choice, Selection};
+use base::clock;
+use base::log::Level;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use stream::{Outcome, Session, status};
+use upstream::balancer::{Balancer, BalancerAnswer, BalancerContext, Decision, Failure};
+
+/// Why the group's balancer gave no server.
+pub(crate) enum BalanceError {
+    /// There is no server left.
+    NobodyLeft,
+    /// The try has failed.
+    Failed,
+    /// That is the session's end.
+    Answer(Outcome),
+}
+
+/// What the group's balancer and the tries of a session tell each other.
+pub(crate) struct BalancerState {
+    balancer: Rc<dyn Balancer<Session>>,
+    turn: Rc<BalancerContext>,
+}
+
+impl BalancerState {
+    /// Of a session's way to `upstream`, if that has a balancer.
+    pub(crate) fn new(upstream: &Upstream, plan: &Plan, selection: &Selection) -> Option<BalancerState> {
+        let balancer = upstream.balancer.clone()?;
+        Some(BalancerState { balancer, turn: Rc::new(BalancerContext::new(selection.tries, plan.next_tries)) })
+    }
+
+    /// Asks for the server of the next try. `None`: the group chooses.
+    ///
+    /// # Errors
+    /// There is none for this try.
+    pub(crate) async fn ask(
+        &self,
+        session: &Rc<Session>,
+        upstream: &Upstream,
+        selection: &mut Selection,
+    ) -> Result<Option<Choice>, BalanceError> {
+        self.turn.begin();
+        let decision = match self.balancer.choose(session, &self.turn) {
+            BalancerAnswer::Now(decision) => decision,
+            BalancerAnswer::Wait(future) => future.await,
+        };
+        let target = self.turn.take();
+        // The current one counts too.
+        selection.tries = self.turn.left() + 1;
+        match decision {
+            Decision::Go => {}
+            Decision::NobodyLeft => return Err(BalanceError::NobodyLeft),
+            Decision::Failed => return Err(BalanceError::Failed),
+            Decision::Answer(outcome) => return Err(BalanceError::Answer(outcome)),
+        }
+        match target {
+            Some(target) => Ok(Some(Choice::of(upstream.own.peer(&target.address), clock::monotonic_ms()))),
+            None if upstream.is_empty => {
+                session.log(Level::Error, b"lua balancer: no peer set");
+                Err(BalanceError::Answer(Outcome::Status(status::INTERNAL_SERVER_ERROR)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// A try has failed.
+    pub(crate) fn failed(&self) {
+        self.turn.end(Failure { failed: true, status: 0 });
+    }
+
+    /// How long connecting may take, and how long nothing may be sent or received, milliseconds.
+    pub(crate) fn timeouts(&self, plan: &Plan) -> (u64, u64) {
+        let own = self.turn.timeouts();
+        (own.connect.unwrap_or(plan.connect_timeout), own.read.or(own.send).unwrap_or(plan.timeout))
+    }
+
+    /// The local address that was asked for.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        self.turn.local()
+    }
+}
