@@ -101,7 +101,7 @@ fn bodies() {
                  ngx.print(ngx.req.get_body_data(), ngx.req.get_body_file() == p, ngx.var.http_content_length)",
                 "niltrue4",
             ),
-            ("ngx.req.read_body() ngx.print(try(ngx.req.set_body_file, '/none/at/all'))", "open() \"/none/at/all\" failed"),
+            ("ngx.req.read_body() ngx.print(try(ngx.req.set_body_file, '/none/at/all'))", "stat() \"/none/at/all\" failed"),
             (
                 "ngx.req.read_body() ngx.print(try(ngx.req.set_body_file, 'x', 1))",
                 "bad argument #2 to 'set_body_file' (boolean expected, got number)",
