@@ -16,7 +16,7 @@ pub enum Counter {
     Failed,
     /// When it last failed or was probed, seconds.
     Checked,
-    /// A standing that was set at run time: 0 none, otherwise one more than [`crate::Standing`]'s number.
+    /// A state that was set at run time: 0 none, otherwise one more than [`crate::ServerState`]'s number.
     Standing,
     /// When it came back and began to take its weight slowly, milliseconds.
     SlowSince,

@@ -2,7 +2,7 @@
 
 use bitset::MethodBits;
 
-/// A method, or [`Method::UNKNOWN`] whose name stands in the request line.
+/// A method, or an unknown one whose name stands in the request line.
 pub type Method = MethodBits;
 
 mod bitset {

@@ -226,10 +226,10 @@ pub fn session<P: Protocol>(cx: &CallContext) -> Result<(Rc<Host<P>>, Rc<P::Sess
     Ok((host, session))
 }
 
-/// As [`session`], for functions about what a client asked for and is answered, which handshakes do not have.
+/// As [`session()`], for functions about what a client asked for and is answered, which handshakes do not have.
 ///
 /// # Errors
-/// As for [`session`], and `API disabled in the current context` in a handshake.
+/// As for [`session()`], and `API disabled in the current context` in a handshake.
 pub fn served<P: Protocol>(cx: &CallContext) -> Result<(Rc<Host<P>>, Rc<P::Session>), Raise> {
     if cx.is_in(HANDSHAKES) { Err(Raise::fixed(DISABLED)) } else { session(cx) }
 }
@@ -244,7 +244,7 @@ pub fn with_served<P: Protocol, R>(cx: &CallContext, failed: R, f: impl FnOnce(&
     with_session(cx, failed, f)
 }
 
-/// As [`session`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.
+/// As [`session()`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.
 #[inline]
 pub fn with_session<P: Protocol, R>(cx: &CallContext, failed: R, f: impl FnOnce(&Host<P>, &Rc<P::Session>) -> R) -> R {
     cx.with_host::<Host<P>, _>(|host| match host {

@@ -5,7 +5,7 @@
 //! raises or yields. A panic stops in the native function's entry and becomes a Lua error. So no `longjmp` crosses a
 //! Rust frame and no unwinding crosses a Lua frame.
 //!
-//! A handler runs in a [slot](slot): a coroutine that is used again and again, with its own globals. [`Job::start`] runs
+//! A handler runs in a slot: a coroutine that is used again and again, with its own globals. [`Job::start`] runs
 //! it until it ends or waits. [`Row`]s describe native functions; [`Vm::bind`] makes them callable.
 //!
 //! # Linking

@@ -43,7 +43,7 @@ pub(crate) const LEAVE: u32 = 1 << 31;
 /// One phase: its bit and its name in messages (`API disabled in the context of NAME`).
 #[derive(Clone, Copy, Debug)]
 pub struct LuaPhase {
-    /// One bit, and [`LEAVE`] where a phase that cannot wait has leave to.
+    /// One bit, and that of leave where a phase that cannot wait has leave to.
     pub bit: u32,
     /// The name, for example `content_by_lua*`.
     pub name: &'static str,

@@ -1,6 +1,6 @@
 //! `api`: what goes on, for programs, and changes of upstream groups without a reload (nginx manual, `ngx_http_api_module`, version 9).
 //!
-//! A path of the API leads to a [`Value`], or a change; what is refused is told in the words of NGINX Plus.
+//! A path of the API leads to a JSON value, or a change; what is refused is told in the words of NGINX Plus.
 
 pub(crate) mod change;
 pub(crate) mod keyvals;

@@ -1,6 +1,6 @@
 //! `srcache_*`: whole answers kept behind a location, such as one that speaks to memcached or Redis or runs Lua (srcache-nginx-module).
 //!
-//! [`conf`] has the directives, [`fetch`] asks before the content is made, [`store`] copies the answer on its way.
+//! `conf` has the directives, `fetch` asks before the content is made, `store` copies the answer on its way.
 
 mod conf;
 mod fetch;

@@ -9,7 +9,7 @@
 //! registration stays, which is correct but wakes more.
 //!
 //! Among those who sleep on a listener the kernel wakes the one that has been registered longest, so that alone a few
-//! workers would get all connections of a quiet server. After [`TURN`] connections a worker therefore registers anew
+//! workers would get all connections of a quiet server. After `TURN` connections a worker therefore registers anew
 //! and stands last, as with nginx. In a burst all are awake, and chance decides; who is ahead stays away for a moment.
 
 use std::cell::Cell;

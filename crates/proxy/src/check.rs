@@ -1,6 +1,6 @@
 //! `health_check` and `match`: periodic health checks of a group's servers (nginx manual, `ngx_http_upstream_hc_module`).
 //!
-//! [`test`] describes the expected response, [`probe`] makes one check, [`grpc`] uses gRPC's own health protocol. The schedule and the
+//! [`mod@test`] describes the expected response, [`probe`] makes one check, [`grpc`] uses gRPC's own health protocol. The schedule and the
 //! consequences of checks are in `upstream::checks`.
 
 pub mod grpc;

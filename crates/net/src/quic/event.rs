@@ -7,7 +7,7 @@ use super::stream::{Dir, StreamId};
 /// What happened to a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The client has opened streams: [`Connection::accept`] gives them until there are no more. They may be readable at once.
+    /// The client has opened streams: `Connection::accept` gives them until there are no more. They may be readable at once.
     Opened(Dir),
     /// A stream has data, its end or its reset.
     Readable(StreamId),

@@ -37,7 +37,7 @@ struct LastHead {
 /// One direction's encoder.
 ///
 /// It never makes a section wait: only entries that the peer says it has are referred to. What goes into the table is as with HPACK
-/// ([`Repeats`]), and an entry only leaves when no section that is under way refers to it.
+/// (`Repeats`), and an entry only leaves when no section that is under way refers to it.
 #[derive(Debug)]
 pub struct Encoder {
     table: DynamicTable,
