@@ -4,6 +4,7 @@
 mod advice;
 mod application;
 mod caches;
+mod command_error;
 mod diagnostics;
 #[cfg(test)]
 mod echo;

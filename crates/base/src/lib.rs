@@ -8,6 +8,7 @@ pub mod date;
 pub mod errno;
 pub mod log;
 mod log_file;
+mod message_error;
 pub mod syslog;
 pub mod text;
 pub mod version;

@@ -31,6 +31,11 @@ enum Socket {
     Unix(UnixDatagram),
 }
 
+crate::message_error! {
+    /// Why the parameters of a `syslog:` destination are refused, in nginx's words.
+    pub struct SyslogError;
+}
+
 /// One syslog daemon with the marks that messages to it carry.
 #[derive(Debug)]
 pub struct Syslog {
@@ -47,7 +52,7 @@ impl Syslog {
     ///
     /// # Errors
     /// nginx's texts, e.g. `no syslog server specified`.
-    pub fn parse(text: &str, hostname: &str) -> Result<Syslog, String> {
+    pub fn parse(text: &str, hostname: &str) -> Result<Syslog, SyslogError> {
         let (mut server, mut facility, mut severity, mut tag) = (None, None, None, None);
         let mut hostname = Some(hostname.to_owned());
         for part in text.split(',') {
@@ -72,7 +77,7 @@ impl Syslog {
                     tag = Some(check_tag(value)?);
                 }
                 "nohostname" if part == name => hostname = None,
-                _ => return Err(format!("unknown syslog parameter \"{part}\"")),
+                _ => return Err(format!("unknown syslog parameter \"{part}\"").into()),
             }
         }
         let server = server.ok_or("no syslog server specified")?;
@@ -143,7 +148,7 @@ impl Syslog {
     }
 }
 
-fn parse_server(value: &str) -> Result<Server, String> {
+fn parse_server(value: &str) -> Result<Server, SyslogError> {
     if let Some(path) = value.strip_prefix("unix:") {
         return Ok(Server::Unix(PathBuf::from(path)));
     }
@@ -153,15 +158,15 @@ fn parse_server(value: &str) -> Result<Server, String> {
         Ok(address) => Some(address),
         Err(_) => value.to_socket_addrs().ok().and_then(resolve).or_else(|| (bare, 514).to_socket_addrs().ok().and_then(resolve)),
     };
-    address.map(Server::Udp).ok_or_else(|| format!("host not found in syslog server \"{value}\""))
+    address.map(Server::Udp).ok_or_else(|| format!("host not found in syslog server \"{value}\"").into())
 }
 
-fn check_tag(value: &str) -> Result<String, String> {
+fn check_tag(value: &str) -> Result<String, SyslogError> {
     if value.len() > 32 {
-        return Err("syslog tag length exceeds 32".to_owned());
+        return Err("syslog tag length exceeds 32".into());
     }
     if !value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Err("syslog \"tag\" only allows alphanumeric characters and underscore".to_owned());
+        return Err("syslog \"tag\" only allows alphanumeric characters and underscore".into());
     }
     Ok(value.to_owned())
 }
@@ -197,7 +202,7 @@ mod tests {
             ("tag=a-b", "syslog \"tag\" only allows alphanumeric characters and underscore"),
             ("x=y", "unknown syslog parameter \"x=y\""),
         ] {
-            assert_eq!(Syslog::parse(text, "h").unwrap_err(), error);
+            assert_eq!(Syslog::parse(text, "h").unwrap_err(), error.into());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A parsed configuration: directives with their words and positions.
 
+use std::fmt;
+
 /// A place in a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -146,6 +148,11 @@ pub struct FileNames {
     pub list: Vec<Vec<u8>>,
 }
 
+base::message_error! {
+    /// Why a setting is refused, in nginx's words; whoever read the directive adds where it stands.
+    pub struct SettingError;
+}
+
 /// Something is wrong with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
@@ -162,6 +169,14 @@ pub struct Error {
     /// Nothing is wrong, this server lacks what is asked for: reading goes on, and all such errors are shown together.
     pub unsupported: bool,
 }
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
 
 impl Error {
     /// An error at `span`.

@@ -60,11 +60,16 @@ pub struct Options {
     pub directives: Option<OsString>,
 }
 
+base::message_error! {
+    /// Why a command line is refused, in nginx's words without its `nginx: `.
+    pub struct UsageError;
+}
+
 /// Parses the arguments after the program's name.
 ///
 /// # Errors
 /// nginx's message, without its `nginx: ` in front.
-pub fn parse(arguments: &[OsString]) -> Result<Options, String> {
+pub fn parse(arguments: &[OsString]) -> Result<Options, UsageError> {
     let mut options = Options::default();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
@@ -73,7 +78,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Options, String> {
             continue;
         }
         let Some(letters) = argument.as_bytes().strip_prefix(b"-") else {
-            return Err(format!("invalid option: \"{}\"", argument.to_string_lossy()));
+            return Err(format!("invalid option: \"{}\"", argument.to_string_lossy()).into());
         };
         let mut letters = letters.iter();
         while let Some(&letter) = letters.next() {
@@ -94,12 +99,12 @@ pub fn parse(arguments: &[OsString]) -> Result<Options, String> {
                     store(&mut options, letter, value.ok_or_else(|| missing(letter))?)?;
                     break;
                 }
-                other => return Err(format!("invalid option: \"{}\"", OsStr::from_bytes(&[other]).to_string_lossy())),
+                other => return Err(format!("invalid option: \"{}\"", OsStr::from_bytes(&[other]).to_string_lossy()).into()),
             }
         }
     }
     if options.json && !options.test {
-        return Err("option \"--format=json\" goes with \"-t\" or \"-w\"".to_owned());
+        return Err("option \"--format=json\" goes with \"-t\" or \"-w\"".into());
     }
     Ok(options)
 }
@@ -113,7 +118,7 @@ fn missing(letter: u8) -> String {
     format!("option \"-{}\" requires {what}", char::from(letter))
 }
 
-fn store(options: &mut Options, letter: u8, value: OsString) -> Result<(), String> {
+fn store(options: &mut Options, letter: u8, value: OsString) -> Result<(), UsageError> {
     match letter {
         b'p' => options.prefix = Some(value),
         b'e' => options.error_log = Some(value),
@@ -125,7 +130,7 @@ fn store(options: &mut Options, letter: u8, value: OsString) -> Result<(), Strin
                 b"quit" => Control::Quit,
                 b"reopen" => Control::Reopen,
                 b"reload" => Control::Reload,
-                _ => return Err(format!("invalid option: \"-s {}\"", value.to_string_lossy())),
+                _ => return Err(format!("invalid option: \"-s {}\"", value.to_string_lossy()).into()),
             });
         }
     }
@@ -138,7 +143,7 @@ mod tests {
 
     fn parsed(line: &str) -> Result<Options, String> {
         let arguments: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-        parse(&arguments)
+        parse(&arguments).map_err(String::from)
     }
 
     #[test]

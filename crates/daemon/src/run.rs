@@ -32,8 +32,8 @@ pub fn run<A: Application>(app: &mut A, program: &Program, arguments: Vec<OsStri
     }
     let options = match parse(given) {
         Ok(options) => options,
-        Err(message) => {
-            say(&message);
+        Err(error) => {
+            say(&error.to_string());
             return 1;
         }
     };

@@ -12,6 +12,7 @@ use http::body::BodyState;
 use http::core::default;
 use http::location::Location;
 use http::request::{MAX_SUBREQUEST_DEPTH, Subrequest};
+use http::worker::SubrequestError;
 use http::{BoxFuture, Jump, Outcome, Phase, Request, Step, log_request};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,10 +48,9 @@ impl http::Engine for HttpEngine {
         drop(start(request, Stage::Log));
     }
 
-    fn subrequest(&self, parent: &Rc<Request>, what: Subrequest<'_>) -> Result<Rc<Request>, String> {
+    fn subrequest(&self, parent: &Rc<Request>, what: Subrequest<'_>) -> Result<Rc<Request>, SubrequestError> {
         if parent.depth >= MAX_SUBREQUEST_DEPTH {
-            let uri = String::from_utf8_lossy(what.uri).into_owned();
-            return Err(format!("subrequests cycle while processing \"{uri}\""));
+            return Err(SubrequestError { uri: String::from_utf8_lossy(what.uri).into_owned() });
         }
         Ok(parent.worker.spare.take_child(parent, what))
     }

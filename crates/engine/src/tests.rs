@@ -314,5 +314,5 @@ fn subrequests_nest_so_deep() {
         depth += 1;
         assert!(depth < 1000);
     };
-    assert_eq!((depth, error.as_str()), (50, "subrequests cycle while processing \"/sub\""));
+    assert_eq!((depth, error.to_string().as_str()), (50, "subrequests cycle while processing \"/sub\""));
 }

@@ -4,11 +4,16 @@
 use conf::configs::ConfMap;
 use conf::scope::Config;
 
+base::message_error! {
+    /// Why a function has no value, as the error log says it.
+    pub struct CallError;
+}
+
 /// Appends the function's value for a text, by the values of the location that it is called in.
 ///
 /// # Errors
 /// What the error log says; a directive then ends its request with status 500.
-pub type Call = fn(&ConfMap, &[u8], &mut Vec<u8>) -> Result<(), String>;
+pub type Call = fn(&ConfMap, &[u8], &mut Vec<u8>) -> Result<(), CallError>;
 
 /// A function with its name.
 #[derive(Clone, Copy, Debug)]

@@ -7,6 +7,7 @@ use crate::spare::RequestPool;
 use base::log::ErrorLog;
 use session::BoxFuture;
 use std::cell::{OnceCell, RefCell};
+use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -24,9 +25,24 @@ pub trait Engine {
     /// Makes a subrequest of `parent`; [`Engine::run`] then runs it.
     ///
     /// # Errors
-    /// nginx's log line: too many subrequests, or nested too deeply.
-    fn subrequest(&self, parent: &Rc<Request>, what: Subrequest<'_>) -> Result<Rc<Request>, String>;
+    /// The parent is nested too deeply; the text is nginx's log line.
+    fn subrequest(&self, parent: &Rc<Request>, what: Subrequest<'_>) -> Result<Rc<Request>, SubrequestError>;
 }
+
+/// A subrequest was refused because it is nested too deeply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubrequestError {
+    /// The URI that was asked for.
+    pub uri: String,
+}
+
+impl fmt::Display for SubrequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "subrequests cycle while processing \"{}\"", self.uri)
+    }
+}
+
+impl std::error::Error for SubrequestError {}
 
 /// One worker process that serves HTTP.
 pub struct Worker {

@@ -19,6 +19,7 @@ pub mod socket;
 pub mod state;
 
 use host::Requests;
+use lua_session::start::InitError;
 
 pub use host::Host;
 pub use lua_lib::{Machine, Runtime, ServerInfo};
@@ -31,7 +32,7 @@ use std::rc::Rc;
 ///
 /// # Errors
 /// nginx's line about why the configuration cannot be used.
-pub fn open(http: &http::Http, surroundings: &ServerInfo, log: &base::log::ErrorLog) -> Result<(), String> {
+pub fn open(http: &http::Http, surroundings: &ServerInfo, log: &base::log::ErrorLog) -> Result<(), InitError> {
     lua_session::start::open::<Requests>(&http.main, &http.paths, surroundings, log, groups)
 }
 

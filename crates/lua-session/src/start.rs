@@ -27,6 +27,11 @@ const SIGNALS: [i32; 10] = [
     signal::SIGCHLD,
 ];
 
+base::message_error! {
+    /// Why `init_by_lua*` cannot be run: nginx's line about a configuration that cannot be used.
+    pub struct InitError;
+}
+
 /// Makes the machine of one protocol in the master and runs its `init_by_lua*`; `api` is what machines get. Does nothing where Lua is
 /// not used.
 ///
@@ -38,7 +43,7 @@ pub fn open<P: Protocol>(
     surroundings: &ServerInfo,
     log: &ErrorLog,
     api: fn() -> Vec<Group>,
-) -> Result<(), String> {
+) -> Result<(), InitError> {
     let Some(runtime) = main.share::<Runtime>().filter(|r| r.used.get()) else { return Ok(()) };
     runtime.surroundings.replace(surroundings.clone());
     runtime.api.set(Some(api));

@@ -2,6 +2,7 @@
 //! puts the number in its place, so that a name costs nothing when code runs.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// How names of constants begin in glue.
 const MARK: &[u8] = b"K.";
@@ -10,11 +11,23 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
+/// The glue names a constant that its rows do not have.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UnknownConstant(String);
+
+impl fmt::Display for UnknownConstant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no constant is called {}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownConstant {}
+
 /// The glue with numbers in the place of names.
 ///
 /// # Errors
 /// A name that is no constant's.
-pub(crate) fn resolve<'a>(glue: &'a str, constants: &[(&str, i32)]) -> Result<Cow<'a, [u8]>, String> {
+pub(crate) fn resolve<'a>(glue: &'a str, constants: &[(&str, i32)]) -> Result<Cow<'a, [u8]>, UnknownConstant> {
     let glue = glue.as_bytes();
     let mut out = Vec::new();
     let mut copied = 0;
@@ -26,7 +39,7 @@ pub(crate) fn resolve<'a>(glue: &'a str, constants: &[(&str, i32)]) -> Result<Co
         let rest = glue.get(from..).unwrap_or_default();
         let name = rest.get(..rest.iter().take_while(|byte| is_word(**byte)).count()).unwrap_or_default();
         let found = constants.iter().find(|(known, _)| known.as_bytes() == name);
-        let (_, number) = found.ok_or_else(|| format!("no constant is called {}", String::from_utf8_lossy(name)))?;
+        let (_, number) = found.ok_or_else(|| UnknownConstant(String::from_utf8_lossy(name).into_owned()))?;
         out.extend_from_slice(glue.get(copied..at).unwrap_or_default());
         // In parentheses, because a minus behind a minus would begin a comment.
         out.extend_from_slice(format!("({number})").as_bytes());
@@ -41,7 +54,7 @@ pub(crate) fn resolve<'a>(glue: &'a str, constants: &[(&str, i32)]) -> Result<Co
 
 #[cfg(test)]
 mod tests {
-    use super::resolve;
+    use super::{UnknownConstant, resolve};
 
     #[test]
     fn names_become_numbers() {
@@ -49,6 +62,6 @@ mod tests {
         let text = |glue: &str| resolve(glue, &constants).map(|text| String::from_utf8_lossy(&text).into_owned());
         assert_eq!(text("x == K.FAILED or x==-K.FAILED_TWICE").as_deref(), Ok("x == (-1) or x==-(-2)"));
         assert_eq!(text("OK.x = t.K.x").as_deref(), Ok("OK.x = t.K.x"));
-        assert_eq!(text("K.FAIL").as_deref(), Err(&"no constant is called FAIL".to_owned()));
+        assert_eq!(text("K.FAIL").as_deref(), Err(&UnknownConstant("FAIL".to_owned())));
     }
 }

@@ -160,7 +160,8 @@ impl Vm {
     /// The glue does not compile or fails.
     pub fn bind(&self, group: &Group) -> Result<(), LuaError> {
         let constants: Vec<_> = group.rows.iter().filter_map(Row::number).collect();
-        let glue = constants::resolve(group.glue, &constants).map_err(|text| LuaError::plain(ErrorKind::Syntax, text.into_bytes()))?;
+        let glue = constants::resolve(group.glue, &constants)
+            .map_err(|error| LuaError::plain(ErrorKind::Syntax, error.to_string().into_bytes()))?;
         let (l, cx) = (self.enter()?, &self.inner.cx);
         // SAFETY: the main state is at rest or waits below a running coroutine; its minimum of 20 slots suffices.
         unsafe {

@@ -9,6 +9,7 @@ use conf::context::Arity;
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::program::{Flow, Program};
+use http::set_function::CallError;
 use http::set_function::SetFunctions;
 use http::{Complex, Levels, Module, Request, Variables};
 use session::variable::{self, VarIndex};
@@ -90,13 +91,13 @@ fn in_place_or_to(cx: &Cx<'_>, otherwise: fn(&Cx<'_>, usize) -> Error) -> Result
 }
 
 /// Appends an operation that assigns what `make` gives; its error ends the request.
-fn push_op(cx: &Cx<'_>, target: VarIndex, make: impl Fn(&Rc<Request>) -> Result<Vec<u8>, String> + 'static) {
+fn push_op(cx: &Cx<'_>, target: VarIndex, make: impl Fn(&Rc<Request>) -> Result<Vec<u8>, CallError> + 'static) {
     cx.location::<Program>().push(move |request, _| match make(request) {
         Ok(value) => {
             variable::assign(&**request, target, &value);
             Flow::Next
         }
-        Err(message) => fail(request, &message),
+        Err(error) => fail(request, &error),
     });
 }
 
@@ -190,8 +191,8 @@ fn map(
     list: &Complex,
     request: &Rc<Request>,
     name: &str,
-    f: impl Fn(&[u8], &mut Vec<u8>) -> Result<(), String>,
-) -> Result<Vec<u8>, String> {
+    f: impl Fn(&[u8], &mut Vec<u8>) -> Result<(), CallError>,
+) -> Result<Vec<u8>, CallError> {
     let list = list.to_vec(&**request);
     let (mut mapped, mut element) = (MARK.to_vec(), Vec::new());
     for old in elements(&list).ok_or_else(|| no_list(name, &list))? {

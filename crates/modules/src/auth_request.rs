@@ -74,8 +74,8 @@ fn ask(request: &Rc<Request>, own: &Rc<AuthRequest>) -> Step {
     };
     let child = match engine.subrequest(request, what) {
         Ok(child) => child,
-        Err(message) => {
-            request.log(Level::Error, message.as_bytes());
+        Err(error) => {
+            request.log(Level::Error, error.to_string().as_bytes());
             return Step::Now(Outcome::Status(500));
         }
     };

@@ -156,8 +156,8 @@ pub(crate) fn subrequest(
     let what = Subrequest { uri: path, args, method, wire, body: SubrequestBody::Parents, variables: SubrequestVariables::Shared };
     match parent.worker.engine()?.subrequest(parent, what) {
         Ok(child) => Some(child),
-        Err(message) => {
-            parent.log(Level::Error, message.as_bytes());
+        Err(error) => {
+            parent.log(Level::Error, error.to_string().as_bytes());
             None
         }
     }

@@ -14,6 +14,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::{Config, Frame};
 use conf::tree::Error;
+use http::set_function::CallError;
 use http::set_function::{SetFunction, SetFunctions};
 use http::{Levels, Module};
 use md5::{Digest, Md5};
@@ -95,15 +96,15 @@ fn iv(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 /// The key of the request's location.
-fn key_of(conf: &Conf) -> Result<&[u8; KEY], String> {
-    conf.key.as_ref().ok_or_else(|| "encrypted_session: a key is required to be defined by the encrypted_session_key directive".to_owned())
+fn key_of(conf: &Conf) -> Result<&[u8; KEY], CallError> {
+    conf.key.as_ref().ok_or_else(|| "encrypted_session: a key is required to be defined by the encrypted_session_key directive".into())
 }
 
 fn now() -> u64 {
     u64::try_from(clock::now().sec).unwrap_or_default()
 }
 
-fn encrypt_row(conf: &ConfMap, text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+fn encrypt_row(conf: &ConfMap, text: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
     let conf = conf.share::<Conf>().unwrap_or_default();
     let until = match conf.expires.unwrap_or(DAY) {
         0 => 0,
@@ -113,7 +114,7 @@ fn encrypt_row(conf: &ConfMap, text: &[u8], out: &mut Vec<u8>) -> Result<(), Str
     Ok(())
 }
 
-fn decrypt_row(conf: &ConfMap, value: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+fn decrypt_row(conf: &ConfMap, value: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
     let conf = conf.share::<Conf>().unwrap_or_default();
     out.extend_from_slice(&decrypt(key_of(&conf)?, conf.iv(), value, now()).unwrap_or_default());
     Ok(())

@@ -12,6 +12,7 @@ use base::syslog::Syslog;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::{Config, Frame};
+use conf::tree::SettingError;
 use conf::tree::{Error, Span};
 use file::{AccessFile, Buffering};
 use foldhash::HashMap;
@@ -172,7 +173,7 @@ fn find_format<S: Logged>(cx: &Cx<'_>) -> Result<Rc<Format<S>>, Error> {
 }
 
 /// The format that the protocol has without any `log_format`, if it has one.
-fn usual_format<S: Logged>(frame: &Frame) -> Result<Option<Rc<Format<S>>>, String> {
+fn usual_format<S: Logged>(frame: &Frame) -> Result<Option<Rc<Format<S>>>, SettingError> {
     let Some((_, text)) = S::USUAL else { return Ok(None) };
     let mut main = frame.main.get::<Formats<S>>();
     if main.usual.is_none() {

@@ -13,6 +13,7 @@ use conf::row::{Cx, Row};
 use conf::scope::Frame;
 use conf::tree::Error;
 use http::program::{Flow, Program};
+use http::set_function::CallError;
 use http::set_function::{SetFunction, SetFunctions};
 use http::{Levels, Module, Outcome, Request, Variables, log_request};
 use session::variable::{self, CHANGEABLE, VarIndex, WEAK};
@@ -80,8 +81,8 @@ pub(crate) fn row(function: &'static SetFunction) -> Row {
         let source = complex(cx, cx.args().len() - 1)?;
         cx.location::<Program>().push(move |request, _| {
             let mut out = Vec::new();
-            if let Err(message) = apply(function, request, &source.to_vec(&**request), &mut out) {
-                return fail(request, &message);
+            if let Err(error) = apply(function, request, &source.to_vec(&**request), &mut out) {
+                return fail(request, &error);
             }
             variable::assign(&**request, target, &out);
             Flow::Next
@@ -91,13 +92,13 @@ pub(crate) fn row(function: &'static SetFunction) -> Row {
 }
 
 /// The function's value by the values of the request's location.
-pub(crate) fn apply(function: &SetFunction, request: &Request, text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+pub(crate) fn apply(function: &SetFunction, request: &Request, text: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
     request.with_location(|location| (function.call)(&location.conf, text, out))
 }
 
 /// Ends a request for which a function has no value.
-pub(crate) fn fail(request: &Request, message: &str) -> Flow {
-    log_request!(request, Level::Error, "{message}");
+pub(crate) fn fail(request: &Request, error: &CallError) -> Flow {
+    log_request!(request, Level::Error, "{error}");
     Flow::End(Outcome::Status(500))
 }
 

@@ -12,6 +12,8 @@ use http::variables::define;
 use http::{Attach, Chain, Levels, Module, Outcome, Request, Step, Variables, log_request};
 use session::variable::NO_CACHE;
 use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// The module. Its filters come before all others, which see one whole answer.
@@ -96,14 +98,14 @@ fn header_filter(request: &Rc<Request>, size: u64) -> Step {
         log_request!(request, Level::Error, "unexpected status code {status} in slice response");
         return Step::Now(Outcome::Error);
     }
-    let (start, end, total) = match check(request, &slices, size) {
+    let (bytes, total) = match check(request, &slices, size) {
         Ok(found) => found,
-        Err(what) => {
-            request.log(Level::Error, what.as_bytes());
+        Err(error) => {
+            request.log(Level::Error, error.to_string().as_bytes());
             return Step::Now(Outcome::Error);
         }
     };
-    slices.start.set(end);
+    slices.start.set(bytes.end);
     slices.total.set(total);
     slices.active.set(true);
     if request.is_main() {
@@ -114,30 +116,52 @@ fn header_filter(request: &Rc<Request>, size: u64) -> Step {
         response.headers.remove(b"Accept-Ranges");
         response.allow_ranges = true;
         drop(response);
-        request.set_context(Rc::new(Partial::new(start)));
+        request.set_context(Rc::new(Partial::new(bytes.start)));
     }
     Step::Now(Outcome::Ok)
 }
 
-/// First byte, last byte plus one and total of a slice's answer.
-fn check(request: &Request, slices: &Slices, size: u64) -> Result<(u64, u64, u64), String> {
+/// Why an answer is not the slice that was asked for.
+#[derive(Debug)]
+enum SliceError {
+    EtagMismatch,
+    InvalidRange,
+    NoTotal,
+    OtherRange { found: Range<u64>, wanted: Range<u64> },
+}
+
+impl fmt::Display for SliceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SliceError::EtagMismatch => f.write_str("etag mismatch in slice response"),
+            SliceError::InvalidRange => f.write_str("invalid range in slice response"),
+            SliceError::NoTotal => f.write_str("no complete length in slice response"),
+            SliceError::OtherRange { found, wanted } => {
+                let (found, end, wanted, until) = (found.start, found.end, wanted.start, wanted.end);
+                write!(f, "unexpected range in slice response: {found}-{end}, expected: {wanted}-{until}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SliceError {}
+
+/// The bytes and the total of a slice's answer.
+fn check(request: &Request, slices: &Slices, size: u64) -> Result<(Range<u64>, u64), SliceError> {
     let response = request.response.borrow();
     let etag = response.headers.get(b"ETag");
     let mut first = slices.etag.borrow_mut();
     if !first.is_empty() && etag != Some(&**first) {
-        return Err("etag mismatch in slice response".to_owned());
+        return Err(SliceError::EtagMismatch);
     }
     first.clear();
     first.extend_from_slice(etag.unwrap_or_default());
     let range = response.headers.get(b"Content-Range").and_then(content_range);
-    let (start, end, total) = range.ok_or("invalid range in slice response")?;
-    let total = total.ok_or("no complete length in slice response")?;
-    let wanted = slices.start.get();
-    let until = wanted.saturating_add(size).min(total);
-    if (start, end) != (wanted, until) {
-        return Err(format!("unexpected range in slice response: {start}-{end}, expected: {wanted}-{until}"));
-    }
-    Ok((start, end, total))
+    let (start, end, total) = range.ok_or(SliceError::InvalidRange)?;
+    let total = total.ok_or(SliceError::NoTotal)?;
+    let first_byte = slices.start.get();
+    let (found, wanted) = (start..end, first_byte..first_byte.saturating_add(size).min(total));
+    if found == wanted { Ok((found, total)) } else { Err(SliceError::OtherRange { found, wanted }) }
 }
 
 /// `bytes 0-9/100`: 0, 10, and 100 unless that is `*`.

@@ -12,6 +12,7 @@ use crate::route::Route;
 use ::upstream::checks::{self, Checks, Schedule};
 use ::upstream::named_tests::NamedTests;
 use conf::scope::Config;
+use conf::tree::SettingError;
 use conf::tree::{Error, Span};
 use http::core::Core;
 use http::location::{Location, Locations, Match};
@@ -76,14 +77,14 @@ fn levels(levels: &mut Levels) {
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let checked = at.conf::<Checked>();
     for said in &checked.said {
-        let error = |text: String| Error::new(text, said.span);
-        let route = checked.route.get().ok_or_else(|| error("health checks require a location that passes requests on".to_owned()))?;
+        let error = |error: SettingError| Error::new(error, said.span);
+        let route = checked.route.get().ok_or_else(|| error("health checks require a location that passes requests on".into()))?;
         if route.dialect.is_tunnel() || (said.grpc.is_some() && !route.dialect.has_health_service()) {
             let what = if said.grpc.is_some() { "\"type=grpc\" requires \"grpc_pass\"" } else { "\"tunnel_pass\" has no health checks" };
-            return Err(error(what.to_owned()));
+            return Err(error(what.into()));
         }
         let test = said.schedule.test.as_ref().map(|name| at.main_conf::<Tests>().find(name)).transpose().map_err(error)?;
-        let upstream = route.pass.upstream.get().ok_or_else(|| error("health checks require an upstream without variables".to_owned()))?;
+        let upstream = route.pass.upstream.get().ok_or_else(|| error("health checks require an upstream without variables".into()))?;
         let number = checks::join(&upstream.name, &upstream.group, &said.schedule).map_err(error)?;
         let core = at.conf::<Core>();
         let location = Parts::default().into_location(at.name.into(), Match::Unnamed, core, at.conf.clone(), Locations::default());

@@ -13,6 +13,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::{Config, Frame};
 use conf::tree::Error;
+use conf::tree::SettingError;
 use http::module::Attach;
 use http::temp_path;
 use http::{Complex, Variables};
@@ -120,7 +121,7 @@ pub fn attach<T: Gateway, D: Dialect + 'static>(at: &mut Attach<'_>, dialect: im
     let Some(place) = values.place(at) else {
         return values.family.check(T::NAME);
     };
-    let error = |text| place.error(text);
+    let error = |error: SettingError| place.error(error);
     place.redirect_slash(at);
     values.family.check(T::NAME)?;
     place.settle(at, 0)?;

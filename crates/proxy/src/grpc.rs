@@ -11,6 +11,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
+use conf::tree::SettingError;
 use http::module::{Attach, Module};
 use http::{Complex, Variables};
 use std::rc::Rc;
@@ -86,7 +87,7 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
     let Some(place) = values.place(at) else { return Ok(()) };
-    let error = |text| place.error(text);
+    let error = |error: SettingError| place.error(error);
     place.redirect_slash(at);
     place.settle(at, 0)?;
     let mut plan = place::plan(&values.family, "grpc", &HIDDEN).map_err(error)?;

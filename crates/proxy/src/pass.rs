@@ -6,6 +6,7 @@ use ::upstream::hosts;
 use ::upstream::url::{self, Host, Url};
 use base::log::Level;
 use conf::row::Cx;
+use conf::tree::SettingError;
 use conf::tree::{Error, Span};
 use http::resolving::Resolving;
 use http::{Complex, Request, Variables, log_request};
@@ -53,7 +54,7 @@ impl Pass {
     ///
     /// # Errors
     /// nginx's text: a name that does not resolve, a group with a port.
-    pub fn settle(&self, groups: &Upstreams, default_port: u16) -> Result<(), String> {
+    pub fn settle(&self, groups: &Upstreams, default_port: u16) -> Result<(), SettingError> {
         let Some(url) = &self.url else { return Ok(()) };
         let default_port = if url.secure && default_port != 0 { HTTPS } else { default_port };
         if self.upstream.get().is_some() {
@@ -216,13 +217,13 @@ pub fn behind<'a>(text: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
 ///
 /// # Errors
 /// nginx's words for what is wrong.
-pub fn url(text: &[u8]) -> Result<Url, String> {
+pub fn url(text: &[u8]) -> Result<Url, SettingError> {
     let parsed = match (behind(text, SCHEME), behind(text, SECURE_SCHEME)) {
         (Some(rest), _) => url::parse(rest, 80).map_err(|what| (what, rest)),
         (None, Some(rest)) => url::parse(rest, HTTPS).map(Url::over_tls).map_err(|what| (what, rest)),
-        (None, None) => return Err("invalid URL prefix".to_owned()),
+        (None, None) => return Err("invalid URL prefix".into()),
     };
-    parsed.map_err(|(what, rest)| format!("{what} in upstream \"{}\"", String::from_utf8_lossy(rest)))
+    parsed.map_err(|(what, rest)| format!("{what} in upstream \"{}\"", String::from_utf8_lossy(rest)).into())
 }
 
 async fn lookup(request: &Request, state: &State, url: &Url, default_port: u16) -> Result<Rc<Upstream>, Outcome> {

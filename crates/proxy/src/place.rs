@@ -13,6 +13,7 @@ use ::upstream::url;
 use conf::row::Cx;
 use conf::scope::Config;
 use conf::tree::Error;
+use conf::tree::SettingError;
 use http::location::Match;
 use http::module::{Attach, Levels};
 use http::{Complex, Variables};
@@ -123,7 +124,7 @@ pub fn read(cx: &Cx<'_>, kind: Kind) -> Result<Pass, Error> {
 ///
 /// # Errors
 /// nginx's texts for sizes that contradict each other.
-pub fn plan(family: &Family, prefix: &str, hidden: &[&str]) -> Result<Plan, String> {
+pub fn plan(family: &Family, prefix: &str, hidden: &[&str]) -> Result<Plan, SettingError> {
     let mut family = family.clone();
     // There are no other buffers that the first one could contradict.
     family.buffers = Some((default::BUFFERS, family.buffer_size.unwrap_or(default::PAGE).max(default::PAGE)));
@@ -151,7 +152,7 @@ impl Place {
 
     /// An error about it.
     #[must_use]
-    pub fn error(&self, text: String) -> Error {
+    pub fn error(&self, text: impl Into<String>) -> Error {
         Error::new(text, self.pass.span)
     }
 

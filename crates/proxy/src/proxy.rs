@@ -15,6 +15,7 @@ use crate::values::{Proxy, Redirects, Version};
 use crate::variables;
 use conf::scope::Frame;
 use conf::tree::Error;
+use conf::tree::SettingError;
 use http::Request;
 use http::location::Match;
 use http::module::{Attach, Levels, Module};
@@ -43,13 +44,13 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let Some(place) = Place::find(at, proxy.pass.as_ref(), proxy.outer.as_ref()) else {
         return proxy.family.check("proxy");
     };
-    let (pass, error) = (&place.pass, |text| place.error(text));
+    let (pass, error) = (&place.pass, |error: SettingError| place.error(error));
     if !place.inherited {
         let without_uri = matches!(at.kind, Match::Regex(_) | Match::Named | Match::Unnamed);
         if without_uri && pass.url.as_ref().is_some_and(|url| !url.uri.is_empty()) {
             return Err(error(
                 "\"proxy_pass\" cannot have URI part in location given by regular expression, or inside named location, or inside \"if\" statement, or inside \"limit_except\" block"
-                    .to_owned(),
+                    .into(),
             ));
         }
         let name: Box<[u8]> = if without_uri { Box::default() } else { at.name.into() };
@@ -97,7 +98,7 @@ impl HasRoute for Proxy {
 }
 
 /// The rules for `Location`, the default one made of the location's name.
-fn redirects(proxy: &Proxy, pass: &Pass) -> Result<Vec<Rule>, String> {
+fn redirects(proxy: &Proxy, pass: &Pass) -> Result<Vec<Rule>, SettingError> {
     let said = proxy.redirects.clone().unwrap_or_else(|| Rc::new(Redirects { default: true, ..Redirects::default() }));
     if said.off {
         return Ok(Vec::new());
@@ -107,7 +108,7 @@ fn redirects(proxy: &Proxy, pass: &Pass) -> Result<Vec<Rule>, String> {
         match &pass.url {
             Some(url) => rules.push(default_redirect(&pass.text, !url.uri.is_empty(), pass.location())),
             None if proxy.redirects.is_some() && proxy.pass.is_some() => {
-                return Err("\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables".to_owned());
+                return Err("\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables".into());
             }
             None => {}
         }

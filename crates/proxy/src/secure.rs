@@ -1,5 +1,6 @@
 //! TLS to upstream servers: `proxy_ssl_*` and what other protocols call alike ([`upstream::secure`]).
 
+use ::conf::tree::SettingError;
 use base::log::ErrorLog;
 use http::Request;
 use http::module::Attach;
@@ -25,7 +26,7 @@ pub fn secured(
     said: &TlsConf,
     prefix: &str,
     alpn: &[&'static [u8]],
-) -> Result<Option<Secured>, String> {
+) -> Result<Option<Secured>, SettingError> {
     // Code runs in the handshakes of `proxy_pass` only.
     let hooks: Rc<UpstreamTls<Request>> = if prefix == "proxy" { at.conf::<UpstreamTls<Request>>() } else { Rc::default() };
     let log: &ErrorLog = at.log;

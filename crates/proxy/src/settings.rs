@@ -7,6 +7,7 @@ use crate::limits::default;
 use crate::sizes::{self, Sizes};
 use crate::store_conf::{StoreConf, StorePlan};
 use cache::freshness::IgnoredFields;
+use conf::tree::SettingError;
 use conf::tree::{Error, Span};
 use http::Complex;
 use http::core::TempPath;
@@ -313,10 +314,10 @@ impl Plan {
 }
 
 impl Family {
-    fn check_store(&self, prefix: &str) -> Result<(), String> {
+    fn check_store(&self, prefix: &str) -> Result<(), SettingError> {
         match self.store.target {
             Some(Some(_)) if self.caching.has_cache() => {
-                Err(format!("\"{prefix}_cache\" directive is incompatible with \"{prefix}_store\""))
+                Err(format!("\"{prefix}_cache\" directive is incompatible with \"{prefix}_store\"").into())
             }
             _ => Ok(()),
         }
@@ -332,7 +333,7 @@ impl Family {
         checked.map_err(|text| Error::new(text, told))
     }
 
-    fn sizes(&self, prefix: &str) -> Result<Sizes, String> {
+    fn sizes(&self, prefix: &str) -> Result<Sizes, SettingError> {
         let said = sizes::BufferSizeConf {
             buffer: self.buffer_size,
             buffers: self.buffers,
@@ -359,7 +360,7 @@ impl Family {
     ///
     /// # Errors
     /// nginx's texts for sizes that contradict each other.
-    pub fn plan(&self, prefix: &str, hide: &[&str]) -> Result<Plan, String> {
+    pub fn plan(&self, prefix: &str, hide: &[&str]) -> Result<Plan, SettingError> {
         self.check_store(prefix)?;
         let sizes = self.sizes(prefix)?;
         let (head_size, read_size) = (sizes.buffer.min(default::MAX_READ) as usize, sizes.memory.min(default::MAX_READ) as usize);

@@ -2,6 +2,7 @@
 //! `*_max_temp_file_size`. They may contradict each other, which nginx says of every block, whether or not an upstream is asked in it.
 
 use crate::limits::default;
+use conf::tree::SettingError;
 
 /// What directives say of them, bytes.
 pub(crate) struct BufferSizeConf {
@@ -30,31 +31,33 @@ impl Sizes {
     ///
     /// # Errors
     /// nginx's texts for sizes that contradict each other.
-    pub(crate) fn of(said: &BufferSizeConf, prefix: &str) -> Result<Sizes, String> {
+    pub(crate) fn of(said: &BufferSizeConf, prefix: &str) -> Result<Sizes, SettingError> {
         let (count, size) = said.buffers.unwrap_or((default::BUFFERS, default::PAGE));
         let buffer = said.buffer.unwrap_or(default::PAGE);
         let largest = size.max(buffer);
         let least = || format!("the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\"");
         if count < 2 {
-            return Err(format!("there must be at least 2 \"{prefix}_buffers\""));
+            return Err(format!("there must be at least 2 \"{prefix}_buffers\"").into());
         }
         let busy = said.busy.unwrap_or(largest.saturating_mul(2));
         if busy < largest {
-            return Err(format!("\"{prefix}_busy_buffers_size\" must be equal to or greater than {}", least()));
+            return Err(format!("\"{prefix}_busy_buffers_size\" must be equal to or greater than {}", least()).into());
         }
         let memory = count.saturating_mul(size);
         if busy > memory.saturating_sub(size) {
-            return Err(format!("\"{prefix}_busy_buffers_size\" must be less than the size of all \"{prefix}_buffers\" minus one buffer"));
+            return Err(
+                format!("\"{prefix}_busy_buffers_size\" must be less than the size of all \"{prefix}_buffers\" minus one buffer").into()
+            );
         }
         if said.write.is_some_and(|write| write < largest) {
-            return Err(format!("\"{prefix}_temp_file_write_size\" must be equal to or greater than {}", least()));
+            return Err(format!("\"{prefix}_temp_file_write_size\" must be equal to or greater than {}", least()).into());
         }
         let max_file = said.max_file.unwrap_or(default::MAX_FILE);
         if max_file != 0 && max_file < largest {
             return Err(format!(
                 "\"{prefix}_max_temp_file_size\" must be equal to zero to disable temporary files usage or must be equal to or greater than {}",
                 least()
-            ));
+            ).into());
         }
         Ok(Sizes { buffer, memory, busy, max_file })
     }

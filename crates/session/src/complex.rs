@@ -1,6 +1,7 @@
 //! Complex values: text with variables in it, compiled when the configuration is read.
 
 use crate::variable::{self, Session, VarIndex, Variables};
+use conf::tree::SettingError;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -44,7 +45,7 @@ impl<S: Session> Complex<S> {
     ///
     /// # Errors
     /// nginx's texts: `invalid variable name`, `the closing bracket in "x" variable is missing`.
-    pub fn compile(source: &[u8], variables: &mut Variables<S>) -> Result<Complex<S>, String> {
+    pub fn compile(source: &[u8], variables: &mut Variables<S>) -> Result<Complex<S>, SettingError> {
         let mut parts = Vec::new();
         let mut literal = Vec::new();
         let mut rest = source;
@@ -144,8 +145,8 @@ fn is_name_byte(byte: u8) -> bool {
 }
 
 /// Parses what follows a `$`.
-fn reference<'a, S: Session>(tail: &'a [u8], variables: &mut Variables<S>) -> Result<(Part, &'a [u8]), String> {
-    let invalid = || "invalid variable name".to_owned();
+fn reference<'a, S: Session>(tail: &'a [u8], variables: &mut Variables<S>) -> Result<(Part, &'a [u8]), SettingError> {
+    let invalid = || SettingError::from("invalid variable name");
     match tail.split_first() {
         Some((digit @ b'1'..=b'9', rest)) => Ok((Part::Capture(usize::from(digit - b'0')), rest)),
         Some((b'{', inner)) => {
@@ -158,7 +159,7 @@ fn reference<'a, S: Session>(tail: &'a [u8], variables: &mut Variables<S>) -> Re
                     _ => Ok((Part::Variable(variables.index(&text)), rest)),
                 },
                 _ if length == 0 => Err(invalid()),
-                _ => Err(format!("the closing bracket in \"{text}\" variable is missing")),
+                _ => Err(format!("the closing bracket in \"{text}\" variable is missing").into()),
             }
         }
         _ => {
@@ -219,8 +220,8 @@ mod tests {
     #[test]
     fn errors() {
         let mut variables = Variables::<Fake>::default();
-        assert_eq!(Complex::compile(b"a$", &mut variables).unwrap_err(), "invalid variable name");
-        assert_eq!(Complex::compile(b"${ab", &mut variables).unwrap_err(), "the closing bracket in \"ab\" variable is missing");
+        assert_eq!(Complex::compile(b"a$", &mut variables).unwrap_err(), "invalid variable name".into());
+        assert_eq!(Complex::compile(b"${ab", &mut variables).unwrap_err(), "the closing bracket in \"ab\" variable is missing".into());
         Complex::compile(b"$nothing", &mut variables).unwrap();
         assert_eq!(variables.finish().unwrap_err().to_string(), "unknown \"nothing\" variable");
     }

@@ -1,5 +1,6 @@
 //! Directories that must be created before the server runs.
 
+use conf::tree::SettingError;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ impl Directories {
     ///
     /// # Errors
     /// nginx's words where the directory was asked for before, for something that does not go together (`ngx_add_path`).
-    pub fn claim(&self, path: &Path, layout: Layout, place: Option<String>) -> Result<(), String> {
+    pub fn claim(&self, path: &Path, layout: Layout, place: Option<String>) -> Result<(), SettingError> {
         let mut claimed = self.claimed.borrow_mut();
         let Some(known) = claimed.get(path) else {
             self.paths.borrow_mut().push(path.to_owned());
@@ -42,19 +43,23 @@ impl Directories {
             return Ok(());
         };
         let name = path.display();
-        match (known.layout, layout) {
-            (Layout::Temporary(old), Layout::Temporary(new)) if old == new => Ok(()),
-            (Layout::Temporary(_), Layout::Temporary(_)) => Err(match (&known.place, &place) {
-                (Some(first), Some(_)) => format!("the same path name \"{name}\" in {first} has the different levels than"),
-                (None, None) => format!(
-                    "the default path name \"{name}\" has the same name as another default path, but the different levels, you need to redefine one of them in http section"
-                ),
-                (Some(first), None) | (None, Some(first)) => format!(
-                    "the path name \"{name}\" in {first} has the same name as default path, but the different levels, you need to define default path in http section"
-                ),
-            }),
-            _ => Err(format!("the same path name \"{name}\" used in {} and", known.place.as_deref().unwrap_or("a default path"))),
+        let (Layout::Temporary(old), Layout::Temporary(new)) = (known.layout, layout) else {
+            let first = known.place.as_deref().unwrap_or("a default path");
+            return Err(format!("the same path name \"{name}\" used in {first} and").into());
+        };
+        if old == new {
+            return Ok(());
         }
+        let message = match (&known.place, &place) {
+            (Some(first), Some(_)) => format!("the same path name \"{name}\" in {first} has the different levels than"),
+            (None, None) => format!(
+                "the default path name \"{name}\" has the same name as another default path, but the different levels, you need to redefine one of them in http section"
+            ),
+            (Some(first), None) | (None, Some(first)) => format!(
+                "the path name \"{name}\" in {first} has the same name as default path, but the different levels, you need to define default path in http section"
+            ),
+        };
+        Err(message.into())
     }
 
     /// The directories, in the order of the configuration.
@@ -86,7 +91,7 @@ mod tests {
             let directories = Directories::default();
             let claim = |(layout, place): (Layout, Option<&str>)| directories.claim(Path::new("/x"), layout, place.map(str::to_owned));
             claim(first).unwrap();
-            assert_eq!(claim(second).err().unwrap_or_default(), expected);
+            assert_eq!(claim(second).err().map(String::from).unwrap_or_default(), expected);
             assert_eq!(directories.list(), [PathBuf::from("/x")]);
         }
     }

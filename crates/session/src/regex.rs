@@ -1,6 +1,7 @@
 //! Regular expressions of the configuration: PCRE2 with JIT, captures kept with the session.
 
 use crate::variable::{Session, VarIndex, Variables};
+use conf::tree::SettingError;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use sys::regex::{Malformed, Matcher, Regex as Code, Subject, Syntax};
@@ -38,7 +39,7 @@ impl<S: Session> Regex<S> {
     ///
     /// # Errors
     /// nginx's line: `pcre2_compile() failed: MSG in "RE" at "REST"`.
-    pub fn new(pattern: &[u8], caseless: bool, variables: &mut Variables<S>) -> Result<Regex<S>, String> {
+    pub fn new(pattern: &[u8], caseless: bool, variables: &mut Variables<S>) -> Result<Regex<S>, SettingError> {
         let mut code =
             Code::new(pattern, Syntax { caseless, ..Syntax::default() }).map_err(|malformed| compile_error(pattern, &malformed))?;
         // What cannot be compiled further is interpreted.
@@ -85,11 +86,11 @@ impl<S: Session> Regex<S> {
     }
 }
 
-fn compile_error(pattern: &[u8], malformed: &Malformed) -> String {
+fn compile_error(pattern: &[u8], malformed: &Malformed) -> SettingError {
     let (shown, message) = (String::from_utf8_lossy(pattern), &malformed.message);
     match pattern.get(malformed.offset..).filter(|rest| !rest.is_empty()) {
-        Some(rest) => format!("pcre2_compile() failed: {message} in \"{shown}\" at \"{}\"", String::from_utf8_lossy(rest)),
-        None => format!("pcre2_compile() failed: {message} in \"{shown}\""),
+        Some(rest) => format!("pcre2_compile() failed: {message} in \"{shown}\" at \"{}\"", String::from_utf8_lossy(rest)).into(),
+        None => format!("pcre2_compile() failed: {message} in \"{shown}\"").into(),
     }
 }
 
@@ -138,7 +139,7 @@ mod tests {
     fn errors_show_the_place() {
         let mut variables = Variables::<Fake>::default();
         let message = |pattern: &[u8], variables: &mut _| Regex::new(pattern, false, variables).err().unwrap();
-        assert_eq!(message(b"a[b", &mut variables), "pcre2_compile() failed: missing terminating ] for character class in \"a[b\"");
-        assert_eq!(message(b"a)b", &mut variables), "pcre2_compile() failed: unmatched closing parenthesis in \"a)b\" at \")b\"");
+        assert_eq!(message(b"a[b", &mut variables), "pcre2_compile() failed: missing terminating ] for character class in \"a[b\"".into());
+        assert_eq!(message(b"a)b", &mut variables), "pcre2_compile() failed: unmatched closing parenthesis in \"a)b\" at \")b\"".into());
     }
 }

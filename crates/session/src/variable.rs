@@ -5,6 +5,7 @@
 //! name. (semantics: "Variables".)
 
 use crate::captures::Captures;
+use conf::tree::SettingError;
 use foldhash::fast::RandomState;
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::HashMap;
@@ -99,12 +100,12 @@ impl<S: Session> Variables<S> {
     ///
     /// # Errors
     /// `the duplicate "x" variable` when a module's own variable has that name and may not be changed.
-    pub fn add(&mut self, name: &str, get: Option<Get<S>>, flags: u8) -> Result<VarIndex, String> {
+    pub fn add(&mut self, name: &str, get: Option<Get<S>>, flags: u8) -> Result<VarIndex, SettingError> {
         let name = name.to_ascii_lowercase();
         self.give_way(&name);
         if let Some(old) = self.definitions.get_mut(&name) {
             if old.flags & (CHANGEABLE | WEAK) == 0 {
-                return Err(format!("the duplicate \"{name}\" variable"));
+                return Err(format!("the duplicate \"{name}\" variable").into());
             }
             if let Some(get) = get {
                 old.get = Some(get);

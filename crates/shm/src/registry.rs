@@ -37,6 +37,8 @@ impl fmt::Display for ClaimError {
     }
 }
 
+impl std::error::Error for ClaimError {}
+
 /// What a worker's death cost a dictionary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {

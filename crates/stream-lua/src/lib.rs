@@ -17,6 +17,7 @@ mod waiting;
 use base::log::ErrorLog;
 use host::Sessions;
 use lua_lib::{Runtime, ServerInfo, Subsystem};
+use lua_session::start::InitError;
 use std::rc::Rc;
 use stream::{Configuration, Worker};
 
@@ -25,7 +26,7 @@ use stream::{Configuration, Worker};
 ///
 /// # Errors
 /// nginx's line about why the configuration cannot be used.
-pub fn open(configuration: &Configuration, surroundings: &ServerInfo, log: &ErrorLog) -> Result<(), String> {
+pub fn open(configuration: &Configuration, surroundings: &ServerInfo, log: &ErrorLog) -> Result<(), InitError> {
     lua_session::start::open::<Sessions>(&configuration.main, &configuration.paths, surroundings, log, groups)
 }
 

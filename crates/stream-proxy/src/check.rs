@@ -9,6 +9,7 @@ use crate::settings::Plan;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
+use conf::tree::SettingError;
 use conf::tree::{Error, Span};
 use probe::Prober;
 use std::cell::{Cell, OnceCell};
@@ -101,9 +102,9 @@ fn upstream(plan: &Plan) -> Option<&Rc<Upstream>> {
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let checked = at.conf::<Checked>();
     for said in &checked.said {
-        let error = |text: String| Error::new(text, said.span);
-        let plan = checked.plan.get().ok_or_else(|| error("health checks require a server that passes sessions on".to_owned()))?;
-        let upstream = upstream(plan).ok_or_else(|| error("health checks require an upstream without variables".to_owned()))?;
+        let error = |error: SettingError| Error::new(error, said.span);
+        let plan = checked.plan.get().ok_or_else(|| error("health checks require a server that passes sessions on".into()))?;
+        let upstream = upstream(plan).ok_or_else(|| error("health checks require an upstream without variables".into()))?;
         if let Some(name) = &said.schedule.test {
             // It is set once, here.
             let _ = said.test.set(at.main_conf::<Tests>().find(name).map_err(error)?);

@@ -3,6 +3,7 @@
 use crate::groups::{Upstream, Upstreams};
 use base::log::Level;
 use conf::row::Cx;
+use conf::tree::SettingError;
 use conf::tree::{Error, Span};
 use resolver::settings::Resolving;
 use std::cell::OnceCell;
@@ -55,7 +56,7 @@ impl Pass {
     ///
     /// # Errors
     /// nginx's text: a name that does not resolve, a group with a port, a host without one.
-    pub fn settle(&self, groups: &Upstreams) -> Result<(), String> {
+    pub fn settle(&self, groups: &Upstreams) -> Result<(), SettingError> {
         if let (Some(url), None) = (&self.url, self.upstream.get()) {
             // Nobody else settles it in between.
             let _ = self.upstream.set(hosts::settle(groups, url, 0)?);

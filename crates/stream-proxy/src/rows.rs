@@ -8,6 +8,7 @@ use crate::{handler, variables};
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
+use conf::tree::SettingError;
 use std::rc::Rc;
 use stream::{Attach, Complex, Core, Levels, Module, Session, Step, Variables};
 use upstream::secure::hooks::UpstreamTls;
@@ -87,7 +88,7 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let proxy = at.conf::<Proxy>();
     let Some(pass) = proxy.pass.clone() else { return Ok(()) };
-    let error = |text: String| Error::new(text, pass.span);
+    let error = |error: SettingError| Error::new(error, pass.span);
     let secure = match proxy.ssl.unwrap_or(false) {
         true => {
             at.main_conf::<Plans>().secured(None, &proxy.secure, "proxy", &[], at.conf::<UpstreamTls<Session>>(), at.log).map_err(error)?

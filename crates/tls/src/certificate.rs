@@ -66,7 +66,7 @@ impl Chain {
     /// When the file cannot be read or holds no good certificate.
     pub fn load(files: &Files, name: &str) -> Result<Self, LoadError> {
         let fail = |call: &str, text: &str| LoadError(format!("cannot load certificate \"{name}\": {call}() failed (SSL: {text})"));
-        let text = read(files, name).map_err(|text| fail("BIO_new_file", &text))?;
+        let text = read(files, name).map_err(|LoadError(text)| fail("BIO_new_file", &text))?;
         Self::from_pem(&text).map_err(|text| fail("PEM_read_bio_X509_AUX", text))
     }
 
@@ -113,7 +113,7 @@ impl Key {
             let words = format!("loading \"{kind}...\" certificate keys is not supported");
             return Err(LoadError(format!("cannot load certificate key \"{name}\": {words}")));
         }
-        let text = read(files, path).map_err(|text| fail("BIO_new_file", &text))?;
+        let text = read(files, path).map_err(|LoadError(text)| fail("BIO_new_file", &text))?;
         Self::from_pem(&text, passwords).map_err(|text| fail("PEM_read_bio_PrivateKey", text))
     }
 
@@ -267,12 +267,13 @@ pub fn passwords(text: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// The bytes that `name` means: a file's, or what stands behind `data:`.
-pub(crate) fn read(files: &Files, name: &str) -> Result<Rc<[u8]>, String> {
+pub(crate) fn read(files: &Files, name: &str) -> Result<Rc<[u8]>, LoadError> {
     files.read(name).map_err(|error| {
         let number = error.raw_os_error().unwrap_or_default();
         let words = error.to_string();
         let words = words.split(" (os error").next().unwrap_or_default();
         let second = if number == 2 { "error:10000080:BIO routines::no such file" } else { "error:10080002:BIO routines::system lib" };
-        format!("error:{:08X}:system library::{words}:calling fopen({name}, r) {second}", 0x8000_0000_u32 | number.unsigned_abs())
+        let code = 0x8000_0000_u32 | number.unsigned_abs();
+        LoadError(format!("error:{code:08X}:system library::{words}:calling fopen({name}, r) {second}"))
     })
 }

@@ -93,14 +93,16 @@ impl Commands {
     pub fn new(list: &[(String, String)]) -> Result<Self, LoadError> {
         let mut commands = Self::default();
         for (name, value) in list {
-            commands.take(name, value).map_err(|text| LoadError(format!("SSL_CONF_cmd(\"{name}\", \"{value}\") failed (SSL: {text})")))?;
+            commands
+                .take(name, value)
+                .map_err(|LoadError(text)| LoadError(format!("SSL_CONF_cmd(\"{name}\", \"{value}\") failed (SSL: {text})")))?;
         }
         Ok(commands)
     }
 
-    fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
+    fn take(&mut self, name: &str, value: &str) -> Result<(), LoadError> {
         let is = |known: &str| known.eq_ignore_ascii_case(name);
-        let bad = || format!("error:0A000180:SSL routines::bad value:cmd={name}, value={value}");
+        let bad = || LoadError(format!("error:0A000180:SSL routines::bad value:cmd={name}, value={value}"));
         match name.to_ascii_lowercase().as_str() {
             "cipherstring" => self.ciphers = Some(value.to_owned()),
             "ciphersuites" => self.ciphersuites = Some(value.to_owned()),
@@ -123,8 +125,8 @@ impl Commands {
             }
             "options" => self.options(value).ok_or_else(bad)?,
             _ if WITHOUT_EFFECT.iter().any(|known| is(known)) => self.notes.push(format!("command \"{name}\" has no effect")),
-            _ if MISSING.iter().any(|known| is(known)) => return Err("the command is not supported".to_owned()),
-            _ => return Err(format!("error:0A000182:SSL routines::unknown cmd name:cmd={name}")),
+            _ if MISSING.iter().any(|known| is(known)) => return Err(LoadError("the command is not supported".to_owned())),
+            _ => return Err(LoadError(format!("error:0A000182:SSL routines::unknown cmd name:cmd={name}"))),
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use base::clock;
 use base::log::{ErrorLog, Level};
 use conf::row::Cx;
 use conf::tree::Error;
+use conf::tree::SettingError;
 use net::address::SocketAddress;
 use session::{BoxFuture, Worker};
 use std::cell::RefCell;
@@ -130,9 +131,9 @@ pub struct Checks {
 ///
 /// # Errors
 /// The group is in no zone.
-pub fn join(upstream: &str, group: &Group, schedule: &Schedule) -> Result<u32, String> {
+pub fn join(upstream: &str, group: &Group, schedule: &Schedule) -> Result<u32, SettingError> {
     if group.zone().is_none() {
-        return Err(format!("health checks require upstream \"{upstream}\" to be in shared memory"));
+        return Err(format!("health checks require upstream \"{upstream}\" to be in shared memory").into());
     }
     Ok(group.add_check(schedule.mandatory, schedule.persistent))
 }

@@ -4,6 +4,7 @@ use crate::directory::Named;
 use crate::group::{Upstream, Upstreams};
 use crate::protocol::Protocol;
 use crate::url::{self, Host, Url};
+use conf::tree::SettingError;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -11,16 +12,16 @@ use std::rc::Rc;
 ///
 /// # Errors
 /// nginx's text: a name that does not resolve, a group with a port, a host without one.
-pub fn settle<P: Protocol>(groups: &Upstreams<P>, url: &Url, default_port: u16) -> Result<Rc<Upstream<P>>, String> {
+pub fn settle<P: Protocol>(groups: &Upstreams<P>, url: &Url, default_port: u16) -> Result<Rc<Upstream<P>>, SettingError> {
     let found = match &url.host {
         Host::Name(name) => groups.find(name),
         Host::Ip(_) | Host::Unix(_) => None,
     };
     match (found, url.port) {
         (Some(group), None) => Ok(group.clone()),
-        (Some(group), Some(port)) => Err(format!("upstream \"{}\" may not have port {port}", group.name)),
+        (Some(group), Some(port)) => Err(format!("upstream \"{}\" may not have port {port}", group.name).into()),
         (None, None) if default_port == 0 && !matches!(url.host, Host::Unix(_)) => {
-            Err(format!("no port in upstream \"{}\"", String::from_utf8_lossy(&url.host_header)))
+            Err(format!("no port in upstream \"{}\"", String::from_utf8_lossy(&url.host_header)).into())
         }
         (None, _) => implicit(url, groups, default_port),
     }
@@ -37,7 +38,7 @@ pub fn known<P: Protocol>(groups: &Upstreams<P>, url: &Url, default_port: u16) -
 }
 
 /// The group that a host in a fixed URL stands for; all who name the same host share it.
-fn implicit<P: Protocol>(url: &Url, groups: &Upstreams<P>, default_port: u16) -> Result<Rc<Upstream<P>>, String> {
+fn implicit<P: Protocol>(url: &Url, groups: &Upstreams<P>, default_port: u16) -> Result<Rc<Upstream<P>>, SettingError> {
     let shown = String::from_utf8_lossy(&url.host_header).into_owned();
     let port = url.port.unwrap_or(default_port);
     let Host::Name(name) = &url.host else {

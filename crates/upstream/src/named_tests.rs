@@ -2,6 +2,7 @@
 
 use conf::row::Cx;
 use conf::scope::Config;
+use conf::tree::SettingError;
 use conf::tree::{Directive, Error};
 use std::rc::Rc;
 
@@ -23,7 +24,7 @@ impl<T: Default + 'static> NamedTests<T> {
     ///
     /// # Errors
     /// There is one of the name, or something in it makes no sense.
-    pub fn read(cx: &mut Cx<'_>, read: fn(&Cx<'_>, &Directive, &mut T) -> Result<(), String>) -> Result<(), Error> {
+    pub fn read(cx: &mut Cx<'_>, read: fn(&Cx<'_>, &Directive, &mut T) -> Result<(), SettingError>) -> Result<(), Error> {
         let name: Rc<str> = cx.text(0).into();
         if cx.main::<Self>().0.iter().any(|(known, _)| *known == name) {
             return Err(cx.error_at(0, format!("duplicate match \"{name}\"")));
@@ -40,8 +41,8 @@ impl<T: Default + 'static> NamedTests<T> {
     ///
     /// # Errors
     /// There is none.
-    pub fn find(&self, name: &str) -> Result<Rc<T>, String> {
+    pub fn find(&self, name: &str) -> Result<Rc<T>, SettingError> {
         let found = self.0.iter().find(|(known, _)| **known == *name);
-        found.map(|(_, test)| test.clone()).ok_or_else(|| format!("match \"{name}\" not found"))
+        found.map(|(_, test)| test.clone()).ok_or_else(|| format!("match \"{name}\" not found").into())
     }
 }

@@ -269,9 +269,9 @@ fn hosts_of_urls_find_groups_or_make_them() {
     let parse = |text: &str| url::parse(text.as_bytes(), 80).unwrap();
     let settle = |text: &str, port| hosts::settle(&groups, &parse(text), port);
     assert_eq!(&*settle("app", 80).unwrap().name, "App");
-    assert_eq!(settle("app:80", 80).err().unwrap(), "upstream \"App\" may not have port 80");
-    assert_eq!(settle("127.0.0.1", 0).err().unwrap(), "no port in upstream \"127.0.0.1\"");
-    assert_eq!(settle("a.invalid", 80).err().unwrap(), "host not found in upstream \"a.invalid\"");
+    assert_eq!(settle("app:80", 80).err().unwrap(), "upstream \"App\" may not have port 80".into());
+    assert_eq!(settle("127.0.0.1", 0).err().unwrap(), "no port in upstream \"127.0.0.1\"".into());
+    assert_eq!(settle("a.invalid", 80).err().unwrap(), "host not found in upstream \"a.invalid\"".into());
     assert_eq!(&*settle("127.0.0.1", 80).unwrap().full_name, "127.0.0.1:80");
     assert_eq!(&*settle("[::1]:81", 80).unwrap().full_name, "[::1]:81");
     assert_eq!(&*settle("unix:/run/a:/b", 0).unwrap().full_name, "unix:/run/a");

@@ -1,5 +1,6 @@
 //! Server addresses and URLs as configurations write them.
 
+use conf::tree::SettingError;
 use net::address::SocketAddress;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
@@ -149,10 +150,10 @@ pub fn parse_local(text: &[u8]) -> Option<SocketAddr> {
 ///
 /// # Errors
 /// nginx's text: `host not found in upstream "x"`.
-pub fn addresses(url: &Url, default_port: u16) -> Result<Vec<SocketAddress>, String> {
+pub fn addresses(url: &Url, default_port: u16) -> Result<Vec<SocketAddress>, SettingError> {
     look_up(url, default_port).ok_or_else(|| {
         let name = if let Host::Name(name) = &url.host { String::from_utf8_lossy(name) } else { Default::default() };
-        format!("host not found in upstream \"{name}\"")
+        format!("host not found in upstream \"{name}\"").into()
     })
 }
 
@@ -209,7 +210,7 @@ mod tests {
         let resolve = |text: &[u8]| addresses(&parse(text, 80).unwrap(), 80);
         let list = resolve(b"127.0.0.1").unwrap();
         assert_eq!(list.first().map(ToString::to_string).as_deref(), Some("127.0.0.1:80"));
-        assert!(resolve(b"nothing.invalid").unwrap_err().starts_with("host not found in upstream"));
+        assert!(resolve(b"nothing.invalid").unwrap_err().to_string().starts_with("host not found in upstream"));
         assert_eq!(parse_local(b"127.0.0.2:0"), Some("127.0.0.2:0".parse().unwrap()));
         assert_eq!(parse_local(b"x"), None);
     }

@@ -8,6 +8,7 @@ mod lexer;
 mod number;
 
 use lexer::{Lexeme, Lexer};
+use std::fmt;
 
 /// What a text may contain.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,24 @@ enum Kind {
     Object,
 }
 
+/// Why a text is not JSON, in lua-cjson's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonError(String);
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+impl<T: Into<String>> From<T> for JsonError {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
 /// A container that is being read.
 #[derive(Clone, Copy, Debug)]
 struct Container {
@@ -88,7 +107,7 @@ impl Document {
     ///
     /// # Errors
     /// lua-cjson's message.
-    pub fn parse(&mut self, text: &[u8], rules: Rules) -> Result<(), String> {
+    pub fn parse(&mut self, text: &[u8], rules: Rules) -> Result<(), JsonError> {
         self.text.clear();
         self.decoded.clear();
         self.tokens.clear();
@@ -106,7 +125,7 @@ impl Document {
         self.read(rules)
     }
 
-    fn read(&mut self, rules: Rules) -> Result<(), String> {
+    fn read(&mut self, rules: Rules) -> Result<(), JsonError> {
         let Self { text, decoded, tokens, open, depth } = self;
         let text = text.as_slice();
         let mut at = 0;
@@ -122,7 +141,7 @@ impl Document {
                 tokens.push(inner.token());
                 *depth = open.len().max(*depth);
                 if open.len() > rules.max_depth {
-                    return Err(format!("Found too many nested data structures ({}) at character {at}", open.len()));
+                    return Err(format!("Found too many nested data structures ({}) at character {at}", open.len()).into());
                 }
                 if lexer::peek(text, &mut at, rules) != inner.closing() {
                     wants_key = kind == Kind::Object;
@@ -206,7 +225,7 @@ impl Document {
 
 /// A key or value that is not written as most are, or not one at all.
 #[inline]
-fn rare(text: &[u8], at: &mut usize, decoded: &mut Vec<u8>, rules: Rules, key: bool) -> Result<Token, String> {
+fn rare(text: &[u8], at: &mut usize, decoded: &mut Vec<u8>, rules: Rules, key: bool) -> Result<Token, JsonError> {
     // A copy, since what a function is told the address of is not kept in a register.
     let mut end = *at;
     let token = rare_token(Lexer::new(text, decoded, rules, &mut end), key)?;
@@ -214,7 +233,7 @@ fn rare(text: &[u8], at: &mut usize, decoded: &mut Vec<u8>, rules: Rules, key: b
     Ok(token)
 }
 
-fn rare_token(mut lexer: Lexer<'_>, key: bool) -> Result<Token, String> {
+fn rare_token(mut lexer: Lexer<'_>, key: bool) -> Result<Token, JsonError> {
     match lexer.next() {
         Lexeme::Value(token @ (Token::Plain(..) | Token::Decoded(..))) => Ok(token),
         Lexeme::Value(token) if !key => Ok(token),
@@ -224,13 +243,13 @@ fn rare_token(mut lexer: Lexer<'_>, key: bool) -> Result<Token, String> {
 
 /// The message about what stands where `what` should be.
 #[cold]
-fn refuse(mut lexer: Lexer<'_>, what: &str) -> String {
+fn refuse(mut lexer: Lexer<'_>, what: &str) -> JsonError {
     let found = lexer.next();
     lexer.expected(what, &found)
 }
 
 /// Nothing may follow but white space.
-fn the_end(mut lexer: Lexer<'_>) -> Result<(), String> {
+fn the_end(mut lexer: Lexer<'_>) -> Result<(), JsonError> {
     match lexer.next() {
         Lexeme::End => Ok(()),
         other => Err(lexer.expected("the end", &other)),
@@ -253,7 +272,7 @@ mod tests {
                 };
                 document.tokens().iter().map(show).collect::<Vec<_>>().join(" ")
             }
-            Err(error) => error,
+            Err(error) => error.to_string(),
         }
     }
 

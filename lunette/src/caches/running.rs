@@ -1,5 +1,6 @@
 //! The keys of a running server, read from its memory.
 
+use crate::command_error::CommandError;
 use cache::Digest;
 use cache::snapshot::{self, IndexEntry};
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// Why that cannot be found out.
-pub(super) fn keys(root: &Path) -> Result<HashMap<Digest, IndexEntry>, String> {
+pub(super) fn keys(root: &Path) -> Result<HashMap<Digest, IndexEntry>, CommandError> {
     let directory = fs::metadata(root).map_err(|error| error.to_string())?;
     let processes = fs::read_dir("/proc").map_err(|error| format!("/proc cannot be read: {error}"))?;
     let mut refused = None;
@@ -20,10 +21,10 @@ pub(super) fn keys(root: &Path) -> Result<HashMap<Digest, IndexEntry>, String> {
         match zone(&process, &directory) {
             Ok(Some(bytes)) => return Ok(snapshot::read(&bytes)),
             Ok(None) => {}
-            Err(error) => refused = Some(format!("the memory of process {} cannot be read: {error}", shown(&process))),
+            Err(error) => refused = Some(format!("the memory of process {} cannot be read: {error}", shown(&process)).into()),
         }
     }
-    Err(refused.unwrap_or_else(|| "no server that runs has this cache".to_owned()))
+    Err(refused.unwrap_or_else(|| "no server that runs has this cache".into()))
 }
 
 fn shown(process: &Path) -> String {

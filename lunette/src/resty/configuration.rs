@@ -1,6 +1,7 @@
 //! The configuration that `resty` runs on, and the task of its worker.
 
 use super::options::Options;
+use crate::command_error::CommandError;
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 ///
 /// # Errors
 /// The current directory is gone, or a name holds what cannot be written into a configuration.
-pub(super) fn text(options: &Options) -> Result<String, String> {
+pub(super) fn text(options: &Options) -> Result<String, CommandError> {
     let here = std::env::current_dir().map_err(|error| format!("cannot find the current directory: {error}"))?;
     let here = here.to_str().ok_or("the current directory's name is not UTF-8")?;
     let mut out = String::from("daemon off;\nmaster_process off;\nworker_processes 1;\npid logs/nginx.pid;\n");
@@ -61,9 +62,9 @@ fn absolute(here: &str, path: &str) -> String {
 }
 
 /// A word of the configuration.
-fn quoted(text: &str) -> Result<String, String> {
+fn quoted(text: &str) -> Result<String, CommandError> {
     if text.contains(['"', '\\', '\n', '$']) {
-        return Err(format!("this name cannot be used: {text}"));
+        return Err(format!("this name cannot be used: {text}").into());
     }
     Ok(format!("\"{text}\""))
 }

@@ -7,6 +7,7 @@ mod configuration;
 mod options;
 
 use self::options::{Mode, Options};
+use crate::command_error::CommandError;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{IsTerminal, Read};
@@ -34,9 +35,9 @@ pub(crate) fn run(arguments: &[OsString]) -> i32 {
         },
         Ok(Mode::Run(mut options)) => match start(&mut options) {
             Ok(code) => code,
-            Err(message) => complain(&message),
+            Err(error) => complain(&error.to_string()),
         },
-        Err(message) => complain(&message),
+        Err(error) => complain(&error.to_string()),
     }
 }
 
@@ -49,23 +50,23 @@ fn complain(message: &str) -> i32 {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Scratch, String> {
+    fn new() -> Result<Scratch, CommandError> {
         let base = std::env::temp_dir();
-        let mut last = String::new();
+        let mut last = CommandError::from("");
         for attempt in 0..100 {
             let path = base.join(format!("resty_{}_{attempt}", std::process::id()));
             // Nobody else may look into it or have made it.
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Scratch(path)),
-                Err(error) => last = format!("cannot make {}: {error}", path.display()),
+                Err(error) => last = format!("cannot make {}: {error}", path.display()).into(),
             }
         }
         Err(last)
     }
 
-    fn write(&self, name: &str, text: &[u8]) -> Result<(), String> {
+    fn write(&self, name: &str, text: &[u8]) -> Result<(), CommandError> {
         let path = self.0.join(name);
-        fs::write(&path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+        fs::write(&path, text).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
     }
 }
 
@@ -77,7 +78,7 @@ impl Drop for Scratch {
 }
 
 /// The code on standard input, if that is what is to be run: it is not asked for at a terminal unless by `-`.
-fn standard_input(options: &Options) -> Result<Option<Vec<u8>>, String> {
+fn standard_input(options: &Options) -> Result<Option<Vec<u8>>, CommandError> {
     let mut input = std::io::stdin().lock();
     let asked = options.file.as_deref().is_some_and(|file| file == "-");
     let nothing = options.file.is_none() && options.inline.is_empty();
@@ -94,13 +95,13 @@ fn standard_input(options: &Options) -> Result<Option<Vec<u8>>, String> {
     Ok(Some(source))
 }
 
-fn start(options: &mut Options) -> Result<i32, String> {
+fn start(options: &mut Options) -> Result<i32, CommandError> {
     options.source = standard_input(options)?;
     if options.source.is_none()
         && let Some(file) = &options.file
         && !Path::new(file).exists()
     {
-        return Err(format!("Lua input file {} not found.", Path::new(file).display()));
+        return Err(format!("Lua input file {} not found.", Path::new(file).display()).into());
     }
     let scratch = Scratch::new()?;
     for folder in ["conf", "logs"] {
@@ -118,7 +119,7 @@ fn start(options: &mut Options) -> Result<i32, String> {
     prefix.push("/");
     let mut command = Command::new(&program);
     command.arg("-p").arg(prefix).args(["-c", "conf/nginx.conf", "-e", "stderr"]);
-    supervise(command).map_err(|error| format!("cannot run {}: {error}", program.display()))
+    supervise(command).map_err(|error| format!("cannot run {}: {error}", program.display()).into())
 }
 
 /// Runs the command to its end and passes signals on.

@@ -1,5 +1,6 @@
 //! The options of `resty`.
 
+use crate::command_error::CommandError;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -64,7 +65,7 @@ pub(super) enum Mode {
 const LEVELS: [&str; 8] = ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"];
 
 /// Reads the words after the command's name.
-pub(super) fn parse(words: &[OsString]) -> Result<Mode, String> {
+pub(super) fn parse(words: &[OsString]) -> Result<Mode, CommandError> {
     let mut options = Options::default();
     let mut rest: VecDeque<OsString> = words.iter().cloned().collect();
     while let Some(word) = rest.pop_front() {
@@ -86,7 +87,7 @@ pub(super) fn parse(words: &[OsString]) -> Result<Mode, String> {
                 let (name, value) = split(bytes);
                 let known = ["-c", "-e", "-I", "-l"].contains(&&*name) || LONG.contains(&&*name);
                 if !known {
-                    return Err(format!("unknown option {name}; see resty -h."));
+                    return Err(format!("unknown option {name}; see resty -h.").into());
                 }
                 let value = value.or_else(|| rest.pop_front()).ok_or_else(|| format!("option {name} takes an argument but found none."))?;
                 store(&mut options, &name, value)?;
@@ -112,7 +113,7 @@ fn split(word: &[u8]) -> (String, Option<OsString>) {
     }
 }
 
-fn store(options: &mut Options, name: &str, value: OsString) -> Result<(), String> {
+fn store(options: &mut Options, name: &str, value: OsString) -> Result<(), CommandError> {
     if name == "-e" {
         options.inline.push(value.into_vec());
         return Ok(());
@@ -125,7 +126,7 @@ fn store(options: &mut Options, name: &str, value: OsString) -> Result<(), Strin
     match name {
         "-c" => options.connections = Some(text.parse().map_err(|_| format!("invalid number of connections: {text}"))?),
         "--errlog-level" if LEVELS.contains(&&*text) => options.level = Some(text),
-        "--errlog-level" => return Err(format!("invalid error log level: {text}; must be one of {}.", LEVELS.join(", "))),
+        "--errlog-level" => return Err(format!("invalid error log level: {text}; must be one of {}.", LEVELS.join(", ")).into()),
         "--http-conf" => options.http_conf.push(text),
         "--http-include" => options.http_include.push(text),
         "--main-conf" => options.main_conf.push(text),
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
 
     fn parsed(words: &[&str]) -> Result<Mode, String> {
-        parse(&words.iter().map(OsString::from).collect::<Vec<_>>())
+        parse(&words.iter().map(OsString::from).collect::<Vec<_>>()).map_err(String::from)
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! The location with `metrics` in a configuration.
 
 use super::target::{At, Target};
+use crate::command_error::CommandError;
 use crate::layout::Layout;
 use crate::parsed;
 use conf::tree::{Block, Directive};
 
 /// Where the server of this configuration has its metrics.
-pub(super) fn find(options: &daemon::Options) -> Result<Target, String> {
+pub(super) fn find(options: &daemon::Options) -> Result<Target, CommandError> {
     let layout = Layout::new(options);
     let (parsed, _) = parsed::parse(&layout);
     if let Some(error) = parsed.error {
-        return Err(format!("{}\nName the metrics' URL: lunette top http://localhost:8080/metrics", error.message));
+        return Err(format!("{}\nName the metrics' URL: lunette top http://localhost:8080/metrics", error.message).into());
     }
     let servers = blocks(&parsed.block, "http").flat_map(|http| blocks(http, "server"));
     servers.flat_map(targets).next().ok_or_else(|| {
@@ -19,6 +20,7 @@ pub(super) fn find(options: &daemon::Options) -> Result<Target, String> {
              or name the URL of one: lunette top http://localhost:8080/metrics",
             layout.conf.display()
         )
+        .into()
     })
 }
 

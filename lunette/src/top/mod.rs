@@ -7,6 +7,7 @@ mod view;
 
 use self::sample::Sample;
 use self::target::Target;
+use crate::command_error::CommandError;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -43,7 +44,7 @@ pub(crate) fn run(arguments: &[OsString]) -> i32 {
     }
 }
 
-fn parse(words: &[String]) -> Result<Options, String> {
+fn parse(words: &[String]) -> Result<Options, CommandError> {
     let (mut url, mut interval, mut count) = (None, Duration::from_secs(1), None);
     let mut places = daemon::Options::default();
     let mut rest = words.iter();
@@ -57,9 +58,9 @@ fn parse(words: &[String]) -> Result<Options, String> {
             "-n" => count = Some(value()?.parse::<u64>().ok().filter(|count| *count > 0).ok_or("-n: a number from 1 on is needed")?),
             "-p" => places.prefix = Some(value()?.into()),
             "-c" => places.conf = Some(value()?.into()),
-            option if option.starts_with('-') => return Err(format!("invalid option: \"{option}\"\n{}", USAGE.trim_end())),
+            option if option.starts_with('-') => return Err(format!("invalid option: \"{option}\"\n{}", USAGE.trim_end()).into()),
             other if url.is_none() => url = Some(other),
-            _ => return Err(USAGE.trim_end().to_owned()),
+            _ => return Err(USAGE.trim_end().into()),
         }
     }
     let target = match url {
@@ -70,7 +71,7 @@ fn parse(words: &[String]) -> Result<Options, String> {
 }
 
 /// Shows one view after the other: what happened between two looks.
-fn watch(options: &Options) -> Result<(), String> {
+fn watch(options: &Options) -> Result<(), CommandError> {
     let is_terminal = io::stdout().is_terminal();
     let mut left = options.count.or((!is_terminal).then_some(1));
     let (mut before, mut looked) = (look(&options.target)?, Instant::now());
@@ -83,7 +84,7 @@ fn watch(options: &Options) -> Result<(), String> {
             Ok(()) => {}
             // A reader that has seen enough, such as `head`, is no error.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.to_string().into()),
         }
         (before, looked) = (now, at);
         left = left.map(|left| left - 1);
@@ -91,7 +92,8 @@ fn watch(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-fn look(target: &Target) -> Result<Sample, String> {
+fn look(target: &Target) -> Result<Sample, CommandError> {
     let text = target.get().map_err(|error| format!("{target}: {error}"))?;
-    Sample::parse(&text).ok_or_else(|| format!("{target}: these are no metrics of Lunette in the text format (\"metrics;\" in a location)"))
+    Sample::parse(&text)
+        .ok_or_else(|| format!("{target}: these are no metrics of Lunette in the text format (\"metrics;\" in a location)").into())
 }

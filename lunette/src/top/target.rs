@@ -1,5 +1,6 @@
 //! The location of the metrics, and how they are fetched.
 
+use crate::command_error::CommandError;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -38,10 +39,10 @@ impl fmt::Display for Target {
 
 impl Target {
     /// `http://HOST[:PORT][/PATH]` or `http://unix:SOCKET:/PATH`.
-    pub(super) fn parse(url: &str) -> Result<Target, String> {
+    pub(super) fn parse(url: &str) -> Result<Target, CommandError> {
         let rest = match url.split_once("://") {
             Some(("http", rest)) => rest,
-            Some((scheme, _)) => return Err(format!("\"{scheme}\" URLs are not supported, http:// is")),
+            Some((scheme, _)) => return Err(format!("\"{scheme}\" URLs are not supported, http:// is").into()),
             None => url,
         };
         if let Some(rest) = rest.strip_prefix("unix:") {
@@ -51,7 +52,7 @@ impl Target {
         let (host, path) = rest.find('/').map_or((rest, "/metrics"), |at| rest.split_at(at));
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         if host.is_empty() || path.bytes().any(|byte| byte <= b' ') {
-            return Err(format!("invalid URL \"{url}\""));
+            return Err(format!("invalid URL \"{url}\"").into());
         }
         let address = if has_port { host.to_owned() } else { format!("{host}:80") };
         Ok(Target { at: At::Host(address), host: host.to_owned(), path: path.to_owned() })
@@ -115,7 +116,7 @@ mod tests {
         assert_eq!(at("a").as_deref(), Ok("http://a:80/metrics"));
         assert_eq!(at("[::1]:8080").as_deref(), Ok("http://[::1]:8080/metrics"));
         assert_eq!(at("http://unix:/run/x:/m").as_deref(), Ok("http://unix:/run/x:/m"));
-        assert_eq!(at("https://a/").unwrap_err(), "\"https\" URLs are not supported, http:// is");
+        assert_eq!(at("https://a/").unwrap_err(), "\"https\" URLs are not supported, http:// is".into());
         assert!(at("http:///m").is_err() && at("http://a/m m").is_err());
     }
 }

@@ -235,9 +235,9 @@ fn make(stack: &mut Stack<'_>, at: usize, issuer: &Issuer, number: usize) -> Res
         let args = join(::wire::uri::args::split(uri).1, stack.bytes(at + ARGS).unwrap_or_default());
         let method = Some((method, name.as_bytes()));
         let what = Subrequest { uri: target.path(uri, &buffer), args: &args, method, wire: wire.clone(), body, variables };
-        issuer.engine.subrequest(parent, what).map_err(|message| {
-            parent.log(Level::Error, format!("lua {message}").as_bytes());
-            Raise::new(format!("failed to issue subrequest: {message}")).at_level(2)
+        issuer.engine.subrequest(parent, what).map_err(|error| {
+            parent.log(Level::Error, format!("lua {error}").as_bytes());
+            Raise::new(format!("failed to issue subrequest: {error}")).at_level(2)
         })?
     };
     request.flags.captured.set(true);

@@ -58,8 +58,8 @@ fn call(cx: &CallContext, name: &[u8], value: &[u8]) -> i32 {
         cx.fill(|out| result = (function.call)(conf, value, out));
         match result {
             Ok(()) => DONE,
-            Err(message) => {
-                with_host(cx, |host| host.map(|host| host.log(Level::Error, message.as_bytes(), log_context(cx))));
+            Err(error) => {
+                with_host(cx, |host| host.map(|host| host.log(Level::Error, error.to_string().as_bytes(), log_context(cx))));
                 REFUSED
             }
         }

@@ -35,7 +35,7 @@ pub(super) fn decode(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Ra
     };
     // A finalizer that runs meanwhile may decode too: it finds no document and makes its own.
     let mut document = KEPT.take().unwrap_or_default();
-    let result = document.parse(text, rules).map_err(Raise::new).and_then(|()| {
+    let result = document.parse(text, rules).map_err(|error| Raise::new(error.to_string())).and_then(|()| {
         let nested = || Raise::new(format!("Found too many nested data structures ({})", document.depth()));
         let builder = Builder::new(stack, document.depth(), Some(1)).ok_or_else(nested)?;
         if build(&document, builder) { Ok(1) } else { Err(Raise::fixed("the text is not whole")) }

@@ -71,12 +71,17 @@ pub struct Process {
     pub stderr: Option<Inlet>,
 }
 
+base::message_error! {
+    /// Why a process could not be started or signalled: what Lua gets beside nil.
+    pub struct ProcessError;
+}
+
 impl Process {
     /// Starts a program and sees to its end.
     ///
     /// # Errors
     /// Which call failed, and why.
-    pub fn start(worker: &Rc<Worker>, order: &SpawnRequest) -> Result<Process, String> {
+    pub fn start(worker: &Rc<Worker>, order: &SpawnRequest) -> Result<Process, ProcessError> {
         let failed = |call: &str, error: &io::Error| format!("{call} failed: {}", reason(error));
         let piped = |error: io::Error| failed("pipe", &error);
         let (child_in, stdin) = io::pipe().map_err(piped)?;
@@ -118,14 +123,14 @@ impl Process {
     ///
     /// # Errors
     /// `exited`, `invalid signal`, or the system's words.
-    pub fn kill(&self, signal: i32) -> Result<(), String> {
+    pub fn kill(&self, signal: i32) -> Result<(), ProcessError> {
         if self.ending.reason().is_some() {
-            return Err("exited".to_owned());
+            return Err("exited".into());
         }
         sys::process::kill(self.pid, signal).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput => "invalid signal".to_owned(),
-            _ if error.raw_os_error() == Some(NO_SUCH_PROCESS) => "exited".to_owned(),
-            _ => reason(&error),
+            io::ErrorKind::InvalidInput => "invalid signal".into(),
+            _ if error.raw_os_error() == Some(NO_SUCH_PROCESS) => "exited".into(),
+            _ => reason(&error).into(),
         })
     }
 

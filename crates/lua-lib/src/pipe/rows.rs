@@ -96,7 +96,7 @@ fn spawn(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
             stack.push_number(f64::from(pid));
             Ok(2)
         }
-        Err(reason) => Ok(refused(stack, &reason)),
+        Err(reason) => Ok(refused(stack, &reason.to_string())),
     }
 }
 
@@ -200,12 +200,12 @@ fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 /// `pipe_kill(id, signal)`
 fn kill(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let signal = stack.check_number(2, "kill")? as i32;
-    let result = find(cx, stack).map_or_else(|| Err("exited".to_owned()), |process| process.kill(signal));
+    let result = find(cx, stack).map_or_else(|| Err("exited".into()), |process| process.kill(signal));
     match result {
         Ok(()) => {
             stack.push_bool(true);
             Ok(1)
         }
-        Err(reason) => Ok(refused(stack, &reason)),
+        Err(reason) => Ok(refused(stack, &reason.to_string())),
     }
 }

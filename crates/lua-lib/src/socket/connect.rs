@@ -1,6 +1,7 @@
 //! `connect` and `bind`.
 
 use crate::socket::call::{self, BIND, CONNECT_TIMEOUT, Call, ID, KEY, TRANSPARENT, expect, fail, failure, number};
+use crate::socket::names::SocketError;
 use crate::socket::names::{self, Destination};
 use crate::socket::pools::{self, Admission, Pool, Ticket};
 use crate::socket::report::Reporter;
@@ -97,12 +98,12 @@ struct Target {
     key: Vec<u8>,
 }
 
-fn target(stack: &mut Stack<'_>, count: usize, name: Option<Vec<u8>>) -> Result<Result<Target, String>, Raise> {
+fn target(stack: &mut Stack<'_>, count: usize, name: Option<Vec<u8>>) -> Result<Result<Target, SocketError>, Raise> {
     let host = stack.check_bytes(2, "connect")?.to_vec();
     let mut key = host.clone();
     let port = match stack.number(3).filter(|_| count >= 3) {
         Some(given) => {
-            let Some(port) = names::port(given) else { return Ok(Err(format!("bad port number: {}", given as i64))) };
+            let Some(port) = names::port(given) else { return Ok(Err(format!("bad port number: {}", given as i64).into())) };
             key.push(b':');
             key.extend_from_slice(port.to_string().as_bytes());
             Some(port)
@@ -130,7 +131,7 @@ pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Ra
     }
     let target = match target(stack, count, options.name.take())? {
         Ok(target) => target,
-        Err(text) => return Ok(fail(stack, &text)),
+        Err(error) => return Ok(fail(stack, &error.to_string())),
     };
     stack.push_bytes(&target.key);
     stack.set_item(1, KEY);
@@ -210,7 +211,7 @@ impl Connect {
         };
         let place = match self.place() {
             Ok(place) => place,
-            Err(text) => return Ok(fail(stack, &text)),
+            Err(error) => return Ok(fail(stack, &error.to_string())),
         };
         self.reporter.debug(format_args!("lua tcp socket connect timeout: {}", self.timeout.as_millis()));
         Ok(Suspension::wait(async move { Ok(self.open(place, ticket).await) }))
@@ -237,14 +238,14 @@ impl Connect {
                 }
                 Ok(Admission::Connect(ticket)) => match self.place() {
                     Ok(place) => self.open(place, Some(ticket)).await,
-                    Err(text) => failure(text.into_bytes()),
+                    Err(error) => failure(error),
                 },
                 Ok(_) => failure("error"),
             })
         })
     }
 
-    fn place(&self) -> Result<Destination, String> {
+    fn place(&self) -> Result<Destination, SocketError> {
         names::place(&self.target.host, self.target.port.unwrap_or(0), &self.resolving)
     }
 
@@ -254,7 +255,7 @@ impl Connect {
         drop(resolving);
         let address = match found {
             Ok(address) => address,
-            Err(text) => return failure(text.into_bytes()),
+            Err(error) => return failure(error),
         };
         let _busy = self.socket.begin(Work::Connecting);
         let label = match (&address, self.target.port) {

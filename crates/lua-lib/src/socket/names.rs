@@ -1,5 +1,6 @@
 //! Resolves a peer that a script names to an address.
 
+use lua::Value;
 use net::address::SocketAddress;
 use resolver::Resolver;
 use resolver::settings::Resolving;
@@ -45,14 +46,25 @@ pub fn port(number: f64) -> Option<u16> {
     if (0.0..=65535.0).contains(&number) { Some(number as u16) } else { None }
 }
 
+base::message_error! {
+    /// Why a method of a socket failed: what Lua gets beside nil.
+    pub struct SocketError;
+}
+
+impl From<SocketError> for Value {
+    fn from(error: SocketError) -> Self {
+        String::from(error).into_bytes().into()
+    }
+}
+
 /// Finds out where `host` is, as far as that needs no waiting.
 ///
 /// # Errors
 /// OpenResty's text: nothing is named, or there is no resolver to ask.
-pub fn place(host: &str, port: u16, resolving: &Resolving) -> Result<Destination, String> {
+pub fn place(host: &str, port: u16, resolving: &Resolving) -> Result<Destination, SocketError> {
     if let Some(path) = unix_path(host.as_bytes()) {
         return if path.as_os_str().is_empty() {
-            Err(format!("failed to parse host name \"{host}\": no path in the unix domain socket"))
+            Err(format!("failed to parse host name \"{host}\": no path in the unix domain socket").into())
         } else {
             Ok(Destination::At(SocketAddress::Unix(path)))
         };
@@ -63,7 +75,7 @@ pub fn place(host: &str, port: u16, resolving: &Resolving) -> Result<Destination
     if let Some(ip) = literal(host) {
         return Ok(Destination::At(SocketAddr::new(ip, port).into()));
     }
-    let Some(resolver) = resolving.usable() else { return Err(format!("no resolver defined to resolve \"{host}\"")) };
+    let Some(resolver) = resolving.usable() else { return Err(format!("no resolver defined to resolve \"{host}\"").into()) };
     Ok(match resolver.known(host.as_bytes()).and_then(|known| known.first()) {
         Some(ip) => Destination::At(SocketAddr::new(ip, port).into()),
         None => Destination::Named(Name { resolver: resolver.clone(), limit: resolving.limit(), host: host.to_owned(), port }),
@@ -75,7 +87,7 @@ impl Destination {
     ///
     /// # Errors
     /// OpenResty's text: why the name has no address.
-    pub async fn find(self) -> Result<SocketAddress, String> {
+    pub async fn find(self) -> Result<SocketAddress, SocketError> {
         let name = match self {
             Destination::At(address) => return Ok(address),
             Destination::Named(name) => name,
@@ -84,9 +96,9 @@ impl Destination {
         match resolver.resolve(host.as_bytes(), limit).await {
             Ok(found) => match found.first() {
                 Some(ip) => Ok(SocketAddr::new(ip, port).into()),
-                None => Err(format!("{host} could not be resolved")),
+                None => Err(format!("{host} could not be resolved").into()),
             },
-            Err(failure) => Err(format!("{host} could not be resolved ({failure})")),
+            Err(failure) => Err(format!("{host} could not be resolved ({failure})").into()),
         }
     }
 }

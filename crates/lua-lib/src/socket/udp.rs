@@ -2,6 +2,7 @@
 
 use crate::socket::call::{self, BIND, Call, ID, READ_TIMEOUT, TRANSPARENT, expect, fail, failure, number};
 use crate::socket::datagrams::Datagrams;
+use crate::socket::names::SocketError;
 use crate::socket::names::{self, Destination};
 use crate::socket::pieces;
 use crate::socket::report::Reporter;
@@ -85,10 +86,10 @@ fn set_peer_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, 
     let transparent = stack.truthy(stack.top());
     let peer = Peer { socket, host, port, local, transparent, reporter };
     match names::place(&peer.host, port, &call.host.resolving()) {
-        Err(text) => Ok(fail(stack, &text)),
+        Err(error) => Ok(fail(stack, &error.to_string())),
         Ok(Destination::At(address)) => match peer.connect(&address) {
             Ok(()) => Ok(number(stack, 1.0)),
-            Err(text) => Ok(fail(stack, &text)),
+            Err(error) => Ok(fail(stack, &error.to_string())),
         },
         Ok(place) => {
             let busy = peer.socket.begin();
@@ -96,7 +97,7 @@ fn set_peer_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, 
                 let _busy = busy;
                 Ok(match place.find().await.and_then(|address| peer.connect(&address)) {
                     Ok(()) => Reply::One(Value::Number(1.0)),
-                    Err(text) => failure(text.into_bytes()),
+                    Err(error) => failure(error),
                 })
             }))
         }
@@ -132,7 +133,7 @@ struct Peer {
 }
 
 impl Peer {
-    fn connect(&self, address: &SocketAddress) -> Result<(), String> {
+    fn connect(&self, address: &SocketAddress) -> Result<(), SocketError> {
         let label = match address {
             SocketAddress::Internet(to) => format!(", upstream: {}:{}({})", self.host, self.port, to),
             SocketAddress::Unix(_) => format!(", upstream: {}", self.host),
@@ -145,7 +146,7 @@ impl Peer {
             }
             Err(failure) => {
                 self.reporter.critical(&format!("{failure}{label}"));
-                Err(text_of(failure.error()))
+                Err(text_of(failure.error()).into())
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::metrics::json::push_text;
 use std::io::Write;
+use wire::json::JsonError;
 use wire::json::{Document, Rules, Token};
 
 /// How deep what is told may be nested.
@@ -113,16 +114,19 @@ impl Value {
     }
 
     /// Reads a text.
-    pub(crate) fn parse(text: &[u8]) -> Result<Value, String> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Value, JsonError> {
         let mut document = Document::default();
         document.parse(text, Rules { max_depth: DEPTH, odd_numbers: false, comments: false })?;
         let mut tokens = document.tokens().iter().copied();
-        let mut string = |token| String::from_utf8(document.string(token).to_vec()).map_err(|_| "invalid UTF-8".to_owned());
+        let mut string = |token| String::from_utf8(document.string(token).to_vec()).map_err(|_| JsonError::from("invalid UTF-8"));
         build(&mut tokens, &mut string)
     }
 }
 
-fn build(tokens: &mut impl Iterator<Item = Token>, string: &mut impl FnMut(Token) -> Result<String, String>) -> Result<Value, String> {
+fn build(
+    tokens: &mut impl Iterator<Item = Token>,
+    string: &mut impl FnMut(Token) -> Result<String, JsonError>,
+) -> Result<Value, JsonError> {
     let Some(token) = tokens.next() else { return Ok(Value::Null) };
     Ok(match token {
         Token::Null => Value::Null,

@@ -74,8 +74,8 @@ pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<RunningS
         variables: SubrequestVariables::Fresh,
     };
     let engine = request.worker.engine().ok_or(Outcome::Error)?;
-    let child = engine.subrequest(request, what).map_err(|message| {
-        request.log(Level::Error, message.as_bytes());
+    let child = engine.subrequest(request, what).map_err(|error| {
+        request.log(Level::Error, error.to_string().as_bytes());
         Outcome::Error
     })?;
     if let Some(length) = length {

@@ -17,6 +17,11 @@ use std::thread;
 
 type Contents = Reader<Vec<u8>>;
 
+base::message_error! {
+    /// Why a database cannot be used, in libmaxminddb's words.
+    pub(super) struct DatabaseError;
+}
+
 /// A file with what was read of it.
 pub(super) struct Database {
     path: PathBuf,
@@ -26,7 +31,7 @@ pub(super) struct Database {
     last_check: Cell<i64>,
     last_change: Cell<i64>,
     /// What a thread reads, and the file's time.
-    coming: RefCell<Option<(Receiver<Result<Contents, String>>, i64)>>,
+    coming: RefCell<Option<(Receiver<Result<Contents, DatabaseError>>, i64)>>,
 }
 
 /// Which part of a record.
@@ -34,13 +39,13 @@ pub(super) struct Path {
     words: Vec<String>,
 }
 
-fn read(path: &FilePath) -> Result<Contents, String> {
-    let bytes = fs::read(path).map_err(|_| "Error opening the specified MaxMind DB file".to_owned())?;
+fn read(path: &FilePath) -> Result<Contents, DatabaseError> {
+    let bytes = fs::read(path).map_err(|_| DatabaseError::from("Error opening the specified MaxMind DB file"))?;
     Reader::from_source(bytes).map_err(|error| match error {
         MaxMindDbError::InvalidDatabase { message, .. } | MaxMindDbError::Decoding { message, .. } => {
-            format!("The MaxMind DB file contains invalid metadata ({message})")
+            format!("The MaxMind DB file contains invalid metadata ({message})").into()
         }
-        other => other.to_string(),
+        other => other.to_string().into(),
     })
 }
 
@@ -49,7 +54,7 @@ impl Database {
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub(super) fn open(path: PathBuf, interval: i64) -> Result<Database, String> {
+    pub(super) fn open(path: PathBuf, interval: i64) -> Result<Database, DatabaseError> {
         let (contents, now) = (RefCell::new(read(&path)?), Cell::new(clock::now().sec));
         Ok(Database { path, contents, interval, last_check: now.clone(), last_change: now, coming: RefCell::default() })
     }

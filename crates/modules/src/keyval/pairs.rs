@@ -4,6 +4,7 @@ use crate::cidr::{Cidr, mask_v4, mask_v6};
 use base::clock;
 use conf::include::Disk;
 use conf::parser::Parser;
+use conf::tree::SettingError;
 use shm::Zone;
 use shm::dict::{Dict, Refusal, Store, StoreMode, Value};
 use std::fmt::Write;
@@ -194,7 +195,7 @@ impl Pairs {
     ///
     /// # Errors
     /// The line for the log.
-    pub(crate) fn load(&self) -> Result<(), String> {
+    pub(crate) fn load(&self) -> Result<(), SettingError> {
         let Some(path) = self.state.as_ref().filter(|path| path.exists()) else { return Ok(()) };
         let shown = path.display();
         let block = Parser::without_includes(Disk).parse_file(path.as_os_str().as_bytes()).into_result();
@@ -310,7 +311,7 @@ mod tests {
         let other = directory.join("other").display().to_string();
         for text in ["pair a;", "pair a 1 soon;", "other a 1;", "pair a 1;\npair", &format!("include {other};")] {
             std::fs::write(&file, text).unwrap();
-            assert!(second.load().unwrap_err().contains(&format!(" in {}:", file.display())), "{text:?}");
+            assert!(second.load().unwrap_err().to_string().contains(&format!(" in {}:", file.display())), "{text:?}");
         }
         std::fs::remove_dir_all(&directory).unwrap();
     }

@@ -1,6 +1,7 @@
 //! A compiled `log_format`.
 
 use super::logged::{Direct, Logged};
+use conf::tree::SettingError;
 use session::variable::{self, VarIndex, Variables};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +26,13 @@ pub(super) struct Format<S> {
 
 impl<S: Logged> Format<S> {
     /// Compiles the arguments of `log_format` after the name.
-    pub(super) fn compile(args: &[&[u8]], variables: &mut Variables<S>) -> Result<Format<S>, String> {
+    pub(super) fn compile(args: &[&[u8]], variables: &mut Variables<S>) -> Result<Format<S>, SettingError> {
         let (escape, texts) = match args.split_first() {
             Some((first, rest)) => match first.strip_prefix(b"escape=") {
                 Some(b"default") => (Escape::Default, rest),
                 Some(b"json") => (Escape::Json, rest),
                 Some(b"none") => (Escape::None, rest),
-                Some(other) => return Err(format!("unknown log format escaping \"{}\"", String::from_utf8_lossy(other))),
+                Some(other) => return Err(format!("unknown log format escaping \"{}\"", String::from_utf8_lossy(other)).into()),
                 None => (Escape::Default, args),
             },
             None => (Escape::Default, args),
@@ -70,7 +71,7 @@ impl<S: Logged> Format<S> {
     }
 }
 
-fn compile_text<S: Logged>(text: &[u8], parts: &mut Vec<Part<S>>, variables: &mut Variables<S>) -> Result<(), String> {
+fn compile_text<S: Logged>(text: &[u8], parts: &mut Vec<Part<S>>, variables: &mut Variables<S>) -> Result<(), SettingError> {
     let mut rest = text;
     while !rest.is_empty() {
         let dollar = memchr::memchr(b'$', rest).unwrap_or(rest.len());
@@ -85,11 +86,11 @@ fn compile_text<S: Logged>(text: &[u8], parts: &mut Vec<Part<S>>, variables: &mu
         let shown = String::from_utf8_lossy(name);
         rest = match (bracket, after.strip_prefix(b"}")) {
             (true, Some(after)) => after,
-            (true, None) => return Err(format!("the closing bracket in \"{shown}\" variable is missing")),
+            (true, None) => return Err(format!("the closing bracket in \"{shown}\" variable is missing").into()),
             (false, _) => after,
         };
         if name.is_empty() {
-            return Err(format!("invalid parameter \"{}\"", String::from_utf8_lossy(text)));
+            return Err(format!("invalid parameter \"{}\"", String::from_utf8_lossy(text)).into());
         }
         parts.push(match S::uncached(&shown.to_ascii_lowercase()) {
             Some(direct) => Part::Direct(direct),
@@ -196,9 +197,9 @@ mod tests {
     fn errors() {
         let mut variables = Variables::<http::Request>::default();
         let compile = |args: &[&[u8]], variables: &mut Variables<http::Request>| Format::compile(args, variables).err();
-        assert_eq!(compile(&[b"escape=x", b"y"], &mut variables).unwrap(), "unknown log format escaping \"x\"");
-        assert_eq!(compile(&[b"a${b"], &mut variables).unwrap(), "the closing bracket in \"b\" variable is missing");
-        assert_eq!(compile(&[b"a$"], &mut variables).unwrap(), "invalid parameter \"a$\"");
+        assert_eq!(compile(&[b"escape=x", b"y"], &mut variables).unwrap(), "unknown log format escaping \"x\"".into());
+        assert_eq!(compile(&[b"a${b"], &mut variables).unwrap(), "the closing bracket in \"b\" variable is missing".into());
+        assert_eq!(compile(&[b"a$"], &mut variables).unwrap(), "invalid parameter \"a$\"".into());
         assert!(compile(&[b"escape=json", b"${uri}x$args"], &mut variables).is_none());
     }
 }

@@ -5,6 +5,7 @@ use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
+use http::set_function::CallError;
 
 /// The digits of "base32hex" in small letters.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
@@ -39,13 +40,13 @@ fn alphabet(cx: &mut Cx<'_>) -> Result<(), Error> {
     cx.once(&mut cx.location::<Options>().alphabet, digits)
 }
 
-pub(super) fn encode(conf: &ConfMap, text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn encode(conf: &ConfMap, text: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
     let options = conf.share::<Options>().unwrap_or_default();
     push(text, options.alphabet.as_ref().unwrap_or(DIGITS), options.padding.unwrap_or(true), out);
     Ok(())
 }
 
-pub(super) fn decode(conf: &ConfMap, text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn decode(conf: &ConfMap, text: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
     read(text, conf.share::<Options>().unwrap_or_default().alphabet.as_ref().unwrap_or(DIGITS), out);
     Ok(())
 }

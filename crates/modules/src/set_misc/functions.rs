@@ -8,6 +8,7 @@ use base64::engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE_NO_PAD}
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use conf::configs::ConfMap;
 use hmac::{Hmac, Mac};
+use http::set_function::CallError;
 use http::set_function::SetFunction;
 use md5::{Digest, Md5};
 use sha1::Sha1;
@@ -63,12 +64,12 @@ fn push_date(format: &[u8], local: bool, out: &mut Vec<u8>) {
     base::date::push(format, clock::now().sec, local, out);
 }
 
-fn decode_base64(_: &ConfMap, text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
-    decode(&alphabet::STANDARD, text, out).ok_or_else(|| "set_decode_base64: invalid value".to_owned())
+fn decode_base64(_: &ConfMap, text: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
+    decode(&alphabet::STANDARD, text, out).ok_or_else(|| "set_decode_base64: invalid value".into())
 }
 
-fn decode_base64url(_: &ConfMap, text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
-    decode(&alphabet::URL_SAFE, text, out).ok_or_else(|| "set_decode_base64url: invalid value".to_owned())
+fn decode_base64url(_: &ConfMap, text: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
+    decode(&alphabet::URL_SAFE, text, out).ok_or_else(|| "set_decode_base64url: invalid value".into())
 }
 
 fn push_hex(bytes: &[u8], out: &mut Vec<u8>) {
@@ -78,7 +79,7 @@ fn push_hex(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn decode_hex(text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+fn decode_hex(text: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     for pair in text.chunks(2) {
         let byte = match pair {
@@ -190,7 +191,7 @@ mod tests {
     fn decoding() {
         assert_eq!(shown(|out| assert!(decode_hex(b"6d6F", out).is_ok())), "mo");
         for bad in ["6d6", "6x"] {
-            assert_eq!(decode_hex(bad.as_bytes(), &mut Vec::new()), Err("set_decode_hex: invalid value".to_owned()));
+            assert_eq!(decode_hex(bad.as_bytes(), &mut Vec::new()), Err("set_decode_hex: invalid value".into()));
         }
         assert_eq!(shown(|out| assert!(decode(&alphabet::STANDARD, b"bW9vbiE", out).is_some())), "moon!");
         assert_eq!(decode(&alphabet::STANDARD, b"?", &mut Vec::new()), None);

@@ -43,7 +43,7 @@ fn hashed(cx: &mut Cx<'_>) -> Result<(), Error> {
     cx.location::<Program>().push(move |request, _| {
         let name = name.to_vec(&**request);
         let Some(list) = request.http.main.get::<Lists>().and_then(|lists| lists.0.get(&*name)) else {
-            return fail(request, &unknown(&name));
+            return fail(request, &unknown(&name).into());
         };
         let chosen = choose(&key.to_vec(&**request), list.len()).and_then(|at| list.get(at));
         variable::assign(&**request, target, chosen.map_or(&[], |name| name));

@@ -7,6 +7,7 @@ use conf::row::Cx;
 use conf::scope::Config;
 use conf::tree::Error;
 use http::program::{Flow, Program};
+use http::set_function::CallError;
 use http::{Complex, Request};
 use session::variable;
 use std::cell::Cell;
@@ -23,7 +24,7 @@ impl Config for Rotation {
 }
 
 /// Both ends of a range, in order.
-fn range(request: &Request, from: &Complex, to: &Complex, complaint: impl Fn(&str, &[u8]) -> String) -> Result<(u64, u64), String> {
+fn range(request: &Request, from: &Complex, to: &Complex, complaint: impl Fn(&str, &[u8]) -> String) -> Result<(u64, u64), CallError> {
     let number = |value: &Complex, name: &str| {
         let text = value.to_vec(request);
         base::text::parse_number(&text).ok_or_else(|| complaint(name, &text))
@@ -44,7 +45,7 @@ pub(super) fn random(cx: &mut Cx<'_>) -> Result<(), Error> {
             variable::assign(&**request, target, value.to_string().as_bytes());
             Flow::Next
         }
-        Err(message) => fail(request, &message),
+        Err(error) => fail(request, &error),
     });
     Ok(())
 }
@@ -64,7 +65,7 @@ pub(super) fn rotate(cx: &mut Cx<'_>) -> Result<(), Error> {
             variable::assign(&**request, target, next.to_string().as_bytes());
             Flow::Next
         }
-        Err(message) => fail(request, &message),
+        Err(error) => fail(request, &error),
     });
     Ok(())
 }
@@ -83,16 +84,16 @@ fn current(request: &Request, target: variable::VarIndex) -> Option<u64> {
     number
 }
 
-pub(super) fn letters_and_digits(_: &ConfMap, length: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn letters_and_digits(_: &ConfMap, length: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
     push_random(length, b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", out)
 }
 
-pub(super) fn letters(_: &ConfMap, length: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn letters(_: &ConfMap, length: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
     push_random(length, b"abcdefghijklmnopqrstuvwxyz", out)
 }
 
 /// Each character is as likely as every other one.
-fn push_random(length: &[u8], alphabet: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+fn push_random(length: &[u8], alphabet: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
     let count = base::text::parse_number(length).filter(|count| (1..=LONGEST).contains(count));
     let count = count.ok_or_else(|| format!("set_random: bad \"length\" argument: {}", String::from_utf8_lossy(length)))?;
     for _ in 0..count {
@@ -113,7 +114,7 @@ mod tests {
         assert!(out.len() == 64 && out.iter().all(|byte| b"ab".contains(byte)));
         for bad in ["0", "65", "", "x", "-1", "99999999999999999999"] {
             let error = push_random(bad.as_bytes(), b"ab", &mut out).unwrap_err();
-            assert_eq!(error, format!("set_random: bad \"length\" argument: {bad}"));
+            assert_eq!(error, format!("set_random: bad \"length\" argument: {bad}").into());
         }
         assert_eq!(out.len(), 64);
     }

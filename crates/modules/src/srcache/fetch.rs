@@ -87,8 +87,8 @@ pub(crate) fn subrequest(request: &Rc<Request>, target: &Target, wire: Rc<Collec
     };
     match request.worker.engine()?.subrequest(request, what) {
         Ok(child) => Some(child),
-        Err(message) => {
-            request.log(Level::Error, message.as_bytes());
+        Err(error) => {
+            request.log(Level::Error, error.to_string().as_bytes());
             None
         }
     }

@@ -54,7 +54,7 @@ struct Pattern {
 impl Pattern {
     fn new(text: &[u8]) -> Result<Pattern, Fault> {
         let mut variables = Variables::default();
-        let regex = Regex::new(text, false, &mut variables).map_err(Fault)?;
+        let regex = Regex::new(text, false, &mut variables).map_err(|error| Fault(error.into()))?;
         variables.finish().map_err(|unknown| Fault(unknown.to_string()))?;
         Ok(Pattern { regex, variables: Rc::new(variables), names: group_names(text) })
     }

@@ -114,7 +114,7 @@ impl<S: Secured> ServerHandshakes<S> {
             let Some(old) = stapling.take_if(|old| !old.is_of(pair)) else { continue };
             match old.again(pair) {
                 Ok(new) => *stapling = Some(new),
-                Err(warning) => worker.log.write(Level::Warn, 0, warning.as_bytes()),
+                Err(warning) => worker.log.write(Level::Warn, 0, warning.to_string().as_bytes()),
             }
         }
         let settings = self.settings.borrow().with_pairs(pairs.clone());

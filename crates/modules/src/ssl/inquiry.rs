@@ -1,6 +1,7 @@
 //! `ssl_ocsp`: asks responders whether client certificates were revoked (`ngx_event_openssl_stapling.c`).
 
 use super::responder::Responder;
+use super::responder::StatusError;
 use base::clock;
 use base::log::{ErrorLog, Level};
 use conf::row::Cx;
@@ -100,7 +101,7 @@ impl OcspCheck {
         failed
     }
 
-    async fn status(&self, certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_>) -> Result<Status, String> {
+    async fn status(&self, certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_>) -> Result<Status, StatusError> {
         let question = ocsp::request(certificate, issuer).ok_or("OCSP_cert_to_id() failed")?;
         // The question names the certificate by serial number and digests of its issuer.
         let key = sha256(&question);

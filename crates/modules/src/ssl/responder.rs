@@ -14,6 +14,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The longest answer.
 const LONGEST: usize = 64 * 1024;
 
+base::message_error! {
+    /// Why the status of a certificate is not known, for the log.
+    pub(super) struct StatusError;
+}
+
 /// Where to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Responder {
@@ -64,15 +69,15 @@ impl Responder {
         &self.host
     }
 
-    async fn addresses(&self, resolving: &Resolving) -> Result<Vec<SocketAddr>, String> {
+    async fn addresses(&self, resolving: &Resolving) -> Result<Vec<SocketAddr>, StatusError> {
         match resolving.usable() {
             Some(resolver) => match resolver.resolve(self.name.as_bytes(), resolving.limit()).await {
                 Ok(found) => Ok(found.iter().map(|ip| SocketAddr::new(ip, self.port)).collect()),
-                Err(failure) => Err(format!("{} could not be resolved ({failure})", self.name)),
+                Err(failure) => Err(format!("{} could not be resolved ({failure})", self.name).into()),
             },
             None if self.known.is_empty() => match self.name.parse() {
                 Ok(ip) => Ok(vec![SocketAddr::new(ip, self.port)]),
-                Err(_) => Err(format!("no resolver defined to resolve {}", self.name)),
+                Err(_) => Err(format!("no resolver defined to resolve {}", self.name).into()),
             },
             None => Ok(self.known.clone()),
         }
@@ -82,20 +87,20 @@ impl Responder {
     ///
     /// # Errors
     /// Why there is none, for the log.
-    pub(super) async fn ask(&self, resolving: &Resolving, question: &[u8]) -> Result<Vec<u8>, String> {
+    pub(super) async fn ask(&self, resolving: &Resolving, question: &[u8]) -> Result<Vec<u8>, StatusError> {
         let addresses = self.addresses(resolving).await?;
-        let mut last = "OCSP responder prematurely closed connection".to_owned();
+        let mut last = StatusError::from("OCSP responder prematurely closed connection");
         for address in addresses {
             match tokio::time::timeout(LIMIT, self.exchange(address, question)).await {
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(text)) => last = text,
-                Err(_) => last = "OCSP responder timed out (110: Connection timed out)".to_owned(),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = "OCSP responder timed out (110: Connection timed out)".into(),
             }
         }
         Err(last)
     }
 
-    async fn exchange(&self, address: SocketAddr, question: &[u8]) -> Result<Vec<u8>, String> {
+    async fn exchange(&self, address: SocketAddr, question: &[u8]) -> Result<Vec<u8>, StatusError> {
         let failed = |call: &str, error: &std::io::Error| format!("{call}() failed {}", base::errno::describe(error));
         let target = SocketAddress::Internet(address);
         let mut stream = connect(&target, Options::default()).await.map_err(|error| failed("connect", error.error()))?;
@@ -110,10 +115,10 @@ impl Responder {
                 return Ok(answer.to_vec());
             }
             if count == 0 {
-                return Err("OCSP responder prematurely closed connection".to_owned());
+                return Err("OCSP responder prematurely closed connection".into());
             }
             if bytes.len() > LONGEST {
-                return Err("OCSP responder sent invalid response".to_owned());
+                return Err("OCSP responder sent invalid response".into());
             }
         }
     }
@@ -128,8 +133,8 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The body of an answer, once it is whole; `ended`: nothing more will come.
-fn body(bytes: &[u8], ended: bool) -> Result<Option<&[u8]>, String> {
-    let invalid = || "OCSP responder sent invalid response".to_owned();
+fn body(bytes: &[u8], ended: bool) -> Result<Option<&[u8]>, StatusError> {
+    let invalid = || StatusError::from("OCSP responder sent invalid response");
     let Some((head, body)) = split(bytes) else { return Ok(None) };
     let head = std::str::from_utf8(head).map_err(|_| invalid())?;
     let mut lines = head.lines();
@@ -143,7 +148,7 @@ fn body(bytes: &[u8], ended: bool) -> Result<Option<&[u8]>, String> {
             length = Some(value.parse::<usize>().map_err(|_| invalid())?);
         }
         if name.eq_ignore_ascii_case("content-type") && !value.eq_ignore_ascii_case("application/ocsp-response") {
-            return Err(format!("OCSP responder sent invalid \"Content-Type\" header: \"{value}\""));
+            return Err(format!("OCSP responder sent invalid \"Content-Type\" header: \"{value}\"").into());
         }
     }
     Ok(match length {
@@ -179,6 +184,6 @@ mod tests {
         assert_eq!(body(b"HTTP/1.1 200 OK\nContent-Type: application/ocsp-response\n\nabc", true), Ok(Some(&b"abc"[..])));
         assert!(body(b"nothing\r\n\r\n", true).is_err());
         let page = body(b"HTTP/1.0 404 No\r\nContent-Type: text/html\r\n\r\n", true).unwrap_err();
-        assert_eq!(page, "OCSP responder sent invalid \"Content-Type\" header: \"text/html\"");
+        assert_eq!(page, "OCSP responder sent invalid \"Content-Type\" header: \"text/html\"".into());
     }
 }

@@ -1,6 +1,7 @@
 //! `ssl_stapling`: OCSP responses for a server's certificate, fetched when a client asks for one, cached and renewed.
 
 use super::responder::Responder;
+use super::responder::StatusError;
 use base::clock;
 use base::log::{ErrorLog, Level};
 use resolver::settings::Resolving;
@@ -60,8 +61,8 @@ impl Stapling {
     ///
     /// # Errors
     /// Why it cannot be: a warning.
-    pub(super) fn new(pair: &Pair, source: Source) -> Result<Rc<Stapling>, String> {
-        let ignored = |why: String| format!("\"ssl_stapling\" ignored, {why}");
+    pub(super) fn new(pair: &Pair, source: Source) -> Result<Rc<Stapling>, StatusError> {
+        let ignored = |why: String| StatusError::from(format!("\"ssl_stapling\" ignored, {why}"));
         let name = &source.name;
         let [own, chain @ ..] = pair.certificates() else { return Err(ignored(format!("no certificate \"{name}\""))) };
         let issuer = ocsp::issuer(own, chain).or_else(|| ocsp::issuer(own, &source.trusted)).cloned();
@@ -92,7 +93,7 @@ impl Stapling {
     ///
     /// # Errors
     /// As [`Stapling::new`].
-    pub(super) fn again(&self, pair: &Pair) -> Result<Rc<Stapling>, String> {
+    pub(super) fn again(&self, pair: &Pair) -> Result<Rc<Stapling>, StatusError> {
         Stapling::new(pair, self.source.clone())
     }
 
@@ -147,13 +148,13 @@ impl Stapling {
         }));
     }
 
-    async fn ask(&self) -> Result<Kept, String> {
+    async fn ask(&self) -> Result<Kept, StatusError> {
         let question = ocsp::request(&self.own, &self.issuer).ok_or("OCSP_cert_to_id() failed")?;
         let answer = self.responder.ask(&self.source.resolving, &question).await?;
         let found = ocsp::judge(&answer, &self.own, &self.issuer, self.source.verify, now()).map_err(|error| error.to_string())?;
         match found.status {
             Status::Good => Ok(Kept { answer, until: found.until }),
-            other => Err(format!("certificate status \"{}\" in the OCSP response", other.text())),
+            other => Err(format!("certificate status \"{}\" in the OCSP response", other.text()).into()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The directives of `*_cache*`.
 
 use crate::caching::store::NamedCache;
+use conf::tree::SettingError;
 use http::Complex;
 use std::rc::Rc;
 
@@ -89,10 +90,10 @@ impl CacheConf {
     ///
     /// # Errors
     /// No `*_cache_path` makes it.
-    pub fn check(&self, prefix: &str) -> Result<(), String> {
+    pub fn check(&self, prefix: &str) -> Result<(), SettingError> {
         match &self.zone {
             Some(Zone::Named(place)) if place.store.get().is_none() => {
-                Err(format!("\"{prefix}_cache\" zone \"{}\" is unknown", place.name))
+                Err(format!("\"{prefix}_cache\" zone \"{}\" is unknown", place.name).into())
             }
             _ => Ok(()),
         }

@@ -3,6 +3,7 @@
 use crate::caching::conf::{CacheConf, Times, Zone, method};
 use crate::caching::store::{Caches, Store};
 use base::log::Level;
+use conf::tree::SettingError;
 use http::{Complex, Method, Outcome, Request, log_request};
 use std::rc::Rc;
 
@@ -55,7 +56,7 @@ impl CachePlan {
     ///
     /// # Errors
     /// A cache that no `*_cache_path` makes.
-    pub fn new(said: &CacheConf, prefix: &str) -> Result<Option<CachePlan>, String> {
+    pub fn new(said: &CacheConf, prefix: &str) -> Result<Option<CachePlan>, SettingError> {
         said.check(prefix)?;
         let zone = match &said.zone {
             None | Some(Zone::Off) => return Ok(None),

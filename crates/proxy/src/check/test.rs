@@ -2,6 +2,7 @@
 
 use conf::row::Cx;
 use conf::tree::Directive;
+use conf::tree::SettingError;
 use http::{Complex, Regex, Request, Variables};
 use std::ops::RangeInclusive;
 use wire::h1::header::HeaderSpan;
@@ -37,13 +38,13 @@ pub struct Test {
 ///
 /// # Errors
 /// It makes no sense.
-pub(super) fn read(cx: &Cx<'_>, directive: &Directive, test: &mut Test) -> Result<(), String> {
+pub(super) fn read(cx: &Cx<'_>, directive: &Directive, test: &mut Test) -> Result<(), SettingError> {
     let words: Vec<&[u8]> = directive.args.iter().map(|word| word.bytes.as_slice()).collect();
     let name = directive.name.text();
     let bad = || format!("invalid parameters of \"{name}\" in \"match\"");
     let regex = |pattern: &[u8]| Regex::new(pattern, false, &mut cx.global::<Variables>());
     match (&*directive.name.bytes, &*words) {
-        (b"status", [_, ..]) if test.status.is_some() => return Err("\"status\" directive is duplicate".to_owned()),
+        (b"status", [_, ..]) if test.status.is_some() => return Err("\"status\" directive is duplicate".into()),
         (b"status", [first, ..]) => {
             let not = first.first() == Some(&b'!');
             let own = first.strip_prefix(b"!").unwrap_or(first);
@@ -59,7 +60,7 @@ pub(super) fn read(cx: &Cx<'_>, directive: &Directive, test: &mut Test) -> Resul
                 b"!=" => (Wanted::Equal((*value).into()), true),
                 b"~" => (Wanted::Matches(regex(value)?), false),
                 b"!~" => (Wanted::Matches(regex(value)?), true),
-                _ => return Err(bad()),
+                _ => return Err(bad().into()),
             };
             test.fields.push(Field { name: (*name).into(), wanted, not });
         }
@@ -67,13 +68,13 @@ pub(super) fn read(cx: &Cx<'_>, directive: &Directive, test: &mut Test) -> Resul
         (b"require", [_, ..]) => {
             for word in words {
                 if word.first() != Some(&b'$') {
-                    return Err(format!("invalid variable name \"{}\"", String::from_utf8_lossy(word)));
+                    return Err(format!("invalid variable name \"{}\"", String::from_utf8_lossy(word)).into());
                 }
                 test.require.push(Complex::compile(word, &mut cx.global::<Variables>())?);
             }
         }
-        (b"status" | b"header" | b"body" | b"require", _) => return Err(bad()),
-        _ => return Err(format!("unknown directive \"{name}\"")),
+        (b"status" | b"header" | b"body" | b"require", _) => return Err(bad().into()),
+        _ => return Err(format!("unknown directive \"{name}\"").into()),
     }
     Ok(())
 }

@@ -63,7 +63,7 @@ fn directives_may_define_only_what_modules_leave_open() {
         let mut variables = Variables::default();
         variables.define("x", *flags, says("module"));
         match (variables.add("X", Some(says("own")), 0), expected) {
-            (Err(message), Err(words)) => assert_eq!(message, *words),
+            (Err(message), Err(words)) => assert_eq!(message, (*words).into()),
             (Ok(_), Ok(text)) => assert_eq!(value(&session(variables), "x").as_deref(), Some(*text), "flags {flags}"),
             (found, _) => panic!("flags {flags}: {found:?}"),
         }

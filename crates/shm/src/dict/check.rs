@@ -8,6 +8,7 @@ use super::pool::Use;
 use super::record::{Record, kind};
 use super::shard::{Shard, at};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::atomic::Ordering;
 
 /// What a dictionary holds.
@@ -21,6 +22,24 @@ pub struct Report {
     pub pages: usize,
 }
 
+/// What is wrong with a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckError(String);
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CheckError {}
+
+impl<T: Into<String>> From<T> for CheckError {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
 /// Places in use and their sizes.
 type Places = BTreeMap<usize, usize>;
 
@@ -29,7 +48,7 @@ impl Dict {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn check(&self) -> Result<Report, String> {
+    pub fn check(&self) -> Result<Report, CheckError> {
         let geometry = &self.arena.geometry;
         let shards: Vec<_> = (0..geometry.shards()).map(|number| self.arena.lock(number)).collect();
         let mut report = Report::default();
@@ -38,20 +57,20 @@ impl Dict {
         }
         let used: Vec<_> = (0..geometry.pages).map(|page| self.arena.page_use(page)).filter(|(kind, _)| *kind != Use::Free).collect();
         if used.iter().any(|(_, owner)| *owner >= shards.len()) {
-            return Err("a page is nobody's".to_owned());
+            return Err("a page is nobody's".into());
         }
         if used.len() != report.pages {
-            return Err(format!("{} pages are used and {} known", used.len(), report.pages));
+            return Err(format!("{} pages are used and {} known", used.len(), report.pages).into());
         }
-        if self.arena.pool_adds_up() { Ok(report) } else { Err("the pool miscounts".to_owned()) }
+        if self.arena.pool_adds_up() { Ok(report) } else { Err("the pool miscounts".into()) }
     }
 }
 
-fn ensure(good: bool, wrong: impl FnOnce() -> String) -> Result<(), String> {
-    if good { Ok(()) } else { Err(wrong()) }
+fn ensure(good: bool, wrong: impl FnOnce() -> String) -> Result<(), CheckError> {
+    if good { Ok(()) } else { Err(wrong().into()) }
 }
 
-fn shard_is_sound(shard: &Shard<'_>, report: &mut Report) -> Result<(), String> {
+fn shard_is_sound(shard: &Shard<'_>, report: &mut Report) -> Result<(), CheckError> {
     ensure(!shard.is_torn(), || "half-written".to_owned())?;
     let mut places = Places::new();
     let records = records(shard, &mut places, report)?;
@@ -60,7 +79,7 @@ fn shard_is_sound(shard: &Shard<'_>, report: &mut Report) -> Result<(), String> 
 }
 
 /// The places of all records by way of the buckets.
-fn records(shard: &Shard<'_>, places: &mut Places, report: &mut Report) -> Result<BTreeSet<usize>, String> {
+fn records(shard: &Shard<'_>, places: &mut Places, report: &mut Report) -> Result<BTreeSet<usize>, CheckError> {
     let (arena, mut found) = (shard.arena, BTreeSet::new());
     for number in 0..arena.geometry.buckets() {
         let offset = arena.geometry.bucket(shard.number, number);
@@ -77,7 +96,13 @@ fn records(shard: &Shard<'_>, places: &mut Places, report: &mut Report) -> Resul
     Ok(found)
 }
 
-fn record_is_sound(shard: &Shard<'_>, record: Record<'_>, bucket: usize, places: &mut Places, report: &mut Report) -> Result<(), String> {
+fn record_is_sound(
+    shard: &Shard<'_>,
+    record: Record<'_>,
+    bucket: usize,
+    places: &mut Places,
+    report: &mut Report,
+) -> Result<(), CheckError> {
     let arena = shard.arena;
     let mut key = Vec::new();
     ensure(record.key(arena, &mut key), || "its key leads outside".to_owned())?;
@@ -98,7 +123,7 @@ fn record_is_sound(shard: &Shard<'_>, record: Record<'_>, bucket: usize, places:
 }
 
 /// The order of use has each record once, both ways.
-fn order_is_sound(shard: &Shard<'_>, records: &BTreeSet<usize>) -> Result<(), String> {
+fn order_is_sound(shard: &Shard<'_>, records: &BTreeSet<usize>) -> Result<(), CheckError> {
     let link = |record: Record<'_>| shard.arena.geometry.link(record.place);
     let (mut next, mut before, mut seen) = (shard.oldest(), 0, 0);
     while let Some(record) = next {
@@ -112,7 +137,7 @@ fn order_is_sound(shard: &Shard<'_>, records: &BTreeSet<usize>) -> Result<(), St
 }
 
 /// All places lie in pages of the shard, apart from each other and from free chunks; nothing else in the pages is in use.
-fn pages_are_sound(shard: &Shard<'_>, mut places: Places, report: &mut Report) -> Result<(), String> {
+fn pages_are_sound(shard: &Shard<'_>, mut places: Places, report: &mut Report) -> Result<(), CheckError> {
     let arena = shard.arena;
     let mut with_room = vec![BTreeSet::new(); SIZES.len()];
     let mut rest = 0;
@@ -152,7 +177,7 @@ fn pages_are_sound(shard: &Shard<'_>, mut places: Places, report: &mut Report) -
 }
 
 /// Takes the places in a page out of `places`; how many chunks are free.
-fn chunks_are_sound(shard: &Shard<'_>, page: usize, class: usize, places: &mut Places) -> Result<usize, String> {
+fn chunks_are_sound(shard: &Shard<'_>, page: usize, class: usize, places: &mut Places) -> Result<usize, CheckError> {
     let size = *SIZES.get(class).ok_or("no such class")?;
     let begin = shard.arena.geometry.page(page);
     let (used, cut, free) = inventory(shard, page).ok_or("free chunks lead outside")?;

@@ -2,6 +2,7 @@
 
 use conf::row::Cx;
 use conf::tree::Directive;
+use conf::tree::SettingError;
 use stream::{Regex, Variables};
 
 /// Bytes of an answer that are looked at, as in NGINX Plus.
@@ -24,14 +25,14 @@ pub struct Test {
 ///
 /// # Errors
 /// It makes no sense.
-pub(super) fn read(cx: &Cx<'_>, directive: &Directive, test: &mut Test) -> Result<(), String> {
+pub(super) fn read(cx: &Cx<'_>, directive: &Directive, test: &mut Test) -> Result<(), SettingError> {
     let words: Vec<&[u8]> = directive.args.iter().map(|word| word.bytes.as_slice()).collect();
     let name = directive.name.text();
     let bad = || format!("invalid parameters of \"{name}\" in \"match\"");
     let regex = |pattern: &[u8], caseless| Regex::new(pattern, caseless, &mut cx.global::<Variables>());
     match (&*directive.name.bytes, &*words) {
-        (b"send", [_]) if test.send.is_some() => Err("\"send\" directive is duplicate".to_owned()),
-        (b"expect", [_, ..]) if test.expect.is_some() => Err("\"expect\" directive is duplicate".to_owned()),
+        (b"send", [_]) if test.send.is_some() => Err("\"send\" directive is duplicate".into()),
+        (b"expect", [_, ..]) if test.expect.is_some() => Err("\"expect\" directive is duplicate".into()),
         (b"send", [text]) => {
             test.send = Some(literal(text).ok_or_else(bad)?);
             Ok(())
@@ -48,8 +49,8 @@ pub(super) fn read(cx: &Cx<'_>, directive: &Directive, test: &mut Test) -> Resul
             test.expect = Some(Wanted::Text(literal(text).ok_or_else(bad)?));
             Ok(())
         }
-        (b"send" | b"expect", _) => Err(bad()),
-        _ => Err(format!("unknown directive \"{name}\"")),
+        (b"send" | b"expect", _) => Err(bad().into()),
+        _ => Err(format!("unknown directive \"{name}\"").into()),
     }
 }
 

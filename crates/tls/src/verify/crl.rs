@@ -29,7 +29,7 @@ impl Crl {
     /// nginx's message.
     pub fn load(files: &Files, name: &str) -> Result<Vec<Self>, LoadError> {
         let fail = |call: &str, text: &str| LoadError(format!("cannot load CRL \"{name}\": {call}() failed (SSL: {text})"));
-        let text = read(files, name).map_err(|text| fail("BIO_new_file", &text))?;
+        let text = read(files, name).map_err(|LoadError(text)| fail("BIO_new_file", &text))?;
         Self::from_pem(&text).map_err(|text| fail("PEM_read_bio_X509_CRL", text))
     }
 

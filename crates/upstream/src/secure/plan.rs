@@ -6,6 +6,7 @@ use crate::secure::identity::Identity;
 use crate::url::{Host, Url};
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
+use conf::tree::SettingError;
 use session::paths::Paths;
 use session::{Complex, Session};
 use std::cell::{OnceCell, RefCell};
@@ -128,14 +129,14 @@ impl<S: Session> Secured<S> {
         plans: &Plans<S>,
         hooks: Rc<UpstreamTls<S>>,
         log: &ErrorLog,
-    ) -> Result<Secured<S>, String> {
+    ) -> Result<Secured<S>, SettingError> {
         let pair = pair(said, prefix)?;
         let fixed = pair.as_ref().and_then(|(certificate, key)| Some((certificate.literal()?, key.literal()?)));
         let paths = &plans.paths;
         let names = |text: &[u8]| file(paths, &String::from_utf8_lossy(text));
         let verify = said.verify.unwrap_or(false);
         if verify && said.trusted_certificate.as_ref().is_none_or(|name| name.is_empty()) {
-            return Err(format!("no {prefix}_ssl_trusted_certificate for {prefix}_ssl_verify"));
+            return Err(format!("no {prefix}_ssl_trusted_certificate for {prefix}_ssl_verify").into());
         }
         let trusted = Trusted {
             certificates: said.trusted_certificate.as_deref().map(str::to_owned),
@@ -256,7 +257,7 @@ impl<S: Session> Plans<S> {
         alpn: &[&'static [u8]],
         hooks: Rc<UpstreamTls<S>>,
         log: &ErrorLog,
-    ) -> Result<Option<Secured<S>>, String> {
+    ) -> Result<Option<Secured<S>>, SettingError> {
         if url.is_some_and(|url| !url.secure) {
             return Ok(None);
         }
@@ -264,7 +265,14 @@ impl<S: Session> Plans<S> {
         Secured::new(said, prefix, alpn, self, hooks, log).map(Some)
     }
 
-    fn get(&self, profile: Profile, reuse: bool, hooks: Rc<UpstreamTls<S>>, prefix: &str, log: &ErrorLog) -> Result<Rc<Plan<S>>, String> {
+    fn get(
+        &self,
+        profile: Profile,
+        reuse: bool,
+        hooks: Rc<UpstreamTls<S>>,
+        prefix: &str,
+        log: &ErrorLog,
+    ) -> Result<Rc<Plan<S>>, SettingError> {
         let mut all = self.all.borrow_mut();
         let key = (profile, reuse, hooks.identity());
         if let Some(plan) = all.get(&key) {
@@ -293,13 +301,13 @@ fn literals<S: Session>(names: Option<&Vec<Complex<S>>>) -> Option<Vec<Vec<u8>>>
 }
 
 /// The certificate with its key, if there is one.
-fn pair<S: Session>(said: &TlsConf<S>, prefix: &str) -> Result<Option<(Complex<S>, Complex<S>)>, String> {
+fn pair<S: Session>(said: &TlsConf<S>, prefix: &str) -> Result<Option<(Complex<S>, Complex<S>)>, SettingError> {
     let Some(certificate) = said.certificate.clone().filter(|value| value.literal() != Some(b"")) else { return Ok(None) };
     match said.certificate_key.clone() {
         Some(key) => Ok(Some((certificate, key))),
         None => {
             let shown = certificate.literal().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
-            Err(format!("no \"{prefix}_ssl_certificate_key\" is defined for certificate \"{shown}\""))
+            Err(format!("no \"{prefix}_ssl_certificate_key\" is defined for certificate \"{shown}\"").into())
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The lexer of JSON texts.
 
 use super::number::{self, Read};
-use super::{Rules, Token};
+use super::{JsonError, Rules, Token};
 use crate::block::{self, each, mark};
 
 /// So many NULs stand behind a text, that a block of this size can be looked at wherever a string goes on.
@@ -38,7 +38,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The message about a word that should not be there.
-    pub(super) fn expected(&self, what: &str, found: &Lexeme) -> String {
+    pub(super) fn expected(&self, what: &str, found: &Lexeme) -> JsonError {
         let found = match found {
             Lexeme::ObjectBegin => "T_OBJ_BEGIN",
             Lexeme::ObjectEnd => "T_OBJ_END",
@@ -54,7 +54,7 @@ impl<'a> Lexer<'a> {
             Lexeme::Value(_) => "T_STRING",
             Lexeme::Error(text) => text,
         };
-        format!("Expected {what} but found {found} at character {}", self.index + 1)
+        format!("Expected {what} but found {found} at character {}", self.index + 1).into()
     }
 
     fn rest(&self) -> &'a [u8] {

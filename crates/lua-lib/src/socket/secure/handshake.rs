@@ -1,6 +1,7 @@
 //! `sslhandshake`.
 
 use crate::socket::call::{self, CONNECT_TIMEOUT, Call, ID, fail, failure, item};
+use crate::socket::names::SocketError;
 use crate::socket::report::Reporter;
 use crate::socket::secure::objects::Objects;
 use crate::socket::secure::sessions::shown;
@@ -65,7 +66,7 @@ pub fn handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, 
                 stack.push_bool(true);
                 Suspension::Now(1)
             }
-            Err(text) => fail(stack, &text),
+            Err(error) => fail(stack, &error.to_string()),
         });
     }
     let pair = match wanted.pair.map(|(chain, key)| call.host.runtime().state::<Objects>().pair(chain, key)).transpose() {
@@ -74,7 +75,7 @@ pub fn handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, 
     };
     match Handshake::new(&call, stack, socket, wanted, pair, reporter) {
         Ok(shaking) => Ok(shaking.start()),
-        Err(text) => Ok(fail(stack, &text)),
+        Err(error) => Ok(fail(stack, &error.to_string())),
     }
 }
 
@@ -116,7 +117,7 @@ pub(super) fn socket(call: &Call, stack: &mut Stack<'_>) -> Result<Result<Rc<Soc
 
 /// The answer where the connection has TLS already. Whoever wants the server verified has it verified, whatever was wanted when
 /// hands were shaken: the connection may come from a pool.
-fn done(call: &Call, socket: &Rc<Socket>, wanted: &HandshakeArgs, reporter: &Reporter) -> Option<Result<Value, String>> {
+fn done(call: &Call, socket: &Rc<Socket>, wanted: &HandshakeArgs, reporter: &Reporter) -> Option<Result<Value, SocketError>> {
     let inner = socket.inner.borrow();
     let stream = inner.stream.as_ref()?;
     stream.tls()?;
@@ -147,7 +148,7 @@ fn keep(call: &Call, slot: &Arc<Slot>, reporter: &Reporter) -> f64 {
 ///
 /// # Errors
 /// OpenResty's text for a server that is not the one.
-fn judge(stream: &Stream, wanted: &HandshakeArgs, servers: Option<&Arc<ServerVerifier>>, reporter: &Reporter) -> Result<(), String> {
+fn judge(stream: &Stream, wanted: &HandshakeArgs, servers: Option<&Arc<ServerVerifier>>, reporter: &Reporter) -> Result<(), SocketError> {
     if !wanted.verify {
         return Ok(());
     }
@@ -157,16 +158,16 @@ fn judge(stream: &Stream, wanted: &HandshakeArgs, servers: Option<&Arc<ServerVer
         let chain = if first.code == MISMATCH { session.verdict_by(servers, None)? } else { first };
         Some((first, chain))
     });
-    let Some((first, chain)) = found else { return Err("handshake failed".to_owned()) };
+    let Some((first, chain)) = found else { return Err("handshake failed".into()) };
     if !chain.is_ok() {
         let text = format!("{}: {}", chain.code, chain.text());
         reporter.error(&format!("lua ssl certificate verify error: ({text})"));
-        return Err(text);
+        return Err(text.into());
     }
     if !first.is_ok() {
         let name = wanted.checked().unwrap_or_default();
         reporter.error(&format!("lua ssl certificate does not match host \"{name}\""));
-        return Err("certificate host mismatch".to_owned());
+        return Err("certificate host mismatch".into());
     }
     Ok(())
 }
@@ -190,7 +191,7 @@ impl Handshake {
         wanted: HandshakeArgs,
         pair: Option<Pair>,
         reporter: Reporter,
-    ) -> Result<Handshake, String> {
+    ) -> Result<Handshake, SocketError> {
         let limit = call.timeout(stack, CONNECT_TIMEOUT, call.options.connect_timeout);
         let ready = call.host.secure_options().ready();
         let mut settings = ready.map_err(|error| error.to_string())?.settings(pair);
@@ -225,10 +226,10 @@ impl Handshake {
             let Some(stream) = stream else { return Ok(failure("closed")) };
             let Handshake { call, socket, wanted, reporter, slot, session, limit } = self;
             let shaken = match tokio::time::timeout(limit, net::tls::connect(stream, session)).await {
-                Err(_) => Err("timeout".to_owned()),
+                Err(_) => Err("timeout".into()),
                 Ok(Err(failure)) => {
                     complain(&reporter, &failure);
-                    Err("handshake failed".to_owned())
+                    Err("handshake failed".into())
                 }
                 Ok(Ok(stream)) => {
                     tell(&reporter, &stream);
@@ -242,10 +243,10 @@ impl Handshake {
                     inner.stream = Some(stream);
                     Reply::One(if wanted.resumable { Value::Number(keep(&call, &slot, &reporter)) } else { Value::Bool(true) })
                 }
-                Err(text) => {
+                Err(error) => {
                     let gone = inner.leave();
                     drop(gone);
-                    failure(text.into_bytes())
+                    failure(error)
                 }
             })
         })
