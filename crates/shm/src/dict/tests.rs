@@ -72,6 +72,9 @@ fn entries_expire() {
     assert_eq!((d.ttl(b"a", later), d.ttl(b"b", later), d.ttl(b"x", later)), (Ok(-10), Ok(0), Err(Refusal::NotFound)));
     assert_eq!(d.get(b"a", false, later, &mut out), Ok(None));
     assert!(d.get(b"a", true, later, &mut out).unwrap().unwrap().stale);
+    assert_eq!(d.store(b"d", Value::Boolean(true), Store { lifetime: u64::MAX, ..SET }, NOW), Ok(false));
+    assert_eq!((d.ttl(b"d", later), d.expire(b"d", u64::MAX - NOW, NOW), d.ttl(b"d", later)), (Ok(0), Ok(()), Ok(0)));
+    d.delete(b"d");
     assert_eq!(keys(&d, 0, later), [b"b"]);
     assert_eq!((d.flush_expired(1, later), d.flush_expired(0, later)), (1, 1));
     d.flush_all();
