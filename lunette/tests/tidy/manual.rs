@@ -90,6 +90,7 @@ const CONTEXTS: [(&str, Context); 12] = [
     ("stream", Context::STREAM),
     ("server in stream", Context::STREAM_SERVER),
     ("upstream in stream", Context::STREAM_UPSTREAM),
+    ("acme_issuer", Context::ACME_ISSUER),
 ];
 
 #[test]
