@@ -233,3 +233,22 @@ fn datagrams() {
         ],
     );
 }
+
+#[test]
+fn tables_in_lines_of_the_log() {
+    let shown = |tostring: &str, metatable: &str| {
+        format!("ngx.log(ngx.WARN, '<', setmetatable({{}}, {{ __tostring = function() {tostring} end, {metatable} }}), '>')")
+    };
+    let code = [
+        shown("return 'word'", ""),
+        shown("return 7", ""),
+        shown("return nil, 'no word'", ""),
+        shown("return {}", ""),
+        shown("return 'locked'", "__metatable = 'none'"),
+        "ngx.say(try(ngx.log, ngx.WARN, setmetatable({}, setmetatable({}, { __index = { __tostring = tostring } }))))".to_owned(),
+    ];
+    let prefix = answers("", &[(&code.join(" "), "bad argument #1 to 'log' (expected table to have __tostring metamethod)")]);
+    let log = prefix.read("logs/error.log");
+    let words: Vec<&str> = log.lines().filter_map(|line| line.split_once('<')?.1.split_once('>')).map(|(word, _)| word).collect();
+    assert_eq!(words, ["word", "7", "", "", "locked"], "{log}");
+}

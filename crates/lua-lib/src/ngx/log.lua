@@ -1,7 +1,9 @@
 local b = ...
 local C, cx, ngx, G = b.C, b.cx, b.ngx, b.G
-local error, select, tostring, tonumber, type = error, select, tostring, tonumber, type
-local getmetatable, concat, format, log_head = getmetatable, table.concat, string.format, b.N.log_head
+local error, rawget, select, tostring, tonumber, type = error, rawget, select, tostring, tonumber, type
+local concat, format, log_head = table.concat, string.format, b.N.log_head
+-- Of tables whose metatable is protected, too.
+local getmetatable = debug.getmetatable
 
 local function on(level)
     return C.log_on(cx, level)
@@ -19,10 +21,13 @@ local function show(v, i, name)
         return tostring(v)
     elseif t == "table" then
         local meta = getmetatable(v)
-        if type(meta) ~= "table" or not meta.__tostring then
+        local shown = meta and rawget(meta, "__tostring")
+        if not shown then
             error(format("bad argument #%d to '%s' (expected table to have __tostring metamethod)", i, name), 4)
         end
-        return tostring(v)
+        local s = shown(v)
+        t = type(s)
+        return (t == "string" or t == "number") and s or ""
     elseif t == "userdata" and v == ngx.null then
         return "null"
     end
