@@ -245,10 +245,12 @@ fn tables_in_lines_of_the_log() {
         shown("return nil, 'no word'", ""),
         shown("return {}", ""),
         shown("return 'locked'", "__metatable = 'none'"),
+        shown("ngx.log(ngx.WARN, '<inside>') return 'around'", ""),
         "ngx.say(try(ngx.log, ngx.WARN, setmetatable({}, setmetatable({}, { __index = { __tostring = tostring } }))))".to_owned(),
     ];
     let prefix = answers("", &[(&code.join(" "), "bad argument #1 to 'log' (expected table to have __tostring metamethod)")]);
     let log = prefix.read("logs/error.log");
     let words: Vec<&str> = log.lines().filter_map(|line| line.split_once('<')?.1.split_once('>')).map(|(word, _)| word).collect();
-    assert_eq!(words, ["word", "7", "", "", "locked"], "{log}");
+    assert_eq!(words, ["word", "7", "", "", "locked", "inside", "around"], "{log}");
+    assert!(log.contains("[lua] content_by_lua(nginx.conf:5):1: <inside>"), "a metamethod has no name: {log}");
 }

@@ -5,6 +5,9 @@ local concat, format, log_head = table.concat, string.format, b.N.log_head
 -- Of tables whose metatable is protected, too.
 local getmetatable = debug.getmetatable
 
+-- No constant where it is called: lines that it logs itself would name it as its function.
+local TOSTRING = "__tostring"
+
 local function on(level)
     return C.log_on(cx, level)
 end
@@ -21,11 +24,10 @@ local function show(v, i, name)
         return tostring(v)
     elseif t == "table" then
         local meta = getmetatable(v)
-        local shown = meta and rawget(meta, "__tostring")
-        if not shown then
+        if not meta or not rawget(meta, TOSTRING) then
             error(format("bad argument #%d to '%s' (expected table to have __tostring metamethod)", i, name), 4)
         end
-        local s = shown(v)
+        local s = meta[TOSTRING](v)
         t = type(s)
         return (t == "string" or t == "number") and s or ""
     elseif t == "userdata" and v == ngx.null then
