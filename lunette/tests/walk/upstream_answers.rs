@@ -237,3 +237,23 @@ fn bytes_that_were_looked_at_are_not_received() {
         until("a line of the log", || prefix.read("logs/access.log").contains(&line));
     }
 }
+
+/// A log for debugging shows what a server is asked, as nginx's does.
+#[test]
+fn a_debug_log_shows_the_head_that_is_sent() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let (behind, heads) = upstream();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; error_log logs/error.log debug;\nevents {{ }}\nhttp {{ access_log off; server {{ listen 127.0.0.1:{port};\n\
+             location / {{ proxy_pass http://127.0.0.1:{behind}; proxy_set_header X-Word $arg_word; }} }} }}\n"
+        ),
+    );
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    ask(port, "GET /0?word=w HTTP/1.0\r\n\r\n");
+    let head = heads.lock().unwrap().last().cloned().unwrap();
+    assert!(head.contains("\r\nX-Word: w\r\n"), "{head}");
+    let log = prefix.read("logs/error.log");
+    assert!(log.contains(&format!(" http proxy header:\n\"{head}\"")), "{log}");
+}
