@@ -290,3 +290,18 @@ fn lines_about_sockets_that_fail() {
     assert_eq!(lines("/on"), [reset.clone(), datagram.clone(), refused, unix.clone()], "{log}");
     assert_eq!(lines("/off"), [reset, datagram, unix], "{log}");
 }
+
+/// The commands of a location go on while its subrequests run: the first of these waits for the second.
+#[test]
+fn subrequests_run_while_echo_sleeps() {
+    answers(
+        "location = /beside { echo_location_async /first; echo_sleep 0.01; echo middle; echo_location_async /second; echo_sleep 0.01; echo end; }
+         location = /first { content_by_lua_block {
+             local tries = 0
+             while not package.loaded.second and tries < 500 do ngx.sleep(0.01) tries = tries + 1 end
+             ngx.say('first', tries < 500 and '' or ' was alone')
+         } }
+         location = /second { content_by_lua_block { package.loaded.second = true ngx.say('second') } }",
+        &[("ngx.print((ngx.location.capture('/beside').body:gsub('%s+', ' ')))", "first middle second end")],
+    );
+}
