@@ -83,6 +83,11 @@ pub trait Downstream {
         Poll::Ready(Ok(BodyRead::End))
     }
 
+    /// How many bytes of a body of known length have been received and not taken.
+    fn body_at_hand(&self) -> u64 {
+        0
+    }
+
     /// Whether the received and unconsumed part of the request's body is malformed.
     fn has_bad_body(&self) -> bool {
         false

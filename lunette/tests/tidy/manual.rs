@@ -77,7 +77,7 @@ fn what_the_manual_calls_missing_is_missing() {
 }
 
 /// The words of the line `- Context:` for each block.
-const CONTEXTS: [(&str, Context); 12] = [
+const CONTEXTS: [(&str, Context); 13] = [
     ("main", Context::MAIN),
     ("events", Context::EVENTS),
     ("http", Context::HTTP),

@@ -354,6 +354,10 @@ impl Downstream for H1 {
         self.poll_upload(cx, request, out, limit)
     }
 
+    fn body_at_hand(&self) -> u64 {
+        self.body.borrow().left().min(self.input.borrow().rest().len() as u64)
+    }
+
     fn has_bad_body(&self) -> bool {
         self.body.borrow().is_bad(self.input.borrow().rest())
     }
