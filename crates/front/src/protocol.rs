@@ -269,15 +269,22 @@ impl Front {
         if self.open() < self.limit {
             return true;
         }
-        if let Some((fd, parked)) = self.lot.evict() {
-            self.dismiss(fd, parked);
-            return true;
-        }
-        let found = self.active.evict();
+        let found = self.spare_one();
         if !found {
             base::log!(self.worker.log, Level::Alert, 0, "{} worker_connections are not enough", self.limit);
         }
         found
+    }
+
+    /// Closes a connection that can be spared; false: there is none.
+    pub fn spare_one(&self) -> bool {
+        match self.lot.evict() {
+            Some((fd, parked)) => {
+                self.dismiss(fd, parked);
+                true
+            }
+            None => self.active.evict(),
+        }
     }
 
     fn error_log<'a>(&'a self, listener: &'a Listener) -> &'a ErrorLog {

@@ -63,6 +63,11 @@ pub trait Downstream {
         0
     }
 
+    /// Bytes that were queued and never leave, since the client is gone.
+    fn lost(&self) -> u64 {
+        0
+    }
+
     /// Whether the client lets nothing more be sent now, so that what waits may wait for long.
     fn is_held_up(&self) -> bool {
         false
