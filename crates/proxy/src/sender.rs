@@ -137,7 +137,7 @@ impl Sender {
 
     /// Whether bytes of the request's body may still come from the client: they would be mistaken for its end.
     #[must_use]
-    pub fn takes_from_client(&self) -> bool {
+    pub(crate) fn takes_from_client(&self) -> bool {
         matches!(self.source, Source::Client(_)) && !self.client_ended
     }
 

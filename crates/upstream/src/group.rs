@@ -48,7 +48,7 @@ impl<P: Protocol> Upstream<P> {
 
     /// As [`Upstream::implicit`], before it is shared.
     #[must_use]
-    pub fn of_addresses(name: &str, addresses: Vec<SocketAddress>) -> Upstream<P> {
+    pub(crate) fn of_addresses(name: &str, addresses: Vec<SocketAddress>) -> Upstream<P> {
         let servers = addresses.into_iter().map(Server::new).collect();
         Upstream::new(name, Group::new(servers, Balancing::RoundRobin))
     }

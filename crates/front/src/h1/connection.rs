@@ -130,7 +130,7 @@ impl H1 {
     }
 
     /// The connection closes: TLS says so.
-    pub fn say_goodbye(&self) {
+    pub(crate) fn say_goodbye(&self) {
         if !self.broken.get() {
             // A client that takes nothing more sees the connection closed.
             let _ = self.stream.borrow().close_notify();
@@ -138,7 +138,7 @@ impl H1 {
     }
 
     /// Nothing can be sent any more.
-    pub fn break_off(&self) {
+    pub(crate) fn break_off(&self) {
         self.broken.set(true);
         self.output.borrow_mut().clear();
         self.watch.write_by(NEVER);
