@@ -108,6 +108,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::variables::MODULE,
         m::http2::MODULE,
         m::http3::MODULE,
+        // Where an ACME server looks comes before all other handlers of requests and handshakes.
+        acme::MODULE,
         m::ssl::MODULE,
         m::quic::MODULE,
         lua::ssl::MODULE,

@@ -30,6 +30,8 @@ bitflags! {
         const STREAM_SERVER = 1 << 10;
         /// `upstream { }` in `stream`
         const STREAM_UPSTREAM = 1 << 11;
+        /// `acme_issuer { }` in `http`
+        const ACME_ISSUER = 1 << 12;
     }
 }
 
@@ -44,7 +46,7 @@ impl Context {
     /// The blocks in the manual's words, `http, server, location`.
     #[must_use]
     pub fn names(self) -> String {
-        const NAMES: [(Context, &str); 12] = [
+        const NAMES: [(Context, &str); 13] = [
             (Context::MAIN, "main"),
             (Context::EVENTS, "events"),
             (Context::HTTP, "http"),
@@ -57,6 +59,7 @@ impl Context {
             (Context::STREAM, "stream"),
             (Context::STREAM_SERVER, "server in stream"),
             (Context::STREAM_UPSTREAM, "upstream in stream"),
+            (Context::ACME_ISSUER, "acme_issuer"),
         ];
         NAMES.iter().filter(|(one, _)| self.contains(*one)).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
     }

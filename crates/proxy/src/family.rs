@@ -77,6 +77,7 @@ pub(crate) fn gateway_rows<T: Member>(send_lowat: bool) -> Vec<Row> {
 pub(crate) fn some_rows<T: Member>(suffixes: &[&str]) -> Vec<Row> {
     let mut rows = plain_rows::<T>();
     rows.extend(sized_rows::<T>());
+    rows.extend(header_rows::<T>());
     let known = suffixes.iter().map(|suffix| name::<T>(suffix)).collect::<Vec<_>>();
     rows.retain(|row| known.iter().any(|name| *name == row.name));
     rows

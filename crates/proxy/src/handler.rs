@@ -11,6 +11,8 @@ use crate::pass;
 use crate::record::{Record, State};
 use crate::route::{HasRoute, Route};
 use crate::settings::next;
+use crate::upstream::Upstream;
+use ::upstream::url::Url;
 use balance::{Timing, Verdict};
 use base::clock;
 use base::log::Level;
@@ -51,7 +53,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     let found = match pass::fixed(&route.pass) {
         Some(found) => found,
         // Boxed, as every request's future would have room for it otherwise.
-        None => Box::pin(pass::find(&route.pass, &request, &state, &record, route.dialect.default_port())).await,
+        None => Box::pin(find(&request, &route, &state, &record)).await,
     };
     let (evaluated, upstream) = match found {
         Ok(found) => found,
@@ -79,6 +81,24 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     }
     exchange.state.give_back(exchange.scratch);
     outcome
+}
+
+/// The upstream that variables name. A name server may take its time, in which the client may leave.
+async fn find(request: &Rc<Request>, route: &Route, state: &State, record: &Record) -> Result<(Option<Url>, Rc<Upstream>), Outcome> {
+    let finding = pass::find(&route.pass, request, state, record, route.dialect.default_port());
+    let plan = &route.plan;
+    if plan.ignore_client_abort || plan.caching.is_some() || plan.store.is_some() || streams_body(request, route) {
+        return finding.await;
+    }
+    tokio::select! {
+        biased;
+        found = finding => found,
+        () = std::future::poll_fn(|cx| request.wire.poll_gone(cx)) => {
+            request.flags.client_gone.set(true);
+            request.log(Level::Info, b"client prematurely closed connection");
+            Err(Outcome::Status(499))
+        }
+    }
 }
 
 /// Counts the result of the cache lookup, for requests of clients.

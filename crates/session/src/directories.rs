@@ -13,6 +13,8 @@ pub enum Layout {
     Temporary([u8; 3]),
     /// A cache, which has it for itself.
     Cache,
+    /// What a module keeps across starts, which has it for itself.
+    State,
 }
 
 struct Claimed {

@@ -129,6 +129,11 @@ impl Connection {
         self.session.peer_chain().first().and_then(|own| Some(Certificate::new(own)?.subject())).unwrap_or_default()
     }
 
+    /// The server's certificate in DER.
+    pub(crate) fn certificate_bytes(&self) -> &[u8] {
+        self.session.peer_chain().first().map(AsRef::as_ref).unwrap_or_default()
+    }
+
     /// Asks for `/` and reads until the answer ends with `end`.
     pub(crate) fn ask(&mut self, end: &str) -> Result<(), String> {
         self.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", end.as_bytes())

@@ -103,3 +103,63 @@ fn trailers_of_requests_end_the_body_and_go_nowhere() {
         assert_eq!(client.reply(stream).answer.text(), "hi none none", "{path}");
     }
 }
+
+/// A server of HTTP/2 that gives every connection these frames (kind, flags, stream, payload) in one write, once the request is there.
+fn upstream_of_frames(frames: &[(u8, u8, u32, &[u8])]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut bytes = Vec::new();
+    for (kind, flags, stream, payload) in frames {
+        bytes.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
+        bytes.extend_from_slice(&[*kind, *flags]);
+        bytes.extend_from_slice(&stream.to_be_bytes());
+        bytes.extend_from_slice(payload);
+    }
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut part = [0; 4096];
+            // The preface and the request come in one write.
+            let _ = stream.read(&mut part);
+            drop(stream.write_all(&bytes));
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    port
+}
+
+/// An answer that has ended is whole, whatever the server sends behind it; one that has not is broken off.
+#[test]
+fn frames_behind_an_answer_do_not_change_it() {
+    const SETTINGS: (u8, u8, u32, &[u8]) = (kind::SETTINGS, 0, 0, b"");
+    const HEAD: (u8, u8, u32, &[u8]) = (kind::HEADERS, flag::END_HEADERS, 1, b"\x88");
+    const WHOLE: (u8, u8, u32, &[u8]) = (kind::DATA, flag::END_STREAM, 1, b"whole");
+    const PART: (u8, u8, u32, &[u8]) = (kind::DATA, 0, 1, b"part");
+    const OTHER: (u8, u8, u32, &[u8]) = (kind::DATA, 0, 3, b"x");
+    const PING: (u8, u8, u32, &[u8]) = (kind::PING, 0, 1, b"12345678");
+    let rows: [(&[_], &str); 6] = [
+        (&[SETTINGS, HEAD, WHOLE], "5\r\nwhole\r\n0\r\n\r\n"),
+        (&[SETTINGS, HEAD, WHOLE, OTHER], "5\r\nwhole\r\n0\r\n\r\n"),
+        (&[SETTINGS, HEAD, PART, WHOLE, PING], "9\r\npartwhole\r\n0\r\n\r\n"),
+        (&[SETTINGS, (kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, 1, b"\x88"), OTHER], ""),
+        (&[SETTINGS, HEAD, PART, OTHER], ""),
+        (&[SETTINGS, HEAD, OTHER], ""),
+    ];
+    for (row, (frames, body)) in rows.into_iter().enumerate() {
+        let port = upstream_of_frames(frames);
+        let (prefix, own, _running) = server(&format!(
+            "location /grpc {{ grpc_pass grpc://127.0.0.1:{port}; }} location /plain {{ proxy_http_version 2; proxy_pass http://127.0.0.1:{port}; }}
+             location /unbuffered {{ proxy_http_version 2; proxy_buffering off; proxy_pass http://127.0.0.1:{port}; }}"
+        ));
+        for path in ["/grpc", "/plain", "/unbuffered"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            let answer = String::from_utf8(exchange(own, request.as_bytes()).unwrap()).unwrap();
+            let (head, rest) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{row} {path}: {answer}");
+            assert_eq!(rest, body, "{row} {path}: {answer} {}", prefix.read("logs/error.log"));
+            // Nobody takes what was broken off for an empty answer.
+            assert_eq!(head.contains("Content-Length: 0"), row == 3, "{row} {path}: {answer}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::rig::{Foreground, Prefix, connect_and_send, free_port, until};
 use std::io::Read;
-use std::net::Shutdown;
+use std::net::{Shutdown, UdpSocket};
 
 const HANDLERS: &str = "lua_check_client_abort on;
 location /nap { content_by_lua_block { ngx.sleep(1) ngx.say('awake') } }
@@ -43,6 +43,32 @@ fn a_handler_ends_with_its_client() {
         until("499 is logged", || prefix.read("logs/access.log").matches("499;").count() == before + 1);
     }
     assert!(!prefix.read("logs/access.log").contains("200;"));
+}
+
+#[test]
+fn nobody_is_asked_for_a_name_when_the_client_has_left() {
+    let prefix = Prefix::new();
+    // A name server that says nothing.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (port, dns) = (free_port(), silent.local_addr().unwrap().port());
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; worker_processes 1; error_log logs/error.log info;\nevents {{ worker_connections 64; }}\n\
+             http {{ log_format status '$uri $status;'; access_log logs/access.log status; resolver 127.0.0.1:{dns};\n\
+             server {{ listen {port}; set $host_name some.test;\n\
+             location / {{ proxy_pass http://$host_name; }}\n\
+             location /fastcgi {{ fastcgi_pass $host_name:9000; }}\n\
+             location /stays {{ proxy_pass http://$host_name; proxy_ignore_client_abort on; resolver_timeout 1s; }} }} }}\n"
+        ),
+    );
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    drop(connect_and_send(port, "GET /stays HTTP/1.1\r\nHost: a\r\n\r\n"));
+    for path in ["/", "/fastcgi"] {
+        drop(connect_and_send(port, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")));
+        until("499 is logged", || prefix.read("logs/access.log").contains(&format!("{path} 499;")));
+    }
+    until("the name's failure", || prefix.read("logs/access.log").contains("/stays 502;"));
 }
 
 #[test]

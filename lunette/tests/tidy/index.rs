@@ -226,15 +226,25 @@ fn wrong(section: &Section) -> Option<&'static str> {
         return section.text.trim().is_empty().then_some("says nothing");
     }
     let order = |name: &str| section.text.lines().position(|line| line.starts_with(&format!("- {name}: ")));
-    let is_directive = !section.heading.contains(['.', ':'])
-        && field(&section.text, "Syntax")
-            .is_some_and(|syntax| syntax.starts_with(&format!("`{}", section.heading)) && syntax.contains([';', '{', '|']));
     match (order("Syntax"), order("Default"), order("Context")) {
         (Some(1), Some(2), Some(3)) => None,
-        (Some(1), None, Some(2)) if !is_directive => None,
-        (Some(1), None, _) if is_directive => Some("Default is missing"),
+        (Some(1), None, Some(2)) if !is_directive(section) => None,
+        (Some(1), None, _) if is_directive(section) => Some("Default is missing"),
         _ => Some("does not begin with Syntax, Default and Context"),
     }
+}
+
+fn is_directive(section: &Section) -> bool {
+    let is_form = |syntax: &str| syntax.starts_with(&format!("`{}", section.heading)) && syntax.contains([';', '{', '|']);
+    !section.heading.contains(['.', ':']) && field(&section.text, "Syntax").is_some_and(is_form)
+}
+
+/// The directives that have sections.
+pub(crate) fn directives() -> BTreeSet<String> {
+    let of = |page: &Page| {
+        page.sections.iter().filter(|section| is_directive(section)).map(|section| section.heading.clone()).collect::<Vec<_>>()
+    };
+    pages().iter().flat_map(of).collect()
 }
 
 /// Names in calls such as `define(variables, "name"` and in lists `for name in ["a", "b"]` of files that define variables.

@@ -44,6 +44,17 @@ fn every_directive_has_its_section() {
     report("manual", &findings.into_iter().collect::<Vec<_>>());
 }
 
+#[test]
+fn every_directive_of_the_manual_is_served() {
+    let table = engine::directives::table(&registry::modules(), &registry::stream_modules(), main_level::rows());
+    let served: BTreeSet<&str> = table.names().collect();
+    let directives = crate::index::directives();
+    assert!(directives.len() > 700, "the sections were not found");
+    // What reads the text puts included files in their place.
+    let missing = directives.iter().filter(|name| !served.contains(name.as_str()) && *name != "include");
+    report("directives", &missing.map(|name| format!("{name}: a section, but no row")).collect::<Vec<_>>());
+}
+
 /// With `UPDATE_MANUAL` set, names that have got a row are taken off the page.
 #[test]
 fn what_the_manual_calls_missing_is_missing() {

@@ -339,6 +339,16 @@ fn a_timer_that_comes_again_runs_before_what_ends_with_it_and_was_made_later() {
 }
 
 #[test]
+fn a_timer_of_the_past_that_comes_again_lets_others_run() {
+    let (prefix, code) =
+        (Prefix::new(), "local turns = 0 ngx.timer.every(tonumber(ngx.var.arg_s), function() turns = turns + 1 end) ngx.say(\"made\")");
+    let port = serve(&prefix, "", &format!("location / {{ content_by_lua_block {{ {code} }} }}"));
+    for seconds in ["-1", "-0.001", "-1e300", "1e300", "0.001"] {
+        assert_eq!(say(port, &format!("/?s={seconds}")), (200, "made\n".to_owned()), "{seconds}");
+    }
+}
+
+#[test]
 fn functions_of_requests_answer_where_there_is_none() {
     let prefix = Prefix::new();
     let code = "local balancer, ssl = require 'ngx.balancer', require 'ngx.ssl'

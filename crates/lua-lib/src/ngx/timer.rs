@@ -78,13 +78,15 @@ fn create(cx: &CallContext, stack: &mut Stack<'_>, every: bool) -> Result<usize,
     let function = stack.keep(2).ok_or("no memory")?;
     let arguments = (3..=given).map(|index| Value::read(stack, index)).collect();
     cx.detach_globals();
+    // What comes again in the past would come for ever in one turn of the loop.
+    let least = i64::from(every);
     let timer = Timer {
         runtime: host.runtime().clone(),
         worker: worker.clone(),
         host_factory: host.host_factory(),
         function,
         arguments,
-        delay: Duration::from_millis(u64::try_from(delay).unwrap_or(0)),
+        delay: Duration::from_millis(u64::try_from(delay.max(least)).unwrap_or(0)),
         every,
     };
     timers.add(worker);

@@ -18,6 +18,8 @@ const INTERNAL_ERROR: u8 = 80;
 pub const UNRECOGNIZED_NAME: u8 = 112;
 /// `handshake_failure`
 const HANDSHAKE_FAILURE: u8 = 40;
+/// What an ACME server speaks that looks for a proof (RFC 8737, 6.2).
+const ACME: &[u8] = b"acme-tls/1";
 /// The number of TLS 1.3.
 const TLS1_3: u16 = 0x0304;
 /// `protocol_version`
@@ -136,6 +138,10 @@ impl From<Failure> for Failed {
 /// # Errors
 /// The handshake is refused.
 pub async fn choose<S: Secured>(greeting: &Rc<ClientHello<S>>, default: &S::Server) -> Result<tls::server::Settings, Rejection> {
+    if let Some(proofs) = S::tls_of(&greeting.server).proofs.get().filter(|_| greeting.hello.alpn().any(|name| name == ACME)) {
+        let refused = || Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED };
+        return proofs(greeting).ok_or_else(refused);
+    }
     // As in OpenResty the address's default server hears everybody's greeting, unless the named one listens itself.
     if let Some(hooks) = S::tls_of(&greeting.server).hooks.get().or(S::tls_of(default).hooks.get()) {
         hooks.clone().greeted(greeting.clone()).await?;

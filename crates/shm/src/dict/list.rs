@@ -62,12 +62,12 @@ impl<'a> Shard<'a> {
     }
 
     /// An empty list for a key, in place of an expired entry.
-    fn new_list(&self, spot: &Slot<'_>, now: u64, forced: &mut bool) -> Option<Record<'a>> {
+    fn new_list(&self, spot: &Slot<'_>, now: u64) -> Option<Record<'a>> {
         if let Some(old) = self.find(spot) {
             self.remove(old);
         }
-        let wish = RoomRequest { size: HEADER + whole(spot.key.len()) + LIST, safe: false, now };
-        let place = self.make_room(&wish, 0, forced)?;
+        let wish = RoomRequest { size: HEADER + whole(spot.key.len()) + LIST, safe: true, now };
+        let place = self.make_room(&wish, &mut false)?;
         let record = self.add(spot, place)?;
         let [ends, length] = self.ends(record)?;
         self.put(ends, 0);
@@ -123,14 +123,14 @@ impl<'a> Shard<'a> {
 }
 
 impl Dict {
-    /// Adds an item at an end of a list, which is made if there is none; answers the new length.
+    /// Adds an item at an end of a list, which is made if there is none; answers the new length. No live entry has to go for it.
     ///
     /// # Errors
     /// [`Refusal::NotList`], [`Refusal::NoMemory`].
     pub fn push(&self, key: &[u8], end: End, value: Value<'_>, now: u64) -> Result<u64, Refusal> {
         let spot = self.arena.spot(key);
-        let wish = RoomRequest { size: ITEM + parts(value).3, safe: false, now };
-        self.arena.until_room(spot.shard, &wish, &mut false, |shard, forced, keep| {
+        let wish = RoomRequest { size: ITEM + parts(value).3, safe: true, now };
+        self.arena.until_room(spot.shard, &wish, &mut false, |shard, forced| {
             let list = shard.list(&spot, now).map_err(RoomError::Refused)?;
             if u32::try_from(wish.size).is_err() {
                 return Err(RoomError::Refused(Refusal::NoMemory));
@@ -138,12 +138,11 @@ impl Dict {
             if list.is_some() {
                 self.arena.mark(&spot);
             }
-            *keep = list.map_or(0, |list| self.arena.geometry.link(list.place));
-            let place = shard.make_room(&wish, *keep, forced).ok_or(RoomError::Full)?;
+            let place = shard.make_room(&wish, forced).ok_or(RoomError::Full)?;
             shard.write_item(place, value);
             let list = match list {
                 Some(list) => Some(list),
-                None => shard.new_list(&spot, now, forced),
+                None => shard.new_list(&spot, now),
             };
             let length = list.and_then(|list| shard.append(list, end, place));
             if length.is_none() {

@@ -74,31 +74,23 @@ impl Shard<'_> {
         used.is_some()
     }
 
-    /// Drops the oldest entry that is not linked by `keep`; whether it was alive, `None` if there is none.
-    fn drop_oldest(&self, now: u64, keep: u32) -> Option<bool> {
-        let link = |record: Record<'_>| self.arena.geometry.link(record.place);
+    /// Drops the oldest entry; whether it was alive, `None` if there is none.
+    fn drop_oldest(&self, now: u64) -> Option<bool> {
         let mut record = self.oldest()?;
         for _ in 0..CHANCES {
-            if link(record) == keep {
-                if self.get(at::NEWEST) as u32 == keep {
-                    return None;
-                }
-            } else if record.expired(now) || !self.take_mark(record) {
+            if record.expired(now) || !self.take_mark(record) {
                 break;
             }
             self.renew(record);
             record = self.oldest()?;
-        }
-        if link(record) == keep {
-            return None;
         }
         let live = !record.expired(now);
         self.remove(record);
         Some(live)
     }
 
-    /// Allocates, dropping entries of this shard but for `keep` where that is allowed and fair.
-    pub(super) fn make_room(&self, wish: &RoomRequest, keep: u32, forced: &mut bool) -> Option<usize> {
+    /// Allocates, dropping entries of this shard where that is allowed and fair.
+    pub(super) fn make_room(&self, wish: &RoomRequest, forced: &mut bool) -> Option<usize> {
         let split = self.arena.geometry.shards() > 1;
         for _ in 0..BATCH {
             if let Some(place) = self.allocate(wish.size) {
@@ -108,46 +100,44 @@ impl Shard<'_> {
             if wish.safe || unfair {
                 return None;
             }
-            *forced |= self.drop_oldest(wish.now, keep)?;
+            *forced |= self.drop_oldest(wish.now)?;
         }
         self.allocate(wish.size)
     }
 }
 
 impl Arena {
-    /// Runs `attempt` with a shard locked, again and again as long as it finds no room and room can be made elsewhere. `attempt`
-    /// leaves in `keep` the link of an entry that must not go.
+    /// Runs `attempt` with a shard locked, again and again as long as it finds no room and room can be made elsewhere.
     pub(super) fn until_room<R>(
         &self,
         number: usize,
         wish: &RoomRequest,
         forced: &mut bool,
-        mut attempt: impl FnMut(&Shard<'_>, &mut bool, &mut u32) -> Result<R, RoomError>,
+        mut attempt: impl FnMut(&Shard<'_>, &mut bool) -> Result<R, RoomError>,
     ) -> Result<R, Refusal> {
-        let mut keep = 0;
         for turn in 0..TURNS {
-            match attempt(&self.lock(number), forced, &mut keep) {
+            match attempt(&self.lock(number), forced) {
                 Ok(result) => return Ok(result),
                 Err(RoomError::Refused(refusal)) => return Err(refusal),
                 Err(RoomError::Full) => {}
             }
             // What never fits must not cost the others their place.
-            if wish.size > most(self) || !self.make_room_elsewhere(number, wish, keep, turn, forced) {
+            if wish.size > most(self) || !self.make_room_elsewhere(number, wish, turn, forced) {
                 break;
             }
         }
         Err(Refusal::NoMemory)
     }
 
-    fn make_room_elsewhere(&self, own: usize, wish: &RoomRequest, keep: u32, turn: usize, forced: &mut bool) -> bool {
+    fn make_room_elsewhere(&self, own: usize, wish: &RoomRequest, turn: usize, forced: &mut bool) -> bool {
         if wish.safe {
             return turn == 0 && (0..self.geometry.shards()).map(|number| self.lock(number).tidy(wish.now, BATCH)).sum::<usize>() > 0;
         }
-        let Some(victim) = self.spare_the_used(own, wish.now, keep) else { return false };
+        let Some(victim) = self.spare_the_used(own, wish.now) else { return false };
         let shard = self.lock(victim);
         let free = self.free_pages();
         for done in 0..BATCH {
-            match shard.drop_oldest(wish.now, keep) {
+            match shard.drop_oldest(wish.now) {
                 Some(live) => *forced |= live,
                 None => return done > 0,
             }
@@ -161,11 +151,11 @@ impl Arena {
 
     /// The shard whose oldest entry is the oldest of all that was not used. Those that were used become the newest on the way; if
     /// all were, it is the oldest of them.
-    fn spare_the_used(&self, own: usize, now: u64, keep: u32) -> Option<usize> {
+    fn spare_the_used(&self, own: usize, now: u64) -> Option<usize> {
         let begun = stamp();
-        let (first, _) = self.oldest_shard(own, keep)?;
+        let (first, _) = self.oldest_shard(own)?;
         for _ in 0..CHANCES {
-            let (victim, age) = self.oldest_shard(own, keep)?;
+            let (victim, age) = self.oldest_shard(own)?;
             // Everything was looked at.
             if age <= stamp().wrapping_sub(begun) as i32 {
                 return Some(first);
@@ -177,14 +167,12 @@ impl Arena {
         Some(first)
     }
 
-    /// The shard with the oldest entry of all that is not linked by `keep` alone, the own one last among equals, and that entry's age.
-    /// Nothing is locked, so it is a good guess.
-    fn oldest_shard(&self, own: usize, keep: u32) -> Option<(usize, i32)> {
+    /// The shard with the oldest entry of all, the own one last among equals, and that entry's age. Nothing is locked, so it is a
+    /// good guess.
+    fn oldest_shard(&self, own: usize) -> Option<(usize, i32)> {
         let (shards, now) = (self.geometry.shards(), stamp());
         let age = |number: usize| {
-            let head = self.head(self.geometry.head(number));
-            let (oldest, newest) = (head[at::OLDEST].load(Ordering::Relaxed) as u32, head[at::NEWEST].load(Ordering::Relaxed) as u32);
-            let record = self.record(if oldest == keep && newest == keep { 0 } else { oldest })?;
+            let record = self.record(self.head(self.geometry.head(number))[at::OLDEST].load(Ordering::Relaxed) as u32)?;
             Some((number, now.wrapping_sub(record.stamp()) as i32))
         };
         let others = (1..=shards).map(|step| (own + step) & (shards - 1));

@@ -72,6 +72,9 @@ fn entries_expire() {
     assert_eq!((d.ttl(b"a", later), d.ttl(b"b", later), d.ttl(b"x", later)), (Ok(-10), Ok(0), Err(Refusal::NotFound)));
     assert_eq!(d.get(b"a", false, later, &mut out), Ok(None));
     assert!(d.get(b"a", true, later, &mut out).unwrap().unwrap().stale);
+    assert_eq!(d.store(b"d", Value::Boolean(true), Store { lifetime: u64::MAX, ..SET }, NOW), Ok(false));
+    assert_eq!((d.ttl(b"d", later), d.expire(b"d", u64::MAX - NOW, NOW), d.ttl(b"d", later)), (Ok(0), Ok(()), Ok(0)));
+    d.delete(b"d");
     assert_eq!(keys(&d, 0, later), [b"b"]);
     assert_eq!((d.flush_expired(1, later), d.flush_expired(0, later)), (1, 1));
     d.flush_all();
@@ -118,6 +121,24 @@ fn a_full_list_refuses_and_stays() {
         d.check().unwrap();
         // Something else still gets room by dropping it.
         assert_eq!(d.store(b"k", Value::Text(&[1; 3000]), SET, NOW), Ok(true));
+        d.check().unwrap();
+    }
+}
+
+#[test]
+fn a_list_takes_no_live_entrys_place() {
+    for size in [1 << 16, 1 << 21] {
+        let d = dict(size);
+        let later = NOW + 10;
+        d.store(b"dead", Value::Text(&[b'v'; 9000]), Store { lifetime: 5, ..SET }, NOW).unwrap();
+        filled(&d);
+        let live = d.keys(0, later).len();
+        // What has expired makes room, in a list that begins and in one that is there.
+        assert_eq!(d.push(b"list", End::Left, Value::Text(&[b'i'; 300]), later), Ok(1));
+        let item = Value::Text(&[b'i'; 60_000]);
+        assert_eq!(d.push(b"list", End::Left, item, later), Err(Refusal::NoMemory));
+        assert_eq!(d.push(b"other", End::Left, item, later), Err(Refusal::NoMemory));
+        assert_eq!((d.keys(0, later).len(), d.length(b"list", later), d.length(b"other", later)), (live + 1, Ok(1), Ok(0)));
         d.check().unwrap();
     }
 }
@@ -362,10 +383,13 @@ fn a_process_may_die_while_it_works_on_a_list() {
     assert!(dies_at_each_step(1 << 16, listed, |d| quiet(d.pop(b"list", End::Right, NOW, &mut Vec::new()))) > 5);
     assert!(dies_at_each_step(1 << 16, listed, |d| d.delete(b"list")) > 20);
     let full = |d: &Dict| {
+        for n in 0..20 {
+            d.store(format!("dead {n}").as_bytes(), Value::Text(&[b'v'; 900]), Store { lifetime: 5, ..SET }, NOW).unwrap();
+        }
         listed(d);
         filled(d);
     };
-    assert!(dies_at_each_step(1 << 21, full, |d| quiet(d.push(b"list", End::Left, Value::Text(&[2; 3000]), NOW))) > 20);
+    assert!(dies_at_each_step(1 << 16, full, |d| quiet(d.push(b"list", End::Left, Value::Text(&[2; 3000]), NOW + 10))) > 20);
 }
 
 #[test]

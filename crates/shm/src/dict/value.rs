@@ -97,7 +97,11 @@ pub enum End {
     Right,
 }
 
-/// The moment that an entry with a lifetime in milliseconds expires, for an operation at `now`; 0 for never.
+/// The moment that an entry with a lifetime in milliseconds expires, for an operation at `now`; 0 for never, which is what a moment that
+/// no signed number holds comes to.
 pub(super) fn expiry(now: u64, lifetime: u64) -> u64 {
-    if lifetime == 0 { 0 } else { now.saturating_add(lifetime) }
+    match now.checked_add(lifetime) {
+        Some(moment) if lifetime > 0 && i64::try_from(moment).is_ok() => moment,
+        _ => 0,
+    }
 }

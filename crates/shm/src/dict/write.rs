@@ -32,7 +32,7 @@ impl<'a> Shard<'a> {
         if let (false, Some(old)) = (wish.safe, self.find(spot)) {
             self.remove(old);
         }
-        let place = self.make_room(wish, 0, forced).ok_or(RoomError::Full)?;
+        let place = self.make_room(wish, forced).ok_or(RoomError::Full)?;
         if let (true, Some(old)) = (wish.safe, self.find(spot)) {
             self.remove(old);
         }
@@ -53,7 +53,7 @@ impl Dict {
         let wanted = NewEntry { value, expiry: expiry(now, how.lifetime), flags: how.flags };
         let wish = RoomRequest { size: size_of(&spot, value), safe: how.safe, now };
         let (mut forced, mut allowed) = (false, false);
-        let stored = arena.until_room(spot.shard, &wish, &mut forced, |shard, forced, _| {
+        let stored = arena.until_room(spot.shard, &wish, &mut forced, |shard, forced| {
             let old = shard.find(&spot);
             let live = old.is_some_and(|old| !old.expired(now));
             match how.when {
@@ -114,7 +114,7 @@ impl Dict {
         let wish = RoomRequest { size: size_of(spot, value), safe: false, now };
         let mut forced = false;
         // Another worker may have been first.
-        let sum = self.arena.until_room(spot.shard, &wish, &mut forced, |shard, forced, _| match add_up(shard, spot, by, now) {
+        let sum = self.arena.until_room(spot.shard, &wish, &mut forced, |shard, forced| match add_up(shard, spot, by, now) {
             Some(sum) => sum.map_err(RoomError::Refused),
             None => shard.replace(spot, &wanted, &wish, forced).map(|()| start + by),
         });

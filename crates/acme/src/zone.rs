@@ -1,0 +1,153 @@
+//! What all workers share: issued certificates, account keys, and proofs for challenges (`acme_shared_zone`).
+
+use crate::order::Issued;
+use base::clock;
+use shm::dict::{Dict, Found, Store, StoreMode, Value};
+use std::rc::Rc;
+
+/// Whose zones these are.
+pub(crate) const OWNER: &str = "acme";
+/// `acme_shared_zone`
+pub(crate) const DEFAULT: (&str, usize) = ("ngx_acme_shared", 256 * 1024);
+/// How long a worker that dies in the middle of an order keeps others from it, milliseconds: longer than an order lives.
+const CLAIM_MS: u64 = 300_000;
+
+/// What a key of the zone stands for.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// A certificate with its key, by issuer and order.
+    Certificate = b'c' as isize,
+    /// The key of an account, by issuer.
+    Account = b'a' as isize,
+    /// What a token is answered with.
+    Token = b't' as isize,
+    /// What a handshake for an identifier is answered with.
+    Handshake = b'h' as isize,
+    /// Somebody keeps an issuer's certificates fresh.
+    Claim = b'r' as isize,
+}
+
+/// The zone.
+#[derive(Clone)]
+pub(crate) struct Zone(Rc<Dict>);
+
+/// There is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+impl Zone {
+    pub(crate) fn new(zone: &shm::Zone) -> Zone {
+        Zone(Rc::new(Dict::new(zone)))
+    }
+
+    pub(crate) fn certificate(&self, issuer: &str, order: &str) -> Option<Issued> {
+        self.pair(Kind::Certificate, &format!("{issuer}\0{order}")).map(|(chain, key)| Issued { chain, key })
+    }
+
+    pub(crate) fn set_certificate(&self, issuer: &str, order: &str, issued: &Issued) -> Result<(), Full> {
+        self.set_pair(Kind::Certificate, &format!("{issuer}\0{order}"), &issued.chain, &issued.key)
+    }
+
+    /// The account's key in DER.
+    pub(crate) fn account(&self, issuer: &str) -> Option<Vec<u8>> {
+        self.get(Kind::Account, issuer)
+    }
+
+    pub(crate) fn set_account(&self, issuer: &str, key: &[u8]) -> Result<(), Full> {
+        self.set(Kind::Account, issuer, key, StoreMode::Always, 0)
+    }
+
+    /// What a token is answered with (RFC 8555, 8.3).
+    pub(crate) fn token(&self, token: &str) -> Option<Vec<u8>> {
+        self.get(Kind::Token, token)
+    }
+
+    pub(crate) fn set_token(&self, token: &str, answer: &[u8]) -> Result<(), Full> {
+        self.set(Kind::Token, token, answer, StoreMode::Always, 0)
+    }
+
+    pub(crate) fn forget_token(&self, token: &str) {
+        self.0.delete(&name(Kind::Token, token));
+    }
+
+    /// Certificate and key that a handshake for an identifier is answered with (RFC 8737).
+    pub(crate) fn handshake(&self, identifier: &str) -> Option<Issued> {
+        self.pair(Kind::Handshake, identifier).map(|(chain, key)| Issued { chain, key })
+    }
+
+    pub(crate) fn set_handshake(&self, identifier: &str, proof: &Issued) -> Result<(), Full> {
+        self.set_pair(Kind::Handshake, identifier, &proof.chain, &proof.key)
+    }
+
+    pub(crate) fn forget_handshake(&self, identifier: &str) {
+        self.0.delete(&name(Kind::Handshake, identifier));
+    }
+
+    /// Whether this process may go to work for an issuer, or somebody else is at it.
+    pub(crate) fn claim(&self, issuer: &str) -> bool {
+        self.set(Kind::Claim, issuer, b"", StoreMode::Absent, CLAIM_MS).is_ok()
+    }
+
+    pub(crate) fn release(&self, issuer: &str) {
+        self.0.delete(&name(Kind::Claim, issuer));
+    }
+
+    fn get(&self, kind: Kind, key: &str) -> Option<Vec<u8>> {
+        let mut value = Vec::new();
+        let entry = self.0.get(&name(kind, key), false, clock::epoch_ms(), &mut value).ok().flatten()?;
+        (entry.value == Found::Text).then_some(value)
+    }
+
+    fn set(&self, kind: Kind, key: &str, value: &[u8], when: StoreMode, lifetime: u64) -> Result<(), Full> {
+        let how = Store { when, safe: true, lifetime, flags: 0 };
+        self.0.store(&name(kind, key), Value::Text(value), how, clock::epoch_ms()).map(drop).map_err(|_| Full)
+    }
+
+    /// Two values in one, so that none is seen without its fellow.
+    fn pair(&self, kind: Kind, key: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+        let value = self.get(kind, key)?;
+        let (length, both) = value.split_first_chunk::<4>()?;
+        let (first, second) = both.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        Some((first.to_vec(), second.to_vec()))
+    }
+
+    fn set_pair(&self, kind: Kind, key: &str, first: &[u8], second: &[u8]) -> Result<(), Full> {
+        let length = u32::try_from(first.len()).map_err(|_| Full)?;
+        self.set(kind, key, &[&length.to_le_bytes(), first, second].concat(), StoreMode::Always, 0)
+    }
+}
+
+fn name(kind: Kind, key: &str) -> Vec<u8> {
+    [&[kind as u8], key.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_comes_back_whole() {
+        let memory = shm::Zone::new("z", OWNER, DEFAULT.1).unwrap();
+        let zone = Zone::new(&memory);
+        let issued = Issued { chain: b"chain".to_vec(), key: b"key".to_vec() };
+        assert_eq!(zone.certificate("i", "o"), None);
+        zone.set_certificate("i", "o", &issued).unwrap();
+        zone.set_handshake("a.test", &Issued { chain: Vec::new(), key: b"k".to_vec() }).unwrap();
+        assert_eq!(Zone::new(&memory).certificate("i", "o"), Some(issued));
+        assert_eq!(zone.handshake("a.test").unwrap().key, b"k");
+        zone.set_token("t", b"t.x").unwrap();
+        assert_eq!(zone.token("t").as_deref(), Some(&b"t.x"[..]));
+        zone.forget_token("t");
+        zone.forget_handshake("a.test");
+        assert!(zone.token("t").is_none() && zone.handshake("a.test").is_none());
+        assert_eq!(zone.set_account("i", &[0; 1 << 20]), Err(Full));
+    }
+
+    #[test]
+    fn one_works_for_an_issuer_at_a_time() {
+        let zone = Zone::new(&shm::Zone::new("z", OWNER, DEFAULT.1).unwrap());
+        assert!(zone.claim("i") && !zone.claim("i") && zone.claim("j"));
+        zone.release("i");
+        assert!(zone.claim("i"));
+    }
+}
