@@ -115,10 +115,9 @@ fn answer(request: &Rc<Request>, zone: &Zone) -> Step {
 
 /// What a handshake of a server that looks for a proof is made from; `None`: there is none for what it names.
 pub(crate) fn settings(greeting: &ClientHello, zone: &Zone) -> Option<Settings> {
-    let identifier = match greeting.hello.server_name()? {
-        // Addresses are asked for by their names in DNS (RFC 8738, 6).
-        name => address(name).unwrap_or_else(|| String::from_utf8_lossy(name).to_ascii_lowercase()),
-    };
+    let name = greeting.hello.server_name()?;
+    // Addresses are asked for by their names in DNS (RFC 8738, 6).
+    let identifier = address(name).unwrap_or_else(|| String::from_utf8_lossy(name).to_ascii_lowercase());
     let proof = zone.handshake(&identifier)?;
     let pair = Pair::new(&Chain::from_pem(&proof.chain).ok()?, &Key::from_pem(&proof.key, &[]).ok()?).ok()?;
     let mut options = Options::new(Offer::new(&CipherConf::default()).ok()?, vec![pair]);
