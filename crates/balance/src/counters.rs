@@ -96,7 +96,7 @@ pub trait Counters: Debug {
 
 /// Numbers of one worker.
 #[derive(Debug, Default)]
-pub struct LocalCounters {
+pub(crate) struct LocalCounters {
     words: [Cell<i64>; COUNTERS],
     connections: Cell<u64>,
 }

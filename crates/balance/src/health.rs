@@ -6,7 +6,7 @@ use crate::counters::Counter;
 use crate::peer::{Peer, signed};
 
 /// Distinct checks of one group.
-pub const CHECKS: u32 = 32;
+pub(crate) const CHECKS: u32 = 32;
 
 /// What health checks say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

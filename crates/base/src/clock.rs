@@ -140,7 +140,7 @@ pub fn civil(sec: i64) -> Civil {
 /// Three-letter English month names, January first.
 pub const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 /// Three-letter English day names, Sunday first.
-pub const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+pub(crate) const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
 /// Name of month `month` (1 to 12), or an empty string.
 pub fn month_name(month: u32) -> &'static str {
@@ -148,7 +148,7 @@ pub fn month_name(month: u32) -> &'static str {
 }
 
 /// Name of day `weekday` (0 is Sunday), or an empty string.
-pub fn weekday_name(weekday: u32) -> &'static str {
+pub(crate) fn weekday_name(weekday: u32) -> &'static str {
     WEEKDAYS.get(weekday as usize).copied().unwrap_or_default()
 }
 
@@ -210,7 +210,7 @@ pub fn with_http_date<R>(f: impl FnOnce(&str) -> R) -> R {
 }
 
 /// Runs `f` on the error log's time, local, `2026/11/23 10:15:31`.
-pub fn with_error_log_time<R>(f: impl FnOnce(&str) -> R) -> R {
+pub(crate) fn with_error_log_time<R>(f: impl FnOnce(&str) -> R) -> R {
     with_texts(|t| f(&t.error_log))
 }
 

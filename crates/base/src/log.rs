@@ -70,7 +70,7 @@ impl Level {
 pub const MAX_LINE: usize = 4096;
 
 /// Sees each line that is written, without its end.
-pub type LineHook = Rc<dyn Fn(Level, &[u8])>;
+pub(crate) type LineHook = Rc<dyn Fn(Level, &[u8])>;
 
 thread_local!(static WITNESS: RefCell<Option<LineHook>> = const { RefCell::new(None) });
 

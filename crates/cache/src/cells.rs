@@ -64,11 +64,11 @@ pub mod flag {
     /// Which queue.
     pub const QUEUE: u32 = 3 << 2;
     /// How often it was used, up to three.
-    pub const FREQUENCY: u32 = 3 << 4;
+    pub(crate) const FREQUENCY: u32 = 3 << 4;
     /// The status that stands for an answer.
     pub const ERROR: u32 = 0xfff << 8;
     /// The file's body is known to be what was written.
-    pub const VERIFIED: u32 = 1 << 20;
+    pub(crate) const VERIFIED: u32 = 1 << 20;
 }
 
 /// What is known of a key.
@@ -106,26 +106,26 @@ const LOOKS: u32 = 16;
 
 /// The records.
 #[derive(Debug)]
-pub struct Cells {
+pub(crate) struct Cells {
     records: Records,
     pub(crate) capacity: usize,
 }
 
 impl Cells {
     /// Those of a zone.
-    pub fn new(zone: Rc<Zone>) -> Cells {
+    pub(crate) fn new(zone: Rc<Zone>) -> Cells {
         let records = Records::new(zone, at::WORDS);
         let capacity = records.capacity().min(u32::MAX as usize);
         Cells { records, capacity }
     }
 
     /// Records there are, without the index's own.
-    pub fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.capacity.saturating_sub(1)
     }
 
     /// Locks. What a dead process left is emptied.
-    pub fn lock(&self) -> LockedCells<'_> {
+    pub(crate) fn lock(&self) -> LockedCells<'_> {
         let robbed = lock::acquire(self.records.header(LOCK));
         let sequence = self.records.header(SEQUENCE);
         let torn = sequence.load(Relaxed) & 1 != 0;
@@ -183,7 +183,7 @@ impl Cells {
     }
 
     /// Finds a key without the lock.
-    pub fn look(&self, key: &Digest) -> Option<(usize, Entry)> {
+    pub(crate) fn look(&self, key: &Digest) -> Option<(usize, Entry)> {
         let sequence = self.records.header(SEQUENCE);
         for _ in 0..LOOKS {
             let before = sequence.load(Acquire);
@@ -202,7 +202,7 @@ impl Cells {
     }
 
     /// Notes a use of a record. Without lock: if the record has become another's, that one is used once more.
-    pub fn note_use(&self, id: usize, now: i64) {
+    pub(crate) fn note_use(&self, id: usize, now: i64) {
         let state = self.half(id, at::STATE, 0);
         let value = state.load(Relaxed);
         let uses = (value & flag::FREQUENCY) >> 4;
@@ -218,34 +218,34 @@ impl Cells {
     }
 
     /// Whether all files are known.
-    pub fn loaded(&self) -> bool {
+    pub(crate) fn loaded(&self) -> bool {
         self.word(0, own::LOADED).load(Acquire) != 0
     }
 
     /// All files are known now.
-    pub fn set_loaded(&self) {
+    pub(crate) fn set_loaded(&self) {
         self.word(0, own::LOADED).store(1, Release);
     }
 
     /// When the last purge was.
-    pub fn purged(&self) -> &AtomicU64 {
+    pub(crate) fn purged(&self) -> &AtomicU64 {
         self.records.header(PURGED)
     }
 
     /// Says which directory the records are about, for other programs.
-    pub fn set_home(&self, device: u64, inode: u64) {
+    pub(crate) fn set_home(&self, device: u64, inode: u64) {
         self.records.header(HOME).store(device, Relaxed);
         self.records.header(HOME + 1).store(inode, Relaxed);
         self.records.header(MARK).store(crate::snapshot::MARK, Release);
     }
 
     /// Up to when purges are forgotten.
-    pub fn forgotten(&self) -> &AtomicU64 {
+    pub(crate) fn forgotten(&self) -> &AtomicU64 {
         self.records.header(FORGOTTEN)
     }
 
     /// The number of purges in the list.
-    pub fn purges(&self) -> &AtomicU64 {
+    pub(crate) fn purges(&self) -> &AtomicU64 {
         self.records.header(PURGES)
     }
 }
@@ -257,7 +257,7 @@ fn words(key: &Digest) -> (u64, u64) {
 }
 
 /// The records, locked.
-pub struct LockedCells<'a> {
+pub(crate) struct LockedCells<'a> {
     pub(crate) cells: &'a Cells,
 }
 
@@ -281,17 +281,17 @@ impl LockedCells<'_> {
     }
 
     /// The record of a key.
-    pub fn find(&self, key: &Digest) -> Option<usize> {
+    pub(crate) fn find(&self, key: &Digest) -> Option<usize> {
         self.cells.find(key)
     }
 
     /// What a record says.
-    pub fn entry(&self, id: usize) -> Entry {
+    pub(crate) fn entry(&self, id: usize) -> Entry {
         self.cells.entry(id)
     }
 
     /// A fresh record for a key, in no queue.
-    pub fn allocate(&self, key: &Digest) -> Option<usize> {
+    pub(crate) fn allocate(&self, key: &Digest) -> Option<usize> {
         let cells = self.cells;
         let (free, mark) = (cells.half(0, own::FREE, 0), cells.half(0, own::FREE, 1));
         let id = match free.load(Relaxed) {
@@ -321,7 +321,7 @@ impl LockedCells<'_> {
     }
 
     /// Gives a record back.
-    pub fn remove(&self, id: usize) {
+    pub(crate) fn remove(&self, id: usize) {
         self.unlink(id);
         self.forget_file(id);
         let cells = self.cells;
@@ -343,7 +343,7 @@ impl LockedCells<'_> {
     }
 
     /// The key of a record.
-    pub fn key(&self, id: usize) -> Digest {
+    pub(crate) fn key(&self, id: usize) -> Digest {
         let mut key = Digest::default();
         let (first, second) = key.split_at_mut(8);
         first.copy_from_slice(&self.cells.word(id, at::KEY).load(Relaxed).to_le_bytes());
@@ -352,7 +352,7 @@ impl LockedCells<'_> {
     }
 
     /// Flags of a record.
-    pub fn flags(&self, id: usize) -> u32 {
+    pub(crate) fn flags(&self, id: usize) -> u32 {
         self.cells.half(id, at::STATE, 0).load(Relaxed)
     }
 
@@ -361,7 +361,7 @@ impl LockedCells<'_> {
     }
 
     /// Number of files.
-    pub fn files(&self) -> u64 {
+    pub(crate) fn files(&self) -> u64 {
         self.cells.word(0, own::FILES).load(Relaxed)
     }
 
@@ -370,12 +370,12 @@ impl LockedCells<'_> {
     }
 
     /// Sets the blocks of a record that is in no queue.
-    pub fn set_size(&self, id: usize, blocks: u64) {
+    pub(crate) fn set_size(&self, id: usize, blocks: u64) {
         self.cells.word(id, at::BLOCKS).store(blocks, Relaxed);
     }
 
     /// There is a file.
-    pub fn set_file(&self, id: usize, now: i64) {
+    pub(crate) fn set_file(&self, id: usize, now: i64) {
         let flags = self.flags(id);
         if flags & flag::FILE == 0 {
             self.cells.word(0, own::FILES).fetch_add(1, Relaxed);
@@ -385,12 +385,12 @@ impl LockedCells<'_> {
     }
 
     /// The file's body is what was written.
-    pub fn set_verified(&self, id: usize) {
+    pub(crate) fn set_verified(&self, id: usize) {
         self.set_flags(id, self.flags(id) | flag::VERIFIED);
     }
 
     /// There is no file any more. The record is in no queue.
-    pub fn forget_file(&self, id: usize) {
+    pub(crate) fn forget_file(&self, id: usize) {
         let flags = self.flags(id);
         if flags & flag::FILE != 0 {
             let files = self.cells.word(0, own::FILES);
@@ -402,69 +402,69 @@ impl LockedCells<'_> {
     }
 
     /// An error stands for the answer.
-    pub fn set_error(&self, id: usize, error: u16, valid: i64) {
+    pub(crate) fn set_error(&self, id: usize, error: u16, valid: i64) {
         self.set_flags(id, (self.flags(id) & !flag::ERROR) | (u32::from(error) << 8 & flag::ERROR));
         self.cells.word(id, at::VALID).store(valid.cast_unsigned(), Relaxed);
     }
 
     /// Its file goes for others: that is remembered while as many go as there are files.
-    pub fn note_eviction(&self, id: usize) {
+    pub(crate) fn note_eviction(&self, id: usize) {
         let clock = self.cells.records.header(EVICTIONS).fetch_add(1, Relaxed) + 1;
         self.cells.word(id, at::HITS).store(clock, Relaxed);
         self.cells.half(id, at::STATE, 1).store(0, Relaxed);
     }
 
     /// Whether its file went for others a short time ago.
-    pub fn went_lately(&self, id: usize) -> bool {
+    pub(crate) fn went_lately(&self, id: usize) -> bool {
         let then = self.cells.word(id, at::HITS).load(Relaxed);
         let gone = self.cells.records.header(EVICTIONS).load(Relaxed).saturating_sub(then);
         then != 0 && gone <= self.files()
     }
 
     /// How often the key was asked for while it had no file.
-    pub fn uses(&self, id: usize) -> u32 {
+    pub(crate) fn uses(&self, id: usize) -> u32 {
         self.cells.half(id, at::STATE, 1).load(Relaxed)
     }
 
     /// Counts that once more.
-    pub fn add_use(&self, id: usize) -> u32 {
+    pub(crate) fn add_use(&self, id: usize) -> u32 {
         let uses = self.uses(id).saturating_add(1);
         self.cells.half(id, at::STATE, 1).store(uses, Relaxed);
         uses
     }
 
     /// How often its file was used, up to three.
-    pub fn frequency(&self, id: usize) -> u32 {
+    pub(crate) fn frequency(&self, id: usize) -> u32 {
         (self.flags(id) & flag::FREQUENCY) >> 4
     }
 
     /// Sets that.
-    pub fn set_frequency(&self, id: usize, value: u32) {
+    pub(crate) fn set_frequency(&self, id: usize, value: u32) {
         self.set_flags(id, (self.flags(id) & !flag::FREQUENCY) | (value << 4 & flag::FREQUENCY));
     }
 
     /// When it was last used, seconds.
-    pub fn accessed(&self, id: usize) -> i64 {
+    pub(crate) fn accessed(&self, id: usize) -> i64 {
         self.cells.word(id, at::ACCESSED).load(Relaxed).cast_signed()
     }
 
     /// Sets that.
-    pub fn set_accessed(&self, id: usize, now: i64) {
+    pub(crate) fn set_accessed(&self, id: usize, now: i64) {
         self.cells.word(id, at::ACCESSED).store(now.cast_unsigned(), Relaxed);
     }
 
     /// When the current fetch expires, milliseconds.
-    pub fn fetched_until(&self, id: usize) -> u64 {
+    pub(crate) fn fetched_until(&self, id: usize) -> u64 {
         self.cells.word(id, at::FETCHED).load(Relaxed)
     }
 
     /// Whether a fetch was started and has not ended.
-    pub fn is_locked(&self, id: usize) -> bool {
+    pub(crate) fn is_locked(&self, id: usize) -> bool {
         self.fetched_until(id) != 0
     }
 
     /// Claims the fetch if it is free.
-    pub fn take_fetch(&self, id: usize, now_ms: u64, until_ms: u64) -> bool {
+    pub(crate) fn take_fetch(&self, id: usize, now_ms: u64, until_ms: u64) -> bool {
         let free = self.fetched_until(id) <= now_ms;
         if free {
             self.cells.word(id, at::FETCHED).store(until_ms, Relaxed);
@@ -473,12 +473,12 @@ impl LockedCells<'_> {
     }
 
     /// Ends it.
-    pub fn end_fetch(&self, id: usize) {
+    pub(crate) fn end_fetch(&self, id: usize) {
         self.cells.word(id, at::FETCHED).store(0, Relaxed);
     }
 
     /// A version that no file had before.
-    pub fn new_version(&self, id: usize) -> u64 {
+    pub(crate) fn new_version(&self, id: usize) -> u64 {
         let last = self.cells.word(0, own::VERSION);
         // Beginning with the time, so that none of a zone that was made anew is like one that a worker remembers.
         let version = last.load(Relaxed).saturating_add(1).max(base::clock::epoch_ms() << 16);

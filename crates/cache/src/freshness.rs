@@ -3,7 +3,7 @@
 use wire::known::Known;
 
 /// The longest `Vary` that is honoured.
-pub const LONGEST_VARY: usize = 128;
+pub(crate) const LONGEST_VARY: usize = 128;
 
 /// Fields that have no say, by configuration (`*_ignore_headers`).
 #[derive(Clone, Copy, Debug, Default)]

@@ -102,7 +102,8 @@ impl Index {
 
     /// Whether the key is being fetched.
     #[must_use]
-    pub fn is_fetched(&self, key: &Digest, now_ms: u64) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_fetched(&self, key: &Digest, now_ms: u64) -> bool {
         let held = self.cells.lock();
         held.find(key).is_some_and(|id| held.fetched_until(id) > now_ms)
     }
@@ -333,7 +334,8 @@ impl Index {
 
     /// Files and their blocks.
     #[must_use]
-    pub fn totals(&self) -> (u64, u64) {
+    #[cfg(test)]
+    pub(crate) fn totals(&self) -> (u64, u64) {
         let held = self.cells.lock();
         (held.files(), held.blocks())
     }

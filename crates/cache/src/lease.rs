@@ -5,12 +5,12 @@ use shm::lease;
 
 impl Cells {
     /// Gives the lease back, if this process has it.
-    pub fn release_lease(&self) {
+    pub(crate) fn release_lease(&self) {
         lease::give_back(self.word(0, own::LEASE));
     }
 
     /// Takes the lease, or keeps it.
-    pub fn lease(&self) -> bool {
+    pub(crate) fn lease(&self) -> bool {
         lease::take(self.word(0, own::LEASE))
     }
 }

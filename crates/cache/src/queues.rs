@@ -15,7 +15,7 @@ impl LockedCells<'_> {
     }
 
     /// Puts a record at the end of a queue.
-    pub fn push(&self, id: usize, queue: Queue) {
+    pub(crate) fn push(&self, id: usize, queue: Queue) {
         let number = queue as usize;
         let (first, last) = self.ends(number);
         let old = last.load(Relaxed);
@@ -31,7 +31,7 @@ impl LockedCells<'_> {
     }
 
     /// Takes a record out of its queue.
-    pub fn unlink(&self, id: usize) {
+    pub(crate) fn unlink(&self, id: usize) {
         let queue = self.queue_of(id);
         if queue == 0 {
             return;
@@ -53,7 +53,7 @@ impl LockedCells<'_> {
     }
 
     /// The record that is longest in a queue.
-    pub fn oldest(&self, queue: Queue) -> Option<usize> {
+    pub(crate) fn oldest(&self, queue: Queue) -> Option<usize> {
         let id = self.ends(queue as usize).0.load(Relaxed) as usize;
         (id != 0).then_some(id)
     }
@@ -63,22 +63,22 @@ impl LockedCells<'_> {
     }
 
     /// Blocks of a queue's files.
-    pub fn queue_blocks(&self, queue: Queue) -> u64 {
+    pub(crate) fn queue_blocks(&self, queue: Queue) -> u64 {
         self.blocks_of(queue as usize).load(Relaxed)
     }
 
     /// Blocks of all files.
-    pub fn blocks(&self) -> u64 {
+    pub(crate) fn blocks(&self) -> u64 {
         self.queue_blocks(Queue::Small).saturating_add(self.queue_blocks(Queue::Main))
     }
 
     /// The records that have been used at least once end here.
-    pub fn mark(&self) -> usize {
+    pub(crate) fn mark(&self) -> usize {
         (self.cells.half(0, own::FREE, 1).load(Relaxed) as usize).min(self.cells.capacity)
     }
 
     /// The next records that the manager looks at, and remembers that he has.
-    pub fn advance(&self, count: usize) -> (usize, usize) {
+    pub(crate) fn advance(&self, count: usize) -> (usize, usize) {
         let cursor = self.cells.word(0, own::CURSOR);
         let start = (cursor.load(Relaxed) as usize).max(1);
         let end = start.saturating_add(count).min(self.mark());

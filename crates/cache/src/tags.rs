@@ -1,7 +1,7 @@
 //! Tags: words by which an upstream groups its responses, so that a group can be purged at once.
 
 /// Calls `each` with every tag of a field: of `Cache-Tag` they are parted by commas, of `Surrogate-Key` by spaces. Other fields have none.
-pub fn each_of_field(name: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8])) {
+pub(crate) fn each_of_field(name: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8])) {
     let words = |separator: fn(&u8) -> bool, each: &mut dyn FnMut(&[u8])| {
         value.split(separator).map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty()).for_each(each);
     };

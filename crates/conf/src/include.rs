@@ -89,7 +89,7 @@ impl Loader for Disk {
 
 /// True when nginx treats the argument of `include` as a pattern.
 #[must_use]
-pub fn is_pattern(path: &[u8]) -> bool {
+pub(crate) fn is_pattern(path: &[u8]) -> bool {
     memchr::memchr3(b'*', b'?', b'[', path).is_some()
 }
 

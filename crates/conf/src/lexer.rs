@@ -7,7 +7,7 @@
 use crate::tree::{Error, Span, Word};
 
 /// The longest word in a file, in bytes: nginx's read buffer. Words on the command line are free.
-pub const MAX_WORD: usize = 4096;
+pub(crate) const MAX_WORD: usize = 4096;
 
 /// How a run of words ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

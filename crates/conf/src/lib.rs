@@ -13,7 +13,7 @@ pub mod diagnostic;
 pub mod dump;
 pub mod include;
 pub mod lexer;
-pub mod lua_block;
+pub(crate) mod lua_block;
 pub mod parser;
 pub mod row;
 pub mod scope;

@@ -7,7 +7,7 @@
 
 /// What ends the search without a block. Offsets are bytes into the text given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BadBlock {
+pub(crate) enum BadBlock {
     /// A long bracket is never closed.
     LongBracket {
         /// Where it opens.
@@ -25,7 +25,7 @@ pub enum BadBlock {
 impl BadBlock {
     /// The message of lua-nginx-module.
     #[must_use]
-    pub fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         match self {
             Self::LongBracket { closing, .. } => format!(
                 "Lua code block missing the closing long bracket \"{closing}\", \
@@ -39,7 +39,7 @@ impl BadBlock {
 
     /// The offset to blame.
     #[must_use]
-    pub fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         match self {
             Self::LongBracket { at, .. } | Self::Eof { at } => *at,
         }
@@ -51,7 +51,7 @@ impl BadBlock {
 ///
 /// # Errors
 /// [`BadBlock`].
-pub fn scan(text: &[u8]) -> Result<usize, BadBlock> {
+pub(crate) fn scan(text: &[u8]) -> Result<usize, BadBlock> {
     let mut depth = 1u32;
     let mut at = 0;
     let mut blame = 0;

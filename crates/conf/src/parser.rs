@@ -9,10 +9,10 @@ use crate::tree::{Block, Directive, Error, File, Files, Span, Word};
 pub const MAX_DEPTH: usize = 128;
 
 /// How deep files may include files.
-pub const MAX_INCLUDES: usize = 32;
+pub(crate) const MAX_INCLUDES: usize = 32;
 
 /// How many files one configuration may read: includes that double at each step end here.
-pub const MAX_FILES: usize = 65_536;
+pub(crate) const MAX_FILES: usize = 65_536;
 
 /// The suffix of directives whose block holds Lua.
 const LUA_SUFFIX: &[u8] = b"_by_lua_block";

@@ -37,13 +37,13 @@ pub struct Program {
 impl Identity {
     /// The line of `-v`.
     #[must_use]
-    pub fn version_line(&self) -> String {
+    pub(crate) fn version_line(&self) -> String {
         format!("nginx version: {}/{}\n", self.product, self.version)
     }
 
     /// The further lines of `-V`.
     #[must_use]
-    pub fn configure_lines(&self) -> String {
+    pub(crate) fn configure_lines(&self) -> String {
         format!("built with {}\nconfigure arguments: {}\n", self.built_with, self.configure_arguments)
     }
 

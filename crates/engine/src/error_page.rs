@@ -41,7 +41,7 @@ pub fn special_response(request: &Rc<Request>, status: u16) -> Step {
 
 /// The answer of a subrequest that code captures: the status alone, with neither `error_page` nor a default page
 /// (`ngx_http_lua_post_subrequest`).
-pub fn bare_response(request: &Rc<Request>, status: u16) -> Step {
+pub(crate) fn bare_response(request: &Rc<Request>, status: u16) -> Step {
     request.error_status.set(status);
     {
         let mut response = request.response.borrow_mut();

@@ -31,13 +31,13 @@ const TLS13: u16 = 0x0304;
 
 /// The `listen` directives of a server.
 #[derive(Default)]
-pub struct Listens {
+pub(crate) struct Listens {
     pub(crate) list: Vec<ParsedListen>,
 }
 
 /// Opaque outside of this file.
 #[derive(Clone)]
-pub struct ParsedListen(ListenRequest);
+pub(crate) struct ParsedListen(ListenRequest);
 
 impl Config for Listens {
     fn inherit(&mut self, _: &Self) {}

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 /// A location as read.
-pub struct ChildNode {
+pub(crate) struct ChildNode {
     /// Its name without modifier; named ones without `@`.
     pub name: Vec<u8>,
     /// How it is matched.
@@ -21,7 +21,7 @@ pub struct ChildNode {
 
 /// What stands inside a server or location; kept in its location scope.
 #[derive(Default)]
-pub struct BlockContent {
+pub(crate) struct BlockContent {
     /// Locations, in order.
     pub children: Vec<ChildNode>,
     /// This location's own name and kind, for the checks on nested ones.
@@ -35,7 +35,7 @@ pub struct BlockContent {
 impl BlockContent {
     /// Notes the name of a further child; false when another has it. Regular expressions may be repeated, and `^~ /a`
     /// and `/a` are one place.
-    pub fn is_new(&mut self, name: &[u8], kind: &Match) -> bool {
+    pub(crate) fn is_new(&mut self, name: &[u8], kind: &Match) -> bool {
         let place = match kind {
             Match::Regex(_) | Match::Unnamed => return true,
             Match::Exact => 0,

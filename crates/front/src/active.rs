@@ -89,13 +89,13 @@ impl Default for Watch {
 
 impl Watch {
     /// Sets when waiting for the client's bytes ends, on the monotonic clock in milliseconds.
-    pub fn read_by(&self, deadline: u64) {
+    pub(crate) fn read_by(&self, deadline: u64) {
         self.read_deadline.set(deadline);
         self.read_expired.set(false);
     }
 
     /// Sets when waiting for the client to take bytes ends.
-    pub fn write_by(&self, deadline: u64) {
+    pub(crate) fn write_by(&self, deadline: u64) {
         self.write_deadline.set(deadline);
         self.write_expired.set(false);
         if deadline != NEVER {
@@ -104,17 +104,17 @@ impl Watch {
     }
 
     /// Sending rests until this time, on the monotonic clock in milliseconds; then the task is woken.
-    pub fn rest_until(&self, time: u64) {
+    pub(crate) fn rest_until(&self, time: u64) {
         self.rest.set(time);
     }
 
     /// Until this time, on the monotonic clock in milliseconds, it is not closed early while it is idle (`keepalive_min_timeout`).
-    pub fn keep_until(&self, time: u64) {
+    pub(crate) fn keep_until(&self, time: u64) {
         self.kept_until.set(time);
     }
 
     /// Until when that is so.
-    pub fn kept_until(&self) -> u64 {
+    pub(crate) fn kept_until(&self) -> u64 {
         self.kept_until.get()
     }
 
@@ -124,22 +124,22 @@ impl Watch {
     }
 
     /// Whether a read deadline is running.
-    pub fn is_reading(&self) -> bool {
+    pub(crate) fn is_reading(&self) -> bool {
         self.read_deadline.get() != NEVER
     }
 
     /// Whether a write deadline is running.
-    pub fn is_writing(&self) -> bool {
+    pub(crate) fn is_writing(&self) -> bool {
         self.write_deadline.get() != NEVER
     }
 
     /// Whether the read deadline has passed.
-    pub fn read_expired(&self) -> bool {
+    pub(crate) fn read_expired(&self) -> bool {
         self.read_expired.get()
     }
 
     /// Whether the write deadline has passed.
-    pub fn write_expired(&self) -> bool {
+    pub(crate) fn write_expired(&self) -> bool {
         self.write_expired.get()
     }
 
@@ -156,7 +156,7 @@ impl Watch {
     }
 
     /// Waits for more of a request's body.
-    pub fn wait_for_body(&self) {
+    pub(crate) fn wait_for_body(&self) {
         if self.body_progress.get() == 0 {
             self.body_progress.set(clock::monotonic_ms());
         }
@@ -165,7 +165,7 @@ impl Watch {
     }
 
     /// So many bytes of the body have come.
-    pub fn note_body(&self, bytes: u64) {
+    pub(crate) fn note_body(&self, bytes: u64) {
         let now = clock::monotonic_ms();
         let due = self.body_progress.get();
         if due != 0 {
@@ -176,7 +176,7 @@ impl Watch {
     }
 
     /// What the connection does.
-    pub fn activity(&self) -> Activity {
+    pub(crate) fn activity(&self) -> Activity {
         self.activity.get()
     }
 
@@ -271,14 +271,14 @@ impl Active {
     }
 
     /// A watch for one of many streams of a connection: its deadlines are kept, but it is no connection.
-    pub fn watch_stream(&self) -> Rc<Watch> {
+    pub(crate) fn watch_stream(&self) -> Rc<Watch> {
         let watch = Rc::new(Watch::default());
         self.streams.borrow_mut().push(Rc::downgrade(&watch));
         watch
     }
 
     /// How many connections wait for or send a head, and how many are being answered.
-    pub fn reading_and_writing(&self) -> (usize, usize) {
+    pub(crate) fn reading_and_writing(&self) -> (usize, usize) {
         let all = self.all.borrow();
         let live = || all.iter().filter_map(Weak::upgrade).map(|w| w.activity.get());
         (live().filter(|a| *a == Activity::Head).count(), live().filter(|a| matches!(a, Activity::Body | Activity::Answering)).count())
@@ -345,7 +345,7 @@ impl Active {
     }
 
     /// Ends every connection, whatever it does.
-    pub fn evict_all(&self) {
+    pub(crate) fn evict_all(&self) {
         for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
             watch.evicted.set(true);
             watch.wake();
@@ -353,7 +353,7 @@ impl Active {
     }
 
     /// Wakes every connection, for instance because the worker is leaving.
-    pub fn wake_all(&self) {
+    pub(crate) fn wake_all(&self) {
         for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
             watch.wake();
         }

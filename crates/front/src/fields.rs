@@ -7,7 +7,7 @@ use http::response::Response;
 use std::cell::RefCell;
 
 /// Calls `f` with the value of `Server`, if one has to be added to the fields.
-pub fn with_server(request: &Request, core: &Core, response: &Response, f: impl FnOnce(&[u8])) {
+pub(crate) fn with_server(request: &Request, core: &Core, response: &Response, f: impl FnOnce(&[u8])) {
     if response.no_server || response.headers.contains(b"Server") {
         return;
     }
@@ -24,12 +24,12 @@ pub fn with_server(request: &Request, core: &Core, response: &Response, f: impl 
 }
 
 /// Whether `Date` is ours to write.
-pub fn wants_date(response: &Response) -> bool {
+pub(crate) fn wants_date(response: &Response) -> bool {
     !response.no_date && !response.headers.contains(b"Date")
 }
 
 /// Whether the answer has a `Content-Type`.
-pub fn wants_content_type(response: &Response) -> bool {
+pub(crate) fn wants_content_type(response: &Response) -> bool {
     !response.content_type.is_empty() && response.status != 204
 }
 
@@ -45,7 +45,7 @@ pub fn last_modified(response: &Response) -> Option<i64> {
 
 /// Whether a field of that name does not go out as one of the others: it is written by the functions above, or belongs to a
 /// protocol's framing. `own_location` says that [`own_location`] was written; a `Location` added behind it is another's.
-pub fn is_decided(name: &[u8], own_location: &mut bool) -> bool {
+pub(crate) fn is_decided(name: &[u8], own_location: &mut bool) -> bool {
     match name.len() {
         8 => *own_location && name.eq_ignore_ascii_case(b"Location") && std::mem::take(own_location),
         10 => name.eq_ignore_ascii_case(b"Connection") || name.eq_ignore_ascii_case(b"Keep-Alive"),
@@ -56,12 +56,12 @@ pub fn is_decided(name: &[u8], own_location: &mut bool) -> bool {
 }
 
 /// `Location` of our own redirects, which stands before the other fields.
-pub fn own_location(response: &Response) -> Option<&[u8]> {
+pub(crate) fn own_location(response: &Response) -> Option<&[u8]> {
     response.headers.get(b"Location").filter(|_| response.location_is_own)
 }
 
 /// Formatting a date costs more than the rest of a head: the last ones are kept.
-pub fn with_date(time: i64, f: impl FnOnce(&[u8])) {
+pub(crate) fn with_date(time: i64, f: impl FnOnce(&[u8])) {
     const KEPT: usize = 16;
     thread_local!(static DATES: RefCell<[(i64, [u8; 29]); KEPT]> = const { RefCell::new([(i64::MIN, [0; 29]); KEPT]) });
     DATES.with_borrow_mut(|dates| {

@@ -63,7 +63,7 @@ impl Input {
     }
 
     /// As [`Input::poll_fill`] where `wanted` bytes are expected.
-    pub fn poll_fill_with(&mut self, stream: &mut Stream, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_fill_with(&mut self, stream: &mut Stream, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
         if self.ended {
             return Poll::Ready(Ok(0));
         }

@@ -14,7 +14,7 @@ pub mod input;
 pub mod output;
 pub mod pace;
 mod passing;
-pub mod prologue;
+pub(crate) mod prologue;
 pub mod protocol;
 pub mod proxy_protocol;
 pub mod quic;

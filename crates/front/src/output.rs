@@ -64,7 +64,7 @@ impl Output {
     }
 
     /// Appends by copying.
-    pub fn push_slice(&mut self, data: &[u8]) {
+    pub(crate) fn push_slice(&mut self, data: &[u8]) {
         self.tail().extend_from_slice(data);
         self.queued += data.len() as u64;
     }
@@ -100,7 +100,7 @@ impl Output {
     }
 
     /// Forgets so many bytes at the end.
-    pub fn withdraw(&mut self, bytes: u64) {
+    pub(crate) fn withdraw(&mut self, bytes: u64) {
         let mut left = bytes.min(self.queued);
         self.queued -= left;
         let from_tail = left.min((self.tail.len() - self.sent) as u64);
@@ -122,7 +122,7 @@ impl Output {
     }
 
     /// Whether a head leaves in one packet with the beginning of the file behind it.
-    pub fn join_head_and_file(&mut self, join: bool) {
+    pub(crate) fn join_head_and_file(&mut self, join: bool) {
         self.join = join;
     }
 
@@ -152,7 +152,7 @@ impl Output {
     ///
     /// # Errors
     /// Those of write(2) except `WouldBlock`.
-    pub fn send_through(&mut self, stream: &Stream, data: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(crate) fn send_through(&mut self, stream: &Stream, data: &[IoSlice<'_>]) -> io::Result<usize> {
         if !self.pieces.is_empty() {
             return Ok(0);
         }

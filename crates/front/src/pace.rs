@@ -115,7 +115,7 @@ impl Pace {
     }
 
     /// Accounts for `count` bytes that have left.
-    pub fn note_sent(&self, count: u64, now: Now) {
+    pub(crate) fn note_sent(&self, count: u64, now: Now) {
         let rate = self.rate.get();
         if rate == 0 {
             return;

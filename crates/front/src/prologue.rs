@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 /// Brings a new connection to its protocol. Where nothing comes before it and there is one, or its first bytes are there already,
 /// that needs no task.
-pub fn enter(front: &Rc<Front>, mut opened: Accepted) {
+pub(crate) fn enter(front: &Rc<Front>, mut opened: Accepted) {
     match choose_now(front, &mut opened) {
         Some(protocol) => (protocol.start)(front, opened),
         None => drop(tokio::task::spawn_local(Box::pin(run(front.clone(), opened)))),

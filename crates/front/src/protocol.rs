@@ -199,12 +199,12 @@ impl Front {
     }
 
     /// The protocols that may be spoken behind `endpoint`, best first, each with its index.
-    pub fn protocols_of(&self, endpoint: &Endpoint) -> impl Iterator<Item = (u8, &Protocol)> + use<'_> {
+    pub(crate) fn protocols_of(&self, endpoint: &Endpoint) -> impl Iterator<Item = (u8, &Protocol)> + use<'_> {
         self.protocols_in(endpoint.protocols).filter_map(|index| Some((index, self.protocol(index)?)))
     }
 
     /// The indices of a set of protocols, best first.
-    pub fn protocols_in(&self, set: u32) -> impl Iterator<Item = u8> + use<'_> {
+    pub(crate) fn protocols_in(&self, set: u32) -> impl Iterator<Item = u8> + use<'_> {
         (0..self.protocols.len() as u8).filter(move |index| set & 1 << index != 0)
     }
 
@@ -214,12 +214,12 @@ impl Front {
     }
 
     /// The protocol that takes what no other one recognises: the last of the table.
-    pub fn last_resort(&self) -> u8 {
+    pub(crate) fn last_resort(&self) -> u8 {
         (self.protocols.len() as u8).saturating_sub(1)
     }
 
     /// The index of a protocol in the table, by its name.
-    pub fn index_of(&self, name: &str) -> u8 {
+    pub(crate) fn index_of(&self, name: &str) -> u8 {
         self.protocols.iter().position(|protocol| protocol.name == name).unwrap_or_default() as u8
     }
 
@@ -243,7 +243,7 @@ impl Front {
     }
 
     /// Closes a parked connection; its client is notified if its protocol can do so.
-    pub fn dismiss(&self, fd: OwnedFd, mut parked: Parked) {
+    pub(crate) fn dismiss(&self, fd: OwnedFd, mut parked: Parked) {
         let mut words = Vec::new();
         if let Some(protocol) = self.protocol(parked.protocol) {
             (protocol.farewell)(&mut parked, &mut words);

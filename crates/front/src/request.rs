@@ -42,7 +42,7 @@ impl KnownRequest {
 }
 
 /// Enters the host, without its port, and the server that it leads to. `upper`: it may hold capitals.
-pub fn enter_host(request: &Rc<Request>, endpoint: &Endpoint, name: &[u8], upper: bool) {
+pub(crate) fn enter_host(request: &Rc<Request>, endpoint: &Endpoint, name: &[u8], upper: bool) {
     let mut host = std::mem::take(&mut request.line.borrow_mut().host);
     host.extend_from_slice(name);
     if upper {
@@ -57,7 +57,7 @@ pub fn enter_host(request: &Rc<Request>, endpoint: &Endpoint, name: &[u8], upper
 ///
 /// # Errors
 /// The target leaves the root or has a bad escape; logged.
-pub fn enter_target(request: &Request, raw: &[u8], shape: &Shape) -> Result<(), Refusal> {
+pub(crate) fn enter_target(request: &Request, raw: &[u8], shape: &Shape) -> Result<(), Refusal> {
     if enter_valid_target(request, raw, shape) {
         return Ok(());
     }
@@ -67,7 +67,7 @@ pub fn enter_target(request: &Request, raw: &[u8], shape: &Shape) -> Result<(), 
 }
 
 /// As [`enter_target`], without a word about a target that is wrong: false, and nothing is entered.
-pub fn enter_valid_target(request: &Request, raw: &[u8], shape: &Shape) -> bool {
+pub(crate) fn enter_valid_target(request: &Request, raw: &[u8], shape: &Shape) -> bool {
     let merge = request.server().core.merge_slashes.unwrap_or(true);
     let mut line = request.line.borrow_mut();
     let mut path = std::mem::take(&mut line.uri);
@@ -87,7 +87,7 @@ pub fn enter_valid_target(request: &Request, raw: &[u8], shape: &Shape) -> bool 
 ///
 /// # Errors
 /// It is refused; logged.
-pub fn check_tls(request: &Request) -> Result<(), Refusal> {
+pub(crate) fn check_tls(request: &Request) -> Result<(), Refusal> {
     let (info, server) = (request.connection.tls_info(), request.server());
     // A client that named none of the servers may ask for the one that answered it.
     let judged = info.as_ref().filter(|info| info.is_named || !Rc::ptr_eq(&info.server, &server));
@@ -112,7 +112,7 @@ pub fn check_tls(request: &Request) -> Result<(), Refusal> {
 }
 
 /// The location's limits on keep-alive.
-pub fn keepalive_allowed(request: &Request, core: &Core) -> bool {
+pub(crate) fn keepalive_allowed(request: &Request, core: &Core) -> bool {
     let requests = request.connection.requests.get();
     let age = base::clock::epoch_ms().saturating_sub(request.connection.started_ms);
     core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT) > 0

@@ -72,7 +72,7 @@ impl Share {
     }
 
     /// Says how many connections are open, and leaves the next to others if there is no room.
-    pub fn note_open(&self, open: usize) {
+    pub(crate) fn note_open(&self, open: usize) {
         if self.acceptors.borrow().is_empty() {
             return;
         }
@@ -84,7 +84,7 @@ impl Share {
     }
 
     /// Counts a connection that `acceptor` took.
-    pub fn note_taken(&self, acceptor: &Acceptor) -> std::io::Result<()> {
+    pub(crate) fn note_taken(&self, acceptor: &Acceptor) -> std::io::Result<()> {
         let taken = self.taken.get() + 1;
         self.taken.set(taken);
         self.board.report_taken(self.number, taken);

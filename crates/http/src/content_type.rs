@@ -15,7 +15,7 @@ pub fn set_by_extension(request: &Request) {
 }
 
 /// The type of an extension, which is compared without case; `text/plain` if nothing is configured.
-pub fn of_extension<'a>(core: &'a crate::Core, extension: &[u8]) -> &'a [u8] {
+pub(crate) fn of_extension<'a>(core: &'a crate::Core, extension: &[u8]) -> &'a [u8] {
     let mut lower = [0u8; 64];
     let found = lower.get_mut(..extension.len()).filter(|l| !l.is_empty()).and_then(|lower| {
         lower.copy_from_slice(extension);

@@ -110,7 +110,7 @@ impl Line {
     }
 
     /// Becomes the line of a subrequest of the request that `parent` is the line of.
-    pub fn descend(&mut self, parent: &Line, uri: &[u8], args: &[u8], method: (Method, &[u8])) {
+    pub(crate) fn descend(&mut self, parent: &Line, uri: &[u8], args: &[u8], method: (Method, &[u8])) {
         self.text.clone_from(&parent.text);
         self.raw_uri.clone_from(&parent.raw_uri);
         self.host.clone_from(&parent.host);

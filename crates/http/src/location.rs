@@ -23,7 +23,7 @@ pub struct Handler {
 }
 
 /// A header filter; runs when the head is about to leave.
-pub type HeaderFilter = Rc<dyn Fn(&Rc<Request>) -> Step>;
+pub(crate) type HeaderFilter = Rc<dyn Fn(&Rc<Request>) -> Step>;
 
 /// What a body filter made of a chain.
 pub enum Filtered {
@@ -46,7 +46,7 @@ pub struct BodyFilter {
 
 impl BodyFilter {
     /// Whether it sees this response's body.
-    pub fn runs_for(&self, request: &Request) -> bool {
+    pub(crate) fn runs_for(&self, request: &Request) -> bool {
         self.mark == 0 || request.body_filters_on.get() & self.mark != 0
     }
 }

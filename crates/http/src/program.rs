@@ -33,7 +33,7 @@ pub enum Flow {
 }
 
 /// An operation.
-pub type Op = Rc<dyn Fn(&Rc<Request>, &mut State) -> Flow>;
+pub(crate) type Op = Rc<dyn Fn(&Rc<Request>, &mut State) -> Flow>;
 
 /// The operations of one location, in the order of the file.
 #[derive(Default)]

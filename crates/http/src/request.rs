@@ -75,7 +75,7 @@ pub use crate::flags::Flags;
 pub const HEALTH_CHECK: &str = "health check";
 
 /// Most URI changes (rewrites, internal redirects, named jumps) of one request.
-pub const MAX_URI_CHANGES: u8 = 10;
+pub(crate) const MAX_URI_CHANGES: u8 = 10;
 /// Deepest nesting of subrequests.
 pub const MAX_SUBREQUEST_DEPTH: u8 = 50;
 
@@ -182,7 +182,7 @@ impl Request {
     }
 
     /// Makes a vacated request a subrequest of `parent`.
-    pub fn descend(&mut self, parent: &Rc<Request>, what: Subrequest<'_>) {
+    pub(crate) fn descend(&mut self, parent: &Rc<Request>, what: Subrequest<'_>) {
         match what.variables {
             SubrequestVariables::Shared => self.cache = parent.cache.clone(),
             SubrequestVariables::Copied => self.cache.copy_from(&parent.cache),
@@ -270,7 +270,7 @@ impl Request {
     }
 
     /// Forgets everything about a finished request, keeping its memory, and lets go of its connection.
-    pub fn vacate(&mut self, connection: Rc<Connection>, wire: Wire) {
+    pub(crate) fn vacate(&mut self, connection: Rc<Connection>, wire: Wire) {
         self.connection = connection;
         self.wire = wire;
         *self.content.get_mut() = None;

@@ -11,7 +11,7 @@ use lua::{Group, PhaseSet};
 use lua_session::Protocol;
 
 /// Phases in which an answer may be begun.
-pub const ANSWERING: PhaseSet = Requests::SERVING;
+pub(crate) const ANSWERING: PhaseSet = Requests::SERVING;
 
 pub use lua_lib::ANYWHERE;
 

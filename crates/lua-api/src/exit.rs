@@ -102,17 +102,17 @@ fn before_content(request: &Rc<Request>, state: &Rc<State>, ended: lua::Completi
 }
 
 /// The end of `rewrite_by_lua*` and others that always let the next handler go on.
-pub fn after_rewrite(request: &Rc<Request>, state: &Rc<State>, ended: lua::Completion) -> Step {
+pub(crate) fn after_rewrite(request: &Rc<Request>, state: &Rc<State>, ended: lua::Completion) -> Step {
     before_content(request, state, ended, Outcome::Declined)
 }
 
 /// The end of `access_by_lua*`: going on means that access is granted.
-pub fn after_access(request: &Rc<Request>, state: &Rc<State>, ended: lua::Completion) -> Step {
+pub(crate) fn after_access(request: &Rc<Request>, state: &Rc<State>, ended: lua::Completion) -> Step {
     before_content(request, state, ended, Outcome::Ok)
 }
 
 /// The end of `content_by_lua*`.
-pub fn after_content(request: &Rc<Request>, state: &Rc<State>, ended: lua::Completion) -> Step {
+pub(crate) fn after_content(request: &Rc<Request>, state: &Rc<State>, ended: lua::Completion) -> Step {
     match ended {
         lua::Completion::Failed(error) => failed(request, state, &error),
         lua::Completion::Finished(code) => exited(request, state, code),

@@ -180,6 +180,6 @@ pub fn request(cx: &CallContext) -> Result<(Rc<Host>, Rc<Request>), Raise> {
 
 /// As [`request`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.
 #[inline]
-pub fn with_request<R>(cx: &CallContext, failed: R, f: impl FnOnce(&Host, &Rc<Request>) -> R) -> R {
+pub(crate) fn with_request<R>(cx: &CallContext, failed: R, f: impl FnOnce(&Host, &Rc<Request>) -> R) -> R {
     host::with_served(cx, failed, f)
 }

@@ -120,7 +120,7 @@ fn body(request: &Rc<Request>, state: &Rc<State>, bytes: &[u8]) -> Step {
 }
 
 /// Sends the mark that what is there shall leave at once.
-pub fn flush_mark(request: &Rc<Request>) -> Step {
+pub(crate) fn flush_mark(request: &Rc<Request>) -> Step {
     if request.wire.is_broken() {
         return Step::Now(Outcome::Error);
     }

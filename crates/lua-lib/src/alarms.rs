@@ -15,7 +15,7 @@ use tokio::time::Instant;
 type Key = (u64, u64);
 
 /// The sleeps and timers of one worker.
-pub struct Alarms {
+pub(crate) struct Alarms {
     begun: Instant,
     waiting: RefCell<BTreeMap<Key, Waker>>,
     numbers: Cell<u64>,
@@ -38,7 +38,7 @@ impl Default for Alarms {
 
 impl Alarms {
     /// An alarm so long from now, on the worker's list.
-    pub fn after(worker: &Worker, delay: Duration) -> Alarm {
+    pub(crate) fn after(worker: &Worker, delay: Duration) -> Alarm {
         let list = worker.state::<Alarms>();
         if !list.tended.replace(true) {
             worker.spawn(Box::pin(list.clone().tend()));
@@ -82,7 +82,7 @@ impl Alarms {
 }
 
 /// One sleep or timer: ready when its time has come.
-pub struct Alarm {
+pub(crate) struct Alarm {
     list: Rc<Alarms>,
     key: Key,
     entered: bool,

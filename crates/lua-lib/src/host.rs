@@ -95,7 +95,7 @@ pub fn with_host<R>(cx: &CallContext, see: impl FnOnce(Option<&dyn Host>) -> R) 
 ///
 /// # Errors
 /// `no request found`
-pub fn expect_host(cx: &CallContext) -> Result<Rc<dyn Host>, Raise> {
+pub(crate) fn expect_host(cx: &CallContext) -> Result<Rc<dyn Host>, Raise> {
     host(cx).ok_or(Raise::fixed("no request found"))
 }
 
@@ -103,7 +103,7 @@ pub fn expect_host(cx: &CallContext) -> Result<Rc<dyn Host>, Raise> {
 ///
 /// # Errors
 /// `no request found` where there is none.
-pub fn expect_worker(cx: &CallContext) -> Result<Rc<Worker>, Raise> {
+pub(crate) fn expect_worker(cx: &CallContext) -> Result<Rc<Worker>, Raise> {
     with_host(cx, |host| host?.worker().cloned()).ok_or(Raise::fixed("no request found"))
 }
 

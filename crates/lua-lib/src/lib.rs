@@ -4,7 +4,7 @@
 //! state are [`Runtime`]'s; what a function sees of what its code runs for is the [`Host`].
 #![forbid(unsafe_code)]
 
-pub mod alarms;
+pub(crate) mod alarms;
 pub mod host;
 pub mod json;
 pub mod library;
@@ -21,7 +21,7 @@ pub mod shown;
 pub mod socket;
 pub mod threads;
 pub mod timers;
-pub mod watcher;
+pub(crate) mod watcher;
 
 pub use host::{Host, log_context};
 pub use machine::Machine;
@@ -51,7 +51,7 @@ pub fn groups(subsystem: Subsystem) -> Vec<lua::Group> {
 ///
 /// # Errors
 /// Memory is exhausted.
-pub fn furnish(vm: &lua::Vm, debug: bool) -> Result<(), lua::LuaError> {
+pub(crate) fn furnish(vm: &lua::Vm, debug: bool) -> Result<(), lua::LuaError> {
     if debug {
         let set = vm.load_text(b"ngx.config.debug = true", "=debug")?;
         vm.run_now(set, lua::LuaPhase::INIT, None, |_| 0, |_| ())?;

@@ -34,7 +34,7 @@ const CPATH: &str = "/usr/local/openresty/site/lualib/?.so;/usr/local/openresty/
 
 /// The usual places where OpenResty would look after it found a library of its own: all but those for what the site
 /// has installed.
-pub fn own_places() -> String {
+pub(crate) fn own_places() -> String {
     PATH.split(';').filter(|template| !template.contains("/site/")).collect::<Vec<_>>().join(";")
 }
 

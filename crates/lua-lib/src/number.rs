@@ -28,7 +28,7 @@ pub fn push_printed(out: &mut Vec<u8>, value: f64) {
 
 /// Appends a number as C's `%.*g` prints it with `digits` digits, from 1 to 17.
 #[inline]
-pub fn push_digits(out: &mut Vec<u8>, value: f64, digits: usize) {
+pub(crate) fn push_digits(out: &mut Vec<u8>, value: f64, digits: usize) {
     let whole = value as i64;
     if digits >= DIGITS && whole as f64 == value && whole.unsigned_abs() < EXACT {
         return push_integer(out, value.is_sign_negative(), whole.unsigned_abs());

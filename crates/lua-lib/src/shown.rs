@@ -36,7 +36,7 @@ pub fn push_value(stack: &mut Stack<'_>, index: usize, argument: usize, function
 ///
 /// # Errors
 /// The table has other keys, for which `function` blames its argument.
-pub fn array_length(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str) -> Result<usize, Raise> {
+pub(crate) fn array_length(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str) -> Result<usize, Raise> {
     let mut length = 0usize;
     stack.each(index, |stack, key, _| {
         let number = if stack.kind(key) == Type::Number { stack.number(key) } else { None };
@@ -52,7 +52,7 @@ pub fn array_length(stack: &mut Stack<'_>, index: usize, argument: usize, functi
 }
 
 /// Appends the table at `index`, if it is a plain list of strings, numbers and such lists; whether it is.
-pub fn push_plain_list(stack: &mut Stack<'_>, index: usize, out: &mut Vec<u8>) -> bool {
+pub(crate) fn push_plain_list(stack: &mut Stack<'_>, index: usize, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     let whole = stack.each_piece(index, |piece| match piece {
         Piece::Number(value) => number::push_printed(out, value),

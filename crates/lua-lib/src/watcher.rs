@@ -5,7 +5,7 @@ use base::log::Level;
 use lua::{CallContext, Hooks, LuaError};
 
 /// Writes to the error log what the VM reports.
-pub struct Watcher;
+pub(crate) struct Watcher;
 
 impl Hooks for Watcher {
     fn global_write(&self, cx: &CallContext, name: &[u8], traceback: &[u8]) {

@@ -4,7 +4,7 @@ pub mod read;
 pub mod write;
 
 use lua::{CallContext, Raise, Stack};
-use lua_lib::socket::call::{self, Call};
+use lua_lib::socket::call::{self, Call, ID, item};
 use lua_lib::socket::scan::Want;
 use lua_lib::socket::state::Socket;
 use read::{Received, Receiving};
@@ -15,11 +15,20 @@ use std::task::{Context, Poll};
 
 /// A client's side that is used by the code of its session.
 pub trait ClientSocket: Sized + 'static {
+    /// The socket with this number, if it belongs to the session that the code runs for.
+    fn of_session(cx: &CallContext, id: u64) -> Option<Self>;
+
     /// The socket whose table is the first argument; `None` once its session has ended.
     ///
     /// # Errors
     /// `bad request`: it belongs to another session.
-    fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<Self>, Raise>;
+    fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<Self>, Raise> {
+        let Some(id) = item(stack, ID).map(|id| id as u64) else { return Ok(None) };
+        match Self::of_session(cx, id) {
+            None if call.hub.find(id).is_some() => Err("bad request".into()),
+            own => Ok(own),
+        }
+    }
 
     /// Closed and busy directions.
     fn socket(&self) -> &Rc<Socket>;

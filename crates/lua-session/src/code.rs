@@ -83,7 +83,13 @@ impl<S: Session> Code<S> {
     ///
     /// # Errors
     /// It does not compile.
-    pub fn start_init(&self, machine: &Machine, phase: LuaPhase, host: Rc<dyn lua::Host>, paths: &Paths) -> Result<Started, LuaError> {
+    pub(crate) fn start_init(
+        &self,
+        machine: &Machine,
+        phase: LuaPhase,
+        host: Rc<dyn lua::Host>,
+        paths: &Paths,
+    ) -> Result<Started, LuaError> {
         let chunk = self.load(machine, None, paths, true).map_err(|failed| failed.error)?;
         Ok(Job::start_global(&machine.vm, chunk, phase, host))
     }

@@ -179,7 +179,7 @@ impl<P: Protocol> Entry<P> {
     }
 
     /// Runs code for which no client waits. Its end is the caller's to judge; that it cannot be loaded has been logged.
-    pub fn run_beside(self: &Rc<Self>, session: &Rc<P::Session>) -> Run<Completion> {
+    pub(crate) fn run_beside(self: &Rc<Self>, session: &Rc<P::Session>) -> Run<Completion> {
         P::set_apart(session, Some(self.phase));
         let (host, chunk) = match self.prepare(session, P::state_of(session)) {
             Ok(ready) => ready,

@@ -50,7 +50,7 @@ pub struct Host<P: Protocol> {
 
 impl<P: Protocol> Host<P> {
     /// A host without a session.
-    pub fn without_session(runtime: Rc<Runtime>, machine: Rc<Machine>, worker: Option<Rc<P::Worker>>, log: ErrorLog) -> Host<P> {
+    pub(crate) fn without_session(runtime: Rc<Runtime>, machine: Rc<Machine>, worker: Option<Rc<P::Worker>>, log: ErrorLog) -> Host<P> {
         Host {
             session: None,
             hub: worker.as_deref().map(P::hub_of),

@@ -18,7 +18,7 @@ pub mod machines;
 pub mod names;
 pub mod options;
 pub mod output;
-pub mod process_code;
+pub(crate) mod process_code;
 pub mod process_rows;
 pub mod protocol;
 pub mod secure_settings;

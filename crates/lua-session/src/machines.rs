@@ -13,7 +13,7 @@ use std::rc::Rc;
 ///
 /// # Errors
 /// Making one fails, or `init_by_lua*` does.
-pub fn machine_for<P: Protocol>(
+pub(crate) fn machine_for<P: Protocol>(
     runtime: &Rc<Runtime>,
     session: &Rc<P::Session>,
     state: &SessionState,

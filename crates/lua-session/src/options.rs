@@ -22,7 +22,7 @@ impl Config for RunOptions {
 impl RunOptions {
     /// Whether compiled code stays from one session to the next.
     #[must_use]
-    pub fn is_cached(&self) -> bool {
+    pub(crate) fn is_cached(&self) -> bool {
         self.code_cache.unwrap_or(true)
     }
 }

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// The directives of the outermost block.
-pub struct ProcessCode<S> {
+pub(crate) struct ProcessCode<S> {
     /// `init_by_lua*`
     pub init: RefCell<Option<Rc<Code<S>>>>,
     /// `init_worker_by_lua*`

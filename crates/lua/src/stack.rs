@@ -207,7 +207,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Pushes a kept value; nil when it belongs to another VM.
-    pub fn push_ref(&mut self, value: &Ref) {
+    pub(crate) fn push_ref(&mut self, value: &Ref) {
         if !value.belongs_to(self.bin) {
             return self.push_nil();
         }

@@ -176,7 +176,7 @@ fn crc32(data: &[u8]) -> u32 {
 /// # Safety
 /// `length` bytes at `data` are readable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ngx_http_lua_ffi_crc32_short(data: *const u8, length: usize) -> u32 {
+pub(crate) unsafe extern "C" fn ngx_http_lua_ffi_crc32_short(data: *const u8, length: usize) -> u32 {
     // SAFETY: the caller's contract.
     crc32(unsafe { bytes(data, length) })
 }
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn ngx_http_lua_ffi_crc32_long(data: *const u8, length: us
 /// # Safety
 /// `length` bytes at `data` are readable, 16 at `out` writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ngx_http_lua_ffi_md5_bin(data: *const u8, length: usize, out: *mut u8) {
+pub(crate) unsafe extern "C" fn ngx_http_lua_ffi_md5_bin(data: *const u8, length: usize, out: *mut u8) {
     use md5::Digest;
     // SAFETY: the caller's contract.
     unsafe { give(out, &md5::Md5::digest(bytes(data, length))) }
@@ -220,7 +220,7 @@ pub unsafe extern "C" fn ngx_http_lua_ffi_sha1_bin(data: *const u8, length: usiz
 
 /// `ngx.worker.pid`
 #[unsafe(no_mangle)]
-pub extern "C" fn ngx_http_lua_ffi_worker_pid() -> c_int {
+pub(crate) extern "C" fn ngx_http_lua_ffi_worker_pid() -> c_int {
     ngx_pid.load(Ordering::Relaxed)
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A network in CIDR notation (RFC 4632), or all unix sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cidr {
+pub(crate) enum Cidr {
     /// IPv4: address and prefix length.
     V4(u32, u8),
     /// IPv6: address and prefix length.
@@ -26,7 +26,7 @@ pub(crate) fn mask_v6(bits: u128, prefix: u8) -> u128 {
 
 impl Cidr {
     /// Parses `1.2.3.0/24`, `2001:db8::/32`, or an address alone. Bits below the prefix are cleared, as nginx does.
-    pub fn parse(text: &[u8]) -> Option<Cidr> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Cidr> {
         Cidr::parse_exactly(text).map(|(cidr, _)| cidr)
     }
 
@@ -61,7 +61,7 @@ impl Cidr {
     }
 
     /// The network of one address.
-    pub fn of(ip: IpAddr) -> Cidr {
+    pub(crate) fn of(ip: IpAddr) -> Cidr {
         match ip {
             IpAddr::V4(v4) => Cidr::V4(v4.to_bits(), 32),
             IpAddr::V6(v6) => Cidr::V6(v6.to_bits(), 128),
@@ -69,7 +69,7 @@ impl Cidr {
     }
 
     /// Whether the address is in the network. An IPv4 client of an IPv6 socket counts as IPv4.
-    pub fn contains(self, address: &Address) -> bool {
+    pub(crate) fn contains(self, address: &Address) -> bool {
         match (self, numeric(address)) {
             (Cidr::Unix, None) => true,
             (Cidr::V4(network, prefix), Some(IpAddr::V4(v4))) => mask_v4(v4.to_bits(), prefix) == network,
@@ -89,7 +89,7 @@ pub(crate) fn numeric(address: &Address) -> Option<IpAddr> {
 }
 
 /// Parses an address with or without a port, and `unix:`; a missing port is 0.
-pub fn parse_address(text: &[u8]) -> Option<Address> {
+pub(crate) fn parse_address(text: &[u8]) -> Option<Address> {
     if text.starts_with(b"unix:") {
         return Some(Address::Unix(None));
     }
@@ -107,7 +107,7 @@ pub fn parse_address(text: &[u8]) -> Option<Address> {
 
 /// The client that trusted proxies name in a list such as `X-Forwarded-For`: the last address, or with `recursive`
 /// the last that is not trusted. `None` if `peer` is not trusted or nothing usable is there.
-pub fn forwarded(peer: &Address, list: &[u8], proxies: &[Cidr], recursive: bool) -> Option<Address> {
+pub(crate) fn forwarded(peer: &Address, list: &[u8], proxies: &[Cidr], recursive: bool) -> Option<Address> {
     let trusted = |address: &Address| proxies.iter().any(|cidr| cidr.contains(address));
     if !trusted(peer) {
         return None;

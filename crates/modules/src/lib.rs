@@ -13,7 +13,7 @@ pub mod array_var;
 pub mod auth_basic;
 pub mod auth_request;
 mod block;
-pub mod cidr;
+pub(crate) mod cidr;
 pub mod echo;
 pub mod empty_gif;
 pub mod flv;

@@ -97,7 +97,7 @@ impl Stream {
     ///
     /// # Errors
     /// What epoll_ctl(2) reports; `InvalidInput` for TLS, which is more than its socket ([`Stream::into_parts`]).
-    pub fn into_fd(self) -> io::Result<OwnedFd> {
+    pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
         Ok(match self {
             Stream::Fresh(fresh) => fresh.into_fd()?,
             Stream::Tcp(stream) => stream.into_std()?.into(),
@@ -335,7 +335,7 @@ impl Stream {
     }
 
     /// Ready when a read would not wait: bytes, the end, or an error are there. May be spurious.
-    pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.register()?;
         match self {
             Stream::Fresh(_) => Poll::Ready(Ok(())),

@@ -192,7 +192,7 @@ impl<S: Socket> TlsStream<S> {
     }
 
     /// The socket below.
-    pub fn socket_mut(&mut self) -> &mut S {
+    pub(crate) fn socket_mut(&mut self) -> &mut S {
         &mut self.socket
     }
 

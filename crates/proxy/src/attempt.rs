@@ -1,13 +1,14 @@
 //! One attempt at one server: connect, send, read the head, forward the response.
 
 mod connect;
+mod noted;
 pub mod probe;
 
 use crate::buffer::Store;
 use crate::caching::fill;
 use crate::caching::serve;
 use crate::connection::UpstreamConnection;
-use crate::dialect::{Answer, Framing, Head, Question};
+use crate::dialect::{Answer, Framing, Head};
 use crate::ending::{End, Ending};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
@@ -279,22 +280,14 @@ impl<'a> Attempt<'a> {
     /// Notes the answer's head; it may send the request on to another server.
     fn hear(&mut self, answer: &Answer) -> Option<Failure> {
         let exchange = &mut *self.exchange;
-        exchange.record.update(now_ms(), |t, elapsed| {
-            t.header = Some(elapsed);
-            t.status = answer.status;
-        });
-        let scratch = &exchange.scratch;
-        let head = scratch.head(answer.length);
-        exchange.record.set_head(&*exchange.route.dialect, head, &scratch.parser.headers);
+        exchange.note_head(answer);
         let failure = exchange.status_goes_on(answer.status, self.sender.sent > 0, self.sender.consumed);
         if failure.is_some() {
             return failure;
         }
         self.lease.heard(exchange.record.header_time());
         exchange.learn(&self.lease.peer, true);
-        let limit = exchange.route.plan.buffer_size;
-        let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
-        exchange.route.dialect.answered(&exchange.request, head, answer, &asked);
+        exchange.show_dialect(answer);
         if let Some(outdating) = &exchange.outdating {
             outdating.answered(&exchange.request, answer.status);
         }

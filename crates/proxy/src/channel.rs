@@ -50,7 +50,7 @@ impl Channel {
     }
 
     /// The connection itself, for what is no longer messages.
-    pub fn stream_mut(&mut self) -> &mut Stream {
+    pub(crate) fn stream_mut(&mut self) -> &mut Stream {
         match self {
             Channel::Bytes(stream) => stream,
             Channel::Frames(link) => link.stream_mut(),
@@ -96,7 +96,7 @@ impl Channel {
 
     /// Whether what came may have made room for more of the request.
     #[must_use]
-    pub fn is_framed(&self) -> bool {
+    pub(crate) fn is_framed(&self) -> bool {
         matches!(self, Channel::Frames(_))
     }
 

@@ -51,7 +51,7 @@ impl UpstreamConnection {
     /// Lets the timer run out `ms` milliseconds from now.
     ///
     /// Most deadlines only move on: the timer then rings where it would have rung, and is set again only if it does.
-    pub fn set_timer(&mut self, ms: u64) {
+    pub(crate) fn set_timer(&mut self, ms: u64) {
         self.deadline_ms = clock::monotonic_ms().saturating_add(ms);
         if self.deadline_ms < self.armed_ms {
             self.arm();
@@ -67,7 +67,7 @@ impl UpstreamConnection {
     }
 
     /// Ready once the time is over.
-    pub fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.timer.as_mut().poll(cx).is_ready() {
             clock::update();
             if clock::monotonic_ms() >= self.deadline_ms {
@@ -181,7 +181,14 @@ impl Keepalive {
     }
 
     /// As [`Keepalive::put`], with limits of this connection alone.
-    pub fn put_for(&self, wanted: Wanted<'_>, mut connection: Box<UpstreamConnection>, now_ms: u64, requests: u64, timeout: Duration) {
+    pub(crate) fn put_for(
+        &self,
+        wanted: Wanted<'_>,
+        mut connection: Box<UpstreamConnection>,
+        now_ms: u64,
+        requests: u64,
+        timeout: Duration,
+    ) {
         if connection.requests >= requests || now_ms.saturating_sub(connection.opened_ms) > self.time || !connection.is_alive() {
             return;
         }

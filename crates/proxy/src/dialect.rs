@@ -2,19 +2,19 @@
 //!
 //! Everything else (connecting, retrying, buffering, headers for the client) is the exchange's, the same for all.
 
-pub mod fastcgi;
-pub mod fields;
-pub mod gateway;
-pub mod http1;
-pub mod http2;
-pub mod memc;
-pub mod memcached;
-pub mod redis;
-pub mod redis2;
-pub mod request_line;
-pub mod scgi;
-pub mod tunnel;
-pub mod uwsgi;
+pub(crate) mod fastcgi;
+pub(crate) mod fields;
+pub(crate) mod gateway;
+pub(crate) mod http1;
+pub(crate) mod http2;
+pub(crate) mod memc;
+pub(crate) mod memcached;
+pub(crate) mod redis;
+pub(crate) mod redis2;
+pub(crate) mod request_line;
+pub(crate) mod scgi;
+pub(crate) mod tunnel;
+pub(crate) mod uwsgi;
 
 use ::upstream::url::Url;
 use base::log::Level;
@@ -158,7 +158,7 @@ impl Unwrapped {
     }
 
     /// Removes what has been dealt with from the input.
-    pub fn close_gap(&mut self, input: &mut Vec<u8>) {
+    pub(crate) fn close_gap(&mut self, input: &mut Vec<u8>) {
         if self.bare < self.raw {
             input.drain(self.bare..self.raw.min(input.len()));
         }
@@ -209,7 +209,7 @@ pub struct Answer {
 impl Answer {
     /// The fault in the first bytes of a body that came with its head, `body`: while nothing has been passed on, it is a 502.
     #[must_use]
-    pub fn broken_start(&self, body: &[u8]) -> Option<Cow<'static, [u8]>> {
+    pub(crate) fn broken_start(&self, body: &[u8]) -> Option<Cow<'static, [u8]>> {
         let mut probe = match &self.body {
             Framing::Chunked(decoder) => Framing::Chunked(decoder.clone()),
             Framing::Replies(replies) => Framing::Replies(replies.clone()),
@@ -383,7 +383,7 @@ impl Framing {
 
     /// Whether the end of the connection is the end of the body.
     #[must_use]
-    pub fn ends_with_connection(&self) -> bool {
+    pub(crate) fn ends_with_connection(&self) -> bool {
         match self {
             Framing::Records(body) => body.may_end(),
             Framing::UntilClose => true,

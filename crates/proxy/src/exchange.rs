@@ -108,7 +108,7 @@ impl Exchange {
     }
 
     /// Finds out whom the request has in mind, where the URL is reached over TLS or the group's balancer wants that.
-    pub fn choose_secure(&mut self) {
+    pub(crate) fn choose_secure(&mut self) {
         let evaluated = self.evaluated.is_some();
         let said = self.turn.as_ref().and_then(|turn| turn.tls());
         let host = self.target.as_ref().and_then(|target| target.host.as_deref());
@@ -130,7 +130,7 @@ impl Exchange {
 
     /// Whether an answer of this status sends the request on to another server.
     #[must_use]
-    pub fn status_goes_on(&self, status: u16, sent: bool, consumed: bool) -> Option<retry::Failure> {
+    pub(crate) fn status_goes_on(&self, status: u16, sent: bool, consumed: bool) -> Option<retry::Failure> {
         let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed };
         self.goes_on(&failure).then_some(failure)
     }
@@ -197,13 +197,13 @@ impl Exchange {
 
     /// Whether there is an old answer that this exchange is to replace.
     #[must_use]
-    pub fn has_stale(&self) -> bool {
+    pub(crate) fn has_stale(&self) -> bool {
         self.caching.as_ref().is_some_and(|caching| caching.stale.is_some())
     }
 
     /// `*_allow_upstream`
     #[must_use]
-    pub fn is_allowed(&self) -> bool {
+    pub(crate) fn is_allowed(&self) -> bool {
         self.route.plan.allow_upstream.iter().all(|value| {
             let value = value.to_vec(&*self.request);
             !value.is_empty() && value != b"0"
@@ -219,12 +219,12 @@ impl Exchange {
     }
 
     /// Evaluates `*_bind`.
-    pub fn choose_local(&mut self) {
+    pub(crate) fn choose_local(&mut self) {
         self.local = self.route.plan.bind.as_ref().and_then(|bind| bind.local(&self.request));
     }
 
     /// Counts the tries and finds what the group's way of choosing depends on.
-    pub fn prepare_selection(&mut self) {
+    pub(crate) fn prepare_selection(&mut self) {
         let group = &self.upstream.group;
         let limit = usize::try_from(self.route.plan.tries).unwrap_or(usize::MAX);
         let selection = &mut self.scratch.selection;
@@ -318,7 +318,7 @@ impl Exchange {
     }
 
     /// Notes a try that had no server.
-    pub fn record_nobody(&self, first: bool) {
+    pub(crate) fn record_nobody(&self, first: bool) {
         let now = clock::monotonic_ms();
         self.record.begin(&self.upstream.name, first, now);
         self.record.update(now, |t, _| {
@@ -328,7 +328,7 @@ impl Exchange {
     }
 
     /// Answers when no server is left alive.
-    pub fn nobody_left(&self, first: bool) -> Outcome {
+    pub(crate) fn nobody_left(&self, first: bool) -> Outcome {
         self.record_nobody(first);
         self.log_target(&self.upstream.name);
         self.request.action.set("connecting to upstream");
@@ -337,7 +337,7 @@ impl Exchange {
     }
 
     /// Sets the log context of the upstream: `http://127.0.0.1:8081/path`.
-    pub fn log_target(&self, name: &str) {
+    pub(crate) fn log_target(&self, name: &str) {
         let mut text = self.request.upstream_for_log.borrow_mut();
         text.clear();
         text.extend_from_slice(self.scheme());

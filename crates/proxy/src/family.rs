@@ -64,7 +64,7 @@ fn noted<T: Member>(mut row: Row) -> Row {
 
 /// The rows of a gateway protocol (FastCGI, uwsgi, SCGI), which has not all that HTTP has; `send_lowat` has FastCGI alone.
 #[must_use]
-pub fn gateway_rows<T: Member>(send_lowat: bool) -> Vec<Row> {
+pub(crate) fn gateway_rows<T: Member>(send_lowat: bool) -> Vec<Row> {
     let mut rows = rows::<T>();
     let without = ["allow_upstream", "headers_hash_bucket_size", "headers_hash_max_size", "pass_trailers"].map(name::<T>);
     let lowat = name::<T>("send_lowat");
@@ -74,7 +74,7 @@ pub fn gateway_rows<T: Member>(send_lowat: bool) -> Vec<Row> {
 
 /// The rows with these suffixes alone, for protocols that have few of them.
 #[must_use]
-pub fn some_rows<T: Member>(suffixes: &[&str]) -> Vec<Row> {
+pub(crate) fn some_rows<T: Member>(suffixes: &[&str]) -> Vec<Row> {
     let mut rows = plain_rows::<T>();
     rows.extend(sized_rows::<T>());
     rows.extend(header_rows::<T>());

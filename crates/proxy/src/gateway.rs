@@ -58,9 +58,9 @@ pub trait Gateway: Config {
 }
 
 /// The headers that all of them hide.
-pub const ORDERS: [&str; 5] = ["X-Accel-Expires", "X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"];
+pub(crate) const ORDERS: [&str; 5] = ["X-Accel-Expires", "X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"];
 /// Those of protocols whose status is a header.
-pub const WITH_STATUS: [&str; 6] =
+pub(crate) const WITH_STATUS: [&str; 6] =
     ["Status", "X-Accel-Expires", "X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"];
 
 /// The rows that all of them have.

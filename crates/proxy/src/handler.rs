@@ -31,7 +31,7 @@ pub fn handle(request: &Rc<Request>, route: Rc<Route>) -> Step {
 }
 
 /// As [`handle`] by the settings of type `V`: a block within the location (`if`) may have put its own in force since `chosen` was.
-pub fn handle_current<V: HasRoute>(request: &Rc<Request>, chosen: &Rc<Route>) -> Step {
+pub(crate) fn handle_current<V: HasRoute>(request: &Rc<Request>, chosen: &Rc<Route>) -> Step {
     let current = request.with_location(|l| l.conf.get::<V>().and_then(|values| values.route().get().cloned()));
     handle(request, current.unwrap_or_else(|| chosen.clone()))
 }

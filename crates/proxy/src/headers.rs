@@ -129,7 +129,7 @@ pub fn redirect(request: &Request, route: &Route, record: &Record, target: &[u8]
 }
 
 /// For `error_page` in the upstream's stead: the challenge of a 401 must stay.
-pub fn keep_challenge(request: &Request, record: &Record) {
+pub(crate) fn keep_challenge(request: &Request, record: &Record) {
     let head = record.head.borrow();
     for line in record.lines.borrow().iter().filter(|l| l.known == Known::WwwAuthenticate) {
         request.response.borrow_mut().headers.push(line.name.of(&head), line.value.of(&head));

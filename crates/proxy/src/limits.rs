@@ -7,13 +7,13 @@ pub mod default {
     /// Number of `*_buffers`
     pub const BUFFERS: u64 = 8;
     /// `*_max_temp_file_size`, bytes
-    pub const MAX_FILE: u64 = 1 << 30;
+    pub(crate) const MAX_FILE: u64 = 1 << 30;
     /// All three time limits, milliseconds
     pub const TIMEOUT: u64 = 60_000;
     /// Most bytes of one read, whatever `*_buffers` allow: 64 KiB with their head and framing
-    pub const MAX_READ: u64 = 68 * 1024;
+    pub(crate) const MAX_READ: u64 = 68 * 1024;
     /// `keepalive` of a group that says nothing
-    pub const KEEPALIVE: usize = 32;
+    pub(crate) const KEEPALIVE: usize = 32;
     /// `keepalive_requests`
     pub const KEEPALIVE_REQUESTS: u64 = 1000;
     /// `keepalive_time`, milliseconds
@@ -25,17 +25,17 @@ pub mod default {
 /// Most header lines of a response.
 pub const MAX_HEADERS: usize = 1000;
 /// Most bytes of chunk extensions and trailers of one response body.
-pub const MAX_CHUNK_OVERHEAD: usize = 32 * 1024;
+pub(crate) const MAX_CHUNK_OVERHEAD: usize = 32 * 1024;
 /// Most scratch buffers that a worker keeps for its next exchanges.
-pub const MAX_SPARE: usize = 64;
+pub(crate) const MAX_SPARE: usize = 64;
 /// Scratch buffers above this size are not kept, bytes.
-pub const MAX_SPARE_SIZE: usize = 64 * 1024;
+pub(crate) const MAX_SPARE_SIZE: usize = 64 * 1024;
 /// Most buffers for answers that a worker keeps for the next ones.
-pub const MAX_INPUTS: usize = 8;
+pub(crate) const MAX_INPUTS: usize = 8;
 /// Most groups made of addresses that variables gave.
-pub const MAX_ADDRESSES: usize = 1024;
+pub(crate) const MAX_ADDRESSES: usize = 1024;
 
 /// What is logged when an upstream is silent for too long.
 pub const TIMED_OUT: &[u8] = b"upstream timed out (110: Connection timed out)";
 /// Most informational answers before the real one.
-pub const MAX_INTERIM: u32 = 16;
+pub(crate) const MAX_INTERIM: u32 = 16;

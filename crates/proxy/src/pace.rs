@@ -34,7 +34,7 @@ impl Pace {
 
     /// Whether there is a rate to keep.
     #[must_use]
-    pub fn is_limited(&self) -> bool {
+    pub(crate) fn is_limited(&self) -> bool {
         self.rate > 0
     }
 
@@ -71,7 +71,7 @@ impl Pace {
     }
 
     /// Ready once the rest is over.
-    pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(rest) = &mut self.rest {
             ready!(rest.as_mut().poll(cx));
             self.rest = None;

@@ -181,7 +181,7 @@ fn made(cx: &Cx<'_>, text: &[u8], scheme: &'static str, secure: &'static str) ->
 ///
 /// # Errors
 /// nginx's words for what is wrong, and with what.
-pub fn gateway_url<'a>(text: &'a [u8], scheme: &str, secure: &str) -> Result<Url, (&'static str, &'a [u8])> {
+pub(crate) fn gateway_url<'a>(text: &'a [u8], scheme: &str, secure: &str) -> Result<Url, (&'static str, &'a [u8])> {
     match behind(text, secure).filter(|_| !secure.is_empty()) {
         Some(rest) => address(rest).map(Url::over_tls).map_err(|what| (what, rest)),
         None => {

@@ -165,7 +165,7 @@ impl Place {
     }
 
     /// Requests for the location without the slash at its end are redirected to it.
-    pub fn redirect_slash(&self, at: &mut Attach<'_>) {
+    pub(crate) fn redirect_slash(&self, at: &mut Attach<'_>) {
         if !self.inherited && at.name.last() == Some(&b'/') && !matches!(at.kind, Match::Regex(_)) {
             at.parts.auto_redirect = true;
         }

@@ -122,7 +122,7 @@ impl Record {
     }
 
     /// Forgets the last answer's head and trailers.
-    pub fn clear_head(&self) {
+    pub(crate) fn clear_head(&self) {
         self.has_empty_fields.set(false);
         self.head.borrow_mut().clear();
         self.lines.borrow_mut().clear();
@@ -160,7 +160,7 @@ impl Scratch {
 
     /// Whether only a head of `length` bytes was received.
     #[must_use]
-    pub fn holds_only(&self, length: usize) -> bool {
+    pub(crate) fn holds_only(&self, length: usize) -> bool {
         self.input.len() == self.end_of(length)
     }
 
@@ -203,7 +203,7 @@ impl State {
     }
 
     /// Reserves `size` bytes if nothing was received yet.
-    pub fn lend_input(&self, input: &mut Vec<u8>, size: usize) {
+    pub(crate) fn lend_input(&self, input: &mut Vec<u8>, size: usize) {
         if !input.is_empty() || input.capacity() >= size {
             return;
         }
@@ -215,7 +215,7 @@ impl State {
     }
 
     /// What waits for more needs no room but for what it has: a server that says its head byte by byte costs no large buffer.
-    pub fn rest_input(&self, input: &mut Vec<u8>) {
+    pub(crate) fn rest_input(&self, input: &mut Vec<u8>) {
         if input.len() < input.capacity() / 4 {
             let held = input.to_vec();
             self.take_input(input);

@@ -27,19 +27,19 @@ impl Failure {
 
 /// Requests that a repetition may harm (RFC 9110 section 9.2.2): nginx's list, and unknown methods.
 #[must_use]
-pub fn is_non_idempotent(method: Method) -> bool {
+pub(crate) fn is_non_idempotent(method: Method) -> bool {
     method.intersects(Method::POST.or(Method::LOCK).or(Method::PATCH).or(Method::UNKNOWN))
 }
 
 /// Whether the request may go out once more: nothing of it has left, or it does no harm twice (`once`) and is still here.
 #[must_use]
-pub fn may_repeat(plan: &Plan, once: bool, failure: &Failure) -> bool {
+pub(crate) fn may_repeat(plan: &Plan, once: bool, failure: &Failure) -> bool {
     !failure.consumed && (!failure.sent || !once || plan.next_upstream & next::NON_IDEMPOTENT != 0)
 }
 
 /// Whether another server may be asked. `tries_left` counts those not tried yet, `elapsed` is in milliseconds.
 #[must_use]
-pub fn may_go_on(plan: &Plan, once: bool, failure: &Failure, tries_left: usize, elapsed: u64) -> bool {
+pub(crate) fn may_go_on(plan: &Plan, once: bool, failure: &Failure, tries_left: usize, elapsed: u64) -> bool {
     let in_time = plan.tries_timeout == 0 || elapsed < plan.tries_timeout;
     tries_left > 0 && in_time && plan.next_upstream & failure.condition != 0 && may_repeat(plan, once, failure)
 }

@@ -137,7 +137,7 @@ impl Sender {
 
     /// Whether bytes of the request's body may still come from the client: they would be mistaken for its end.
     #[must_use]
-    pub fn takes_from_client(&self) -> bool {
+    pub(crate) fn takes_from_client(&self) -> bool {
         matches!(self.source, Source::Client(_)) && !self.client_ended
     }
 
@@ -197,11 +197,7 @@ impl Sender {
                 return Poll::Ready(Ok(()));
             }
             let pieces = [IoSlice::new(first), IoSlice::new(lead), IoSlice::new(second), IoSlice::new(tail)];
-            let wrote = match ready!(stream.poll_write_vectored(cx, &pieces)) {
-                Ok(0) => return Poll::Ready(Err(SendError::Upstream(io::ErrorKind::WriteZero.into()))),
-                Ok(n) => n,
-                Err(error) => return Poll::Ready(Err(SendError::Upstream(error))),
-            };
+            let wrote = ready!(poll_write(cx, stream, &pieces))?;
             self.sent += wrote as u64;
             let of_head = wrote.min(first.len());
             let of_lead = (wrote - of_head).min(lead.len());
@@ -256,11 +252,7 @@ impl Sender {
             let first = head.get(self.head..).unwrap_or_default();
             if !first.is_empty() || !rest.is_empty() {
                 let pieces = [IoSlice::new(first), IoSlice::new(rest)];
-                let wrote = match ready!(stream.poll_write_vectored(cx, &pieces)) {
-                    Ok(0) => return Poll::Ready(Err(SendError::Upstream(io::ErrorKind::WriteZero.into()))),
-                    Ok(n) => n,
-                    Err(error) => return Poll::Ready(Err(SendError::Upstream(error))),
-                };
+                let wrote = ready!(poll_write(cx, stream, &pieces))?;
                 self.sent += wrote as u64;
                 let of_head = wrote.min(first.len());
                 self.head += of_head;
@@ -347,4 +339,12 @@ fn push_framed(out: &mut Vec<u8>, data: &[u8], envelope: Envelope) {
             out.extend_from_slice(CHUNK_END);
         }
     }
+}
+
+/// Writes some of the pieces; a stream that takes nothing has failed.
+fn poll_write(cx: &mut Context<'_>, stream: &mut Stream, pieces: &[IoSlice<'_>]) -> Poll<Result<usize, SendError>> {
+    Poll::Ready(match ready!(stream.poll_write_vectored(cx, pieces)) {
+        Ok(0) => Err(SendError::Upstream(io::ErrorKind::WriteZero.into())),
+        other => other.map_err(SendError::Upstream),
+    })
 }

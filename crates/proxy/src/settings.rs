@@ -21,23 +21,23 @@ pub mod next {
     /// A time limit passed.
     pub const TIMEOUT: u32 = 1 << 1;
     /// The head is empty or wrong.
-    pub const INVALID_HEADER: u32 = 1 << 2;
+    pub(crate) const INVALID_HEADER: u32 = 1 << 2;
     /// 500
-    pub const HTTP_500: u32 = 1 << 3;
+    pub(crate) const HTTP_500: u32 = 1 << 3;
     /// 502
-    pub const HTTP_502: u32 = 1 << 4;
+    pub(crate) const HTTP_502: u32 = 1 << 4;
     /// 503
-    pub const HTTP_503: u32 = 1 << 5;
+    pub(crate) const HTTP_503: u32 = 1 << 5;
     /// 504
-    pub const HTTP_504: u32 = 1 << 6;
+    pub(crate) const HTTP_504: u32 = 1 << 6;
     /// 403
-    pub const HTTP_403: u32 = 1 << 7;
+    pub(crate) const HTTP_403: u32 = 1 << 7;
     /// 404
-    pub const HTTP_404: u32 = 1 << 8;
+    pub(crate) const HTTP_404: u32 = 1 << 8;
     /// 429
-    pub const HTTP_429: u32 = 1 << 9;
+    pub(crate) const HTTP_429: u32 = 1 << 9;
     /// Requests whose repetition may do harm, too.
-    pub const NON_IDEMPOTENT: u32 = 1 << 10;
+    pub(crate) const NON_IDEMPOTENT: u32 = 1 << 10;
     /// Never.
     pub const OFF: u32 = 1 << 11;
 
@@ -58,7 +58,7 @@ pub mod next {
     ];
 
     /// The words of FastCGI, uwsgi and SCGI.
-    pub const GATEWAY_WORDS: [(&str, u32); 10] = [
+    pub(crate) const GATEWAY_WORDS: [(&str, u32); 10] = [
         ("error", ERROR),
         ("timeout", TIMEOUT),
         ("invalid_header", INVALID_HEADER),
@@ -72,12 +72,12 @@ pub mod next {
     ];
 
     /// The words of memcached and Redis.
-    pub const KEYED_WORDS: [(&str, u32); 5] =
+    pub(crate) const KEYED_WORDS: [(&str, u32); 5] =
         [("error", ERROR), ("timeout", TIMEOUT), ("invalid_response", INVALID_HEADER), ("not_found", HTTP_404), ("off", OFF)];
 
     /// The condition that a status makes true.
     #[must_use]
-    pub fn of_status(status: u16) -> Option<u32> {
+    pub(crate) fn of_status(status: u16) -> Option<u32> {
         Some(match status {
             500 => HTTP_500,
             502 => HTTP_502,
@@ -94,24 +94,24 @@ pub mod next {
 /// Headers that `*_ignore_headers` makes powerless, as bits.
 pub mod ignore {
     /// `X-Accel-Redirect`
-    pub const REDIRECT: u32 = 1;
+    pub(crate) const REDIRECT: u32 = 1;
     /// `X-Accel-Limit-Rate`
-    pub const LIMIT_RATE: u32 = 1 << 1;
+    pub(crate) const LIMIT_RATE: u32 = 1 << 1;
     /// `X-Accel-Buffering`
-    pub const BUFFERING: u32 = 1 << 2;
+    pub(crate) const BUFFERING: u32 = 1 << 2;
     /// `X-Accel-Charset`
     pub const CHARSET: u32 = 1 << 3;
 
     /// `X-Accel-Expires`
-    pub const ACCEL_EXPIRES: u32 = 1 << 4;
+    pub(crate) const ACCEL_EXPIRES: u32 = 1 << 4;
     /// `Expires`
-    pub const EXPIRES: u32 = 1 << 5;
+    pub(crate) const EXPIRES: u32 = 1 << 5;
     /// `Cache-Control`
-    pub const CACHE_CONTROL: u32 = 1 << 6;
+    pub(crate) const CACHE_CONTROL: u32 = 1 << 6;
     /// `Set-Cookie`
-    pub const SET_COOKIE: u32 = 1 << 7;
+    pub(crate) const SET_COOKIE: u32 = 1 << 7;
     /// `Vary`
-    pub const VARY: u32 = 1 << 8;
+    pub(crate) const VARY: u32 = 1 << 8;
 
     /// The words of the directive.
     pub const WORDS: [(&str, u32); 9] = [
@@ -301,7 +301,7 @@ pub struct Plan {
 impl Plan {
     /// The fields that have no say in what a cache keeps.
     #[must_use]
-    pub fn uncounted(&self) -> IgnoredFields {
+    pub(crate) fn uncounted(&self) -> IgnoredFields {
         let is = |bit| self.ignore & bit != 0;
         IgnoredFields {
             accel_expires: is(ignore::ACCEL_EXPIRES),

@@ -160,6 +160,6 @@ fn push(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 /// Whether browsers know this value of `samesite`.
 #[must_use]
-pub fn is_samesite(value: &[u8]) -> bool {
+pub(crate) fn is_samesite(value: &[u8]) -> bool {
     [&b"strict"[..], b"lax", b"none"].iter().any(|known| known.eq_ignore_ascii_case(value))
 }

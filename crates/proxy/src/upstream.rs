@@ -14,21 +14,19 @@ use ::upstream::directory::Directory;
 use ::upstream::protocol::{Part, Protocol};
 use ::upstream::{builder, following, group, methods, zone};
 use balance::Measure;
-use base::log::{ErrorLog, Level};
+use base::log::ErrorLog;
 use conf::context::Context;
 use conf::row::Cx;
 use conf::scope::Frame;
-use conf::tree::Error;
 use http::Request;
 use http::core::Core;
 use http::module::{Levels, Module};
-use http::root::MainContext;
 use std::cell::RefMut;
 use std::rc::Rc;
-use tls::files::Files;
 
 /// The block and its servers.
-pub const MODULE: Module = Module { rows: group::rows::<Http>, levels, complete, start, ..Module::named("upstream") };
+pub const MODULE: Module =
+    Module { rows: group::rows::<Http>, levels, complete: group::complete::<Http>, start, ..Module::named("upstream") };
 /// `zone`
 pub const ZONE: Module = Module { rows: zone::rows::<Http>, ..Module::named("upstream_zone") };
 /// `hash`
@@ -108,9 +106,8 @@ impl Protocol for Http {
         HttpGroup { keepalive, sticky: said.sticky, queue, outside: BalancerPools::default() }
     }
 
-    fn log(frame: &Frame) -> ErrorLog {
-        let own = frame.location.get::<Core>().error_log.clone();
-        own.or_else(|| frame.global.get::<MainContext>().log.clone()).unwrap_or_else(|| ErrorLog::stderr(Level::Error))
+    fn error_log(frame: &Frame) -> Option<ErrorLog> {
+        frame.location.get::<Core>().error_log.clone()
     }
 }
 
@@ -121,12 +118,6 @@ pub(crate) fn part<'a>(cx: &Cx<'a>) -> RefMut<'a, HttpGroupConf> {
 
 fn levels(levels: &mut Levels) {
     levels.main::<Upstreams>().main::<Plans>().main::<Directory>();
-}
-
-fn complete(frame: &Frame) -> Result<(), Error> {
-    frame.main.get::<Plans>().paths = frame.global.get::<MainContext>().paths.clone();
-    frame.main.get::<Plans>().files = frame.global.get::<Rc<Files>>().clone();
-    group::complete::<Http>(frame)
 }
 
 /// A worker that exits does not wait for its idle connections.

@@ -3,7 +3,7 @@
 use http::Request;
 
 /// What a pass directive says about the URI.
-pub struct UriRule<'a> {
+pub(crate) struct UriRule<'a> {
     /// The URL's URI part; empty if it has none.
     pub uri: &'a [u8],
     /// The URL had variables.
@@ -13,7 +13,7 @@ pub struct UriRule<'a> {
 }
 
 /// Appends the URI to be sent.
-pub fn push_uri(request: &Request, rule: &UriRule<'_>, out: &mut Vec<u8>) {
+pub(crate) fn push_uri(request: &Request, rule: &UriRule<'_>, out: &mut Vec<u8>) {
     let line = request.line.borrow();
     if rule.evaluated && !rule.uri.is_empty() {
         push_safe(rule.uri, out);

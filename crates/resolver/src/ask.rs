@@ -29,7 +29,7 @@ impl Query {
 
     /// Whether no other server need be asked.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         match &self.ending {
             Some(Ok(_)) => true,
             Some(Err(code)) => SETTLED.contains(code),
@@ -39,7 +39,7 @@ impl Query {
 
     /// Whether there are addresses or services.
     #[must_use]
-    pub fn is_useful(&self) -> bool {
+    pub(crate) fn is_useful(&self) -> bool {
         matches!(&self.ending, Some(Ok(found)) if !found.addresses.is_empty() || !found.services.is_empty())
     }
 

@@ -133,7 +133,7 @@ impl Resolver {
     }
 
     /// Has `listener` told from now on why servers could not be asked. Silence is no trouble: that is a time-out.
-    pub fn on_trouble(&self, listener: impl Fn(SocketAddr, &ServerError) + 'static) {
+    pub(crate) fn on_trouble(&self, listener: impl Fn(SocketAddr, &ServerError) + 'static) {
         *self.listener.borrow_mut() = Some(Rc::new(listener));
     }
 
@@ -146,7 +146,7 @@ impl Resolver {
 
     /// Whether there is a server to ask.
     #[must_use]
-    pub fn has_servers(&self) -> bool {
+    pub(crate) fn has_servers(&self) -> bool {
         !self.settings.servers.is_empty()
     }
 

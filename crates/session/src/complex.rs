@@ -176,17 +176,9 @@ fn reference<'a, S: Session>(tail: &'a [u8], variables: &mut Variables<S>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::Fake;
     use crate::variable::Cache;
     use std::rc::Rc;
-
-    struct Fake(Cache<Fake>);
-
-    impl Session for Fake {
-        fn cache(&self) -> &Cache<Fake> {
-            &self.0
-        }
-        fn variable_cycle(&self, _: &str) {}
-    }
 
     #[test]
     fn text_and_variables() {

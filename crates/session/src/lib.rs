@@ -8,6 +8,8 @@ pub mod complex;
 pub mod connection;
 pub mod contexts;
 pub mod directories;
+#[cfg(test)]
+mod fake;
 pub mod join;
 pub mod levels;
 pub mod log_files;

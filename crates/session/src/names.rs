@@ -109,16 +109,8 @@ fn trailing<'a, V>(names: &'a Names<V>, host: &[u8]) -> Option<&'a Rc<V>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::variable::{Cache, Variables};
-
-    struct Fake(Cache<Fake>);
-
-    impl Session for Fake {
-        fn cache(&self) -> &Cache<Fake> {
-            &self.0
-        }
-        fn variable_cycle(&self, _: &str) {}
-    }
+    use crate::fake::Fake;
+    use crate::variable::Variables;
 
     /// `server_name`, as the directive takes names apart; what begins with `~` is an expression, and the test says what it matches.
     fn name(text: &str) -> ServerName<Fake> {

@@ -97,17 +97,9 @@ fn compile_error(pattern: &[u8], malformed: &Malformed) -> SettingError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::Fake;
     use crate::variable::{self, Cache};
     use std::rc::Rc;
-
-    struct Fake(Cache<Fake>);
-
-    impl Session for Fake {
-        fn cache(&self) -> &Cache<Fake> {
-            &self.0
-        }
-        fn variable_cycle(&self, _: &str) {}
-    }
 
     #[test]
     fn groups_and_their_names() {

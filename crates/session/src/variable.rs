@@ -30,7 +30,7 @@ pub type Get<S> = Rc<dyn Fn(&S, &mut Vec<u8>) -> bool>;
 /// Assigns; none makes the variable not found.
 pub type SetValue<S> = Rc<dyn Fn(&S, Option<&[u8]>)>;
 /// Makes the getter of one variable of a family such as `http_*` from the rest of its name.
-pub type MakeGet<S> = Rc<dyn Fn(&str) -> Get<S>>;
+pub(crate) type MakeGet<S> = Rc<dyn Fn(&str) -> Get<S>>;
 
 /// May be given by `set`, `map`, `geo` and from Lua.
 pub const CHANGEABLE: u8 = 1;

@@ -20,7 +20,7 @@ mod at {
 }
 
 /// Words that the structure in a zone has for its own beginnings.
-pub const ROOTS: usize = 16;
+pub(crate) const ROOTS: usize = 16;
 /// Where a structure begins that has locks of its own and shares only the seed with this one.
 pub(crate) const FREE_FOR_USE: usize = 256;
 /// Where the allocator's words begin.

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 const KEPT: usize = 32;
 
 /// The largest datagram: none is cut off.
-pub const LARGEST_DATAGRAM: usize = 65_535;
+pub(crate) const LARGEST_DATAGRAM: usize = 65_535;
 
 /// The buffers of a worker.
 #[derive(Debug, Default)]
@@ -38,12 +38,12 @@ impl Buffers {
     }
 
     /// Room for a datagram.
-    pub fn take_full(&self) -> Box<[u8]> {
+    pub(crate) fn take_full(&self) -> Box<[u8]> {
         self.full.borrow_mut().pop().unwrap_or_else(|| vec![0; LARGEST_DATAGRAM].into())
     }
 
     /// Gives it back.
-    pub fn give_full(&self, buffer: Box<[u8]>) {
+    pub(crate) fn give_full(&self, buffer: Box<[u8]>) {
         let mut kept = self.full.borrow_mut();
         if kept.len() < KEPT {
             kept.push(buffer);

@@ -1,14 +1,11 @@
 //! Groups of upstream servers in `stream`.
 
 use balance::Measure;
-use base::log::{ErrorLog, Level};
+use base::log::ErrorLog;
 use conf::context::Context;
 use conf::scope::Frame;
-use conf::tree::Error;
-use session::paths::MainContext;
 use std::rc::Rc;
 use stream::{Core, Levels, Module, Session, Worker};
-use tls::files::Files;
 use upstream::directory::Directory;
 use upstream::named::NamedServers;
 use upstream::protocol::Protocol;
@@ -16,7 +13,8 @@ use upstream::secure::plan;
 use upstream::{following, group, methods, zone};
 
 /// The block and its servers.
-pub const MODULE: Module = Module { rows: group::rows::<Stream>, levels, complete, start, ..Module::named("upstream") };
+pub const MODULE: Module =
+    Module { rows: group::rows::<Stream>, levels, complete: group::complete::<Stream>, start, ..Module::named("upstream") };
 /// `zone`
 pub const ZONE: Module = Module { rows: zone::rows::<Stream>, ..Module::named("upstream_zone") };
 /// `hash`
@@ -58,20 +56,13 @@ impl Protocol for Stream {
         NamedServers::default()
     }
 
-    fn log(frame: &Frame) -> ErrorLog {
-        let own = frame.location.get::<Core>().error_log.clone();
-        own.or_else(|| frame.global.get::<MainContext>().log.clone()).unwrap_or_else(|| ErrorLog::stderr(Level::Error))
+    fn error_log(frame: &Frame) -> Option<ErrorLog> {
+        frame.location.get::<Core>().error_log.clone()
     }
 }
 
 fn levels(levels: &mut Levels) {
     levels.main::<Upstreams>().main::<Plans>().main::<Directory>();
-}
-
-fn complete(frame: &Frame) -> Result<(), Error> {
-    frame.main.get::<Plans>().paths = frame.global.get::<MainContext>().paths.clone();
-    frame.main.get::<Plans>().files = frame.global.get::<Rc<Files>>().clone();
-    group::complete::<Stream>(frame)
 }
 
 fn start(worker: &Rc<Worker>) {

@@ -31,7 +31,7 @@ impl Pace {
     }
 
     /// How many of `size` bytes may be passed on; pending: it rests, and the task is woken when that is over.
-    pub fn poll_allow(&mut self, session: &Session, cx: &Context<'_>, size: usize) -> Poll<usize> {
+    pub(crate) fn poll_allow(&mut self, session: &Session, cx: &Context<'_>, size: usize) -> Poll<usize> {
         if self.rate == 0 {
             return Poll::Ready(size);
         }

@@ -43,7 +43,7 @@ impl Record {
     }
 
     /// Says whom the current try is about.
-    pub fn set_peer(&self, name: &Rc<str>) {
+    pub(crate) fn set_peer(&self, name: &Rc<str>) {
         if let Some(last) = self.tries.borrow_mut().last_mut() {
             last.peer = Some(name.clone());
         }

@@ -10,7 +10,7 @@ use upstream::bind::Bind;
 use upstream::secure::conf::TlsConf;
 
 /// A number of responses that no session reaches, as in nginx: none is expected.
-pub const ENDLESS: u64 = i32::MAX as u64;
+pub(crate) const ENDLESS: u64 = i32::MAX as u64;
 
 /// The defaults, which are nginx's.
 mod default {

@@ -12,7 +12,7 @@ const MOST: usize = 128;
 const MOST_BYTES: usize = 256 << 10;
 
 /// Takes a datagram that a session has not taken.
-pub type PassOn = Box<dyn Fn(Vec<u8>)>;
+pub(crate) type PassOn = Box<dyn Fn(Vec<u8>)>;
 
 /// Sends a datagram to the client of a session.
 pub trait Reply {

@@ -38,7 +38,7 @@ pub mod status {
 pub const HEALTH_CHECK: &str = "health check";
 
 /// What the log says behind client and server.
-pub type LogTail = Rc<dyn Fn(&Session, &mut Vec<u8>)>;
+pub(crate) type LogTail = Rc<dyn Fn(&Session, &mut Vec<u8>)>;
 
 type Cleanup = Box<dyn FnOnce(&Rc<Session>)>;
 
@@ -226,7 +226,7 @@ impl Session {
     }
 
     /// Puts bytes before those that are read next, as if they had been read ahead.
-    pub fn put_preread(&self, bytes: Vec<u8>) {
+    pub(crate) fn put_preread(&self, bytes: Vec<u8>) {
         self.buffer.replace(Some(bytes));
     }
 

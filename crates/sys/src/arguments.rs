@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// The arguments, with a null pointer behind them; null until [`publish`].
 #[unsafe(no_mangle)]
 #[used]
-pub static ngx_argv: AtomicPtr<*const c_char> = AtomicPtr::new(ptr::null_mut());
+pub(crate) static ngx_argv: AtomicPtr<*const c_char> = AtomicPtr::new(ptr::null_mut());
 
 /// Fills [`ngx_argv`]. The copies live as long as the process.
 pub fn publish(arguments: &[OsString]) {

@@ -43,7 +43,7 @@ pub fn parent_id() -> i32 {
 
 /// How many threads this process has; 1 when `/proc` cannot be read.
 #[must_use]
-pub fn thread_count() -> usize {
+pub(crate) fn thread_count() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, |tasks| tasks.count().max(1))
 }
 

@@ -10,7 +10,7 @@ use std::ptr::{self, NonNull};
 /// No match; other negative numbers are failures.
 pub const NO_MATCH: i32 = pcre::PCRE2_ERROR_NOMATCH;
 /// Where the stack of compiled expressions begins to grow, and the least it may be limited to, in bytes.
-pub const MIN_JIT_STACK: usize = 32 * 1024;
+pub(crate) const MIN_JIT_STACK: usize = 32 * 1024;
 /// How far that stack may grow unless it is said otherwise.
 const JIT_STACK: usize = 8 << 20;
 /// What one search may use for its memory of where to go back to, in KiB.

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -120,15 +120,6 @@ impl SharedMemory {
         }
         // SAFETY: offset <= self.len, so the result stays inside the mapping or one past its end.
         Some(unsafe { self.start.as_ptr().add(offset) })
-    }
-
-    /// The byte at `offset`; `None` outside the mapping.
-    #[must_use]
-    #[inline]
-    pub fn atomic_u8(&self, offset: usize) -> Option<&AtomicU8> {
-        let place = self.at(offset, 1)?;
-        // SAFETY: the byte lies in the mapping, which lives as long as self.
-        Some(unsafe { AtomicU8::from_ptr(place) })
     }
 
     /// The four bytes at `offset` as an atomic; `None` outside the mapping or when `offset` is not a multiple of 4.
@@ -326,7 +317,7 @@ mod tests {
                 assert!(memory.append_to(offset, len, &mut back));
                 assert_eq!(back, part);
                 assert!(memory.equals(offset, part));
-                assert_eq!(memory.atomic_u8(offset + len).unwrap().load(Ordering::Relaxed), 0xee);
+                assert!(memory.equals(offset + len, &[0xee]));
                 if len > 0 {
                     back[len - 1] ^= 1;
                     assert!(!memory.equals(offset, &back));

@@ -71,7 +71,7 @@ impl Settings {
 
     /// The same with another client certificate.
     #[must_use]
-    pub fn with_pair(&self, pair: Option<Pair>) -> Self {
+    pub(crate) fn with_pair(&self, pair: Option<Pair>) -> Self {
         let mut config = ClientConfig::clone(&self.config);
         config.client_auth_cert_resolver = Arc::new(ClientCertificate(pair.map(|pair| pair.key)));
         Self { config: Arc::new(config), ..self.clone() }

@@ -61,7 +61,8 @@ impl HandshakeStore {
 
     /// Whether there is a session to come back to.
     #[must_use]
-    pub fn has_offer(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn has_offer(&self) -> bool {
         self.fetched.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 

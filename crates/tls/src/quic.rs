@@ -113,7 +113,7 @@ impl QuicSession {
 
 /// The suite of Initial packets.
 #[must_use]
-pub fn initial_suite() -> Option<Suite> {
+pub(crate) fn initial_suite() -> Option<Suite> {
     rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13()?.quic_suite()
 }
 

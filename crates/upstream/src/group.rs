@@ -4,9 +4,11 @@ use crate::balancer::{Balancer, CustomBalancer};
 use crate::builder::GroupBuilder;
 use crate::directory::{Directory, Named};
 use crate::protocol::Protocol;
+use crate::secure::plan::Plans;
 use crate::server;
 use crate::terms::Terms;
 use balance::{Balancing, Group, Server};
+use base::log::{ErrorLog, Level};
 use conf::context::Arity;
 use conf::row::{Cx, Row};
 use conf::scope::{Config, Frame};
@@ -14,10 +16,12 @@ use conf::tree::Error;
 use foldhash::HashMap;
 use net::address::SocketAddress;
 use resolver::settings::{Resolving, log_trouble};
+use session::paths::MainContext;
 use session::{Complex, Worker};
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use tls::files::Files;
 
 /// A group at work in one worker.
 pub struct Upstream<P: Protocol> {
@@ -48,7 +52,7 @@ impl<P: Protocol> Upstream<P> {
 
     /// As [`Upstream::implicit`], before it is shared.
     #[must_use]
-    pub fn of_addresses(name: &str, addresses: Vec<SocketAddress>) -> Upstream<P> {
+    pub(crate) fn of_addresses(name: &str, addresses: Vec<SocketAddress>) -> Upstream<P> {
         let servers = addresses.into_iter().map(Server::new).collect();
         Upstream::new(name, Group::new(servers, Balancing::RoundRobin))
     }
@@ -175,7 +179,13 @@ pub fn complete<P: Protocol>(frame: &Frame) -> Result<(), Error> {
     let builders = std::mem::take(&mut frame.main.get::<Upstreams<P>>().builders);
     let mut outer = Resolving::default();
     outer.inherit(&frame.location.get::<Resolving>());
-    let log = P::log(frame);
+    {
+        let mut plans = frame.main.get::<Plans<P::Session>>();
+        plans.paths = frame.global.get::<MainContext>().paths.clone();
+        plans.files = frame.global.get::<Rc<Files>>().clone();
+    }
+    let log = P::error_log(frame).or_else(|| frame.global.get::<MainContext>().log.clone());
+    let log = log.unwrap_or_else(|| ErrorLog::stderr(Level::Error));
     let directory = frame.main.get::<Directory>().clone();
     let mut zones = Vec::new();
     for (builder, mut resolving) in builders {

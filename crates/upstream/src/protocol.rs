@@ -33,8 +33,8 @@ pub trait Protocol: Sized + 'static {
     /// What a block's part amounts to.
     fn own(part: Self::Part) -> Self::Own;
 
-    /// Where groups complain before there is a worker.
-    fn log(frame: &Frame) -> ErrorLog;
+    /// The error log of the block itself, to which groups write before there is a worker.
+    fn error_log(frame: &Frame) -> Option<ErrorLog>;
 }
 
 /// One protocol's part of a block while it is read.

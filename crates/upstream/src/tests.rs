@@ -40,8 +40,8 @@ impl<const BOUND: bool> Protocol for Toy<BOUND> {
 
     fn own((): ()) {}
 
-    fn log(_: &Frame) -> ErrorLog {
-        ErrorLog::stderr(Level::Emerg)
+    fn error_log(_: &Frame) -> Option<ErrorLog> {
+        Some(ErrorLog::stderr(Level::Emerg))
     }
 }
 

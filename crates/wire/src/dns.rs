@@ -24,9 +24,9 @@ impl Kind {
     /// An IPv4 address.
     pub const A: Kind = Kind(1);
     /// An alias.
-    pub const CNAME: Kind = Kind(5);
+    pub(crate) const CNAME: Kind = Kind(5);
     /// A name for an address.
-    pub const PTR: Kind = Kind(12);
+    pub(crate) const PTR: Kind = Kind(12);
     /// An IPv6 address.
     pub const AAAA: Kind = Kind(28);
     /// A service.

@@ -1,6 +1,6 @@
 //! Reloads: no request is lost, and idle clients are told.
 
-use crate::rig::{h2::Client, until};
+use crate::rig::{h2::Client, parked, until};
 use crate::server;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{scope, sleep};
@@ -65,14 +65,13 @@ fn reload_under_load(reloads: usize) -> usize {
 #[test]
 fn idle_clients_are_told_that_the_server_leaves() {
     let (_prefix, port, running) = server("");
-    let mut parked = Client::connect(port);
-    assert_eq!(parked.get("/ready").answer.text(), "ready");
-    // Longer than a connection stays active without a request: this one is parked by then.
-    sleep(Duration::from_millis(2500));
+    let mut idle = Client::connect(port);
+    assert_eq!(idle.get("/ready").answer.text(), "ready");
+    until("the connection to be parked", || parked(running.child.id()) == 1);
     let mut active = Client::connect(port);
     assert_eq!(active.get("/ready").answer.text(), "ready");
     running.signal("-HUP");
-    for client in [&mut parked, &mut active] {
+    for client in [&mut idle, &mut active] {
         client.until("a farewell", |client| client.goaway.is_some());
         assert_eq!(client.goaway.map(|(_, code)| code), Some(0));
     }
@@ -81,12 +80,12 @@ fn idle_clients_are_told_that_the_server_leaves() {
 
 #[test]
 fn a_parked_connection_goes_on_where_it_was() {
-    let (_prefix, port, _running) = server("location = /ctx { content_by_lua_block { ngx.print(ngx.var.connection_requests) } }");
+    let (_prefix, port, running) = server("location = /ctx { content_by_lua_block { ngx.print(ngx.var.connection_requests) } }");
     let mut client = Client::connect(port);
     for round in 1..4 {
         // The table of header fields is the connection's, so a lost one would show as wrong fields.
         let stream = client.request("GET", "/ctx", &[("x-long-lived", "the same value each time")], None);
         assert_eq!(client.reply(stream).answer.text(), round.to_string());
-        sleep(Duration::from_millis(1500));
+        until("the connection to be parked", || parked(running.child.id()) == 1);
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod h3;
 pub(crate) mod quic;
 pub(crate) mod relay;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -185,6 +186,26 @@ pub(crate) fn memory(server: &Foreground) -> u64 {
     let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// How many connections the workers have parked: what the epoll sets that stand in another one wait for.
+pub(crate) fn parked(master: u32) -> usize {
+    let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
+    children.split_whitespace().map(parked_in).sum()
+}
+
+fn parked_in(worker: &str) -> usize {
+    let mut sets = HashMap::new();
+    for entry in fs::read_dir(format!("/proc/{worker}/fd")).into_iter().flatten().flatten() {
+        let number = entry.file_name().to_string_lossy().into_owned();
+        if fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == "anon_inode:[eventpoll]") {
+            let facts = fs::read_to_string(format!("/proc/{worker}/fdinfo/{number}")).unwrap_or_default();
+            let members = facts.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_whitespace().next().map(str::to_owned));
+            sets.insert(number, members.collect::<Vec<_>>());
+        }
+    }
+    let inner = |number: &String| sets.values().any(|members| members.contains(number));
+    sets.iter().filter(|(number, _)| inner(number)).map(|(_, members)| members.len()).sum()
 }
 
 /// A port that was free a moment ago, on all addresses: `listen PORT` takes them all.

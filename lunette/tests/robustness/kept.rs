@@ -1,6 +1,6 @@
 //! `keepalive_min_timeout`: idle connections that are not closed early; and `tcp_nopush`, which holds a head back for its file.
 
-use crate::rig::{Foreground, Prefix, connect, free_port, until};
+use crate::rig::{Foreground, Prefix, connect, free_port, parked, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -42,8 +42,9 @@ fn a_worker_that_leaves_waits_for_the_next_request() {
         let (prefix, server) = server(port, directives);
         let mut stream = connect(port);
         assert!(word(&mut stream).ends_with("word"));
-        // Long enough that one which is not kept has been parked.
-        std::thread::sleep(std::time::Duration::from_millis(1500));
+        if !directives.contains("keepalive_timeout 0") {
+            until("the connection to be parked", || parked(server.child.id()) == 1);
+        }
         server.signal("-QUIT");
         until("the end to begin", || prefix.read("logs/error.log").contains("gracefully shutting down"));
         if !is_kept {

@@ -1,21 +1,9 @@
 //! Lua as a user meets it first.
 
 use crate::rig::{Prefix, free_port, get, parse, until};
+use crate::serve;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-
-/// A started server whose `server` block holds `inside`, and its port.
-fn serve(prefix: &Prefix, main: &str, inside: &str) -> u16 {
-    let port = free_port();
-    let text = format!(
-        "worker_processes 1;\nerror_log logs/error.log;\nevents {{ worker_connections 10224; }}\n\
-         http {{\n{main}\nserver {{\nlisten {port};\n{inside}\n}}\n}}\n"
-    );
-    prefix.write("conf/nginx.conf", &text);
-    let output = prefix.run(&[]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    port
-}
 
 fn say(port: u16, path: &str) -> (u16, String) {
     let answer = get(port, path).unwrap();

@@ -45,6 +45,19 @@ pub(crate) fn configuration(port: u16, word: &str) -> String {
     )
 }
 
+/// Starts a server with `main` in its `http` block and `inside` in the only `server`; its port.
+pub(crate) fn serve(prefix: &Prefix, main: &str, inside: &str) -> u16 {
+    let port = rig::free_port();
+    let text = format!(
+        "worker_processes 1;\nerror_log logs/error.log;\nevents {{ worker_connections 10224; }}\n\
+         http {{\n{main}\nserver {{\nlisten {port};\n{inside}\n}}\n}}\n"
+    );
+    prefix.write("conf/nginx.conf", &text);
+    let output = prefix.run(&[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    port
+}
+
 /// A prefix whose server has been started with `-p` alone, and its port.
 pub(crate) fn started(word: &str) -> (Prefix, u16) {
     let prefix = Prefix::new();

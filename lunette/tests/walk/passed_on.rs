@@ -197,11 +197,8 @@ fn a_server_that_answers_no_datagram_has_failed() {
         "upstream timed out (110: Connection timed out) while proxying connection, udp client: 127.0.0.1, server: 127.0.0.1:{port}, \
          upstream: \"127.0.0.1:{behind}\", bytes from/to client:4/0, bytes from/to upstream:0/4"
     );
-    until("the line", || {
-        client.send_to(b"word", ("127.0.0.1", port)).unwrap();
-        thread::sleep(Duration::from_millis(200));
-        fixture.prefix.read("logs/error.log").contains(&line)
-    });
+    client.send_to(b"word", ("127.0.0.1", port)).unwrap();
+    until("the line", || fixture.prefix.read("logs/error.log").contains(&line));
     until("the access log", || fixture.prefix.read("logs/access.log").contains(&format!("{port} 502 4/0 [127.0.0.1:{behind}] [4] [0]")));
 }
 

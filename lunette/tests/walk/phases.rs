@@ -1,19 +1,7 @@
 //! What Lua code may do in which phase, and what becomes of what it may not.
 
 use crate::rig::{Prefix, exchange, free_port, get, until};
-
-/// A started server with `main` in its `http` block and `inside` in the only `server`, and its port.
-fn serve(prefix: &Prefix, main: &str, inside: &str) -> u16 {
-    let port = free_port();
-    let text = format!(
-        "worker_processes 1;\nerror_log logs/error.log;\nevents {{ worker_connections 10224; }}\n\
-         http {{\n{main}\nserver {{\nlisten {port};\n{inside}\n}}\n}}\n"
-    );
-    prefix.write("conf/nginx.conf", &text);
-    let output = prefix.run(&[]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    port
-}
+use crate::serve;
 
 #[test]
 fn a_body_that_a_filter_has_ended_ends_once() {

@@ -43,7 +43,7 @@ fn method(head: &Head, name: &[u8]) -> Method {
 }
 
 /// What a head means where it arrived: all that [`fill`] puts into a request.
-pub struct ParsedHead {
+pub(crate) struct ParsedHead {
     request: KnownRequest,
     framing: Framing,
     keep_alive: bool,
@@ -52,7 +52,7 @@ pub struct ParsedHead {
 
 impl ParsedHead {
     /// Takes what [`fill`] has just put into `request`.
-    pub fn of(request: &Request, framed: &Framed) -> ParsedHead {
+    pub(crate) fn of(request: &Request, framed: &Framed) -> ParsedHead {
         ParsedHead {
             request: KnownRequest::of(request),
             framing: framed.body,
@@ -62,7 +62,7 @@ impl ParsedHead {
     }
 
     /// Fills an empty request, as [`fill`] does.
-    pub fn enter(&self, body: &RefCell<BodyFraming>, request: &Request) {
+    pub(crate) fn enter(&self, body: &RefCell<BodyFraming>, request: &Request) {
         self.request.enter(request);
         fill_body(body, request, self.framing);
         request.flags.expects_continue.set(self.expects_continue);
@@ -72,7 +72,7 @@ impl ParsedHead {
 
 /// Whether a head that [`fill`] accepted means the same whenever it comes to this endpoint: no line of it was dropped
 /// with a word in the log, and no expression among the server names has set captures.
-pub fn is_constant(request: &Request, head: &Head, endpoint: &Endpoint) -> bool {
+pub(crate) fn is_constant(request: &Request, head: &Head, endpoint: &Endpoint) -> bool {
     !endpoint.names.has_regex() && request.headers.borrow().len() == head.headers.len()
 }
 
@@ -135,7 +135,7 @@ fn enter_known(request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &End
 }
 
 /// Fills in what is known of a head that could not be parsed to its end.
-pub fn fill_unparsed(request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &Endpoint) {
+pub(crate) fn fill_unparsed(request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &Endpoint) {
     request.request_length.set(head.understood() as u64);
     if head.has_line() {
         fill_line(request, head, buffer);

@@ -44,7 +44,7 @@ impl BodyFraming {
     }
 
     /// Whether it cannot go on with these bytes.
-    pub fn is_bad(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn is_bad(&self, bytes: &[u8]) -> bool {
         let BodyFraming::Chunked(decoder) = self else { return false };
         let (mut decoder, mut rest) = (Decoder::clone(decoder), bytes);
         loop {
@@ -57,7 +57,7 @@ impl BodyFraming {
     }
 
     /// Counts bytes of the rest of a body of known length that were read past the input.
-    pub fn note_read(&mut self, count: usize) {
+    pub(crate) fn note_read(&mut self, count: usize) {
         if let BodyFraming::Length(left) = self {
             *left = left.saturating_sub(count as u64);
             if *left == 0 {

@@ -133,7 +133,7 @@ impl H1 {
     }
 
     /// The connection closes: TLS says so.
-    pub fn say_goodbye(&self) {
+    pub(crate) fn say_goodbye(&self) {
         if !self.broken.get() {
             // A client that takes nothing more sees the connection closed.
             let _ = self.stream.borrow().close_notify();
@@ -141,7 +141,7 @@ impl H1 {
     }
 
     /// Nothing can be sent any more.
-    pub fn break_off(&self) {
+    pub(crate) fn break_off(&self) {
         self.broken.set(true);
         self.lost.set(self.lost.get() + self.output.borrow().queued());
         self.output.borrow_mut().clear();

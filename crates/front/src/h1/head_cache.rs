@@ -17,7 +17,7 @@ const KEYED: usize = 32;
 const LONGEST: usize = 1024;
 
 /// A head that is understood.
-pub struct KnownHead {
+pub(crate) struct KnownHead {
     bytes: Vec<u8>,
     endpoint: Rc<Endpoint>,
     /// What it means.
@@ -26,13 +26,13 @@ pub struct KnownHead {
 
 impl KnownHead {
     /// Length of the head.
-    pub fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.bytes.len()
     }
 }
 
 /// The heads that a worker remembers.
-pub struct HeadCache {
+pub(crate) struct HeadCache {
     places: RefCell<Vec<Option<Rc<KnownHead>>>>,
     /// Key of the last head that was not known, by place.
     candidates: Vec<Cell<u64>>,
@@ -57,7 +57,7 @@ fn place(key: u64) -> usize {
 
 impl HeadCache {
     /// The head at the start of `input`, which arrived at `endpoint`, if it is known.
-    pub fn find(&self, input: &[u8], endpoint: &Rc<Endpoint>) -> Option<Rc<KnownHead>> {
+    pub(crate) fn find(&self, input: &[u8], endpoint: &Rc<Endpoint>) -> Option<Rc<KnownHead>> {
         let key = key(input)?;
         let places = self.places.borrow();
         let seen = places.get(place(key))?.as_ref()?;
@@ -65,7 +65,7 @@ impl HeadCache {
     }
 
     /// Learns what the head `bytes`, which arrived at `endpoint`, means. It must mean the same whenever it comes there.
-    pub fn learn(&self, bytes: &[u8], endpoint: &Rc<Endpoint>, meaning: impl FnOnce() -> ParsedHead) {
+    pub(crate) fn learn(&self, bytes: &[u8], endpoint: &Rc<Endpoint>, meaning: impl FnOnce() -> ParsedHead) {
         if bytes.len() > LONGEST {
             return;
         }

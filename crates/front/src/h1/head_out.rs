@@ -16,7 +16,7 @@ use std::cell::RefCell;
 const USUAL_HEAD: usize = 512;
 
 /// Decides the framing and appends the head to the connection's output. Answers whether the body goes in chunks.
-pub fn write(output: &mut Output, request: &Request) -> bool {
+pub(crate) fn write(output: &mut Output, request: &Request) -> bool {
     let response = request.response.borrow();
     request.with_location(|location| {
         let core = &location.core;

@@ -3,8 +3,8 @@
 pub mod arrival;
 pub mod body;
 pub mod connection;
-pub mod head_cache;
-pub mod head_out;
+pub(crate) mod head_cache;
+pub(crate) mod head_out;
 pub mod linger;
 pub mod serve;
 pub mod upload;

@@ -14,7 +14,7 @@ const LONG: u64 = 4096;
 
 impl H1 {
     /// Appends bytes of the body to `out`, about `limit` at most.
-    pub fn poll_upload(
+    pub(crate) fn poll_upload(
         &self,
         cx: &mut Context<'_>,
         request: &Request,

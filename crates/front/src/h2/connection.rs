@@ -64,7 +64,7 @@ impl H2 {
     }
 
     /// Runs `f` on the protocol and the frames to send.
-    pub fn with_codec<R>(&self, f: impl FnOnce(&mut Codec, &mut Vec<u8>) -> R) -> R {
+    pub(crate) fn with_codec<R>(&self, f: impl FnOnce(&mut Codec, &mut Vec<u8>) -> R) -> R {
         let mut out = self.out.borrow_mut();
         if out.capacity() == 0 {
             *out = buffers::take();
@@ -78,7 +78,7 @@ impl H2 {
     }
 
     /// Frames what the streams have ready, best first, until enough is gathered. True: there may be more.
-    pub fn pump(&self) -> bool {
+    pub(crate) fn pump(&self) -> bool {
         while self.unsent() < GATHER {
             let Some(id) = self.codec.borrow_mut().next_stream() else { return false };
             if let Some(stream) = self.hub.stream(id) {
@@ -130,7 +130,7 @@ impl H2 {
     }
 
     /// The connection is lost: every stream learns of it.
-    pub fn break_off(&self) {
+    pub(crate) fn break_off(&self) {
         if self.hub.broken.get() {
             return;
         }

@@ -123,7 +123,7 @@ impl H3 {
     }
 
     /// Runs `f` on what is kept of a stream.
-    pub fn with_wire<R>(&self, id: u64, f: impl FnOnce(&mut Wire) -> R) -> Option<R> {
+    pub(crate) fn with_wire<R>(&self, id: u64, f: impl FnOnce(&mut Wire) -> R) -> Option<R> {
         self.wires.borrow_mut().get_mut(&id).map(f)
     }
 
@@ -145,12 +145,12 @@ impl H3 {
     }
 
     /// Whether streams have something to send that has had no turn.
-    pub fn has_ready(&self) -> bool {
+    pub(crate) fn has_ready(&self) -> bool {
         self.ready.borrow().iter().any(|queue| !queue.is_empty())
     }
 
     /// Gives streams their turn, best first. True: there are more.
-    pub fn pump(&self) -> bool {
+    pub(crate) fn pump(&self) -> bool {
         for _ in 0..TURNS {
             let Some(id) = self.next_ready() else { return false };
             self.with_wire(id, |wire| wire.queued = false);
@@ -197,7 +197,7 @@ impl H3 {
     }
 
     /// Opens our own streams as far as the client allows it, and sends what waits for them. Those that say nothing are not opened.
-    pub fn flush_own(&self) {
+    pub(crate) fn flush_own(&self) {
         if self.speech == Application::Hq {
             return self.codec.borrow_mut().own(ServerStream::Decoder).clear();
         }
@@ -219,7 +219,7 @@ impl H3 {
     }
 
     /// Something waits for one of our own streams.
-    pub fn has_own(&self) -> bool {
+    pub(crate) fn has_own(&self) -> bool {
         let mut codec = self.codec.borrow_mut();
         self.speech == Application::H3 && !(codec.own(ServerStream::Control).is_empty() && codec.own(ServerStream::Decoder).is_empty())
     }
@@ -258,7 +258,7 @@ impl H3 {
     }
 
     /// The connection is lost: every stream learns of it.
-    pub fn break_off(&self) {
+    pub(crate) fn break_off(&self) {
         self.hub.break_off();
         self.wires.borrow_mut().clear();
     }

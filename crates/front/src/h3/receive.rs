@@ -34,7 +34,7 @@ enum ReadEnd {
 
 impl H3 {
     /// The client has opened a stream.
-    pub fn open_stream(self: &Rc<Self>, id: u64) -> Result<(), Failure> {
+    pub(crate) fn open_stream(self: &Rc<Self>, id: u64) -> Result<(), Failure> {
         if let Some(info) = moved(&self.quic, &self.hub.info()) {
             self.hub.set_info(info);
         }
@@ -211,7 +211,7 @@ impl H3 {
     }
 
     /// Whether received data may be replayed (`$ssl_early_data`).
-    pub fn note_early(&self) {
+    pub(crate) fn note_early(&self) {
         if let Some(info) = self.hub.info().tls_info() {
             info.early.set(self.quic.is_early());
         }
@@ -257,7 +257,7 @@ impl H3 {
     }
 
     /// The client does not want what is sent on a stream.
-    pub fn stopped_by_client(&self, id: StreamId, code: u64) -> Result<(), Failure> {
+    pub(crate) fn stopped_by_client(&self, id: StreamId, code: u64) -> Result<(), Failure> {
         if self.is_own(id) {
             return Err(Failure::new(Code::CLOSED_CRITICAL_STREAM, "client closed critical stream"));
         }
@@ -279,7 +279,7 @@ impl H3 {
     }
 
     /// Reads a stream in one direction.
-    pub fn feed_uni(&self, id: StreamId) -> Result<(), Failure> {
+    pub(crate) fn feed_uni(&self, id: StreamId) -> Result<(), Failure> {
         if self.speech == Application::Hq {
             let text = "uni stream in hq mode";
             return Err(Failure { reason: text, ..Failure::new(Code::STREAM_CREATION_ERROR, text) });

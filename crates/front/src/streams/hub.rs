@@ -76,7 +76,7 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
     }
 
     /// Requests that come from here on are this client's.
-    pub fn set_info(&self, info: Rc<Connection>) {
+    pub(crate) fn set_info(&self, info: Rc<Connection>) {
         self.info.replace(info);
     }
 
@@ -113,7 +113,7 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
     }
 
     /// The connection is lost: every stream learns of it. False: it was lost before.
-    pub fn break_off(&self) -> bool {
+    pub(crate) fn break_off(&self) -> bool {
         if self.broken.replace(true) {
             return false;
         }
@@ -129,12 +129,12 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
     }
 
     /// The peers of all streams are gone.
-    pub fn lose_streams(&self) {
+    pub(crate) fn lose_streams(&self) {
         self.each_stream(|stream| stream.lose());
     }
 
     /// Checks the deadlines of streams that are not checked elsewhere.
-    pub fn check_streams(&self) {
+    pub(crate) fn check_streams(&self) {
         if self.unattended.get() > 0 {
             self.each_stream(|stream| stream.check());
         }

@@ -14,7 +14,7 @@ use std::task::Poll;
 use wire::h2::request::RequestHead;
 
 /// A request that has come and does not run yet.
-pub struct PendingRequest<C: Carrier> {
+pub(crate) struct PendingRequest<C: Carrier> {
     /// Its stream.
     pub stream: Rc<Stream<C>>,
     /// The request.
@@ -24,7 +24,7 @@ pub struct PendingRequest<C: Carrier> {
 
 impl<C: Carrier> PendingRequest<C> {
     /// A request on stream `id`, which has ended with its head if `end`; `size` is the length of that.
-    pub fn new(conn: &Rc<C>, id: C::Id, end: bool, size: usize) -> Self {
+    pub(crate) fn new(conn: &Rc<C>, id: C::Id, end: bool, size: usize) -> Self {
         let hub = conn.hub();
         let worker = &hub.front.worker;
         let info = hub.info();
@@ -37,19 +37,19 @@ impl<C: Carrier> PendingRequest<C> {
     }
 
     /// Takes over what its head says. `again`: that is what the connection's last one said.
-    pub fn fill(mut self, head: &RequestHead, end: bool, again: bool) -> Self {
+    pub(crate) fn fill(mut self, head: &RequestHead, end: bool, again: bool) -> Self {
         self.refused = arrival::fill(&self.stream, &self.request, head, end, again).err().map(|refusal| refusal.status);
         self
     }
 
     /// It is answered with this status.
-    pub fn refuse(mut self, status: u16) -> Self {
+    pub(crate) fn refuse(mut self, status: u16) -> Self {
         self.refused = Some(status);
         self
     }
 
     /// Runs it: at once as far as it need not wait, then in a task of its own.
-    pub fn run(self) {
+    pub(crate) fn run(self) {
         let PendingRequest { stream, request, refused } = self;
         let Some(engine) = stream.conn.hub().front.worker.engine() else { return stream.finish(true) };
         let waiting = match refused {

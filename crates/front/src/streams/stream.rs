@@ -148,7 +148,7 @@ impl<C: Carrier> Stream<C> {
     }
 
     /// Whether what is queued should be sent without waiting for more; `postpone` is `postpone_output`.
-    pub fn should_send(&self, postpone: u64) -> bool {
+    pub(crate) fn should_send(&self, postpone: u64) -> bool {
         let queued = self.output.borrow().queued();
         self.flush.get() || (queued > 0 && queued >= postpone)
     }

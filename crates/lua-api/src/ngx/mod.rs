@@ -7,10 +7,10 @@ mod abi;
 pub mod args;
 pub mod cache;
 pub mod ndk;
-pub mod req_body;
-pub mod req_header;
+pub(crate) mod req_body;
+pub(crate) mod req_header;
 pub mod request;
-pub mod resp_header;
+pub(crate) mod resp_header;
 pub mod upstream;
 
 use crate::host::Requests;

@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 /// The part's rows and glue.
 #[must_use]
-pub fn group() -> Group {
+pub(crate) fn group() -> Group {
     let all = PhaseSet::EVERYWHERE;
     Group {
         name: "ngx.req.body",

@@ -14,7 +14,7 @@ const MAX_HEADERS: usize = 100;
 
 /// The part's rows and glue.
 #[must_use]
-pub fn group() -> Group {
+pub(crate) fn group() -> Group {
     Group {
         name: "ngx.req.headers",
         rows: vec![

@@ -21,7 +21,7 @@ const MAX_VALUES: usize = 100;
 
 /// The part's rows and glue.
 #[must_use]
-pub fn group() -> Group {
+pub(crate) fn group() -> Group {
     Group {
         name: "ngx.header",
         rows: vec![

@@ -23,7 +23,7 @@ pub type Entry = lua_session::Entry<Requests>;
 pub type Finish = fn(&Rc<Request>, &Rc<State>, lua::Completion) -> Step;
 
 /// A handler that answers its phase, and may wait.
-pub struct PhaseHandler {
+pub(crate) struct PhaseHandler {
     entry: Rc<Entry>,
     need_body: bool,
     watches_client: bool,
@@ -35,14 +35,14 @@ fn outcome(refusal: &Refusal) -> Outcome {
 
 impl PhaseHandler {
     /// The handler of `code` in `phase`.
-    pub fn new(place: &Attach<'_>, code: Rc<Code>, phase: LuaPhase) -> Rc<PhaseHandler> {
+    pub(crate) fn new(place: &Attach<'_>, code: Rc<Code>, phase: LuaPhase) -> Rc<PhaseHandler> {
         let entry = Entry::new(place, code, phase);
         let watches_client = entry.options().check_client_abort == Some(true);
         Rc::new(PhaseHandler { entry, need_body: place.conf::<Options>().need_body == Some(true), watches_client })
     }
 
     /// Joins a phase: last, or before all other handlers.
-    pub fn join(self: Rc<Self>, place: &mut Attach<'_>, phase: http::Phase, finish: Finish, first: bool) {
+    pub(crate) fn join(self: Rc<Self>, place: &mut Attach<'_>, phase: http::Phase, finish: Finish, first: bool) {
         let run = move |request: &Rc<Request>| {
             if self.entry.phase() == LuaPhase::REWRITE && request.progress.uri_changed.get() {
                 // A rewrite before it leads to another location.
@@ -59,7 +59,7 @@ impl PhaseHandler {
     }
 
     /// Runs a handler that may wait.
-    pub fn run(self: &Rc<Self>, request: &Rc<Request>, finish: Finish) -> Step {
+    pub(crate) fn run(self: &Rc<Self>, request: &Rc<Request>, finish: Finish) -> Step {
         if self.need_body && request.is_main() {
             let (entry, owned) = (self.clone(), request.clone());
             return then(body::read(request), move |read| match read {

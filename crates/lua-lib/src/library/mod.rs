@@ -2,7 +2,7 @@
 //! knows more than the `ngx` API, so that each is a file and one line here.
 
 /// Name and source of each.
-pub const LIBRARIES: &[(&str, &str)] = &[
+pub(crate) const LIBRARIES: &[(&str, &str)] = &[
     ("cjson.util", include_str!("cjson_util.lua")),
     ("rds.parser", include_str!("rds_parser.lua")),
     ("redis.parser", include_str!("redis_parser.lua")),

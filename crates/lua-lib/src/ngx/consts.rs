@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// The part's rows and glue.
 #[must_use]
-pub fn group(subsystem: Subsystem) -> Group {
+pub(crate) fn group(subsystem: Subsystem) -> Group {
     Group {
         name: "ngx.consts",
         rows: vec![

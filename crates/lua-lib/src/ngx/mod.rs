@@ -6,7 +6,7 @@
 pub mod abi;
 pub mod args;
 pub mod base64;
-pub mod consts;
+pub(crate) mod consts;
 pub mod digest;
 pub mod environment;
 pub mod errlog;

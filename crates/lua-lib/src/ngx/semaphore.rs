@@ -30,7 +30,7 @@ pub fn group() -> Group {
 
 /// The semaphores of a process, by the numbers that their Lua objects hold.
 #[derive(Default)]
-pub struct Semaphores {
+pub(crate) struct Semaphores {
     all: RefCell<HashMap<u64, Rc<Semaphore>>>,
     next: Cell<u64>,
 }

@@ -14,11 +14,11 @@ pub fn groups() -> Vec<lua::Group> {
 }
 
 /// Libraries in Lua alone that belong to this server's compiler: name and source.
-pub const SOURCES: &[(&str, &str)] = &[("jit.bcsave", include_str!("bcsave.lua")), ("jit.v", include_str!("traces.lua"))];
+pub(crate) const SOURCES: &[(&str, &str)] = &[("jit.bcsave", include_str!("bcsave.lua")), ("jit.v", include_str!("traces.lua"))];
 
 /// Libraries in Lua alone that are no more than what everybody can bring along: a file of the same name that the
 /// configuration leads to is preferred, since it may be of another version, or changed.
-pub const SUPPLIES: &[(&str, &str)] = &[
+pub(crate) const SUPPLIES: &[(&str, &str)] = &[
     ("resty.lock", include_str!("lock.lua")),
     ("resty.lrucache", include_str!("lrucache.lua")),
     // The same file: it asks by which name it is loaded.

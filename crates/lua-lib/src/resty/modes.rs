@@ -94,7 +94,7 @@ impl Key {
 
     /// Encrypts in `Ecb` or `Cbc`. None: the data are no whole blocks, and are not padded.
     #[must_use]
-    pub fn seal_blocks(&self, chained: bool, mut previous: Block, data: &[u8], padded: bool) -> Option<Vec<u8>> {
+    pub(crate) fn seal_blocks(&self, chained: bool, mut previous: Block, data: &[u8], padded: bool) -> Option<Vec<u8>> {
         let mut out = data.to_vec();
         if padded {
             let count = BLOCK - data.len() % BLOCK;
@@ -136,7 +136,7 @@ impl Key {
     }
 
     /// Encrypts or decrypts with feedback of so many bits.
-    pub fn feedback(&self, bits: u8, mut state: Block, data: &mut [u8], seal: bool) {
+    pub(crate) fn feedback(&self, bits: u8, mut state: Block, data: &mut [u8], seal: bool) {
         match bits {
             1 => self.feed_bits(state, data, seal),
             8 => {
@@ -175,7 +175,7 @@ impl Key {
     }
 
     /// Output feedback; the same both ways.
-    pub fn output_feedback(&self, mut state: Block, data: &mut [u8]) {
+    pub(crate) fn output_feedback(&self, mut state: Block, data: &mut [u8]) {
         for part in data.chunks_mut(BLOCK) {
             self.seal(&mut state);
             mix(part, &state);
@@ -193,7 +193,7 @@ impl Key {
 
     /// Encrypts with a tag.
     #[must_use]
-    pub fn seal_tagged(&self, iv: &[u8], data: &[u8], extra: &[u8]) -> (Vec<u8>, Block) {
+    pub(crate) fn seal_tagged(&self, iv: &[u8], data: &[u8], extra: &[u8]) -> (Vec<u8>, Block) {
         let (mut out, start) = (data.to_vec(), self.first_count(iv));
         self.short_counter(start, &mut out);
         let tag = self.tag(start, &out, extra);
@@ -202,7 +202,7 @@ impl Key {
 
     /// Decrypts if the tag is right.
     #[must_use]
-    pub fn open_tagged(&self, iv: &[u8], data: &[u8], extra: &[u8], tag: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn open_tagged(&self, iv: &[u8], data: &[u8], extra: &[u8], tag: &[u8]) -> Option<Vec<u8>> {
         let start = self.first_count(iv);
         let expected = self.tag(start, data, extra);
         // In a time that does not tell where they differ.

@@ -41,7 +41,7 @@ pub(crate) fn constants() -> [Row; 6] {
 
 /// Sums that are not finished, by the numbers that their Lua objects hold.
 #[derive(Default)]
-pub struct Sums {
+pub(crate) struct Sums {
     all: RefCell<HashMap<u64, Box<dyn DynDigest>>>,
     next: Cell<u64>,
 }

@@ -15,16 +15,16 @@ pub const ID: usize = 1;
 /// The pool's key.
 pub const KEY: usize = 2;
 /// Timeout of connect.
-pub const CONNECT_TIMEOUT: usize = 3;
+pub(crate) const CONNECT_TIMEOUT: usize = 3;
 /// Timeout of send.
 pub const SEND_TIMEOUT: usize = 4;
 /// Timeout of receive.
 pub const READ_TIMEOUT: usize = 5;
 /// Address to connect from.
-pub const BIND: usize = 6;
+pub(crate) const BIND: usize = 6;
 
 /// Connects may come from addresses that are not this machine's. 7 to 10 are the client's certificate.
-pub const TRANSPARENT: usize = 11;
+pub(crate) const TRANSPARENT: usize = 11;
 
 /// A running call of a method.
 pub struct Call {

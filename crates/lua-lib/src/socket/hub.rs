@@ -48,7 +48,7 @@ impl Hub {
     }
 
     /// Enters a UDP socket and answers its number.
-    pub fn add_datagrams(&self, socket: Rc<Datagrams>) -> u64 {
+    pub(crate) fn add_datagrams(&self, socket: Rc<Datagrams>) -> u64 {
         self.sockets.borrow_mut().add(Kept::Udp(socket))
     }
 
@@ -70,7 +70,7 @@ impl Hub {
     }
 
     /// The UDP socket of this number, unless it is gone.
-    pub fn find_datagrams(&self, id: u64) -> Option<Rc<Datagrams>> {
+    pub(crate) fn find_datagrams(&self, id: u64) -> Option<Rc<Datagrams>> {
         match self.sockets.borrow().get(id) {
             Some(Kept::Udp(socket)) => Some(socket.clone()),
             _ => None,

@@ -71,7 +71,7 @@ pub fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise>
 ///
 /// # Errors
 /// Wrong arguments.
-pub fn reused_times(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub(crate) fn reused_times(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 1..=1, "expecting 1 argument (including the object), but got")?;
     let call = call::begin(cx, stack, "getreusedtimes")?;
     let found = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Work::Connecting]).is_some());
@@ -193,7 +193,7 @@ pub fn set_option(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Rais
 ///
 /// # Errors
 /// The socket was never connected.
-pub fn get_option(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub(crate) fn get_option(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     option(cx, stack, false)
 }
 

@@ -151,7 +151,7 @@ impl Pool {
 
     /// The connection that has been idle for the shortest time, its count of uses, its place. Nothing happens when there is
     /// none or it is dead: that is for [`Pool::admit`].
-    pub fn admit_idle(&self) -> Option<(Stream, u32, Ticket)> {
+    pub(crate) fn admit_idle(&self) -> Option<(Stream, u32, Ticket)> {
         let mut idle = self.idle.borrow_mut();
         idle.back().filter(|latest| latest.is_good(clock::monotonic_ms()))?;
         let IdleConnection { stream, reused, ticket, .. } = idle.pop_back()?;
@@ -229,7 +229,7 @@ impl Pools {
     }
 
     /// As [`Pools::find`], of the key `HOST:PORT`.
-    pub fn find_at(&self, host: &[u8], port: u16) -> Option<Rc<Pool>> {
+    pub(crate) fn find_at(&self, host: &[u8], port: u16) -> Option<Rc<Pool>> {
         let mut key = self.key.borrow_mut();
         key.clear();
         key.extend_from_slice(host);
@@ -239,7 +239,7 @@ impl Pools {
     }
 
     /// The pool of this key, made on first use: then its size and backlog are fixed.
-    pub fn find_or_make(self: &Rc<Self>, key: &[u8], size: usize, backlog: Option<usize>, log: Option<&ErrorLog>) -> Rc<Pool> {
+    pub(crate) fn find_or_make(self: &Rc<Self>, key: &[u8], size: usize, backlog: Option<usize>, log: Option<&ErrorLog>) -> Rc<Pool> {
         let mut pools = self.all.borrow_mut();
         if let Some(pool) = pools.get(key) {
             return pool.clone();
@@ -297,7 +297,7 @@ impl Pools {
     }
 
     /// Whether [`Pools::tend`]'s task runs.
-    pub fn is_tended(&self) -> bool {
+    pub(crate) fn is_tended(&self) -> bool {
         self.tended.get()
     }
 
@@ -328,7 +328,7 @@ impl Pools {
 }
 
 /// Writes a port in decimal.
-pub fn push_port(out: &mut Vec<u8>, port: u16) {
+pub(crate) fn push_port(out: &mut Vec<u8>, port: u16) {
     let mut digits = [0; 5];
     let mut at = digits.len();
     let mut rest = port;

@@ -29,7 +29,7 @@ const PARKED: i32 = 2;
 const CONNECTING: u8 = Work::Connecting as u8 | Work::Resolving as u8;
 const READING: u8 = CONNECTING | Work::Reading as u8;
 /// What a send may not meet.
-pub const WRITING: u8 = CONNECTING | Work::Writing as u8;
+pub(crate) const WRITING: u8 = CONNECTING | Work::Writing as u8;
 const ANYTHING: u8 = READING | WRITING;
 
 /// A handler with more sockets than this lets the rows watch over those that Lua drops.

@@ -58,7 +58,7 @@ impl Reporter {
     }
 
     /// Says that a pool was made.
-    pub fn pool_made(&self, key: &[u8], size: usize, backlog: Option<usize>) {
+    pub(crate) fn pool_made(&self, key: &[u8], size: usize, backlog: Option<usize>) {
         let backlog = backlog.and_then(|backlog| i64::try_from(backlog).ok()).unwrap_or(-1);
         self.debug(format_args!("lua tcp socket connection pool size: {size}, backlog: {backlog}"));
         let key = String::from_utf8_lossy(key);

@@ -86,7 +86,7 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise
 ///
 /// # Errors
 /// None of its own.
-pub fn send_list(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub(crate) fn send_list(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let id = call::item(stack, ID);
     let Some((host, id)) = host(cx).zip(id) else { return Ok(0) };
     let Some(socket) = quick::socket(&*host, id, quick::WRITING) else { return Ok(0) };

@@ -3,7 +3,7 @@
 //! A virtual machine never leaves the thread that made it, so each has its own ("vm_thread"). Values cross as
 //! [`plain_value::PlainValue`]s. What a machine may do there needs no request: encodings, digests, dictionaries.
 
-pub mod plain_value;
+pub(crate) mod plain_value;
 pub mod rows;
-pub mod thread_host;
-pub mod vm_thread;
+pub(crate) mod thread_host;
+pub(crate) mod vm_thread;

@@ -7,7 +7,7 @@ const DEPTH: usize = 100;
 
 /// A value without ties to a machine.
 #[derive(Debug, Clone, PartialEq)]
-pub enum PlainValue {
+pub(crate) enum PlainValue {
     /// `nil`
     Nil,
     /// A boolean.
@@ -27,7 +27,7 @@ impl PlainValue {
     ///
     /// # Errors
     /// What kind of value cannot cross.
-    pub fn pack(stack: &mut Stack<'_>, index: usize) -> Result<PlainValue, &'static str> {
+    pub(crate) fn pack(stack: &mut Stack<'_>, index: usize) -> Result<PlainValue, &'static str> {
         match stack.kind(index) {
             Type::Nil | Type::None => Ok(PlainValue::Nil),
             _ => pack_part(stack, index, 1),
@@ -36,7 +36,7 @@ impl PlainValue {
 
     /// Pushes the value; false if there is no room for it.
     #[must_use]
-    pub fn unpack(&self, stack: &mut Stack<'_>) -> bool {
+    pub(crate) fn unpack(&self, stack: &mut Stack<'_>) -> bool {
         if !stack.reserve(6) {
             return false;
         }

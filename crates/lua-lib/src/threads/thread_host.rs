@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The host of code in a thread.
-pub struct ThreadHost {
+pub(crate) struct ThreadHost {
     runtime: Rc<Runtime>,
     machine: Rc<Machine>,
     log: ErrorLog,
@@ -25,7 +25,7 @@ pub struct ThreadHost {
 
 impl ThreadHost {
     /// A host of code in `machine`.
-    pub fn new(runtime: Rc<Runtime>, machine: Rc<Machine>) -> ThreadHost {
+    pub(crate) fn new(runtime: Rc<Runtime>, machine: Rc<Machine>) -> ThreadHost {
         ThreadHost { runtime, machine, log: ErrorLog::new(Vec::new()), resources: Rc::default(), scratch: RefCell::default() }
     }
 }

@@ -13,10 +13,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
 /// What the function answered, or why it did not.
-pub type Answer = Result<Vec<PlainValue>, Vec<u8>>;
+pub(crate) type Answer = Result<Vec<PlainValue>, Vec<u8>>;
 
 /// One call.
-pub struct Task {
+pub(crate) struct Task {
     /// The Lua module and its function.
     pub module: Vec<u8>,
     /// See `module`.
@@ -28,7 +28,7 @@ pub struct Task {
 }
 
 /// What a new vm_thread takes along.
-pub struct VmSetup {
+pub(crate) struct VmSetup {
     /// `package.path` and `package.cpath` of the caller.
     pub path: String,
     /// See `path`.
@@ -43,14 +43,14 @@ pub struct VmSetup {
 
 /// The vm_threads of a worker.
 #[derive(Default)]
-pub struct VmThreads {
+pub(crate) struct VmThreads {
     idle: RefCell<Vec<Sender<Task>>>,
     count: Cell<u64>,
 }
 
 impl VmThreads {
     /// An idle vm_thread, or a new one while there are fewer than `max`.
-    pub fn take(&self, max: u64, setup: impl FnOnce() -> VmSetup) -> Option<Sender<Task>> {
+    pub(crate) fn take(&self, max: u64, setup: impl FnOnce() -> VmSetup) -> Option<Sender<Task>> {
         if let Some(vm_thread) = self.idle.borrow_mut().pop() {
             return Some(vm_thread);
         }
@@ -66,12 +66,12 @@ impl VmThreads {
     }
 
     /// Takes a vm_thread back whose task is done.
-    pub fn give(&self, vm_thread: Sender<Task>) {
+    pub(crate) fn give(&self, vm_thread: Sender<Task>) {
         self.idle.borrow_mut().push(vm_thread);
     }
 
     /// A vm_thread's thread is gone.
-    pub fn lose(&self) {
+    pub(crate) fn lose(&self) {
         self.count.set(self.count.get().saturating_sub(1));
     }
 }

@@ -81,7 +81,7 @@ impl<S: Secured> Reuse for CurrentHandshake<S> {
 }
 
 /// One handshake.
-pub struct HandshakeState<S: Secured> {
+pub(crate) struct HandshakeState<S: Secured> {
     /// The handshake as the server sees it; it outlives this.
     greeting: Weak<ClientHello<S>>,
     /// The session that code runs in.

@@ -9,13 +9,13 @@ mod abi;
 mod certificates;
 mod facts;
 mod handshake_code;
-pub mod handshake_state;
+pub(crate) mod handshake_state;
 mod hello;
 pub mod hooks;
 mod ocsp;
 mod sessions;
 mod upstream;
-pub mod upstream_handshake;
+pub(crate) mod upstream_handshake;
 
 use crate::host::Host;
 use crate::protocol::Protocol;

@@ -282,7 +282,7 @@ fn trusted(request: &Request, policy: &Policy, path: &[u8]) -> (Links, usize) {
 ///
 /// # Errors
 /// The failed call, `ELOOP` for the link.
-pub fn check_links(request: &Request, path: &[u8]) -> Result<(), Failure> {
+pub(crate) fn check_links(request: &Request, path: &[u8]) -> Result<(), Failure> {
     let policy = request.with_location(|l| Policy::of(&l.core));
     if policy.links == Links::Follow {
         return Ok(());
@@ -295,7 +295,7 @@ pub fn check_links(request: &Request, path: &[u8]) -> Result<(), Failure> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn examine(request: &Request, path: &MappedPath) -> Result<Kind, Failure> {
+pub(crate) fn examine(request: &Request, path: &MappedPath) -> Result<Kind, Failure> {
     let policy = request.with_location(|l| Policy::of(&l.core));
     if policy.links != Links::Follow {
         let (links, from) = trusted(request, &policy, &path.bytes);

@@ -119,7 +119,7 @@ impl<V> Lru<V> {
     }
 
     /// Removes the least recently used entry.
-    pub fn pop_oldest(&mut self) -> Option<V> {
+    pub(crate) fn pop_oldest(&mut self) -> Option<V> {
         self.take(self.oldest)
     }
 }

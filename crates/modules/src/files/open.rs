@@ -115,7 +115,7 @@ pub fn look(path: &[u8]) -> Result<Identity, Failure> {
 ///
 /// # Errors
 /// Those of `open(2)` and `fstat(2)`; `ELOOP` for a link that is refused.
-pub fn open_file(path: &[u8], links: Links, from: usize) -> Result<(File, Identity), Failure> {
+pub(crate) fn open_file(path: &[u8], links: Links, from: usize) -> Result<(File, Identity), Failure> {
     let fd = match links {
         Links::Follow => plain(path),
         _ => walk(path, links, from),
@@ -172,7 +172,7 @@ fn step(at: &OwnedFd, name: &[u8], links: Links, flags: OFlag) -> nix::Result<Ow
 ///
 /// # Errors
 /// Those of `read(2)`.
-pub fn read_whole(file: &File, size: u64) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read_whole(file: &File, size: u64) -> Result<Vec<u8>, Failure> {
     use std::io::Read;
     let mut data = Vec::with_capacity(size as usize);
     file.take(size).read_to_end(&mut data).map_err(|e| Failure::from_io("read()", &e))?;

@@ -39,7 +39,7 @@ pub fn describe(request: &Request, file: &Opened) {
 }
 
 /// As [`describe`], for a film of which a part of `length` bytes is sent: its tag is that of the part.
-pub fn describe_part(request: &Request, file: &Opened, length: u64) {
+pub(crate) fn describe_part(request: &Request, file: &Opened, length: u64) {
     describe(request, file);
     let mut response = request.response.borrow_mut();
     response.content_length = Some(length);
@@ -56,7 +56,7 @@ pub fn send(request: &Rc<Request>, file: Rc<Opened>) -> Step {
 }
 
 /// Sends the head, which is filled, and a body.
-pub fn send_chain(request: &Rc<Request>, body: Chain) -> Step {
+pub(crate) fn send_chain(request: &Rc<Request>, body: Chain) -> Step {
     let request = request.clone();
     then(request.send_header(), move |outcome| match outcome {
         Outcome::Ok if request.flags.header_only.get() => Step::Now(Outcome::Ok),
@@ -79,7 +79,7 @@ pub fn piece(file: &Opened, start: u64, end: u64) -> Option<Piece> {
 }
 
 /// As [`refuse`] for a directory that is to be listed: its absence is always logged.
-pub fn refuse_directory(request: &Request, failure: Failure, path: &[u8]) -> Outcome {
+pub(crate) fn refuse_directory(request: &Request, failure: Failure, path: &[u8]) -> Outcome {
     let status = failure.status();
     log_failure(request, if status == 500 { Level::Crit } else { Level::Error }, failure, path);
     Outcome::Status(status)

@@ -100,7 +100,7 @@ fn error(text: impl Into<String>) -> Error {
 }
 
 /// A server that is to get its part in TLS.
-struct ServerSource<'a, S> {
+struct ServerSource<'a, S: Secured> {
     /// What it says.
     ssl: Rc<Ssl>,
     /// Where its certificates are.
@@ -183,7 +183,7 @@ fn complete<S: Secured>(whose: ServerSource<'_, S>) -> Result<(), Error> {
 }
 
 /// A server's TLS directives and their positions.
-struct TlsBuilder<'a, S> {
+struct TlsBuilder<'a, S: Secured> {
     ssl: &'a Ssl,
     commands: &'a Commands,
     files: &'a Files,
@@ -191,7 +191,7 @@ struct TlsBuilder<'a, S> {
     http: &'a Frame,
 }
 
-impl<S> TlsBuilder<'_, S> {
+impl<S: Secured> TlsBuilder<'_, S> {
     /// The certificates of a file; none, if no file is named.
     fn trusted(&self, path: Option<&Rc<str>>) -> Result<Vec<CertificateDer<'static>>, Error> {
         match path {

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -109,7 +108,8 @@ impl Endpoint {
     ///
     /// # Errors
     /// What getsockname(2) reports.
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
+    #[cfg(test)]
+    pub(crate) fn local_address(&self) -> io::Result<std::net::SocketAddr> {
         SockRef::from(self.shared.socket.get_ref()).local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Attempt, End, Problem, READING, now_ms};
 use crate::connection::UpstreamConnection;
-use crate::dialect::{Answer, Framing, Question};
+use crate::dialect::{Answer, Framing};
 use crate::exchange::{Exchange, Lease};
 use crate::limits::TIMED_OUT;
 use crate::sender::Sender;
@@ -88,18 +88,9 @@ impl Attempt<'_> {
     }
 
     /// What variables tell of the answer.
-    fn note_head(&self, answer: &Answer) {
-        let exchange = &*self.exchange;
-        exchange.record.update(now_ms(), |t, elapsed| {
-            t.header = Some(elapsed);
-            t.status = answer.status;
-        });
-        let scratch = &exchange.scratch;
-        let head = scratch.head(answer.length);
-        exchange.record.set_head(&*exchange.route.dialect, head, &scratch.parser.headers);
-        let limit = exchange.route.plan.buffer_size;
-        let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
-        exchange.route.dialect.answered(&exchange.request, head, answer, &asked);
+    fn note_head(&mut self, answer: &Answer) {
+        self.exchange.note_head(answer);
+        self.exchange.show_dialect(answer);
     }
 
     /// Reads the body; `Some(true)` if the connection stands at its end, `None` if it broke off.

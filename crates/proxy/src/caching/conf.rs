@@ -82,7 +82,7 @@ pub struct CacheConf {
 impl CacheConf {
     /// Whether there is a cache.
     #[must_use]
-    pub fn has_cache(&self) -> bool {
+    pub(crate) fn has_cache(&self) -> bool {
         matches!(self.zone, Some(Zone::Named(_) | Zone::Varying(_)))
     }
 

@@ -39,7 +39,7 @@ impl Facts {
 }
 
 /// A request that fetches anew what its parent's client gets old.
-pub struct Background;
+pub(crate) struct Background;
 
 /// Defines the variables.
 pub fn define_all(variables: &mut Variables) {

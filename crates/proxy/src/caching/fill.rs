@@ -119,7 +119,7 @@ fn settle(caching: &Caching, status: u16, judged: &mut Freshness, now: i64) -> b
 }
 
 /// An answer that `error_page` stands in for: its status is remembered.
-pub fn note_intercepted(exchange: &Exchange, status: u16) {
+pub(crate) fn note_intercepted(exchange: &Exchange, status: u16) {
     let Some(caching) = exchange.caching.as_ref().filter(|caching| caching.cacheable) else { return };
     let mut judged = judged(exchange);
     if settle(caching, status, &mut judged, clock::now().sec) {
@@ -128,7 +128,7 @@ pub fn note_intercepted(exchange: &Exchange, status: u16) {
 }
 
 /// A failure to reach the upstream is remembered where `*_cache_valid` has a time for it.
-pub fn note_failure(exchange: &Exchange, status: u16) {
+pub(crate) fn note_failure(exchange: &Exchange, status: u16) {
     let Some(caching) = exchange.caching.as_ref().filter(|caching| caching.cacheable && matches!(status, 502 | 504)) else { return };
     if let Some(seconds) = caching.plan.valid_for(status) {
         caching.fail(status, clock::now().sec.saturating_add(seconds));

@@ -146,7 +146,7 @@ impl Caching {
 
     /// Whether a stored answer may be given for a reason of the configuration's though it is not fresh.
     #[must_use]
-    pub fn may_give_stale(&self, stored: &Stored) -> bool {
+    pub(crate) fn may_give_stale(&self, stored: &Stored) -> bool {
         self.wishes.is_none_or(|wishes| {
             !stored.head.must_revalidate && rfc9111::usable(&stored.head, &wishes, clock::now().sec) != Reuse::Unconfirmed
         })
@@ -298,7 +298,7 @@ impl Caching {
 
     /// Whether an answer was purged since the upstream was asked for it.
     #[must_use]
-    pub fn is_outdated(store: &Store, main: &Digest, version: u64, head: &Head) -> bool {
+    pub(crate) fn is_outdated(store: &Store, main: &Digest, version: u64, head: &Head) -> bool {
         let asked_ms = head.stored_ms.max(0).cast_unsigned();
         let by_key = || store.index.version(main) != version;
         let purged = store.index.purged_ms() >= asked_ms;

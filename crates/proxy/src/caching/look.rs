@@ -23,7 +23,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Runs a request through its upstream from the beginning.
-pub type Restart = fn(Rc<Request>, Rc<Route>) -> BoxFuture<Outcome>;
+pub(crate) type Restart = fn(Rc<Request>, Rc<Route>) -> BoxFuture<Outcome>;
 
 /// Pauses between looks while another request fetches: short at first.
 const PAUSE: (u64, u64) = (2, 50);

@@ -120,7 +120,7 @@ impl CachePlan {
 
     /// How many seconds an answer of this status is fresh that does not say it itself.
     #[must_use]
-    pub fn valid_for(&self, status: u16) -> Option<i64> {
+    pub(crate) fn valid_for(&self, status: u16) -> Option<i64> {
         let found = self.valid.iter().find(|(code, _)| *code == 0 || *code == status);
         found.map(|(_, seconds)| *seconds).filter(|seconds| *seconds > 0)
     }
@@ -128,7 +128,7 @@ impl CachePlan {
 
 /// Whether a value is neither empty nor `0`.
 #[must_use]
-pub fn is_any_true(values: &[Complex], request: &Request) -> bool {
+pub(crate) fn is_any_true(values: &[Complex], request: &Request) -> bool {
     values.iter().any(|value| {
         let value = value.to_vec(request);
         !value.is_empty() && value != b"0"

@@ -5,7 +5,7 @@ use base::clock;
 use std::time::Duration;
 
 /// The pause after a portion of work, when it is due.
-pub struct Pace {
+pub(crate) struct Pace {
     portion: Portion,
     done: u64,
     since: u64,
@@ -14,12 +14,12 @@ pub struct Pace {
 impl Pace {
     /// No pause is due for now.
     #[must_use]
-    pub fn new(portion: Portion) -> Pace {
+    pub(crate) fn new(portion: Portion) -> Pace {
         Pace { portion, done: 0, since: clock::monotonic_ms() }
     }
 
     /// One thing more is done.
-    pub async fn step(&mut self) {
+    pub(crate) async fn step(&mut self) {
         self.done += 1;
         if self.done < self.portion.files.max(1) && clock::monotonic_ms().saturating_sub(self.since) < self.portion.threshold {
             return;

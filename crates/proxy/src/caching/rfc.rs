@@ -73,7 +73,7 @@ fn write_text<'a>(status_line: &[u8], all: impl Iterator<Item = Field<'a>> + Clo
 
 /// The metadata of a response's file, if it may be stored.
 #[must_use]
-pub fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Option<Head> {
+pub(crate) fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Option<Head> {
     let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
     let given = circumstances(&exchange.request, caching, answer.status, exchange.route.plan.uncounted());
     let mut verdict = rfc9111::judge(answer.status, fields(&head, &lines), &given)?;
@@ -86,7 +86,7 @@ pub fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Opti
 
 /// A stored answer with the fields of the 304 that has confirmed it (RFC 9111, 3.2). It stays in the cache if it may.
 #[must_use]
-pub fn refresh(exchange: &Exchange, caching: &Caching, old: &Rc<Stored>) -> Option<Rc<Stored>> {
+pub(crate) fn refresh(exchange: &Exchange, caching: &Caching, old: &Rc<Stored>) -> Option<Rc<Stored>> {
     let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
     let named = rfc9111::named_by_connection(fields(&head, &lines));
     let counts = |known, name: &[u8]| known != Known::ContentLength && !rfc9111::is_passing(known, name, &named);

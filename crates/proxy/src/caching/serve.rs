@@ -64,7 +64,7 @@ pub fn own(request: &Request) {
 
 /// The old answer in place of a failure of this kind, if there may be one: by `*_cache_use_stale`, and where the upstream has not
 /// `answered` by `stale-if-error` too; under RFC 9111 an error of its own is no answer.
-pub async fn rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Outcome> {
+pub(crate) async fn rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Outcome> {
     let stored = may_rescue(exchange, condition, answered)?;
     Some(serve(exchange, &stored).await)
 }

@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// Removes the files of keys that are gone.
-    pub fn drop_files(&self, request: &Request, gone: &[Digest]) {
+    pub(crate) fn drop_files(&self, request: &Request, gone: &[Digest]) {
         for digest in gone {
             if let Err(error) = self.shelf.remove(digest) {
                 let path = self.shelf.path(digest);

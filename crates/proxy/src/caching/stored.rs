@@ -32,7 +32,7 @@ enum Body {
 impl Stored {
     /// An answer whose body stays in its file; `None` if its head is none.
     #[must_use]
-    pub fn on_disk(head: Head, file: File) -> Option<Stored> {
+    pub(crate) fn on_disk(head: Head, file: File) -> Option<Stored> {
         Some(Stored {
             lines: lines(&head.text)?,
             body_start: head.body_start() as u64,
@@ -44,7 +44,7 @@ impl Stored {
 
     /// The same, whose body is to be looked at first.
     #[must_use]
-    pub fn not_yet_verified(self, version: u64) -> Stored {
+    pub(crate) fn not_yet_verified(self, version: u64) -> Stored {
         Stored { unverified: Some(version), ..self }
     }
 
@@ -103,7 +103,7 @@ impl Stored {
 
     /// The status line: code and reason.
     #[must_use]
-    pub fn status_line_end(&self) -> usize {
+    pub(crate) fn status_line_end(&self) -> usize {
         memchr::memchr(b'\r', &self.head.text).unwrap_or(0)
     }
 
@@ -116,7 +116,7 @@ impl Stored {
 
     /// The same with another head of the same size.
     #[must_use]
-    pub fn with_head(&self, head: Head) -> Stored {
+    pub(crate) fn with_head(&self, head: Head) -> Stored {
         let body = match &self.body {
             Body::Memory(bytes) => Body::Memory(bytes.clone()),
             Body::File(file) => Body::File(file.clone()),

@@ -11,7 +11,7 @@ use wire::fastcgi::request;
 use wire::h1::response::ResponseHead;
 
 /// `fastcgi_pass`
-pub struct FastCgi {
+pub(crate) struct FastCgi {
     /// `fastcgi_param`
     pub params: Params,
     /// `fastcgi_keep_conn`
@@ -22,7 +22,7 @@ pub struct FastCgi {
 
 /// The line for what an application says to the log.
 #[must_use]
-pub fn said(text: &[u8]) -> Vec<u8> {
+pub(crate) fn said(text: &[u8]) -> Vec<u8> {
     [b"FastCGI sent in stderr: \"", text, b"\""].concat()
 }
 

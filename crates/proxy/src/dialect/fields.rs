@@ -22,7 +22,7 @@ const NEVER_COPIED: [&str; 11] = [
 ];
 
 /// The fields of a location's requests.
-pub struct Fields {
+pub(crate) struct Fields {
     set: Vec<(Box<[u8]>, Complex)>,
     not_copied: HeaderNameSet,
     /// Names leave in lower case.
@@ -32,7 +32,7 @@ pub struct Fields {
 impl Fields {
     /// The fields `set` by the configuration, in order. Where `decided` says so for a name, the protocol decides itself.
     #[must_use]
-    pub fn new(set: &[(Box<[u8]>, Complex)], lower: bool, decided: impl Fn(&[u8]) -> bool) -> Fields {
+    pub(crate) fn new(set: &[(Box<[u8]>, Complex)], lower: bool, decided: impl Fn(&[u8]) -> bool) -> Fields {
         let mut not_copied = HeaderNameSet::new(&NEVER_COPIED, None, None);
         set.iter().for_each(|(name, _)| not_copied.add(name));
         let empty = |value: &Complex| value.literal().is_some_and(<[u8]>::is_empty);
@@ -43,12 +43,12 @@ impl Fields {
 
     /// Whether the configuration sets a field of this name.
     #[must_use]
-    pub fn sets(&self, name: &[u8]) -> bool {
+    pub(crate) fn sets(&self, name: &[u8]) -> bool {
         self.set.iter().any(|(set, _)| set.eq_ignore_ascii_case(name))
     }
 
     /// Appends what the configuration sets; true: `Upgrade` is among it.
-    pub fn push_set(&self, request: &Request, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn push_set(&self, request: &Request, out: &mut Vec<u8>) -> bool {
         let mut upgrade = false;
         for (name, value) in &self.set {
             let start = out.len();
@@ -68,7 +68,7 @@ impl Fields {
     }
 
     /// Appends what a cache asks for, and the client's fields where they are passed on.
-    pub fn push_others(&self, job: &Job<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn push_others(&self, job: &Job<'_>, out: &mut Vec<u8>) {
         for (name, value) in job.keeping.iter().flat_map(Keeping::fields) {
             if !self.not_copied.contains(Known::of(name), name) {
                 self.push(name, value, out);
@@ -104,12 +104,12 @@ impl Fields {
 
 /// Whether a value holds a byte that no server should be sent (RFC 9110 section 5.5): nginx passes these on.
 #[must_use]
-pub fn has_control(value: &[u8]) -> bool {
+pub(crate) fn has_control(value: &[u8]) -> bool {
     value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
 }
 
 /// Line ends and NUL within a value leave escaped, as in answers (`http::Headers::push`).
-pub fn clean(out: &mut Vec<u8>, from: usize) {
+pub(crate) fn clean(out: &mut Vec<u8>, from: usize) {
     let Some(value) = out.get(from..) else { return };
     if memchr::memchr3(b'\r', b'\n', 0, value).is_none() {
         return;

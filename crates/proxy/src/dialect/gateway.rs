@@ -107,7 +107,7 @@ fn push_value(request: &Request, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 
 /// What the exchange learns of any of these requests.
 #[must_use]
-pub fn encoded(request: &Request) -> Encoded {
+pub(crate) fn encoded(request: &Request) -> Encoded {
     Encoded {
         to_head: request.method() == Method::HEAD,
         once: retry::is_non_idempotent(request.method()),
@@ -120,7 +120,7 @@ pub fn encoded(request: &Request) -> Encoded {
 ///
 /// # Errors
 /// The line for the error log.
-pub fn head(
+pub(crate) fn head(
     parser: &mut ResponseHead,
     input: &[u8],
     asked: &Question<'_>,
@@ -156,7 +156,7 @@ pub fn head(
 
 /// The body of protocols that close after it.
 #[must_use]
-pub fn until_close(_: usize, announced: Option<u64>) -> Framing {
+pub(crate) fn until_close(_: usize, announced: Option<u64>) -> Framing {
     match announced {
         Some(0) => Framing::Empty,
         Some(length) => Framing::Length(length),

@@ -13,7 +13,7 @@ use wire::chunked::Decoder;
 use wire::h1::response::{Body, Limits, ResponseHead, Status};
 
 /// `proxy_set_header` and its companions.
-pub struct Http1 {
+pub(crate) struct Http1 {
     version_11: bool,
     keep_alive: bool,
     own: RequestLine,
@@ -26,7 +26,7 @@ pub struct Http1 {
 impl Http1 {
     /// A dialect with the headers that the configuration sets, in order.
     #[must_use]
-    pub fn new(version_11: bool, own: RequestLine, set: &[(Box<[u8]>, Complex)]) -> Http1 {
+    pub(crate) fn new(version_11: bool, own: RequestLine, set: &[(Box<[u8]>, Complex)]) -> Http1 {
         let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         // The body's framing follows from the bytes really sent; a header that says otherwise would split requests.
         let fields = Fields::new(set, false, |name| is(name, "Content-Length") || is(name, "Transfer-Encoding"));

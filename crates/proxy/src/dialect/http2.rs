@@ -10,7 +10,7 @@ use http::{Complex, Outcome, Request};
 use wire::h1::response::{self, Body, Limits, ResponseHead, Status};
 
 /// `proxy_http_version 2` or `grpc_pass`.
-pub struct Http2 {
+pub(crate) struct Http2 {
     /// Trailers are asked for where the client does.
     grpc: bool,
     own: RequestLine,
@@ -21,7 +21,7 @@ pub struct Http2 {
 impl Http2 {
     /// A dialect with the headers that the configuration sets, in order.
     #[must_use]
-    pub fn new(own: RequestLine, set: &[(Box<[u8]>, Complex)], grpc: bool) -> Http2 {
+    pub(crate) fn new(own: RequestLine, set: &[(Box<[u8]>, Complex)], grpc: bool) -> Http2 {
         let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         // A length must be that of the bytes really sent, and `Host` is `:authority`.
         let fields = Fields::new(set, true, |name| is(name, "Content-Length") || is(name, "Host") || is_foreign(name));

@@ -18,7 +18,7 @@ const LONG: usize = 20;
 
 /// The variables that make a command.
 #[derive(Clone, Copy)]
-pub struct Names {
+pub(crate) struct Names {
     /// `$memc_cmd`
     pub command: VarIndex,
     /// `$memc_key`
@@ -32,7 +32,7 @@ pub struct Names {
 }
 
 /// `memc_pass`
-pub struct Memc {
+pub(crate) struct Memc {
     /// The variables.
     pub names: Names,
     /// `memc_cmds_allowed`; empty allows all
@@ -118,7 +118,7 @@ fn push_number_of(request: &Request, index: VarIndex, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// 500 where there is none, and 502 for one that the protocol cannot carry: what the server's refusal would be.
-pub fn check_key(request: &Request, index: VarIndex, name: &str, text: &mut Vec<u8>) -> Result<(), Outcome> {
+pub(crate) fn check_key(request: &Request, index: VarIndex, name: &str, text: &mut Vec<u8>) -> Result<(), Outcome> {
     if !read(request, index, text) {
         return Err(refuse(request, 500, &format!("the \"${name}\" variable is not set")));
     }
@@ -133,7 +133,7 @@ pub fn check_key(request: &Request, index: VarIndex, name: &str, text: &mut Vec<
 ///
 /// # Errors
 /// The line for the error log.
-pub fn head(input: &[u8], question: &Question<'_>) -> Result<Head, Vec<u8>> {
+pub(crate) fn head(input: &[u8], question: &Question<'_>) -> Result<Head, Vec<u8>> {
     let Some(asked) = RequestLine::of(question.written) else { return Err(b"no memcached command was sent".to_vec()) };
     let reply = answer::parse(&asked, input, question.limit).map_err(|error| error.message(&asked, input))?;
     let made = |length, status, body, content_length, keep_alive| Answer {
@@ -164,7 +164,7 @@ pub fn head(input: &[u8], question: &Question<'_>) -> Result<Head, Vec<u8>> {
 }
 
 /// Logs that a value is not there.
-pub fn log_missing(request: &Request, question: &Question<'_>) {
+pub(crate) fn log_missing(request: &Request, question: &Question<'_>) {
     if let Some(RequestLine { command: Command::Get, key }) = RequestLine::of(question.written) {
         log_request!(request, Level::Info, "key: \"{}\" was not found by memcached", String::from_utf8_lossy(key));
     }

@@ -10,7 +10,7 @@ use wire::memcached::answer::flags_of;
 use wire::memcached::line::{Command, push_key};
 
 /// `memcached_pass`
-pub struct Memcached {
+pub(crate) struct Memcached {
     /// `$memcached_key`
     pub key: VarIndex,
     /// `memcached_gzip_flag`; 0 is none

@@ -12,7 +12,7 @@ use wire::span::Span;
 use wire::uri::escape::{Class, escape};
 
 /// `redis_pass`
-pub struct Redis {
+pub(crate) struct Redis {
     /// `$redis_key`
     pub key: VarIndex,
     /// `$redis_db`

@@ -12,7 +12,7 @@ use wire::span::Span;
 
 /// What is sent.
 #[derive(Clone)]
-pub enum Query {
+pub(crate) enum Query {
     /// `redis2_query`: commands, each with its arguments
     Commands(Rc<Vec<Vec<Complex>>>),
     /// `redis2_raw_query`, and `redis2_raw_queries` with the number of commands
@@ -27,7 +27,7 @@ pub enum Query {
 }
 
 /// `redis2_pass`
-pub struct Redis2 {
+pub(crate) struct Redis2 {
     /// What is sent, if anything.
     pub query: Option<Query>,
 }
@@ -89,14 +89,14 @@ fn refuse<T>(request: &Request, line: &str) -> Option<T> {
 
 /// The line for bytes that are no reply.
 #[must_use]
-pub fn invalid(input: &[u8], at: usize) -> Cow<'static, [u8]> {
+pub(crate) fn invalid(input: &[u8], at: usize) -> Cow<'static, [u8]> {
     let start = format!("Redis server returned invalid response near pos {at} in \"");
     Cow::Owned([start.as_bytes(), input, b"\""].concat())
 }
 
 /// The line for bytes behind the last reply.
 #[must_use]
-pub fn excess(rest: &[u8]) -> Vec<u8> {
+pub(crate) fn excess(rest: &[u8]) -> Vec<u8> {
     let end = format!("\" (len {})", rest.len());
     [b"Redis server returned extra bytes: \"", rest, end.as_bytes()].concat()
 }

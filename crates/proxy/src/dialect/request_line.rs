@@ -7,7 +7,7 @@ use http::{Complex, Method, Request};
 
 /// What goes on in the place of the client's.
 #[derive(Default)]
-pub struct RequestLine {
+pub(crate) struct RequestLine {
     /// `proxy_method`
     pub method: Option<Complex>,
     /// `proxy_set_body`

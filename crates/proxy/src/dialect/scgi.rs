@@ -8,7 +8,7 @@ use wire::h1::response::ResponseHead;
 use wire::scgi;
 
 /// `scgi_pass`
-pub struct Scgi {
+pub(crate) struct Scgi {
     /// `scgi_param`
     pub params: Params,
 }

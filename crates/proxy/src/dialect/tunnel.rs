@@ -6,7 +6,7 @@ use wire::h1::response::ResponseHead;
 use wire::span::Span;
 
 /// `tunnel_pass`.
-pub struct Tunnel;
+pub(crate) struct Tunnel;
 
 impl Dialect for Tunnel {
     fn scheme(&self) -> &'static [u8] {

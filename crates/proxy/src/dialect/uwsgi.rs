@@ -8,7 +8,7 @@ use wire::h1::response::ResponseHead;
 use wire::uwsgi::{self, Uwsgi as Pairs};
 
 /// `uwsgi_pass`
-pub struct Uwsgi {
+pub(crate) struct Uwsgi {
     /// `uwsgi_param`
     pub params: Params,
     /// `uwsgi_modifier1`, `uwsgi_modifier2`

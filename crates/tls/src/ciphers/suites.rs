@@ -124,7 +124,7 @@ pub fn name_of_number(number: u16) -> Option<&'static str> {
 
 /// OpenSSL's name of a group.
 #[must_use]
-pub fn group_name(group: NamedGroup) -> Option<&'static str> {
+pub(crate) fn group_name(group: NamedGroup) -> Option<&'static str> {
     GROUPS.iter().find(|row| row.1.name() == group).map(|row| row.0)
 }
 

@@ -82,13 +82,6 @@ fn port(digits: &[u8]) -> Option<u16> {
     })
 }
 
-impl Host<'_> {
-    /// Appends the name in lower case.
-    pub fn lower_into(&self, out: &mut Vec<u8>) {
-        out.extend(self.name.iter().map(u8::to_ascii_lowercase));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::validate;
@@ -107,10 +100,7 @@ mod tests {
             let host = validate(text.as_bytes()).unwrap();
             assert_eq!((host.name, host.port), (name.as_bytes(), port), "{text}");
         }
-        let mut out = Vec::new();
-        let host = validate(b"ABC").unwrap();
-        host.lower_into(&mut out);
-        assert!(host.upper && out == b"abc");
+        assert!(validate(b"ABC").unwrap().upper);
     }
 
     #[test]

@@ -183,15 +183,15 @@ pub struct Version {
 
 impl Version {
     /// A request line without a version.
-    pub const HTTP_09: Self = Self { major: 0, minor: 9 };
+    pub(crate) const HTTP_09: Self = Self { major: 0, minor: 9 };
     /// HTTP/1.0.
-    pub const HTTP_10: Self = Self { major: 1, minor: 0 };
+    pub(crate) const HTTP_10: Self = Self { major: 1, minor: 0 };
     /// HTTP/1.1; later minor versions mean the same (RFC 9110, 2.5).
-    pub const HTTP_11: Self = Self { major: 1, minor: 1 };
+    pub(crate) const HTTP_11: Self = Self { major: 1, minor: 1 };
 
     /// True for a request without headers, answered without headers.
     #[must_use]
-    pub fn is_09(self) -> bool {
+    pub(crate) fn is_09(self) -> bool {
         self.major == 0
     }
 

@@ -10,7 +10,7 @@ pub mod method;
 mod repeat;
 pub mod request;
 pub mod response;
-pub mod response_line;
+pub(crate) mod response_line;
 
 #[cfg(test)]
 mod corpus;

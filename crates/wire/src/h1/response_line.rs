@@ -17,7 +17,7 @@ pub struct StatusLine {
 /// Reads the line that starts at `start` and whose line feed stands at `lf`; `None` when it is no
 /// status line. Several spaces before the code, a missing reason and `403.1` pass, as in nginx.
 #[must_use]
-pub fn parse(buf: &[u8], start: usize, lf: usize) -> Option<StatusLine> {
+pub(crate) fn parse(buf: &[u8], start: usize, lf: usize) -> Option<StatusLine> {
     let line = buf.get(start..lf)?;
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let rest = line.strip_prefix(b"HTTP/")?;

@@ -5,8 +5,8 @@ use super::conn::{Block, Codec, Purpose, Reading};
 use super::error::{ErrorCode, Failure};
 use super::event::{BodyFault, Event, Refusal, StreamError};
 use super::frame::{self, FrameHead, flag, kind};
-use super::receive::Step;
 use super::request::{RequestHead, Rules, check_trailers};
+use super::step::Step;
 use super::stream::{End, Stream};
 use super::tree::Dependency;
 use crate::hpack::HpackError;
@@ -16,7 +16,7 @@ const MAX_FRAMES: u32 = 256;
 const MAX_EMPTY: u32 = 8;
 
 impl Codec {
-    pub(super) fn headers_frame(&mut self, head: FrameHead, payload: &[u8]) -> Step<'static> {
+    pub(super) fn headers_frame(&mut self, head: FrameHead, payload: &[u8]) -> Step<Event<'static>> {
         let padded = usize::from(head.has(flag::PADDED));
         let prioritized = if head.has(flag::PRIORITY) { 5 } else { 0 };
         let front = padded + prioritized;
@@ -121,7 +121,7 @@ impl Codec {
         (small && !self.peer.acknowledged && !head.has(flag::END_STREAM)).then_some(Refusal::Unacknowledged)
     }
 
-    pub(super) fn continuation(&mut self, head: FrameHead) -> Step<'static> {
+    pub(super) fn continuation(&mut self, head: FrameHead) -> Step<Event<'static>> {
         if head.kind != kind::CONTINUATION {
             return Err(Failure::protocol("client sent inappropriate frame while CONTINUATION was expected"));
         }
@@ -137,7 +137,7 @@ impl Codec {
         Ok(Some((frame::HEAD, None)))
     }
 
-    pub(super) fn block_part(&mut self, rest: &[u8], left: usize, pad: usize, last: bool, out: &mut Vec<u8>) -> Step<'static> {
+    pub(super) fn block_part(&mut self, rest: &[u8], left: usize, pad: usize, last: bool, out: &mut Vec<u8>) -> Step<Event<'static>> {
         // What is there is looked at before the rest has come: a fault is told at once.
         let len = left.min(frame::DEFAULT_SIZE).min(rest.len());
         if len == 0 && left > 0 {

@@ -69,7 +69,7 @@ const ANSWERS: i64 = 1 << 20;
 
 /// The budgets of one connection.
 #[derive(Clone, Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     left: [i64; CLASSES],
     now: u64,
 }
@@ -87,7 +87,7 @@ impl Default for Budget {
 impl Budget {
     /// PRIORITY frames are limited by how many streams there can be, as in nginx. All open streams may be given up at once.
     #[must_use]
-    pub fn new(streams: usize) -> Self {
+    pub(crate) fn new(streams: usize) -> Self {
         let mut budget = Self::default();
         let resets = i64::try_from(2 * streams.min(2000)).unwrap_or(0);
         budget.set(Class::Reset, resets.max(rate(Class::Reset as usize).burst));
@@ -102,7 +102,7 @@ impl Budget {
     }
 
     /// Time gives back what it gives; `seconds` may start anywhere.
-    pub fn tick(&mut self, seconds: u64) {
+    pub(crate) fn tick(&mut self, seconds: u64) {
         if seconds == self.now {
             return;
         }
@@ -115,7 +115,7 @@ impl Budget {
     }
 
     /// Useful work gives back.
-    pub fn earn(&mut self, class: Class, amount: i64) {
+    pub(crate) fn earn(&mut self, class: Class, amount: i64) {
         if let Some(left) = self.left.get_mut(class as usize) {
             *left = (*left + amount).min(rate(class as usize).burst.max(*left));
         }
@@ -125,7 +125,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`Flood`].
-    pub fn charge(&mut self, class: Class, amount: i64) -> Result<(), Flood> {
+    pub(crate) fn charge(&mut self, class: Class, amount: i64) -> Result<(), Flood> {
         let Some(left) = self.left.get_mut(class as usize) else { return Ok(()) };
         *left -= amount;
         if *left >= 0 {
@@ -135,7 +135,7 @@ impl Budget {
     }
 
     /// A stream was answered to its end.
-    pub fn served(&mut self) {
+    pub(crate) fn served(&mut self) {
         self.earn(Class::Reset, 1);
         self.earn(Class::Settings, 1);
         self.earn(Class::Ping, 1);
@@ -148,7 +148,7 @@ impl Budget {
     ///
     /// # Errors
     /// It was too little too often.
-    pub fn data(&mut self, content: usize, end: bool) -> Result<(), Flood> {
+    pub(crate) fn data(&mut self, content: usize, end: bool) -> Result<(), Flood> {
         let earned = i64::try_from(content / 8).unwrap_or(i64::MAX);
         // The end of a stream comes once, and often alone.
         let cost = if end {
@@ -164,7 +164,7 @@ impl Budget {
 
     /// DATA was sent, which the peer may answer with a WINDOW_UPDATE each for the stream and the connection. Unlike time, this gives
     /// more than the burst: a client with large windows answers thousands of frames at once when it is late.
-    pub fn sent_data(&mut self) {
+    pub(crate) fn sent_data(&mut self) {
         if let Some(left) = self.left.get_mut(Class::Window as usize) {
             *left = (*left + 2).min(ANSWERS);
         }

@@ -5,11 +5,11 @@ use super::error::ErrorCode;
 /// What each frame begins with.
 pub const HEAD: usize = 9;
 /// The largest payload that a peer must accept, and that this side sends unless told more.
-pub const DEFAULT_SIZE: usize = 1 << 14;
+pub(crate) const DEFAULT_SIZE: usize = 1 << 14;
 /// The largest payload that a frame can have.
-pub const MAX_SIZE: usize = (1 << 24) - 1;
+pub(crate) const MAX_SIZE: usize = (1 << 24) - 1;
 /// The largest payload that clients may send, as announced to them. nginx says [`MAX_SIZE`] and cannot see that a frame is too large.
-pub const TAKEN_SIZE: usize = 1 << 20;
+pub(crate) const TAKEN_SIZE: usize = 1 << 20;
 /// A client's first bytes (RFC 9113, 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -48,7 +48,7 @@ pub mod flag {
     /// HEADERS, CONTINUATION: the block is complete.
     pub const END_HEADERS: u8 = 4;
     /// DATA, HEADERS: padding is at the end, its length in front.
-    pub const PADDED: u8 = 8;
+    pub(crate) const PADDED: u8 = 8;
     /// HEADERS: RFC 7540's priority is in front.
     pub const PRIORITY: u8 = 0x20;
 }
@@ -116,7 +116,7 @@ pub fn settings(parameters: &[(u16, u32)], out: &mut Vec<u8>) {
 }
 
 /// Appends the acknowledgement of SETTINGS.
-pub fn settings_ack(out: &mut Vec<u8>) {
+pub(crate) fn settings_ack(out: &mut Vec<u8>) {
     small(kind::SETTINGS, flag::ACK, 0, &[], out);
 }
 
@@ -131,7 +131,7 @@ pub fn window_update(stream: u32, increment: u32, out: &mut Vec<u8>) {
 }
 
 /// Appends RST_STREAM.
-pub fn rst_stream(stream: u32, code: ErrorCode, out: &mut Vec<u8>) {
+pub(crate) fn rst_stream(stream: u32, code: ErrorCode, out: &mut Vec<u8>) {
     small(kind::RST_STREAM, 0, stream, &code.0.to_be_bytes(), out);
 }
 
@@ -146,7 +146,7 @@ pub fn goaway(last: u32, code: ErrorCode, out: &mut Vec<u8>) {
 
 /// Turns what stands in `out` from `start` on, [`HEAD`] bytes to fill and a header block, into HEADERS and as many CONTINUATIONs as
 /// the peer's frame size makes necessary.
-pub fn seal_headers(start: usize, stream: u32, end: bool, max: usize, out: &mut Vec<u8>) {
+pub(crate) fn seal_headers(start: usize, stream: u32, end: bool, max: usize, out: &mut Vec<u8>) {
     let len = out.len().saturating_sub(start + HEAD);
     let end_stream = if end { flag::END_STREAM } else { 0 };
     let first = len.min(max);

@@ -64,6 +64,7 @@ pub mod request;
 pub mod schedule;
 mod send;
 pub mod settings;
+mod step;
 mod stream;
 pub mod tree;
 

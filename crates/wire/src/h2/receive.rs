@@ -7,11 +7,9 @@ use super::event::{BodyFault, Event, Poll, StreamError};
 use super::frame::{self, FrameHead, PREFACE, flag, kind, u32_at};
 use super::priority::Priority;
 use super::settings::{MAX_WINDOW, id};
+use super::step::{Step, until_event};
 use super::stream::End;
 use super::tree::Dependency;
-
-/// How far a step came: bytes that are done with, and what happened; `None` when it needs more input.
-pub(super) type Step<'i> = Result<Option<(usize, Option<Event<'i>>)>, Failure>;
 
 /// SETTINGS above this are not looked at.
 const MAX_SETTINGS: usize = frame::DEFAULT_SIZE;
@@ -28,30 +26,20 @@ impl Codec {
     /// # Errors
     /// The connection is over; GOAWAY is in `out`.
     pub fn poll<'i>(&mut self, input: &'i [u8], out: &mut Vec<u8>) -> Result<Poll<'i>, Failure> {
-        let mut used = 0;
-        loop {
-            if self.failed {
-                return Ok(Poll { used: input.len(), event: None });
-            }
-            let rest = input.get(used..).unwrap_or(&[]);
-            match self.step(rest, out) {
-                Ok(None) => return Ok(Poll { used, event: None }),
-                Ok(Some((len, event))) => {
-                    used += len;
-                    if event.is_some() {
-                        return Ok(Poll { used, event });
-                    }
-                }
-                Err(failure) => {
-                    self.failed = true;
-                    frame::goaway(self.last, failure.code, out);
-                    return Err(failure);
-                }
+        if self.failed {
+            return Ok(Poll { used: input.len(), event: None });
+        }
+        match until_event(input, |rest| self.step(rest, out)) {
+            Ok((used, event)) => Ok(Poll { used, event }),
+            Err(failure) => {
+                self.failed = true;
+                frame::goaway(self.last, failure.code, out);
+                Err(failure)
             }
         }
     }
 
-    fn step<'i>(&mut self, rest: &'i [u8], out: &mut Vec<u8>) -> Step<'i> {
+    fn step<'i>(&mut self, rest: &'i [u8], out: &mut Vec<u8>) -> Step<Event<'i>> {
         if let Some((stream, error)) = self.errors.pop() {
             return self.stream_error(stream, ErrorCode::FLOW_CONTROL_ERROR, error, out).map(|event| Some((0, Some(event))));
         }
@@ -72,7 +60,7 @@ impl Codec {
         self.reading = if left == 0 { Reading::Head } else { Reading::Skip { left } };
     }
 
-    fn preface(&mut self, rest: &[u8]) -> Step<'static> {
+    fn preface(&mut self, rest: &[u8]) -> Step<Event<'static>> {
         match Self::recognize(rest) {
             None => Ok(None),
             Some(false) => Err(Failure::protocol("invalid connection preface")),
@@ -83,7 +71,7 @@ impl Codec {
         }
     }
 
-    fn frame(&mut self, rest: &[u8], out: &mut Vec<u8>) -> Step<'static> {
+    fn frame(&mut self, rest: &[u8], out: &mut Vec<u8>) -> Step<Event<'static>> {
         let Some(head) = FrameHead::parse(rest) else { return Ok(None) };
         let payload = rest.get(frame::HEAD..).unwrap_or(&[]);
         if head.len > frame::TAKEN_SIZE {
@@ -128,14 +116,14 @@ impl Codec {
         }
     }
 
-    fn unknown(&mut self, head: FrameHead) -> Step<'static> {
+    fn unknown(&mut self, head: FrameHead) -> Step<Event<'static>> {
         self.budget.charge(Class::Ignored, 1 + (head.len / 512) as i64)?;
         self.skip(head.len);
         let known = head.kind == kind::PRIORITY_UPDATE;
         Ok(Some((frame::HEAD, (!known).then_some(Event::Unknown { kind: head.kind }))))
     }
 
-    fn data_frame(&mut self, head: FrameHead, payload: &[u8], out: &mut Vec<u8>) -> Step<'static> {
+    fn data_frame(&mut self, head: FrameHead, payload: &[u8], out: &mut Vec<u8>) -> Step<Event<'static>> {
         let (mut left, mut pad, mut used) = (head.len, 0, frame::HEAD);
         if head.has(flag::PADDED) {
             if head.len == 0 {
@@ -226,7 +214,7 @@ impl Codec {
         }
     }
 
-    fn content<'i>(&mut self, rest: &'i [u8], out: &mut Vec<u8>) -> Step<'i> {
+    fn content<'i>(&mut self, rest: &'i [u8], out: &mut Vec<u8>) -> Step<Event<'i>> {
         let Reading::Data { stream: id, left, pad, end, deliver } = self.reading else { return Ok(Some((0, None))) };
         let data = rest.get(..left.min(rest.len())).unwrap_or(&[]);
         if data.is_empty() && left > 0 {

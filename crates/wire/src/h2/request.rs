@@ -400,17 +400,3 @@ pub(crate) fn check_trailers(fields: &Fields) -> Result<(), Malformed> {
     }
     if fields.overflowed() { Err(Malformed::TooMany) } else { Ok(()) }
 }
-
-/// Joins the values of all `cookie` fields with `; ` (RFC 9113, 8.2.3) at the end of `out`; false when there is none.
-pub fn join_cookies(fields: &Fields, out: &mut Vec<u8>) -> bool {
-    let start = out.len();
-    let mut found = false;
-    for (_, value) in fields.iter().filter(|field| field.0 == b"cookie") {
-        if out.len() > start || found {
-            out.extend_from_slice(b"; ");
-        }
-        out.extend_from_slice(value);
-        found = true;
-    }
-    found
-}

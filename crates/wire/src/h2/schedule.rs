@@ -92,7 +92,7 @@ impl Schedule {
     }
 
     /// Priorities changed.
-    pub fn rerank(&mut self, rank: impl Fn(u32) -> Rank) {
+    pub(crate) fn rerank(&mut self, rank: impl Fn(u32) -> Rank) {
         let mut all = std::mem::take(&mut self.ready).into_vec();
         for entry in &mut all {
             entry.rank = rank(entry.stream);

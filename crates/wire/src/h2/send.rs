@@ -140,13 +140,15 @@ impl Codec {
 
     /// Streams want to send, but the connection's window is used up.
     #[must_use]
-    pub fn is_blocked(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_blocked(&self) -> bool {
         self.send_window <= 0 && !self.schedule.is_empty()
     }
 
     /// The stream wants to send, but a window is used up.
     #[must_use]
-    pub fn is_starved(&self, id: u32) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_starved(&self, id: u32) -> bool {
         self.streams.get(id).is_some_and(|stream| stream.starved || (stream.queued && self.send_window <= 0))
     }
 

@@ -297,9 +297,6 @@ fn the_head_of_a_request_is_found_in_its_fields() {
     assert_eq!((head.method.of(buf), head.path.of(buf), head.authority.unwrap().of(buf)), (&b"GET"[..], &b"/"[..], &b"a"[..]));
     assert_eq!((head.pseudo, head.content_length, head.fault, size), (4, Some(3), None, block.len()));
     assert_eq!(head.priority, Some(Priority { urgency: 1, incremental: true }));
-    let mut cookie = vec![];
-    assert!(super::request::join_cookies(server.fields(), &mut cookie));
-    assert_eq!(cookie, b"a; b");
 }
 
 /// What the server makes of one more frame: of a request, whether it is the last one again, and its fields.

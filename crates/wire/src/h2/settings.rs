@@ -30,7 +30,7 @@ pub const DEFAULT_WINDOW: i64 = 65_535;
 
 /// What the peer told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerSettings {
+pub(crate) struct PeerSettings {
     /// New streams' windows for sending.
     pub initial_window: i64,
     /// The largest payload that may be sent.
@@ -50,7 +50,7 @@ impl PeerSettings {
     ///
     /// # Errors
     /// A value that is not allowed.
-    pub fn apply(&mut self, id: u16, value: u32) -> Result<(), Failure> {
+    pub(crate) fn apply(&mut self, id: u16, value: u32) -> Result<(), Failure> {
         let wrong = |code, name| Failure::new(code, format!("client sent SETTINGS frame with incorrect {name} value {value}"));
         match id {
             id::INITIAL_WINDOW_SIZE if i64::from(value) > MAX_WINDOW => {

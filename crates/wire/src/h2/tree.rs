@@ -4,7 +4,7 @@
 
 /// A dependency as PRIORITY or HEADERS has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dependency {
+pub(crate) struct Dependency {
     /// The stream to come after; 0 for none.
     pub parent: u32,
     /// All that depended on it depends on this stream now.
@@ -22,7 +22,7 @@ impl Default for Dependency {
 impl Dependency {
     /// Reads the five bytes.
     #[must_use]
-    pub fn parse(bytes: [u8; 5]) -> Self {
+    pub(crate) fn parse(bytes: [u8; 5]) -> Self {
         let [a, b, c, d, weight] = bytes;
         let word = u32::from_be_bytes([a, b, c, d]);
         Self { parent: word & 0x7fff_ffff, exclusive: word >> 31 == 1, weight: u16::from(weight) + 1 }
@@ -60,7 +60,7 @@ struct Node {
 
 /// The tree; empty until the first dependency.
 #[derive(Clone, Debug, Default)]
-pub struct Tree {
+pub(crate) struct Tree {
     nodes: Vec<Node>,
     clock: u64,
 }
@@ -68,19 +68,19 @@ pub struct Tree {
 impl Tree {
     /// The peer has named a dependency.
     #[must_use]
-    pub fn is_used(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         self.clock > 0
     }
 
     /// Where the stream stands.
     #[must_use]
-    pub fn place(&self, id: u32) -> TreePosition {
+    pub(crate) fn place(&self, id: u32) -> TreePosition {
         self.find(id).map_or_else(TreePosition::default, |node| node.place)
     }
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>()
     }
 
@@ -97,7 +97,7 @@ impl Tree {
     }
 
     /// A stream begins. Without a dependency of its own it keeps what PRIORITY said of it before.
-    pub fn open(&mut self, id: u32, dependency: Option<Dependency>) {
+    pub(crate) fn open(&mut self, id: u32, dependency: Option<Dependency>) {
         if !self.is_used() && dependency.is_none() {
             return;
         }
@@ -111,7 +111,7 @@ impl Tree {
     }
 
     /// A stream is over.
-    pub fn close(&mut self, id: u32) {
+    pub(crate) fn close(&mut self, id: u32) {
         let clock = self.clock;
         if let Some(node) = self.find_mut(id) {
             (node.open, node.used) = (false, clock);
@@ -120,7 +120,7 @@ impl Tree {
     }
 
     /// The stream depends on another from now on.
-    pub fn depend(&mut self, id: u32, dependency: Dependency) {
+    pub(crate) fn depend(&mut self, id: u32, dependency: Dependency) {
         self.clock += 1;
         let clock = self.clock;
         if self.find(id).is_none() {

@@ -217,7 +217,7 @@ impl Codec {
 
     /// The first stream that the client has not opened yet.
     #[must_use]
-    pub fn next_request(&self) -> u64 {
+    pub(crate) fn next_request(&self) -> u64 {
         self.next
     }
 

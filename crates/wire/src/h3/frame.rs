@@ -28,7 +28,7 @@ pub mod kind {
 
     /// Types that mean something in HTTP/2 alone (RFC 9114, 7.2.8).
     #[must_use]
-    pub const fn is_reserved(kind: u64) -> bool {
+    pub(crate) const fn is_reserved(kind: u64) -> bool {
         matches!(kind, 0x2 | 0x6 | 0x8 | 0x9)
     }
 }
@@ -48,7 +48,7 @@ pub mod setting {
 
     /// Those of HTTP/2 that must not come (RFC 9114, 7.2.4.1).
     #[must_use]
-    pub const fn is_reserved(id: u64) -> bool {
+    pub(crate) const fn is_reserved(id: u64) -> bool {
         matches!(id, 0x0 | 0x2..=0x5)
     }
 }

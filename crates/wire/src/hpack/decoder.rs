@@ -97,7 +97,7 @@ impl Fields {
     }
 
     /// The received part is dropped, and the rest of the block is decoded only to keep the table in sync.
-    pub fn drop_rest(&mut self) {
+    pub(crate) fn drop_rest(&mut self) {
         let total = self.total;
         self.reset(true);
         self.total = total;
@@ -150,7 +150,7 @@ impl Fields {
 
     /// There were more than [`Limits::fields`].
     #[must_use]
-    pub fn overflowed(&self) -> bool {
+    pub(crate) fn overflowed(&self) -> bool {
         !self.dropping && self.seen > self.list.len()
     }
 
@@ -213,7 +213,7 @@ impl Decoder {
 
     /// How often its table has changed.
     #[must_use]
-    pub fn edits(&self) -> u64 {
+    pub(crate) fn edits(&self) -> u64 {
         self.table.edits()
     }
 

@@ -109,16 +109,16 @@ static ROWS: [Row; LONGEST] = {
 
 /// A string that is not Huffman code: the end of string within it, or padding that is too long or not all ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadHuffman;
+pub(crate) struct BadHuffman;
 
 /// The longest padding that RFC 7541, 5.2 allows, in bits.
-pub const PADDING: u32 = 7;
+pub(crate) const PADDING: u32 = 7;
 
 /// Appends the bytes that `code` stands for.
 ///
 /// # Errors
 /// [`BadHuffman`]; what was decoded before it stays in `out`.
-pub fn decode(code: &[u8], out: &mut Vec<u8>) -> Result<(), BadHuffman> {
+pub(crate) fn decode(code: &[u8], out: &mut Vec<u8>) -> Result<(), BadHuffman> {
     decode_padded(code, PADDING, out)
 }
 
@@ -126,7 +126,7 @@ pub fn decode(code: &[u8], out: &mut Vec<u8>) -> Result<(), BadHuffman> {
 ///
 /// # Errors
 /// [`BadHuffman`]; what was decoded before it stays in `out`.
-pub fn decode_padded(code: &[u8], padding: u32, out: &mut Vec<u8>) -> Result<(), BadHuffman> {
+pub(crate) fn decode_padded(code: &[u8], padding: u32, out: &mut Vec<u8>) -> Result<(), BadHuffman> {
     let mut rest = code;
     let (mut bits, mut have) = (0u64, 0u32);
     out.reserve(code.len() * 8 / 5 + 1);
@@ -170,13 +170,13 @@ fn long(bits: u64) -> (u32, u16) {
 
 /// How many bytes `text` takes when encoded.
 #[must_use]
-pub fn encoded_len(text: &[u8]) -> usize {
+pub(crate) fn encoded_len(text: &[u8]) -> usize {
     let bits: usize = text.iter().map(|&byte| usize::from(LENGTHS.get(usize::from(byte)).copied().unwrap_or(0))).sum();
     bits.div_ceil(8)
 }
 
 /// Appends `text` encoded.
-pub fn encode(text: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode(text: &[u8], out: &mut Vec<u8>) {
     let (mut bits, mut have) = (0u64, 0u32);
     for &byte in text {
         let at = usize::from(byte);

@@ -1,7 +1,7 @@
 //! Integers with a prefix of some bits of their first byte (RFC 7541, 5.1).
 
 /// How many bytes an integer may take, the first included; nginx's limit. It is enough for 2 MiB.
-pub const MAX_BYTES: usize = 4;
+pub(crate) const MAX_BYTES: usize = 4;
 
 /// An integer that was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(crate) const MAX_LONG: u64 = (1 << 62) - 1;
 /// # Errors
 /// [`BadInteger`].
 #[inline]
-pub fn decode_long(bytes: &[u8], prefix: u32) -> Result<(u64, usize), BadInteger> {
+pub(crate) fn decode_long(bytes: &[u8], prefix: u32) -> Result<(u64, usize), BadInteger> {
     let (&first, rest) = bytes.split_first().ok_or(BadInteger::Partial)?;
     let mask = (1u64 << prefix) - 1;
     let mut value = u64::from(first) & mask;

@@ -2,7 +2,7 @@
 
 pub(crate) mod decoder;
 pub(crate) mod encoder;
-pub mod huffman;
+pub(crate) mod huffman;
 pub mod integer;
 mod list;
 pub mod tables;

@@ -84,7 +84,7 @@ struct Entry {
 /// Names and values stand one after another in one buffer, so that each is one slice; the front that nobody refers to any more is
 /// cut off when it is as long as what is still used, and memory is taken only as entries come.
 #[derive(Debug)]
-pub struct DynamicTable {
+pub(crate) struct DynamicTable {
     entries: VecDeque<Entry>,
     bytes: Vec<u8>,
     size: usize,
@@ -95,48 +95,42 @@ pub struct DynamicTable {
 impl DynamicTable {
     /// An empty table that may hold `max` bytes as RFC 7541, 4.1 counts them.
     #[must_use]
-    pub fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         Self { entries: VecDeque::new(), bytes: Vec::new(), size: 0, max, edits: 0 }
     }
 
     /// How many entries there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// No entry is left.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     /// The size of the entries as RFC 7541, 4.1 counts it.
     #[must_use]
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.size
     }
 
     /// What the size may grow to.
     #[must_use]
-    pub fn max(&self) -> usize {
+    pub(crate) fn max(&self) -> usize {
         self.max
     }
 
     /// How often it has changed: as long as this stays, the same bytes are the same fields.
     #[must_use]
-    pub fn edits(&self) -> u64 {
+    pub(crate) fn edits(&self) -> u64 {
         self.edits
     }
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
     /// Evicts until the entries fit in `max`.
-    pub fn resize(&mut self, max: usize) {
+    pub(crate) fn resize(&mut self, max: usize) {
         self.max = max;
         self.edits += 1;
         self.evict(max);
@@ -154,7 +148,7 @@ impl DynamicTable {
     }
 
     /// Adds a field; one that is larger than the table empties it (RFC 7541, 4.4).
-    pub fn insert(&mut self, name: &[u8], value: &[u8], hash: u32) {
+    pub(crate) fn insert(&mut self, name: &[u8], value: &[u8], hash: u32) {
         let need = name.len() + value.len() + OVERHEAD;
         self.edits += 1;
         let Some(room) = self.max.checked_sub(need) else {
@@ -181,7 +175,7 @@ impl DynamicTable {
 
     /// The field with the index `at`, where 0 is the newest.
     #[must_use]
-    pub fn get(&self, at: usize) -> Option<(&[u8], &[u8])> {
+    pub(crate) fn get(&self, at: usize) -> Option<(&[u8], &[u8])> {
         let entry = self.entries.get(at)?;
         let both = self.bytes.get(entry.at..entry.at + entry.name + entry.value)?;
         both.split_at_checked(entry.name)
@@ -189,20 +183,20 @@ impl DynamicTable {
 
     /// What the field with the index `at` was inserted with as `hash`.
     #[must_use]
-    pub fn tag(&self, at: usize) -> u32 {
+    pub(crate) fn tag(&self, at: usize) -> u32 {
         self.entries.get(at).map_or(0, |entry| entry.hash)
     }
 
     /// The index of this very field, when it was inserted with the same `hash`.
     #[must_use]
-    pub fn find(&self, name: &[u8], value: &[u8], hash: u32) -> Option<usize> {
+    pub(crate) fn find(&self, name: &[u8], value: &[u8], hash: u32) -> Option<usize> {
         let same = |(at, entry): (usize, &Entry)| (entry.hash == hash && self.get(at) == Some((name, value))).then_some(at);
         self.entries.iter().enumerate().find_map(same)
     }
 
     /// The index of a field of this name.
     #[must_use]
-    pub fn find_name(&self, name: &[u8]) -> Option<usize> {
+    pub(crate) fn find_name(&self, name: &[u8]) -> Option<usize> {
         (0..self.entries.len()).find(|&at| self.get(at).is_some_and(|field| field.0 == name))
     }
 }
@@ -229,9 +223,9 @@ mod tests {
         let mut table = DynamicTable::new(64);
         table.insert(b"a", b"b", 0);
         table.insert(b"a", &[b'x'; 32], 0);
-        assert!(table.is_empty() && table.size() == 0);
+        assert!(table.entries.is_empty() && table.size() == 0);
         table.insert(b"a", b"b", 0);
         table.resize(0);
-        assert!(table.is_empty());
+        assert!(table.entries.is_empty());
     }
 }

@@ -75,7 +75,7 @@ impl Decoder {
 
     /// A number for what a section's references mean now: the same section with the same number says the same.
     #[must_use]
-    pub fn edits_before(&self, section: &[u8]) -> u64 {
+    pub(crate) fn edits_before(&self, section: &[u8]) -> u64 {
         // Without insertions that it needs, a section refers to nothing that may change.
         if section.first() == Some(&0) { 0 } else { self.edits }
     }

@@ -320,7 +320,7 @@ impl Hello {
     }
 
     /// The groups of which the client shares a key.
-    pub fn key_shares(&self) -> impl Iterator<Item = u16> {
+    pub(crate) fn key_shares(&self) -> impl Iterator<Item = u16> {
         let mut list = self.extension(extension::KEY_SHARE).and_then(|content| vector(content, 2)).unwrap_or_default();
         std::iter::from_fn(move || {
             let (group, rest) = list.split_first_chunk()?;

@@ -2,7 +2,8 @@
 
 use super::super::error::{ErrorCode, Failure};
 use super::super::frame::{self, FrameHead, flag};
-use super::receive::{Step, too_long_padding};
+use super::super::step::Step;
+use super::receive::too_long_padding;
 use super::{Block, Client, Event, Reading};
 use crate::hpack::HpackError;
 use crate::hpack::tables::STATIC;
@@ -12,7 +13,7 @@ const MAX_FRAMES: u32 = 256;
 const MAX_EMPTY: u32 = 8;
 
 impl Client {
-    pub(super) fn headers_frame(&mut self, head: FrameHead, payload: &[u8]) -> Step<'static> {
+    pub(super) fn headers_frame(&mut self, head: FrameHead, payload: &[u8]) -> Step<Event<'static>> {
         let padded = usize::from(head.has(flag::PADDED));
         let front = padded + if head.has(flag::PRIORITY) { 5 } else { 0 };
         let Some(len) = head.len.checked_sub(front) else {
@@ -31,7 +32,7 @@ impl Client {
         Ok(Some((frame::HEAD + front, None)))
     }
 
-    pub(super) fn continuation(&mut self, head: FrameHead) -> Step<'static> {
+    pub(super) fn continuation(&mut self, head: FrameHead) -> Step<Event<'static>> {
         let Some(block) = &mut self.block else { return Ok(None) };
         block.frames += 1;
         block.empty += u32::from(head.len == 0);
@@ -42,7 +43,7 @@ impl Client {
         Ok(Some((frame::HEAD, None)))
     }
 
-    pub(super) fn block_part(&mut self, rest: &[u8], left: usize, pad: usize, last: bool) -> Step<'static> {
+    pub(super) fn block_part(&mut self, rest: &[u8], left: usize, pad: usize, last: bool) -> Step<Event<'static>> {
         let len = left.min(rest.len());
         if len == 0 && left > 0 {
             return Ok(None);

@@ -4,10 +4,8 @@ use super::super::budget::Class;
 use super::super::error::{ErrorCode, Failure};
 use super::super::frame::{self, FrameHead, flag, kind, u32_at};
 use super::super::settings::{MAX_WINDOW, id};
+use super::super::step::{Step, until_event};
 use super::{Client, Event, Poll, Reading, flood};
-
-/// How far a step came: bytes that are done with, and what happened; `None` when it needs more input.
-pub(super) type Step<'i> = Result<Option<(usize, Option<Event<'i>>)>, Failure>;
 
 /// Below this, windows are filled again.
 const LOW: i64 = MAX_WINDOW / 4;
@@ -19,28 +17,19 @@ impl Client {
     /// # Errors
     /// The connection is over.
     pub fn poll<'i>(&mut self, input: &'i [u8], out: &mut Vec<u8>) -> Result<Poll<'i>, Failure> {
-        let mut used = 0;
-        loop {
-            if self.failed {
-                return Ok(Poll { used: input.len(), event: None });
-            }
-            match self.step(input.get(used..).unwrap_or(&[]), out) {
-                Ok(None) => return Ok(Poll { used, event: None }),
-                Ok(Some((len, event))) => {
-                    used += len;
-                    if event.is_some() {
-                        return Ok(Poll { used, event });
-                    }
-                }
-                Err(failure) => {
-                    self.failed = true;
-                    return Err(failure);
-                }
+        if self.failed {
+            return Ok(Poll { used: input.len(), event: None });
+        }
+        match until_event(input, |rest| self.step(rest, out)) {
+            Ok((used, event)) => Ok(Poll { used, event }),
+            Err(failure) => {
+                self.failed = true;
+                Err(failure)
             }
         }
     }
 
-    fn step<'i>(&mut self, rest: &'i [u8], out: &mut Vec<u8>) -> Step<'i> {
+    fn step<'i>(&mut self, rest: &'i [u8], out: &mut Vec<u8>) -> Step<Event<'i>> {
         match self.reading {
             Reading::Head => self.frame(rest, out),
             Reading::Data { left, pad, end } => Ok(self.content(rest, left, pad, end)),
@@ -57,7 +46,7 @@ impl Client {
         self.reading = if left == 0 { Reading::Head } else { Reading::Skip { left } };
     }
 
-    fn frame(&mut self, rest: &[u8], out: &mut Vec<u8>) -> Step<'static> {
+    fn frame(&mut self, rest: &[u8], out: &mut Vec<u8>) -> Step<Event<'static>> {
         // A server that sends too much is told by its first bytes.
         if let Some(&[a, b, c]) = rest.first_chunk() {
             let len = u32::from_be_bytes([0, a, b, c]) as usize;
@@ -122,7 +111,7 @@ impl Client {
         }
     }
 
-    fn data_frame(&mut self, head: FrameHead, payload: &[u8], out: &mut Vec<u8>) -> Step<'static> {
+    fn data_frame(&mut self, head: FrameHead, payload: &[u8], out: &mut Vec<u8>) -> Step<Event<'static>> {
         let (mut left, mut pad, mut used) = (head.len, 0, frame::HEAD);
         if head.has(flag::PADDED) {
             if head.len == 0 {
