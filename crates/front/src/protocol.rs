@@ -18,7 +18,6 @@ use net::park::ParkingLot;
 use net::stream::{Stream, Transport};
 use socket2::SockRef;
 use std::any::Any;
-use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -179,7 +178,6 @@ pub struct Front {
     pub share: Share,
     lot: ParkingLot<Parked>,
     limit: usize,
-    next_id: Cell<u64>,
 }
 
 impl Front {
@@ -197,7 +195,6 @@ impl Front {
             share,
             lot: ParkingLot::new()?,
             limit: limit.max(1),
-            next_id: Cell::new(0),
         })
     }
 
@@ -233,8 +230,7 @@ impl Front {
 
     /// A number for the next connection, unique in the process.
     pub fn next_id(&self) -> u64 {
-        self.next_id.set(self.next_id.get() + 1);
-        self.next_id.get()
+        self.worker.next_connection()
     }
 
     /// Moves an idle connection to the parking lot.

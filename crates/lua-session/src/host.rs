@@ -15,7 +15,7 @@ use lua_lib::{Machine, Resources, Runtime};
 use resolver::settings::Resolving;
 use session::{Client, Configured};
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// The host of Lua code (`cx.host::<Host<P>>()`). Hosts are pooled: do not keep one beyond the call that got it, keep its session.
@@ -44,6 +44,8 @@ pub struct Host<P: Protocol> {
     pub scratch: RefCell<Vec<u8>>,
     /// The error log where there is no session.
     log: ErrorLog,
+    /// The number of the connection that such a run seems to have in the log; 0: it has said nothing yet.
+    connection: Cell<u64>,
 }
 
 impl<P: Protocol> Host<P> {
@@ -62,6 +64,7 @@ impl<P: Protocol> Host<P> {
             arguments: P::Arguments::default(),
             scratch: RefCell::default(),
             log,
+            connection: Cell::default(),
         }
     }
 
@@ -79,6 +82,14 @@ impl<P: Protocol> Host<P> {
     /// What the state has in common with that of other protocols.
     pub fn common(&self) -> &SessionState {
         (*self.state).as_ref()
+    }
+
+    /// The number that stands in the log where there is no session; in the master there is none.
+    fn connection(&self) -> u64 {
+        if let (0, Some(worker)) = (self.connection.get(), &self.worker) {
+            self.connection.set(P::common_worker(worker).next_connection());
+        }
+        self.connection.get()
     }
 
     /// A run for `session` begins.
@@ -140,7 +151,7 @@ impl<P: Protocol> lua_lib::Host for Host<P> {
                         P::push_origin(origin, self.worker.as_deref(), &mut line);
                     }
                 }
-                self.log.write(level, 0, &line);
+                self.log.write(level, self.connection(), &line);
             }
             None => {}
         }
