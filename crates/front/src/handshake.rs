@@ -8,6 +8,8 @@ use http::Connection;
 use http::protocols::ServerProtocols;
 use http::tls::ClientHello;
 use net::stream::Stream;
+use session::handshake_end::HandshakeEnd;
+use session::status_zone::ServerZone;
 use session::tls::{Failed, FirstBytes, choose, look, preliminary, settle};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -139,7 +141,8 @@ async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>,
                 alpn.clone_from(&found.alpn);
                 info.tls.replace(Some(Rc::new(found)));
             }
-            front.worker.observers.handshake_ended(info.tls_info().map(|found| found.resumed));
+            let end = info.tls_info().map_or(HandshakeEnd::Failed(None), |found| listener.server.tls.end(&found));
+            count(front, &listener, &end);
             let mut choice = protocols(front, &listener);
             let chosen = alpn.and_then(|name| choice.find(|index| front.protocol(*index).is_some_and(|p| p.alpn.contains(&&*name))));
             let input = crate::input::Input::default();
@@ -163,8 +166,16 @@ fn refuse(front: &Front, opened: &Accepted, failed: &Failed) -> Handshaken {
 }
 
 pub(crate) fn log(front: &Front, listener: &Listener, info: &Connection, failed: &Failed) {
-    front.worker.observers.handshake_ended(None);
+    count(front, listener, &failed.end());
     for (level, line) in &failed.lines {
         front.log(listener, info, *level, &format!("{line} while SSL handshaking"));
+    }
+}
+
+/// Counts the handshake, for the server that it was for too.
+pub(crate) fn count(front: &Front, listener: &Listener, end: &HandshakeEnd) {
+    front.worker.observers.handshake_ended(end);
+    if let Some(zone) = listener.server.conf.share::<ServerZone>() {
+        zone.count_handshake(end);
     }
 }

@@ -1,5 +1,6 @@
 //! The state of a worker process that does not depend on the protocol.
 
+use crate::handshake_end::HandshakeEnd;
 use crate::outcome::BoxFuture;
 use base::log::ErrorLog;
 use conf::scope::Scope;
@@ -24,6 +25,7 @@ pub struct Worker {
     panicked: Cell<bool>,
     panic_waker: RefCell<Option<Waker>>,
     holds: Rc<Cell<usize>>,
+    connections: Cell<u64>,
     process: OnceCell<ProcessInfo>,
     own_connections: Cell<u64>,
     counter: OnceCell<Box<dyn Fn(Ended)>>,
@@ -34,8 +36,8 @@ pub struct Worker {
 /// What ends in sessions of `stream` and is counted.
 #[derive(Clone, Copy, Debug)]
 pub enum Ended {
-    /// A client's handshake: with a session that it came back to or with a new one; `None`: with none.
-    Handshake(Option<bool>),
+    /// A client's handshake.
+    Handshake(HandshakeEnd),
     /// A try of an upstream server.
     Try {
         /// The server is to blame for something.
@@ -86,6 +88,7 @@ impl Worker {
             panicked: Cell::new(false),
             panic_waker: RefCell::default(),
             holds: Rc::default(),
+            connections: Cell::default(),
             process: OnceCell::new(),
             own_connections: Cell::new(0),
             counter: OnceCell::new(),
@@ -159,6 +162,12 @@ impl Worker {
     /// Whether the worker is kept from exiting.
     pub fn is_held(&self) -> bool {
         self.holds.get() > 0
+    }
+
+    /// The number of the next connection, or of what the log shows as one.
+    pub fn next_connection(&self) -> u64 {
+        self.connections.set(self.connections.get() + 1);
+        self.connections.get()
     }
 
     /// A handler panicked: its state may be broken, so the worker should make room for a fresh one.
@@ -278,7 +287,7 @@ mod tests {
         assert!(worker.process().is_none());
         assert_eq!((worker.next_connection(), worker.next_connection()), (1, 2), "its own are all there are");
         // Nobody counts yet.
-        worker.count(Ended::Handshake(None));
+        worker.count(Ended::Handshake(HandshakeEnd::Failed(None)));
         let place = |generation| ProcessInfo {
             agent: false,
             single: true,
@@ -301,7 +310,7 @@ mod tests {
             });
         });
         worker.set_counter(|_| panic!("a second one counts"));
-        worker.count(Ended::Handshake(Some(true)));
+        worker.count(Ended::Handshake(HandshakeEnd::Failed(None)));
         worker.count(Ended::Try { failed: true, took_ms: 3 });
         worker.count(Ended::Try { failed: false, took_ms: 3 });
         assert_eq!(counted.get(), (1, 1));
