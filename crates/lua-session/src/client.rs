@@ -1,10 +1,11 @@
 //! The client's side of a session as a socket (`ngx.req.socket`): what is the same for every protocol.
 
+pub mod quick;
 pub mod read;
 pub mod write;
 
 use lua::{CallContext, Raise, Stack};
-use lua_lib::socket::call::{self, Call};
+use lua_lib::socket::call::{self, Call, ID, item};
 use lua_lib::socket::scan::Want;
 use lua_lib::socket::state::Socket;
 use read::{Received, Receiving};
@@ -19,7 +20,16 @@ pub trait ClientSocket: Sized + 'static {
     ///
     /// # Errors
     /// `bad request`: it belongs to another session.
-    fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<Self>, Raise>;
+    fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<Self>, Raise> {
+        let Some(id) = item(stack, ID).map(|id| id as u64) else { return Ok(None) };
+        match Self::of_number(cx, id) {
+            None if call.hub.find(id).is_some() => Err("bad request".into()),
+            own => Ok(own),
+        }
+    }
+
+    /// The running session's own socket with this number among the worker's.
+    fn of_number(cx: &CallContext, id: u64) -> Option<Self>;
 
     /// Closed and busy directions.
     fn socket(&self) -> &Rc<Socket>;

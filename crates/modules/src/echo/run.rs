@@ -11,6 +11,7 @@ use http::content_type;
 use http::output::then;
 use http::{Chain, Outcome, Piece, Request, Step};
 use session::BoxFuture;
+use session::alarms::Alarms;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -226,8 +227,9 @@ impl Run {
     fn sleep(&mut self, command: &Command) -> Step {
         let Some(time) = seconds(&self.request, command) else { return Outcome::Status(500).into() };
         let settled = if self.held.is_empty() { Outcome::Ok.into() } else { self.settle() };
+        let worker = self.request.worker.clone();
         then(settled, move |outcome| match outcome {
-            Outcome::Ok => wait_unit(Box::pin(tokio::time::sleep(time))),
+            Outcome::Ok => wait_unit(Box::pin(Alarms::after(&worker, time))),
             other => other.into(),
         })
     }

@@ -3,8 +3,7 @@
 use crate::host::Host;
 use crate::state::{Client, State};
 use base::log::Level;
-use lua::{CallContext, Raise, Stack};
-use lua_lib::socket::call::{Call, ID, item};
+use lua::CallContext;
 use lua_lib::socket::scan::Want;
 use lua_lib::socket::state::Socket;
 use lua_session::client::ClientSocket;
@@ -27,16 +26,10 @@ pub(crate) struct UsedClient {
 }
 
 impl ClientSocket for UsedClient {
-    fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<UsedClient>, Raise> {
-        let Some(id) = item(stack, ID).map(|id| id as u64) else { return Ok(None) };
-        let found = cx.host::<Host>().and_then(|host| {
-            let client = host.state.client.get().filter(|client| client.id == id)?.clone();
-            Some(UsedClient { client, session: host.session.clone()?, state: host.state.clone() })
-        });
-        match found {
-            None if call.hub.find(id).is_some() => Err("bad request".into()),
-            own => Ok(own),
-        }
+    fn of_number(cx: &CallContext, id: u64) -> Option<UsedClient> {
+        let host = cx.host::<Host>()?;
+        let client = host.state.client.get().filter(|client| client.id == id)?.clone();
+        Some(UsedClient { client, session: host.session.clone()?, state: host.state.clone() })
     }
 
     fn socket(&self) -> &Rc<Socket> {

@@ -5,8 +5,7 @@ use crate::socket::client::state::{Client, Clients, Fill, Source};
 use crate::state::State;
 use base::log::Level;
 use http::{Request, log_request};
-use lua::{CallContext, Raise, Stack};
-use lua_lib::socket::call::{Call, ID, item};
+use lua::CallContext;
 use lua_lib::socket::scan::Want;
 use lua_lib::socket::state::Socket;
 use lua_session::client::ClientSocket;
@@ -25,17 +24,11 @@ pub struct UsedClient {
 }
 
 impl ClientSocket for UsedClient {
-    fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<UsedClient>, Raise> {
-        let Some(id) = item(stack, ID).map(|id| id as u64) else { return Ok(None) };
-        let found = cx.host::<Host>().and_then(|host| {
-            let request = host.session.clone()?;
-            let client = request.find_context::<Clients>()?.find(id)?;
-            Some(UsedClient { client, request, state: host.state.clone() })
-        });
-        match found {
-            None if call.hub.find(id).is_some() => Err("bad request".into()),
-            own => Ok(own),
-        }
+    fn of_number(cx: &CallContext, id: u64) -> Option<UsedClient> {
+        let host = cx.host::<Host>()?;
+        let request = host.session.clone()?;
+        let client = request.find_context::<Clients>()?.find(id)?;
+        Some(UsedClient { client, request, state: host.state.clone() })
     }
 
     fn socket(&self) -> &Rc<Socket> {
