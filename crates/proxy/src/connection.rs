@@ -80,7 +80,7 @@ impl UpstreamConnection {
 }
 
 /// The waker that a timer rings, for those who look at it again and again.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Bell(Option<Waker>);
 
 impl UpstreamConnection {
