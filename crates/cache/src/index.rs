@@ -340,8 +340,7 @@ impl Index {
 
     /// Files and their blocks.
     #[must_use]
-    #[cfg(test)]
-    pub(crate) fn totals(&self) -> (u64, u64) {
+    pub fn totals(&self) -> (u64, u64) {
         let held = self.cells.lock();
         (held.files(), held.blocks())
     }

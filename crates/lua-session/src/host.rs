@@ -15,7 +15,7 @@ use lua_lib::{Machine, Resources, Runtime};
 use resolver::settings::Resolving;
 use session::{Client, Configured};
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The host of Lua code (`cx.host::<Host<P>>()`). Hosts are pooled: do not keep one beyond the call that got it, keep its session.

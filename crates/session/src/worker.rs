@@ -25,7 +25,6 @@ pub struct Worker {
     panicked: Cell<bool>,
     panic_waker: RefCell<Option<Waker>>,
     holds: Rc<Cell<usize>>,
-    connections: Cell<u64>,
     process: OnceCell<ProcessInfo>,
     own_connections: Cell<u64>,
     counter: OnceCell<Box<dyn Fn(Ended)>>,
@@ -88,7 +87,6 @@ impl Worker {
             panicked: Cell::new(false),
             panic_waker: RefCell::default(),
             holds: Rc::default(),
-            connections: Cell::default(),
             process: OnceCell::new(),
             own_connections: Cell::new(0),
             counter: OnceCell::new(),
@@ -162,12 +160,6 @@ impl Worker {
     /// Whether the worker is kept from exiting.
     pub fn is_held(&self) -> bool {
         self.holds.get() > 0
-    }
-
-    /// The number of the next connection, or of what the log shows as one.
-    pub fn next_connection(&self) -> u64 {
-        self.connections.set(self.connections.get() + 1);
-        self.connections.get()
     }
 
     /// A handler panicked: its state may be broken, so the worker should make room for a fresh one.
