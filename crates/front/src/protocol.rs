@@ -242,12 +242,12 @@ impl Front {
         let Ok((fd, session)) = stream.into_parts() else { return };
         if let Err((error, fd, parked)) = self.lot.park(fd, Parked { session, ..parked }, seconds) {
             base::log!(self.worker.log, Level::Alert, 0, "epoll_ctl() failed {}", errno::describe(&error));
-            self.dismiss(fd, parked);
+            self.close_parked(fd, parked);
         }
     }
 
     /// Closes a parked connection; its client is notified if its protocol can do so.
-    pub(crate) fn dismiss(&self, fd: OwnedFd, mut parked: Parked) {
+    pub(crate) fn close_parked(&self, fd: OwnedFd, mut parked: Parked) {
         let mut words = Vec::new();
         if let Some(protocol) = self.protocol(parked.protocol) {
             (protocol.farewell)(&mut parked, &mut words);
@@ -274,7 +274,7 @@ impl Front {
             return true;
         }
         if let Some((fd, parked)) = self.lot.evict() {
-            self.dismiss(fd, parked);
+            self.close_parked(fd, parked);
             return true;
         }
         let found = self.active.evict();

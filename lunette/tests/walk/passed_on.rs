@@ -4,7 +4,6 @@ use crate::rig::{Foreground, PATIENCE, Prefix, free_port, until};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::thread;
-use std::time::Duration;
 
 /// What `-t` says of a `stream` block.
 fn refused(stream: &str, more: &str) -> String {

@@ -89,7 +89,7 @@ impl Drop for Pending {
 }
 
 fn issuer(cx: &CallContext) -> Result<Issuer, Raise> {
-    cx.demand(PHASES)?;
+    cx.require_phase(PHASES)?;
     let (host, request) = request(cx)?;
     let engine = request.worker.engine().cloned().ok_or("no engine")?;
     Ok(Issuer { host, request, engine })

@@ -65,7 +65,7 @@ impl<F: Fn(Incoming)> Driver<F> {
         if more || (writable && self.shared.queue.len() > 0) {
             cx.waker().wake_by_ref();
         }
-        self.doze(cx);
+        self.arm_timer(cx);
         Poll::Pending
     }
 
@@ -121,7 +121,7 @@ impl<F: Fn(Incoming)> Driver<F> {
         if !room {
             shared.queue.push(state);
         }
-        shared.attend(state);
+        shared.service(state);
         room
     }
 
@@ -155,7 +155,7 @@ impl<F: Fn(Incoming)> Driver<F> {
         loop {
             let state = self.shared.queue.dirty.borrow().get(place).cloned();
             let Some(state) = state else { return };
-            self.shared.attend(&state);
+            self.shared.service(&state);
             place += 1;
         }
     }
@@ -232,7 +232,7 @@ impl<F: Fn(Incoming)> Driver<F> {
             if expired {
                 state.quic.borrow_mut().handle_timeout(now);
                 shared.queue.push(&state);
-                shared.attend(&state);
+                shared.service(&state);
             } else {
                 shared.schedule(&state);
             }
@@ -240,7 +240,7 @@ impl<F: Fn(Incoming)> Driver<F> {
     }
 
     /// Sees to it that the task is woken for the next timer.
-    fn doze(&mut self, cx: &mut Context<'_>) {
+    fn arm_timer(&mut self, cx: &mut Context<'_>) {
         loop {
             let next = self.shared.timers.borrow().first().map(|(at, _)| *at);
             let Some(next) = next else { return };

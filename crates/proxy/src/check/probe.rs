@@ -182,19 +182,19 @@ impl Prober {
             return question.accepts(&heard.body, grpc_status(record));
         }
         let Some(test) = &self.ready.test else { return (200..400).contains(&heard.status) };
-        if !test.admits(heard.status) {
+        if !test.matches_status(heard.status) {
             return false;
         }
         let [header, body, variables] = test.asks();
         if header {
             at("checking header");
-            if !test.suits(&record.head.borrow(), &record.lines.borrow()) {
+            if !test.matches_header(&record.head.borrow(), &record.lines.borrow()) {
                 return false;
             }
         }
         if body {
             at("checking body");
-            if !test.likes(&heard.body) {
+            if !test.matches_body(&heard.body) {
                 return false;
             }
         }

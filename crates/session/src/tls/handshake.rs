@@ -46,7 +46,7 @@ pub struct Failed {
 }
 
 /// Inspects the first bytes; `hello` keeps the parser's state.
-pub fn look(bytes: &[u8], hello: &mut Hello) -> FirstBytes {
+pub fn classify(bytes: &[u8], hello: &mut Hello) -> FirstBytes {
     match bytes.first().map(|byte| first(*byte)) {
         None => FirstBytes::More,
         Some(First::Plain) => FirstBytes::Plain,
@@ -59,14 +59,14 @@ pub fn look(bytes: &[u8], hello: &mut Hello) -> FirstBytes {
     }
 }
 
-fn told(error: &TlsError) -> (Level, String) {
+fn describe(error: &TlsError) -> (Level, String) {
     let level = if error.is_ordinary() { Level::Info } else { Level::Crit };
     (level, format!("SSL_do_handshake() failed (SSL: {error})"))
 }
 
 impl Failed {
     fn with(alert: u8, error: &TlsError) -> Failed {
-        Failed { alert: Some(alert), lines: vec![told(error)] }
+        Failed { alert: Some(alert), lines: vec![describe(error)] }
     }
 
     /// The client has gone or been silent.
@@ -76,7 +76,7 @@ impl Failed {
 
     /// The client speaks plain text where nothing else than TLS is understood.
     pub fn not_tls() -> Failed {
-        Failed { alert: None, lines: vec![told(&TlsError::new(267, "wrong version number"))] }
+        Failed { alert: None, lines: vec![describe(&TlsError::new(267, "wrong version number"))] }
     }
 
     /// The time for the handshake is over.
@@ -101,7 +101,7 @@ impl From<TlsError> for Failed {
 impl From<tls::quic::Failed> for Failed {
     // The transport has told the client.
     fn from(failed: tls::quic::Failed) -> Failed {
-        Failed { alert: None, lines: vec![told(&failed.error)] }
+        Failed { alert: None, lines: vec![describe(&failed.error)] }
     }
 }
 
@@ -124,7 +124,7 @@ impl From<Failure> for Failed {
     fn from(failure: Failure) -> Failed {
         match failure {
             Failure::Closed => Failed::closed(),
-            Failure::Tls(error) => Failed { alert: None, lines: vec![told(&error)] },
+            Failure::Tls(error) => Failed { alert: None, lines: vec![describe(&error)] },
             Failure::Io(error) => {
                 let line = format!("peer closed connection in SSL handshake {}", errno::describe(&error));
                 Failed { alert: None, lines: vec![(Level::Info, line)] }
