@@ -32,7 +32,7 @@ pub(crate) fn work(generation: Generation, seat: WorkerSetup, tally: Option<&Tal
     let connections = of_agent.unwrap_or(generation.connections);
     let worker = Rc::new(Worker::new(number, count, settings.error_log.clone(), http, observers, serve::spawn));
     let board = seat.board.clone();
-    let (of_respawns, age) = (board.clone(), board.generations());
+    let (of_respawns, of_connections, age) = (board.clone(), board.clone(), board.generations());
     worker.set_process(ProcessInfo {
         agent,
         single: seat.single,
@@ -40,6 +40,7 @@ pub(crate) fn work(generation: Generation, seat: WorkerSetup, tally: Option<&Tal
         pids: Box::new(move || board.pids()),
         respawned: Box::new(move || of_respawns.respawned()),
         generation: age,
+        next_connection: Box::new(move || of_connections.next_connection()),
     });
     worker.set_engine(Rc::new(HttpEngine));
     let streams = generation.stream.clone().map(|stream| Rc::new(stream::Worker::new(worker.common.clone(), stream)));

@@ -2,24 +2,17 @@
 
 use crate::certificate;
 use crate::order::Issued;
-use crate::registry::Registry;
 use crate::zone::Zone;
 use aws_lc_rs::digest::{SHA256, digest};
-use base::log::Level;
-use conf::tree::Error;
-use http::method::Method;
-use http::tls::ClientHello;
-use http::{Attach, Outcome, Phase, Request, Step, log_request};
+use http::Request;
+use http::tls::{ClientHello, Proofs};
 use rcgen::KeyPair;
-use std::rc::Rc;
 use tls::certificate::{Chain, Key, Pair};
 use tls::ciphers::{CipherConf, Offer};
 use tls::server::{Options, Settings};
 
-/// Where servers look for files.
-const FILES: &[u8] = b"/.well-known/acme-challenge/";
 /// What servers offer to speak that look at a handshake.
-pub(crate) const ALPN: &[u8] = b"acme-tls/1";
+const ALPN: &[u8] = b"acme-tls/1";
 
 /// How control is shown (`challenge`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,46 +76,20 @@ impl Proof<'_> {
     }
 }
 
-/// Answers requests for files in all servers, before anything else looks at them.
-pub(crate) fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
-    let registry = at.main_conf::<Registry>();
-    if at.is_server
-        && registry.uses(ChallengeKind::Http)
-        && let Some(zone) = registry.zone()
-    {
-        at.phase(Phase::PostRead, move |request| answer(request, &zone));
-    }
-    Ok(())
-}
+/// Certificates as proofs.
+pub(crate) struct Certificates(pub(crate) Zone);
 
-fn answer(request: &Rc<Request>, zone: &Zone) -> Step {
-    if request.method() != Method::GET || !request.is_main() {
-        return Step::Now(Outcome::Declined);
+impl Proofs<Request> for Certificates {
+    fn settings(&self, greeting: &ClientHello) -> Option<Settings> {
+        let name = greeting.hello.server_name()?;
+        // Addresses are asked for by their names in DNS (RFC 8738, 6).
+        let identifier = address(name).unwrap_or_else(|| String::from_utf8_lossy(name).to_ascii_lowercase());
+        let proof = self.0.handshake(&identifier)?;
+        let pair = Pair::new(&Chain::from_pem(&proof.chain).ok()?, &Key::from_pem(&proof.key, &[]).ok()?).ok()?;
+        let mut options = Options::new(Offer::new(&CipherConf::default()).ok()?, vec![pair]);
+        options.alpn = vec![ALPN.to_vec()];
+        Settings::new(options).ok()
     }
-    let token = request.line.borrow().uri.strip_prefix(FILES).map(|token| String::from_utf8_lossy(token).into_owned());
-    let Some(token) = token else { return Step::Now(Outcome::Declined) };
-    match zone.token(&token) {
-        Some(answer) => {
-            log_request!(request, Level::Debug, "acme/http-01: challenge for {token}");
-            request.respond(200, b"text/plain", answer)
-        }
-        None => {
-            log_request!(request, Level::Debug, "acme/http-01: no challenge registered for {token}");
-            Step::Now(Outcome::Declined)
-        }
-    }
-}
-
-/// What a handshake of a server that looks for a proof is made from; `None`: there is none for what it names.
-pub(crate) fn settings(greeting: &ClientHello, zone: &Zone) -> Option<Settings> {
-    let name = greeting.hello.server_name()?;
-    // Addresses are asked for by their names in DNS (RFC 8738, 6).
-    let identifier = address(name).unwrap_or_else(|| String::from_utf8_lossy(name).to_ascii_lowercase());
-    let proof = zone.handshake(&identifier)?;
-    let pair = Pair::new(&Chain::from_pem(&proof.chain).ok()?, &Key::from_pem(&proof.key, &[]).ok()?).ok()?;
-    let mut options = Options::new(Offer::new(&CipherConf::default()).ok()?, vec![pair]);
-    options.alpn = vec![ALPN.to_vec()];
-    Settings::new(options).ok()
 }
 
 /// The address that a name below `in-addr.arpa` or `ip6.arpa` stands for.

@@ -4,6 +4,8 @@
 //! ([`client`] over [`transport`], signed by [`jws`]) and proves control of names by [`challenge`]s, which all workers answer from the
 //! shared [`zone`]. Certificates come to `ssl_certificate` by variables, so that they change without a reload.
 
+#![forbid(unsafe_code)]
+
 mod certificate;
 mod challenge;
 mod client;
@@ -13,6 +15,7 @@ mod issuer;
 mod jws;
 mod key;
 mod order;
+mod proof_files;
 mod registry;
 mod renewal;
 mod resource;
@@ -32,7 +35,7 @@ pub const MODULE: Module = Module {
     variables: registry::variables,
     complete: registry::complete,
     server: registry::server,
-    attach: challenge::attach,
+    attach: proof_files::attach,
     start: renewal::start,
     ..Module::named("acme")
 };

@@ -134,7 +134,7 @@ pub(crate) fn complete(frame: &Frame) -> Result<(), Error> {
 pub(crate) fn server(server: &Server, _: usize, frame: &Frame) -> Result<(), Error> {
     let registry = frame.global.get::<Registry>().clone();
     if let Some(zone) = registry.zone().filter(|_| registry.uses(ChallengeKind::Handshake)) {
-        let _ = server.tls.proofs.set(Rc::new(move |greeting| challenge::settings(greeting, &zone)));
+        let _ = server.tls.proofs.set(Rc::new(challenge::Certificates(zone)));
     }
     let Some(conf) = server.conf.share::<ServerConf>() else { return Ok(()) };
     let Some(said) = &conf.certificate else { return Ok(()) };

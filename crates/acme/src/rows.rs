@@ -121,7 +121,8 @@ fn acme_issuer(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 fn directory(cx: &Cx<'_>, path: &[u8]) -> Result<StateDirectory, Error> {
     let path: PathBuf = cx.global::<MainContext>().paths.resolve(path.strip_suffix(b"/").unwrap_or(path));
-    cx.global::<Directories>().claim(&path, Layout::State, Some(cx.place())).map_err(|text| cx.error(text))?;
+    let place = cx.place();
+    cx.global::<Directories>().claim(&path, Layout::State, Some(place)).map_err(|text| cx.error(text))?;
     Ok(StateDirectory::new(path))
 }
 

@@ -17,13 +17,16 @@ const TAKEN: usize = 8;
 const CLOSED: u32 = u32::MAX;
 
 /// Bytes of what outlives a generation.
-const LASTING: usize = 16;
+const LASTING: usize = 24;
 
 /// Where the number of its workers' successors stands in it.
 const RESPAWNED: usize = 0;
 
 /// Where the number of generations stands.
 const GENERATIONS: usize = 8;
+
+/// Where the number of the newest connection stands.
+const CONNECTIONS: usize = 16;
 
 /// The process ids of the workers by their numbers. A clone is the same board.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +76,13 @@ impl Board {
     #[must_use]
     pub fn generations(&self) -> u64 {
         self.lasting(GENERATIONS)
+    }
+
+    /// A number for the next connection, unique among all processes since the master started; none without memory.
+    #[must_use]
+    pub fn next_connection(&self) -> Option<u64> {
+        let word = self.lasting.as_ref()?.atomic_u64(CONNECTIONS)?;
+        Some(word.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Enters a worker.
@@ -163,6 +173,9 @@ mod tests {
         assert_eq!((clone.least_taken_beside(1), clone.least_taken_beside(2)), (Some(60), Some(70)));
         assert_eq!((clone.taken_beside(1), clone.taken_beside(0)), (130, 60));
         assert!(Board::default().pids().is_empty());
+        let next = clone.successor(1).successor(2);
+        assert_eq!((board.next_connection(), next.next_connection()), (None, Some(1)));
+        assert_eq!((next.clone().next_connection(), next.successor(1).next_connection()), (Some(2), Some(3)));
         let next = clone.successor(1).successor(2);
         next.note_respawn();
         assert_eq!((next.clone().respawned(), next.generations(), next.pids().len()), (1, 2, 0));

@@ -428,6 +428,7 @@ impl Run {
         if wanted && !request.flags.logged.replace(true) {
             if request.is_main() {
                 request.action.set("logging request");
+                request.settle_bytes_sent();
                 request.worker.observers.request_ended(request);
             }
             for handler in request.location().handlers(Phase::Log) {

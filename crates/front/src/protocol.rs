@@ -18,7 +18,6 @@ use net::park::ParkingLot;
 use net::stream::{Stream, Transport};
 use socket2::SockRef;
 use std::any::Any;
-use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -179,7 +178,6 @@ pub struct Front {
     pub share: Share,
     lot: ParkingLot<Parked>,
     limit: usize,
-    next_id: Cell<u64>,
 }
 
 impl Front {
@@ -197,7 +195,6 @@ impl Front {
             share,
             lot: ParkingLot::new()?,
             limit: limit.max(1),
-            next_id: Cell::new(0),
         })
     }
 
@@ -231,10 +228,9 @@ impl Front {
         &self.lot
     }
 
-    /// A number for the next connection, unique in the process.
+    /// A number for the next connection, unique in the server.
     pub fn next_id(&self) -> u64 {
-        self.next_id.set(self.next_id.get() + 1);
-        self.next_id.get()
+        self.worker.next_connection()
     }
 
     /// Moves an idle connection to the parking lot.
@@ -273,15 +269,22 @@ impl Front {
         if self.open() < self.limit {
             return true;
         }
-        if let Some((fd, parked)) = self.lot.evict() {
-            self.close_parked(fd, parked);
-            return true;
-        }
-        let found = self.active.evict();
+        let found = self.spare_one();
         if !found {
             base::log!(self.worker.log, Level::Alert, 0, "{} worker_connections are not enough", self.limit);
         }
         found
+    }
+
+    /// Closes a connection that can be spared; false: there is none.
+    pub fn spare_one(&self) -> bool {
+        match self.lot.evict() {
+            Some((fd, parked)) => {
+                self.close_parked(fd, parked);
+                true
+            }
+            None => self.active.evict(),
+        }
     }
 
     fn error_log<'a>(&'a self, listener: &'a Listener) -> &'a ErrorLog {

@@ -214,7 +214,12 @@ async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, (service, listen): Pla
                 }
             }
             Err(error) => {
-                base::log!(front.worker.log, severity(&error), 0, "accept4() failed {}", errno::describe(&error));
+                let severity = severity(&error);
+                base::log!(front.worker.log, severity, 0, "accept4() failed {}", errno::describe(&error));
+                // Too few descriptors are no different from too few `worker_connections`: those go who can be spared.
+                if severity == Level::Crit {
+                    let _ = (0..LAST).all(|_| front.spare_one());
+                }
             }
         }
     }

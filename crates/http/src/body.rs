@@ -216,6 +216,8 @@ struct Limits {
     max: u64,
     file_only: bool,
     keep: bool,
+    /// What stays in memory beside the buffer, as it came with the head.
+    with_head: u64,
 }
 
 impl Limits {
@@ -227,14 +229,24 @@ impl Limits {
             max: core.client_max_body_size.unwrap_or(default::MAX_BODY),
             file_only: in_file != 0 || request.flags.body_in_file_only.get(),
             keep: in_file == 1,
+            with_head: with_head(request),
         }
     }
 
-    /// nginx lets a body that is a quarter larger than its buffer stay in memory where HTTP/1 says its length.
-    fn roomy(&self, request: &Request, body: &Body) -> usize {
+    /// nginx lets a body stay in memory where HTTP/1 says its length and what did not come with the head is at most a quarter larger than its buffer.
+    fn roomy(&self, request: &Request, body: &Body) -> u64 {
         let more = body.length().is_some() && request.version() < Version::Http2;
-        if more { self.buffer + self.buffer / 4 } else { self.buffer }
+        if more { (self.buffer + self.buffer / 4) as u64 + self.with_head } else { self.buffer as u64 }
     }
+}
+
+/// How much of a body came with its head, up to what nginx's buffer for heads has room for.
+fn with_head(request: &Request) -> u64 {
+    let (server, head) = (request.server(), request.request_length.get());
+    let small = server.core.client_header_buffer_size.unwrap_or(default::HEADER_BUFFER);
+    let (_, large) = server.core.large_client_header_buffers.unwrap_or(default::LARGE_HEADER_BUFFERS);
+    let room = if head <= small { small } else { large }.saturating_sub(head);
+    request.wire.body_at_hand().min(room)
 }
 
 /// Reads the whole body of the client's request.
@@ -299,7 +311,7 @@ fn take(request: &Request, body: &Body, limits: &Limits, n: u64) -> Option<Outco
     }
     let in_memory = body.data.borrow().len();
     let fits = match body.length() {
-        Some(length) => length <= limits.roomy(request, body) as u64,
+        Some(length) => length <= limits.roomy(request, body),
         None => in_memory <= limits.buffer,
     };
     let spill = limits.file_only || (!fits && in_memory >= limits.buffer) || body.file.borrow().is_some() && in_memory >= limits.buffer;
@@ -324,7 +336,7 @@ fn spill_or_fail(request: &Request, body: &Body, warn: bool) -> Option<Outcome> 
 
 fn finish(request: &Request, body: &Body, limits: &Limits) -> Outcome {
     let has_file = body.file.borrow().is_some();
-    let too_large = body.data.borrow().len() > limits.roomy(request, body);
+    let too_large = body.data.borrow().len() as u64 > limits.roomy(request, body);
     if (has_file || limits.file_only || too_large)
         && let Some(outcome) = spill_or_fail(request, body, !limits.file_only)
     {

@@ -63,6 +63,11 @@ pub trait Downstream {
         0
     }
 
+    /// Bytes that were queued and never leave, since the client is gone.
+    fn lost(&self) -> u64 {
+        0
+    }
+
     /// Whether the client lets nothing more be sent now, so that what waits may wait for long.
     fn is_held_up(&self) -> bool {
         false
@@ -81,6 +86,11 @@ pub trait Downstream {
     fn poll_body(&self, cx: &mut Context<'_>, request: &Request, out: &mut Vec<u8>, limit: usize) -> Poll<Result<BodyRead, BodyError>> {
         let _ = (cx, request, out, limit);
         Poll::Ready(Ok(BodyRead::End))
+    }
+
+    /// How many bytes of a body of known length have been received and not taken.
+    fn body_at_hand(&self) -> u64 {
+        0
     }
 
     /// Whether the received and unconsumed part of the request's body is malformed.

@@ -15,6 +15,11 @@ use std::io::IoSlice;
 use std::rc::Rc;
 
 impl Request {
+    /// Takes off `$bytes_sent` what was queued and never left.
+    pub fn settle_bytes_sent(&self) {
+        self.bytes_sent.set(self.bytes_sent.get().saturating_sub(self.wire.lost()));
+    }
+
     /// Sends the response head through the header filters, once.
     ///
     /// Answers `Ok`, `Error`, or the status that a filter wants instead.

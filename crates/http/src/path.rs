@@ -2,6 +2,7 @@
 
 use crate::core::Root;
 use crate::request::Request;
+use base::log::Level;
 
 /// The roots of most sites are no longer, and what is appended for them (`index`).
 const USUAL_ROOT: usize = 96;
@@ -13,6 +14,8 @@ pub enum PathError {
     Escapes,
     /// A NUL in the path.
     Nul,
+    /// `rewrite` has put another URI in the place of the one whose beginning an alias stands for.
+    Rewritten,
 }
 
 /// A file path and how much of it is the root.
@@ -49,6 +52,16 @@ impl Request {
         self.map_uri_into(&line.uri, out)
     }
 
+    /// Whether an alias would cut the name of its location off a URI that does not begin with it; the log tells.
+    fn is_misplaced(&self, root: &Root) -> bool {
+        let misplaced = root.alias && !self.line.borrow().location_is_valid;
+        if misplaced {
+            let name = self.with_location(|location| location.name.clone());
+            self.log(Level::Alert, &[b"\"alias\" cannot be used in location \"".as_slice(), &name, b"\" where URI was rewritten"].concat());
+        }
+        misplaced
+    }
+
     /// As [`Request::map_path`], for another URI in the same location (`try_files`).
     ///
     /// # Errors
@@ -60,6 +73,7 @@ impl Request {
         out.bytes.reserve(uri.len() + USUAL_ROOT);
         let mut alias = None;
         match &location.core.root {
+            Some(root) if self.is_misplaced(root) => return Err(PathError::Rewritten),
             Some(root) => {
                 self.push_root(root, &mut out.bytes);
                 alias = root.alias.then_some(root.cut);

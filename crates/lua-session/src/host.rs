@@ -44,6 +44,8 @@ pub struct Host<P: Protocol> {
     pub scratch: RefCell<Vec<u8>>,
     /// The error log where there is no session.
     log: ErrorLog,
+    /// The number by which its lines are known, as a connection's are: of a timer's run, of a worker's start.
+    pub(crate) number: u64,
 }
 
 impl<P: Protocol> Host<P> {
@@ -62,6 +64,7 @@ impl<P: Protocol> Host<P> {
             arguments: P::Arguments::default(),
             scratch: RefCell::default(),
             log,
+            number: 0,
         }
     }
 
@@ -140,7 +143,7 @@ impl<P: Protocol> lua_lib::Host for Host<P> {
                         P::push_origin(origin, self.worker.as_deref(), &mut line);
                     }
                 }
-                self.log.write(level, 0, &line);
+                self.log.write(level, self.number, &line);
             }
             None => {}
         }
@@ -170,6 +173,7 @@ impl<P: Protocol> lua_lib::Host for Host<P> {
         Box::new(move || {
             let mut host = Host::<P>::without_session(runtime.clone(), machine.clone(), worker.clone(), log.clone());
             host.origin.clone_from(&origin);
+            host.number = worker.as_deref().map_or(0, |worker| P::common_worker(worker).next_connection());
             Rc::new(host)
         })
     }

@@ -84,7 +84,11 @@ fn run_in_worker<P: Protocol>(worker: &Rc<P::Worker>, phase: LuaPhase, pick: Pic
         P::with_whole(worker, |whole| (whole.main.share::<ProcessCode<P::Session>>().unwrap_or_default(), whole.log, whole.paths.clone()));
     let Some(code) = pick(&codes) else { return };
     let waits = phase == LuaPhase::INIT_WORKER && codes.init_worker_waits.get();
-    let host: Rc<dyn lua::Host> = Rc::new(Host::<P>::without_session(runtime, machine.clone(), Some(worker.clone()), log));
+    let mut host = Host::<P>::without_session(runtime, machine.clone(), Some(worker.clone()), log);
+    if phase == LuaPhase::INIT_WORKER {
+        host.number = P::common_worker(worker).next_connection();
+    }
+    let host: Rc<dyn lua::Host> = Rc::new(host);
     let report = {
         let (log, is_file) = (worker.log.clone(), code.is_file());
         move |error: &LuaError| report(&log, phase, is_file, error)

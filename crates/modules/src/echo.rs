@@ -1,5 +1,6 @@
 //! `echo`, `echo_sleep`, `echo_location` and their kin: answers written in the configuration (echo-nginx-module's README).
 
+mod beside;
 mod filters;
 mod outside;
 mod run;

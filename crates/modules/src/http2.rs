@@ -73,7 +73,7 @@ fn rows() -> Vec<Row> {
         }),
     ];
     rows.extend(OBSOLETE.iter().map(|&(name, doc, instead)| {
-        Row::new(name, Context::HTTP_ALL, one, doc, move |cx| {
+        Row::new(name, if name.starts_with("http2_push") { Context::HTTP_ALL } else { SERVERS }, one, doc, move |cx| {
             cx.warn(match instead {
                 Some(instead) => format!("the \"{name}\" directive is obsolete, use the \"{instead}\" directive instead"),
                 None => format!("the \"{name}\" directive is obsolete, ignored"),

@@ -1,6 +1,7 @@
 //! `index`: index files of directories.
 
 use crate::compile::complex;
+use crate::files::Kind;
 use crate::files::cache::examine;
 use crate::files::open::Failure;
 use crate::files::serve::log_failure;
@@ -136,7 +137,16 @@ fn test_directory(request: &Request, file: &MappedPath, length: usize) -> Option
     if directory.bytes.len() > 1 && directory.bytes.ends_with(b"/") {
         directory.bytes.pop();
     }
-    let failure = examine(request, &directory).err()?;
+    let failure = match examine(request, &directory) {
+        Ok(Kind::Directory) => return None,
+        Ok(_) => {
+            log_request!(request, Level::Alert, "\"{}\" is not a directory", String::from_utf8_lossy(&directory.bytes));
+            return Some(Outcome::Status(500));
+        }
+        // What may be searched may not be read: the next name may be there.
+        Err(failure) if failure.errno == Errno::EACCES as i32 => return None,
+        Err(failure) => failure,
+    };
     if failure.errno == Errno::ENOENT as i32 {
         not_found(request, &String::from_utf8_lossy(&file.bytes), failure.errno);
         return Some(Outcome::Status(404));

@@ -101,6 +101,7 @@ pub(crate) struct Ssl {
     client_certificate: Option<Rc<str>>,
     trusted_certificate: Option<Rc<str>>,
     crl: Option<Rc<str>>,
+    dhparam: Option<Rc<str>>,
     cache: Option<SessionCache>,
     tickets: Option<bool>,
     ticket_keys: Option<Rc<Vec<Rc<str>>>>,
@@ -123,7 +124,7 @@ impl Config for Ssl {
         conf::inherit!(
             self, parent;
             passwords, certificate_cache, compression, watch, protocols, ciphers, curves, server_order, buffer, verify, depth,
-            client_certificate, trusted_certificate, crl, cache, tickets, ticket_keys, timeout, stapling, stapling_file, stapling_responder, stapling_verify, ocsp, ocsp_responder, ocsp_cache, early_data,
+            client_certificate, trusted_certificate, crl, dhparam, cache, tickets, ticket_keys, timeout, stapling, stapling_file, stapling_responder, stapling_verify, ocsp, ocsp_responder, ocsp_cache, early_data,
             commands, reject, key_log
         );
     }

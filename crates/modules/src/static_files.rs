@@ -41,6 +41,7 @@ pub(crate) fn unmappable(error: PathError) -> Outcome {
     Outcome::Status(match error {
         PathError::Escapes => 404,
         PathError::Nul => 400,
+        PathError::Rewritten => 500,
     })
 }
 

@@ -64,7 +64,11 @@ impl Exchange {
                 self.record_nobody(first);
                 return Err(BalanceError::Failed(Failure { condition: next::ERROR, status: 502, sent: false, consumed: false }));
             }
-            Decision::Answer(outcome) => return Err(BalanceError::Answer(outcome)),
+            Decision::Answer(outcome) => {
+                // A try of no server, which logs tell of as nginx's do.
+                self.record.begin(&Rc::from(""), first, clock::monotonic_ms());
+                return Err(BalanceError::Answer(outcome));
+            }
         }
         if self.route.secure.is_some() {
             self.choose_secure();

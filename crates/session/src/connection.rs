@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 /// What is known of a client's connection. One exists per connection, whatever the protocol on it.
 pub struct Connection<V> {
-    /// `$connection`: a number unique in the process.
+    /// `$connection`: a number unique among the processes of the server.
     pub id: u64,
     /// The client as the kernel sees it. A session may know the client behind it (realip).
     pub peer: Address,

@@ -13,7 +13,7 @@ pub enum Layout {
     Temporary([u8; 3]),
     /// A cache, which has it for itself.
     Cache,
-    /// What a module keeps across starts, which has it for itself.
+    /// Files that a module keeps across starts, by names of their own.
     State,
 }
 
@@ -42,6 +42,9 @@ impl Directories {
             claimed.insert(path.to_owned(), Claimed { layout, place });
             return Ok(());
         };
+        if (known.layout, layout) == (Layout::State, Layout::State) {
+            return Ok(());
+        }
         let name = path.display();
         let (Layout::Temporary(old), Layout::Temporary(new)) = (known.layout, layout) else {
             let first = known.place.as_deref().unwrap_or("a default path");
@@ -84,6 +87,8 @@ mod tests {
                 (deep, None),
                 format!("the path name \"/x\" in f:1 has the same name as default path, {levels} define default path in http section"),
             ),
+            ((Layout::State, Some("f:1")), (Layout::State, Some("f:2")), String::new()),
+            ((Layout::State, Some("f:1")), (Layout::Cache, Some("f:2")), "the same path name \"/x\" used in f:1 and".to_owned()),
             ((Layout::Cache, Some("f:1")), (Layout::Cache, Some("f:2")), "the same path name \"/x\" used in f:1 and".to_owned()),
             ((flat, Some("f:1")), (Layout::Cache, Some("f:2")), "the same path name \"/x\" used in f:1 and".to_owned()),
         ];

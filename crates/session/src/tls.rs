@@ -109,22 +109,25 @@ pub trait Hooks<S: Secured> {
     fn finished(self: Rc<Self>, greeting: Rc<ClientHello<S>>, protocol: &'static str) -> BoxFuture<HandshakeLeftovers>;
 }
 
-/// Makes the settings of a handshake in which an ACME server looks for a proof (RFC 8737); `None`: there is no such proof.
-pub type Proofs<S> = Rc<dyn Fn(&ClientHello<S>) -> Option<Settings>>;
+/// Answers handshakes in which an ACME server looks for a proof (RFC 8737).
+pub trait Proofs<S: Secured> {
+    /// What a session is made from; `None`: there is no proof for what the client names.
+    fn settings(&self, greeting: &ClientHello<S>) -> Option<Settings>;
+}
 
 /// A server's part in TLS; filled when the server is built.
-pub struct ServerTls<S: Secured> {
+pub struct ServerTls<S> {
     /// Answers handshakes; not set: the server has no certificate.
     pub handshakes: OnceCell<Rc<dyn Handshakes<S>>>,
     /// Code that runs in them.
     pub hooks: OnceCell<Rc<dyn Hooks<S>>>,
     /// Answers clients that look for proofs, before all else.
-    pub proofs: OnceCell<Proofs<S>>,
+    pub proofs: OnceCell<Rc<dyn Proofs<S>>>,
     /// `ssl_verify_client`
     pub verify: Cell<ClientVerify>,
 }
 
-impl<S: Secured> Default for ServerTls<S> {
+impl<S> Default for ServerTls<S> {
     fn default() -> Self {
         ServerTls { handshakes: OnceCell::new(), hooks: OnceCell::new(), proofs: OnceCell::new(), verify: Cell::default() }
     }

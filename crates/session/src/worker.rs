@@ -25,6 +25,7 @@ pub struct Worker {
     panic_waker: RefCell<Option<Waker>>,
     holds: Rc<Cell<usize>>,
     process: OnceCell<ProcessInfo>,
+    own_connections: Cell<u64>,
     counter: OnceCell<Box<dyn Fn(Ended)>>,
     unix_listeners: RefCell<Vec<String>>,
     left_listeners: RefCell<Vec<String>>,
@@ -58,6 +59,8 @@ pub struct ProcessInfo {
     pub respawned: Box<dyn Fn() -> u64>,
     /// How many generations of workers there were, its own included.
     pub generation: u64,
+    /// Takes a number for a connection, unique among all processes; none where there is only this one.
+    pub next_connection: Box<dyn Fn() -> Option<u64>>,
 }
 
 /// Keeps a worker that exits gracefully alive: work apart from any connection, such as a running timer.
@@ -84,6 +87,7 @@ impl Worker {
             panic_waker: RefCell::default(),
             holds: Rc::default(),
             process: OnceCell::new(),
+            own_connections: Cell::new(0),
             counter: OnceCell::new(),
             unix_listeners: RefCell::default(),
             left_listeners: RefCell::default(),
@@ -118,6 +122,14 @@ impl Worker {
     /// Where the worker stands, once that has been said.
     pub fn process(&self) -> Option<&ProcessInfo> {
         self.process.get()
+    }
+
+    /// A number for the next connection, or for what stands for one in the log: unique among the processes of the server.
+    pub fn next_connection(&self) -> u64 {
+        self.process().and_then(|place| (place.next_connection)()).unwrap_or_else(|| {
+            self.own_connections.set(self.own_connections.get() + 1);
+            self.own_connections.get()
+        })
     }
 
     /// Says who counts what ends in sessions; the first word counts.
@@ -264,6 +276,7 @@ mod tests {
     fn the_first_word_on_where_it_stands_and_who_counts_is_the_one_that_counts() {
         let worker = worker();
         assert!(worker.process().is_none());
+        assert_eq!((worker.next_connection(), worker.next_connection()), (1, 2), "its own are all there are");
         // Nobody counts yet.
         worker.count(Ended::Handshake(None));
         let place = |generation| ProcessInfo {
@@ -273,10 +286,11 @@ mod tests {
             pids: Box::new(Vec::new),
             respawned: Box::new(|| 0),
             generation,
+            next_connection: Box::new(move || (generation == 1).then_some(40)),
         };
         worker.set_process(place(1));
         worker.set_process(place(2));
-        assert_eq!(worker.process().unwrap().generation, 1);
+        assert_eq!((worker.process().unwrap().generation, worker.next_connection()), (1, 40));
         let counted = Rc::new(Cell::new((0, 0)));
         let first = counted.clone();
         worker.set_counter(move |ended| {

@@ -123,7 +123,13 @@ impl Issuer {
                     state.names[number].1 = shown;
                 }
                 let (name, shown) = &state.names[number];
-                let status = if *shown { "valid" } else if what == "proof" { "invalid" } else { "pending" };
+                let status = if *shown {
+                    "valid"
+                } else if what == "proof" {
+                    "invalid"
+                } else {
+                    "pending"
+                };
                 let proof = json!({"type": self.kind, "url": self.url(&format!("proof/{number}")), "status": status, "token": format!("token{number}")});
                 let found = match what {
                     "proof" => proof,
@@ -142,7 +148,8 @@ impl Issuer {
         };
         let authorizations: Vec<String> = (0..state.names.len()).map(|number| self.url(&format!("authorization/{number}"))).collect();
         let certificate = state.certificate.as_ref().map(|_| self.url("certificate"));
-        json!({"status": status, "authorizations": authorizations, "finalize": self.url("finalize"), "certificate": certificate}).to_string()
+        json!({"status": status, "authorizations": authorizations, "finalize": self.url("finalize"), "certificate": certificate})
+            .to_string()
     }
 
     /// Looks for the proof.

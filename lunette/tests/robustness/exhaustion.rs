@@ -72,6 +72,21 @@ fn descriptors_run_out_and_come_back() {
 }
 
 #[test]
+fn slow_heads_do_not_keep_all_descriptors() {
+    let (prefix, port, _running) = server("worker_connections 1024;", "worker_rlimit_nofile 64;");
+    let slow: Vec<_> = (0..120)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            drop(stream.write_all(b"GET / HTTP/1.1\r\nHos"));
+            stream
+        })
+        .collect();
+    until("a lack of descriptors", || prefix.read("logs/error.log").contains("accept4() failed (24: Too many open files)"));
+    until("an answer", || get(port, "/").is_ok_and(|answer| answer.text() == "fine\n"));
+    drop(slow);
+}
+
+#[test]
 fn a_full_pipe_as_access_log_costs_lines_and_nothing_else() {
     let prefix = Prefix::new();
     let port = free_port();

@@ -1,6 +1,6 @@
 //! Clients that leave while a Lua handler waits, and clients that only look as if they had.
 
-use crate::rig::{Foreground, Prefix, connect_and_send, free_port, until};
+use crate::rig::{Foreground, Prefix, connect_and_send, free_port, h2, until};
 use std::io::Read;
 use std::net::{Shutdown, UdpSocket};
 
@@ -92,4 +92,71 @@ fn a_raw_socket_sees_what_came_with_the_head_and_nothing_follows() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "HTTP/1.1 200 OK\r\n\r\n5");
+}
+
+/// A server with these directives at the main level and in its server, whose log has status and size of each answer.
+fn logging(main: &str, locations: &str) -> (Prefix, u16) {
+    let (prefix, port) = (Prefix::new(), free_port());
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "worker_processes 1; error_log logs/error.log info; {main}\nevents {{ worker_connections 64; }}\n\
+             http {{ log_format sizes '$uri $server_protocol $status $body_bytes_sent'; access_log logs/access.log sizes;\n\
+             server {{ listen 127.0.0.1:{port}; http2 on; location = /ready {{ return 204; }}\n{locations}\n}} }}\n"
+        ),
+    );
+    assert!(prefix.run(&[]).status.success());
+    (prefix, port)
+}
+
+#[test]
+fn logs_tell_how_much_has_left() {
+    const SIZE: u64 = 64 << 20;
+    let (prefix, port) = logging("", "location / { sendfile on; } location /read/ { sendfile off; alias html/; }");
+    prefix.write("html/large", "");
+    std::fs::File::options().write(true).open(prefix.path.join("html/large")).unwrap().set_len(SIZE).unwrap();
+    for path in ["/large", "/read/large"] {
+        let mut stream = connect_and_send(port, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        stream.read_exact(&mut [0; 1000]).unwrap();
+        drop(stream);
+        let mut client = h2::Client::with_window(port, 50_000);
+        client.takes = false;
+        client.request("GET", path, &[], None);
+        client.get("/ready");
+        drop(client);
+    }
+    until("the lines", || prefix.read("logs/access.log").lines().count() == 6);
+    for line in prefix.read("logs/access.log").lines().filter(|line| !line.starts_with("/ready")) {
+        let sent: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        let most = if line.contains("HTTP/2") { 70_000 } else { SIZE - 1 };
+        assert!((1..=most).contains(&sent), "{line}");
+    }
+}
+
+#[test]
+fn requests_that_a_leaving_worker_cuts_are_logged() {
+    let (prefix, port) = logging(
+        "worker_shutdown_timeout 100ms;",
+        "location /long { content_by_lua_block { ngx.sleep(600) } log_by_lua_block { ngx.log(ngx.ERR, 'cut ', ngx.var.server_protocol) } }
+         location /part { content_by_lua_block { ngx.print('part') ngx.flush(true) ngx.sleep(600) } }
+         location /body { proxy_pass http://127.0.0.1:1; }",
+    );
+    let mut streams = Vec::new();
+    for (path, more) in [("/long", "\r\n"), ("/part", "\r\n"), ("/body", "Content-Length: 9\r\n\r\nabc")] {
+        streams.push(connect_and_send(port, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n{more}")));
+    }
+    let mut client = h2::Client::connect(port);
+    client.request("GET", "/long", &[], None);
+    client.get("/ready");
+    let mut part = [0; 16];
+    streams[1].read_exact(&mut part).unwrap();
+    assert!(prefix.run(&["-s", "quit"]).status.success());
+    until("the end of the server", || prefix.is_down());
+    let log = prefix.read("logs/access.log");
+    let mut lines: Vec<&str> =
+        log.lines().filter(|line| !line.starts_with("/ready")).map(|line| line.rsplit_once(' ').unwrap().0).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["/body HTTP/1.1 408", "/long HTTP/1.1 000", "/long HTTP/2.0 499", "/part HTTP/1.1 200"], "{log}");
+    let errors = prefix.read("logs/error.log");
+    assert!(errors.contains("cut HTTP/1.1") && errors.contains("cut HTTP/2.0"), "{errors}");
 }

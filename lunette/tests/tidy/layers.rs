@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 9] = [
     &["session", "balance", "cache", "daemon", "resolver"],
     &["http", "lua-lib", "stream", "upstream"],
     &["lua-session"],
-    &["engine", "proxy", "stream-proxy", "modules", "lua-api", "stream-lua"],
+    &["engine", "proxy", "stream-proxy", "modules", "acme", "lua-api", "stream-lua"],
     &["front"],
     &["lunette"],
 ];

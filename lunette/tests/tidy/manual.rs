@@ -77,7 +77,7 @@ fn what_the_manual_calls_missing_is_missing() {
 }
 
 /// The words of the line `- Context:` for each block.
-const CONTEXTS: [(&str, Context); 12] = [
+const CONTEXTS: [(&str, Context); 13] = [
     ("main", Context::MAIN),
     ("events", Context::EVENTS),
     ("http", Context::HTTP),
@@ -90,6 +90,7 @@ const CONTEXTS: [(&str, Context); 12] = [
     ("stream", Context::STREAM),
     ("server in stream", Context::STREAM_SERVER),
     ("upstream in stream", Context::STREAM_UPSTREAM),
+    ("acme_issuer", Context::ACME_ISSUER),
 ];
 
 #[test]

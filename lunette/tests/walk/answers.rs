@@ -330,3 +330,41 @@ fn what_webdav_refuses_and_does() {
         assert_eq!(left(path).as_deref(), text, "{path}");
     }
 }
+
+/// A film from its second part on has a tag of its own, ranges of values are cut here, and an answer without a body is complete.
+#[test]
+fn parts_have_tags_and_answers_without_bodies_are_complete() {
+    let stored = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let memcached = stored.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in stored.incoming().flatten() {
+            let _ = std::io::Read::read(&mut stream, &mut [0; 256]);
+            let _ = stream.write_all(b"VALUE k 0 5\r\nhello\r\nEND\r\n");
+        }
+    });
+    let (prefix, port, _running) = server(
+        "log_format ends '$request_method $uri $status $request_completion;'; access_log logs/ends.log ends;",
+        &format!(
+            "location /films/ {{ flv; }} location /value {{ set $memcached_key k; memcached_pass 127.0.0.1:{memcached}; }}
+             location /nothing {{ return 204; }} location /elsewhere {{ return 302 /x; }}"
+        ),
+    );
+    prefix.write("html/films/a.flv", &"x".repeat(100));
+    let whole = ask(port, "/films/a.flv", "");
+    let part = ask(port, "/films/a.flv?start=40", "");
+    let tag = |answer: &Answer| answer.header("ETag").unwrap_or_default().to_owned();
+    assert!(tag(&whole).ends_with("-64\"") && tag(&part).ends_with(&format!("-{:x}\"", 13 + 60)), "{} {}", tag(&whole), tag(&part));
+    assert_eq!(tag(&whole).split('-').next(), tag(&part).split('-').next());
+    let range = ask(port, "/value", "Range: bytes=1-2\r\n");
+    assert_eq!((range.status, range.text().as_str()), (206, "el"));
+    for (method, path, fields) in
+        [("HEAD", "/films/a.flv", ""), ("GET", "/nothing", ""), ("HEAD", "/elsewhere", ""), ("GET", "/films/a.flv", "If-None-Match: *\r\n")]
+    {
+        exchange(port, format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{fields}Connection: close\r\n\r\n").as_bytes()).unwrap();
+    }
+    until("the lines", || prefix.read("logs/ends.log").contains("304"));
+    let log = prefix.read("logs/ends.log");
+    for line in ["HEAD /films/a.flv 200 OK;", "GET /nothing 204 OK;", "HEAD /elsewhere 302 OK;", "GET /films/a.flv 304 OK;"] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+}

@@ -161,6 +161,25 @@ fn connections_for_one_host_are_not_anothers() {
 }
 
 #[test]
+fn a_balancer_that_gives_no_server_is_a_try_without_an_address() {
+    let (prefix, port) = start(
+        1,
+        r#"log_format tries "$uri=$upstream_addr=$upstream_status=$status";
+        upstream fails { server 0.0.0.1; balancer_by_lua_block { error("no") } }
+        upstream leaves { server 0.0.0.1; balancer_by_lua_block { ngx.exit(404) } }
+        server {
+            listen PORT;
+            access_log logs/tries.log tries;
+            location /fails { proxy_pass http://fails; }
+            location /leaves { proxy_pass http://leaves; }
+        }"#,
+    );
+    assert_eq!((get(port, "/fails").unwrap().status, get(port, "/leaves").unwrap().status), (500, 404));
+    until("the lines", || prefix.read("logs/tries.log").lines().count() == 2);
+    assert_eq!(prefix.read("logs/tries.log"), "/fails==-=500\n/leaves==-=404\n");
+}
+
+#[test]
 fn what_a_block_may_say() {
     let check = |inside: &str| {
         let prefix = Prefix::new();

@@ -233,3 +233,75 @@ fn datagrams() {
         ],
     );
 }
+
+#[test]
+fn tables_in_lines_of_the_log() {
+    let shown = |tostring: &str, metatable: &str| {
+        format!("ngx.log(ngx.WARN, '<', setmetatable({{}}, {{ __tostring = function() {tostring} end, {metatable} }}), '>')")
+    };
+    let code = [
+        shown("return 'word'", ""),
+        shown("return 7", ""),
+        shown("return nil, 'no word'", ""),
+        shown("return {}", ""),
+        shown("return 'locked'", "__metatable = 'none'"),
+        shown("ngx.log(ngx.WARN, '<inside>') return 'around'", ""),
+        "ngx.say(try(ngx.log, ngx.WARN, setmetatable({}, setmetatable({}, { __index = { __tostring = tostring } }))))".to_owned(),
+    ];
+    let prefix = answers("", &[(&code.join(" "), "bad argument #1 to 'log' (expected table to have __tostring metamethod)")]);
+    let log = prefix.read("logs/error.log");
+    let words: Vec<&str> = log.lines().filter_map(|line| line.split_once('<')?.1.split_once('>')).map(|(word, _)| word).collect();
+    assert_eq!(words, ["word", "7", "", "", "locked", "inside", "around"], "{log}");
+    assert!(log.contains("[lua] content_by_lua(nginx.conf:5):1: <inside>"), "a metamethod has no name: {log}");
+}
+
+/// What nginx itself says of a connection is not for `lua_socket_log_errors` to judge.
+#[test]
+fn lines_about_sockets_that_fail() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let resetting = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // Closed with a byte that nobody has read.
+            let _ = stream.peek(&mut [0]);
+        }
+    });
+    let (free, free_datagrams) = (free_port(), UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    let ask = format!(
+        "local function call(s, how, ...) s:settimeout(5000) assert(s[how](s, ...)) assert(s:send('x')) return show(s:receive()) end
+         ngx.say(call(ngx.socket.tcp(), 'connect', '127.0.0.1', {resetting}), ', ', call(ngx.socket.udp(), 'setpeername', '127.0.0.1', {free_datagrams}), ', ',
+             show(ngx.socket.tcp():connect('127.0.0.1', {free})), ', ', show(ngx.socket.tcp():connect('unix:/none')))"
+    );
+    let location =
+        |uri: &str, switch: &str| format!("location = {uri} {{ lua_socket_log_errors {switch}; content_by_lua_block {{ {ask} }} }}\n");
+    let more = [location("/on", "on"), location("/off", "off")].concat();
+    let code = "ngx.print(ngx.location.capture('/on').body, ngx.location.capture('/off').body)";
+    let answer = "nil connection reset by peer , nil connection refused, nil connection refused, nil no such file or directory";
+    let prefix = answers(&more, &[(code, &[answer, answer].join("\n"))]);
+    let log = prefix.read("logs/error.log");
+    let lines = |subrequest: &str| -> Vec<String> {
+        let of_it = log.lines().filter(|line| line.contains(&format!("subrequest: \"{subrequest}\"")));
+        of_it.filter_map(|line| Some(line.split_once(" *")?.1.split_once(' ')?.1.split_once(", client")?.0.to_owned())).collect()
+    };
+    let reset = "recv() failed (104: Connection reset by peer)".to_owned();
+    let datagram = format!("recv() failed (111: Connection refused), upstream: 127.0.0.1:{free_datagrams}(127.0.0.1)");
+    let unix = "connect() to unix:/none failed (2: No such file or directory), upstream: unix:/none(unix:/none)".to_owned();
+    let refused = "connect() failed (111: Connection refused)".to_owned();
+    assert_eq!(lines("/on"), [reset.clone(), datagram.clone(), refused, unix.clone()], "{log}");
+    assert_eq!(lines("/off"), [reset, datagram, unix], "{log}");
+}
+
+/// The commands of a location go on while its subrequests run: the first of these waits for the second.
+#[test]
+fn subrequests_run_while_echo_sleeps() {
+    answers(
+        "location = /beside { echo_location_async /first; echo_sleep 0.01; echo middle; echo_location_async /second; echo_sleep 0.01; echo end; }
+         location = /first { content_by_lua_block {
+             local tries = 0
+             while not package.loaded.second and tries < 500 do ngx.sleep(0.01) tries = tries + 1 end
+             ngx.say('first', tries < 500 and '' or ' was alone')
+         } }
+         location = /second { content_by_lua_block { package.loaded.second = true ngx.say('second') } }",
+        &[("ngx.print((ngx.location.capture('/beside').body:gsub('%s+', ' ')))", "first middle second end")],
+    );
+}

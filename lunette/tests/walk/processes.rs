@@ -221,3 +221,39 @@ fn a_daemon_of_syslog_that_is_not_there_is_noticed() {
     until("a line about it", || get(port, "/nothing").unwrap().status == 404 && prefix.read("logs/error.log").contains(line));
     stop(&prefix, "quit");
 }
+
+#[test]
+fn connections_are_numbered_in_all_workers_together() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let text = format!(
+        "worker_processes 3; error_log logs/error.log warn; events {{ }} http {{
+         init_worker_by_lua_block {{
+             ngx.log(ngx.WARN, '<start>')
+             ngx.timer.at(0, function() ngx.log(ngx.WARN, '<timer>') error('<error>') end)
+         }}
+         exit_worker_by_lua_block {{ ngx.log(ngx.WARN, '<exit>') }}
+         server {{ listen 127.0.0.1:{port}; location / {{ content_by_lua_block {{ ngx.log(ngx.WARN, '<request>') ngx.say(ngx.var.connection) }} }} }} }}"
+    );
+    prefix.write("conf/nginx.conf", &text);
+    assert!(prefix.run(&[]).status.success());
+    until("all workers", || prefix.read("logs/error.log").matches("<error>").count() == 3);
+    let mut numbers: Vec<u64> = (0..20).map(|_| say(port).trim().parse().unwrap()).collect();
+    assert!(prefix.run(&["-s", "reload"]).status.success());
+    until("the new workers", || prefix.read("logs/error.log").matches("<error>").count() == 6);
+    numbers.extend((0..20).map(|_| say(port).trim().parse::<u64>().unwrap()));
+    stop(&prefix, "quit");
+    let log = prefix.read("logs/error.log");
+    let numbers_of = |what: &str| -> Vec<Option<u64>> {
+        let number = |line: &str| line.split_once(": *")?.1.split_once(' ')?.0.parse().ok();
+        log.lines().filter(|line| line.contains(what)).map(number).collect()
+    };
+    assert_eq!(numbers_of("<request>"), numbers.iter().copied().map(Some).collect::<Vec<_>>(), "{log}");
+    assert_eq!(numbers_of("<exit>"), [None; 6], "{log}");
+    let (starts, timers) = (numbers_of("<start>"), numbers_of("<timer>"));
+    assert_eq!((starts.len(), timers.len()), (6, 6), "{log}");
+    assert_eq!(timers, numbers_of("<error>"), "{log}");
+    let of_code = [starts, timers].concat();
+    numbers.extend(of_code.iter().map(|number| number.expect("code without a request has a number")));
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=52).collect::<Vec<_>>(), "{log}");
+}

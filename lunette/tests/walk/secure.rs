@@ -239,3 +239,89 @@ fn code_judges_resumed_sessions_too_and_what_it_chooses_is_for_one_only() {
         }
     }
 }
+
+/// Shakes hands with a name, says another to the server, and answers the status line's number; `-` where there is none.
+const NAMED: &str = r#"
+    local sock = ngx.socket.tcp()
+    assert(sock:connect("127.0.0.1", ngx.var.secure))
+    local name = ngx.var.arg_sni
+    assert(sock:sslhandshake(nil, name ~= "" and name or nil, false))
+    sock:send("GET / HTTP/1.1\r\nHost: " .. ngx.var.arg_host .. "\r\nConnection: close\r\n\r\n")
+    local line = sock:receive()
+    ngx.print(line and line:sub(10, 12) or "-")
+"#;
+
+/// A server that wants certificates answers those whose handshake was with it.
+#[test]
+fn a_server_that_wants_certificates_is_asked_by_its_name() {
+    let wants = "ssl_verify_client optional; ssl_client_certificate backend.crt;";
+    for (default, other, rows) in [
+        (
+            "",
+            wants,
+            [
+                ("b.test", "b.test", "200"),
+                ("b.test", "a.test", "200"),
+                ("a.test", "b.test", "421"),
+                ("c.test", "b.test", "421"),
+                ("c.test", "a.test", "200"),
+                ("", "b.test", "200"),
+            ],
+        ),
+        (
+            wants,
+            "",
+            [
+                ("b.test", "b.test", "200"),
+                ("b.test", "a.test", "421"),
+                ("a.test", "b.test", "200"),
+                ("c.test", "b.test", "200"),
+                ("c.test", "a.test", "200"),
+                ("", "b.test", "200"),
+            ],
+        ),
+    ] {
+        let (prefix, port, secure) = (Prefix::new(), free_port(), free_port());
+        certificate(&prefix);
+        let servers: String = [("a.test", default), ("b.test", other)]
+            .iter()
+            .map(|(name, more)| {
+                format!(
+                    "server {{ listen {secure} ssl; server_name {name}; {more} ssl_certificate backend.crt; ssl_certificate_key backend.key; return 200 x; }}\n"
+                )
+            })
+            .collect();
+        prefix.write(
+            "conf/nginx.conf",
+            &format!(
+                "worker_processes 1;\nerror_log logs/error.log info;\nevents {{ }}\nhttp {{\n{servers}\
+                 server {{ listen {port}; set $secure {secure}; location / {{ content_by_lua_block {{ {NAMED} }} }} }}\n}}\n"
+            ),
+        );
+        assert!(prefix.run(&[]).status.success());
+        for (sni, host, status) in rows {
+            let answer = get(port, &format!("/?sni={sni}&host={host}")).unwrap().text();
+            assert_eq!(answer, status, "{sni} {host} {default}: {}", prefix.read("logs/error.log"));
+        }
+    }
+}
+
+#[test]
+fn sessions_of_stream_have_variables_in_handshakes() {
+    let (prefix, port, secure) = (Prefix::new(), free_port(), free_port());
+    certificate(&prefix);
+    let told = "ngx.log(ngx.WARN, 'handshake of ', ngx.var.server_port, ' ', tostring(ngx.var.nothing))";
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "worker_processes 1;\nerror_log logs/error.log info;\nevents {{ }}\n\
+             stream {{ server {{ listen {secure} ssl; ssl_certificate backend.crt; ssl_certificate_key backend.key;\n\
+             ssl_certificate_by_lua_block {{ {told} }}\nreturn x; }} }}\n\
+             http {{ server {{ listen {port}; set $secure {secure}; location / {{ content_by_lua_block {{ {NAMED} }} }} }} }}\n"
+        ),
+    );
+    assert!(prefix.run(&[]).status.success());
+    assert_eq!(get(port, "/?sni=a.test&host=a").unwrap().text(), "-", "{}", prefix.read("logs/error.log"));
+    let log = prefix.read("logs/error.log");
+    assert!(log.contains(&format!("handshake of {secure} nil")), "{log}");
+}

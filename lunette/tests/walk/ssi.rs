@@ -32,3 +32,23 @@ fn a_page_that_comes_again_is_carried_out_anew() {
     prefix.write("html/page", "<!--#echo var=\"arg_name\" -->");
     until("the changed page", || get(port, "/page?name=new").unwrap().text() == "new");
 }
+
+/// In text that is not shown a condition is nothing, so that the first `endif` ends the outer one.
+#[test]
+fn conditions_do_not_nest() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    prefix.write(
+        "conf/nginx.conf",
+        &format!("worker_processes 1;\nevents {{ }}\nhttp {{ server {{ listen {port}; default_type text/html; ssi on; ssi_silent_errors on; }} }}"),
+    );
+    let [yes, no, or, end] = ["if expr=\"a = a\"", "if expr=\"a = b\"", "else", "endif"].map(|command| format!("<!--#{command} -->"));
+    let rows =
+        [(format!("{no}x{yes}y{end}z{or}w{end}e"), "zwe"), (format!("{no}x{or}y{end}z"), "yz"), (format!("{no}x{no}y{or}w{end}z"), "wz")];
+    for (row, (page, _)) in rows.iter().enumerate() {
+        prefix.write(&format!("html/{row}"), page);
+    }
+    assert!(prefix.run(&[]).status.success());
+    for (row, (page, shown)) in rows.iter().enumerate() {
+        assert_eq!(get(port, &format!("/{row}")).unwrap().text(), *shown, "{page}");
+    }
+}

@@ -196,7 +196,7 @@ fn fields_conditions_and_logs() {
     assert!(prefix.read("logs/error.log").contains(error), "{}", prefix.read("logs/error.log"));
 }
 
-/// A body has two pages of memory; what is larger than a quarter more goes to a file.
+/// A body has two pages of memory and that of the head; what is larger than a quarter more goes to a file.
 #[test]
 fn a_long_body_is_in_a_file() {
     let (prefix, port) = (Prefix::new(), free_port());
@@ -209,7 +209,7 @@ fn a_long_body_is_in_a_file() {
         ),
     );
     let _running = Foreground::start(&prefix, port, "").unwrap();
-    for (length, in_file) in [(10_000, false), (20_000, true)] {
+    for (length, in_file) in [(10_000, false), (11_000, false), (12_000, true)] {
         let answer = ask(port, &format!("POST / HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{}", "b".repeat(length)));
         assert_eq!(answer.contains("\r\nX-File: "), in_file, "{length}: {answer}");
     }
@@ -236,4 +236,24 @@ fn bytes_that_were_looked_at_are_not_received() {
         let line = format!("{port} {received}\n");
         until("a line of the log", || prefix.read("logs/access.log").contains(&line));
     }
+}
+
+/// A log for debugging shows what a server is asked, as nginx's does.
+#[test]
+fn a_debug_log_shows_the_head_that_is_sent() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let (behind, heads) = upstream();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; error_log logs/error.log debug;\nevents {{ }}\nhttp {{ access_log off; server {{ listen 127.0.0.1:{port};\n\
+             location / {{ proxy_pass http://127.0.0.1:{behind}; proxy_set_header X-Word $arg_word; }} }} }}\n"
+        ),
+    );
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    ask(port, "GET /0?word=w HTTP/1.0\r\n\r\n");
+    let head = heads.lock().unwrap().last().cloned().unwrap();
+    assert!(head.contains("\r\nX-Word: w\r\n"), "{head}");
+    let log = prefix.read("logs/error.log");
+    assert!(log.contains(&format!(" http proxy header:\n\"{head}\"")), "{log}");
 }

@@ -127,3 +127,19 @@ fn names_and_addresses() {
     );
     check(Level::Events, &[("worker_connections 1;", "[emerg] 1 worker_connections are not enough for 1 listening sockets")]);
 }
+
+#[test]
+fn files_of_tls_are_read_where_there_is_tls() {
+    let missing = "failed (SSL: error:80000002:system library::No such file or directory)";
+    let rows = [
+        ("ssl_dhparam none.pem; ssl_crl none.pem; ssl_trusted_certificate none.pem; ssl_client_certificate none.pem;", String::new()),
+        ("ssl_dhparam none.pem;\nssl_dhparam none.pem;", "[emerg] \"ssl_dhparam\" directive is duplicate in FILE:3".to_owned()),
+        (
+            "listen 127.0.0.1:1 ssl; ssl_reject_handshake on; ssl_dhparam none.pem;",
+            format!("[emerg] BIO_new_file(\"PREFIX/conf/none.pem\") {missing}"),
+        ),
+    ];
+    for (directives, expected) in rows {
+        assert_eq!(verdict(Level::Server, directives), expected, "{directives}");
+    }
+}

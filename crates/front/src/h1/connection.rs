@@ -54,6 +54,8 @@ pub struct H1 {
     pub broken: Cell<bool>,
     /// Why, as an error number; 0: the time for it was up.
     cause: Cell<i32>,
+    /// What was queued then.
+    lost: Cell<u64>,
     /// `send_timeout` of the request being answered, milliseconds.
     pub send_timeout: Cell<u64>,
     /// `TCP_NODELAY` has been set.
@@ -76,6 +78,7 @@ impl H1 {
             flush: Cell::new(false),
             broken: Cell::new(false),
             cause: Cell::new(EPIPE),
+            lost: Cell::new(0),
             send_timeout: Cell::new(default::TIMEOUT),
             no_delay: Cell::new(opened.no_delay),
             pace: Pace::default(),
@@ -140,6 +143,7 @@ impl H1 {
     /// Nothing can be sent any more.
     pub(crate) fn break_off(&self) {
         self.broken.set(true);
+        self.lost.set(self.lost.get() + self.output.borrow().queued());
         self.output.borrow_mut().clear();
         self.watch.write_by(NEVER);
     }
@@ -346,12 +350,20 @@ impl Downstream for H1 {
         self.output.borrow().queued()
     }
 
+    fn lost(&self) -> u64 {
+        self.lost.get()
+    }
+
     fn poll_drain(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>> {
         self.poll_send(cx, below)
     }
 
     fn poll_body(&self, cx: &mut Context<'_>, request: &Request, out: &mut Vec<u8>, limit: usize) -> Poll<Result<BodyRead, BodyError>> {
         self.poll_upload(cx, request, out, limit)
+    }
+
+    fn body_at_hand(&self) -> u64 {
+        self.body.borrow().left().min(self.input.borrow().rest().len() as u64)
     }
 
     fn has_bad_body(&self) -> bool {

@@ -202,8 +202,11 @@ impl Loop {
                 engine.refuse(&request, refusal.status)
             }
         };
-        if let Some(future) = waiting {
-            drive(&conn, &request, future).await;
+        if let Some(future) = waiting
+            && !drive(&conn, &request, future).await
+        {
+            let status = request.response.borrow().status;
+            engine.abandon(&request, if request.flags.header_sent.get() { status } else { 0 });
         }
         let goes_on = self.finish(&request).await;
         self.pipelined = !self.conn.input.borrow().rest().is_empty();
@@ -400,11 +403,16 @@ impl Loop {
     }
 }
 
-/// Polls a waiting request, and sends what it queues meanwhile.
-async fn drive(conn: &Rc<H1>, request: &Rc<Request>, mut future: BoxFuture<()>) {
+/// Polls a waiting request, and sends what it queues meanwhile. False: the worker waits no longer.
+async fn drive(conn: &Rc<H1>, request: &Rc<Request>, mut future: BoxFuture<()>) -> bool {
     poll_fn(|cx| {
         if Pin::new(&mut future).poll(cx).is_ready() {
-            return Poll::Ready(());
+            return Poll::Ready(true);
+        }
+        conn.watch.wake_on_expiry(cx.waker());
+        // `worker_shutdown_timeout` has passed.
+        if conn.watch.evicted() && request.worker.exiting.get() {
+            return Poll::Ready(false);
         }
         let postpone = request.with_location(|l| l.core.postpone_output.unwrap_or(default::POSTPONE_OUTPUT));
         let queued = conn.queued();
@@ -419,5 +427,5 @@ async fn drive(conn: &Rc<H1>, request: &Rc<Request>, mut future: BoxFuture<()>) 
         }
         Poll::Pending
     })
-    .await;
+    .await
 }

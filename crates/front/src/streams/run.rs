@@ -63,12 +63,16 @@ impl<C: Carrier> PendingRequest<C> {
     }
 }
 
-/// Polls a waiting request in a task of its own, and has sent what it queues meanwhile.
+/// Polls a waiting request in a task of its own, and has sent what it queues meanwhile, until the worker waits no longer.
 async fn drive<C: Carrier>(stream: Rc<Stream<C>>, request: Rc<Request>, mut future: BoxFuture<()>) {
-    poll_fn(|cx| {
+    let ended = poll_fn(|cx| {
         stream.set_waker(cx);
         if Pin::new(&mut future).poll(cx).is_ready() {
-            return Poll::Ready(());
+            return Poll::Ready(true);
+        }
+        // `worker_shutdown_timeout` has passed.
+        if stream.conn.hub().watch.evicted() && request.worker.exiting.get() {
+            return Poll::Ready(false);
         }
         let postpone = request.with_location(|l| l.core.postpone_output.unwrap_or(default::POSTPONE_OUTPUT));
         if stream.should_send(postpone) {
@@ -85,6 +89,9 @@ async fn drive<C: Carrier>(stream: Rc<Stream<C>>, request: Rc<Request>, mut futu
     })
     .await;
     drop(future);
+    if !ended && let Some(engine) = stream.conn.hub().front.worker.engine() {
+        engine.abandon(&request, 499);
+    }
     finish(&stream, request);
 }
 

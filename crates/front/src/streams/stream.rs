@@ -59,6 +59,8 @@ pub struct Stream<C: Carrier> {
     leaving: Cell<bool>,
     /// The peer is gone.
     lost: Cell<bool>,
+    /// What was queued when it was.
+    unsent: Cell<u64>,
     /// A flush was requested.
     pub flush: Cell<bool>,
     /// An extended CONNECT (RFC 8441): after its consent the stream is a tunnel.
@@ -99,6 +101,7 @@ impl<C: Carrier> Stream<C> {
             unattended: Cell::new(false),
             leaving: Cell::new(false),
             lost: Cell::new(false),
+            unsent: Cell::new(0),
             flush: Cell::new(false),
             extended: Cell::new(false),
             tunneled: Cell::new(false),
@@ -261,6 +264,7 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
 
     fn lose(&self) {
         self.lost.set(true);
+        self.unsent.set(self.unsent.get() + self.output.borrow().queued());
         self.output.borrow_mut().clear();
         self.waiting.wake();
         if self.done.get() {
@@ -359,6 +363,10 @@ impl<C: Carrier> Downstream for Stream<C> {
 
     fn queued(&self) -> u64 {
         self.output.borrow().queued()
+    }
+
+    fn lost(&self) -> u64 {
+        self.unsent.get()
     }
 
     fn poll_drain(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>> {

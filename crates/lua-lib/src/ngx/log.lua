@@ -1,7 +1,12 @@
 local b = ...
 local C, cx, ngx, G = b.C, b.cx, b.ngx, b.G
-local error, select, tostring, tonumber, type = error, select, tostring, tonumber, type
-local getmetatable, concat, format, log_head = getmetatable, table.concat, string.format, b.N.log_head
+local error, rawget, select, tostring, tonumber, type = error, rawget, select, tostring, tonumber, type
+local concat, format, log_head = table.concat, string.format, b.N.log_head
+-- Of tables whose metatable is protected, too.
+local getmetatable = debug.getmetatable
+
+-- No constant where it is called: lines that it logs itself would name it as its function.
+local TOSTRING = "__tostring"
 
 local function on(level)
     return C.log_on(cx, level)
@@ -19,10 +24,12 @@ local function show(v, i, name)
         return tostring(v)
     elseif t == "table" then
         local meta = getmetatable(v)
-        if type(meta) ~= "table" or not meta.__tostring then
+        if not meta or not rawget(meta, TOSTRING) then
             error(format("bad argument #%d to '%s' (expected table to have __tostring metamethod)", i, name), 4)
         end
-        return tostring(v)
+        local s = meta[TOSTRING](v)
+        t = type(s)
+        return (t == "string" or t == "number") and s or ""
     elseif t == "userdata" and v == ngx.null then
         return "null"
     end

@@ -1,7 +1,8 @@
 //! `ngx.timer.at`, `ngx.timer.every` (`ngx_http_lua_timer.c`; semantics: "Timers").
 
 use crate::alarms::{Alarm, Alarms};
-use crate::host::{Host, HostFactory, expect_host};
+use crate::host::{HostFactory, expect_host};
+use crate::machine::Machine;
 use crate::runtime::Runtime;
 use crate::timers::Timers;
 use base::log::Level;
@@ -39,7 +40,9 @@ fn count(cx: &CallContext, stack: &mut Stack<'_>, which: fn(&Timers) -> u64) -> 
 /// A callback and what it needs to run.
 struct Timer {
     runtime: Rc<Runtime>,
+    machine: Rc<Machine>,
     worker: Rc<Worker>,
+    log_prefix: &'static str,
     host_factory: HostFactory,
     function: Ref,
     arguments: Rc<[Value]>,
@@ -82,6 +85,8 @@ fn create(cx: &CallContext, stack: &mut Stack<'_>, every: bool) -> Result<usize,
     let least = i64::from(every);
     let timer = Timer {
         runtime: host.runtime().clone(),
+        machine: host.machine().clone(),
+        log_prefix: host.log_prefix(),
         worker: worker.clone(),
         host_factory: host.host_factory(),
         function,
@@ -141,44 +146,40 @@ impl Timer {
     }
 
     async fn fire(&self, premature: bool) {
-        let host = (self.host_factory)();
-        host.log_prefixed(Level::Debug, b"lua ngx.timer expired", "");
-        self.run(&host, premature).await;
-        self.runtime.timers.settle();
-        match host.log_prefix() {
-            "" => host.log(Level::Debug, b"http lua close fake http connection", ""),
-            _ => {
-                host.log_prefixed(Level::Debug, b"lua finalize fake request: 0", "");
-                host.log_prefixed(Level::Debug, b"lua close fake stream connection", "");
-            }
+        base::log!(self.worker.log, Level::Debug, 0, "{}lua ngx.timer expired", self.log_prefix);
+        let max = self.runtime.max_running_timers.get().unwrap_or(256);
+        if self.runtime.timers.begin(max) {
+            self.run(premature).await;
+        } else {
+            let place = self.machine.vm.place_of(&self.function).unwrap_or_default();
+            let whose = if self.log_prefix.is_empty() { "" } else { "stream lua: " };
+            let reason = format_args!("{whose}{max} lua_max_running_timers are not enough");
+            base::log!(self.worker.log, Level::Alert, 0, "lua failed to run timer with function defined at {place}: {reason}");
         }
+        self.runtime.timers.settle();
     }
 
-    async fn run(&self, host: &Rc<dyn Host>, premature: bool) {
-        let timers = &self.runtime.timers;
-        let max = self.runtime.max_running_timers.get().unwrap_or(256);
-        let vm = &host.machine().vm;
-        if !timers.begin(max) {
-            let place = vm.place_of(&self.function).unwrap_or_default();
-            let whose = if host.log_prefix().is_empty() { "" } else { "stream lua: " };
-            let line =
-                format!("lua failed to run timer with function defined at {place}: {whose}{max} lua_max_running_timers are not enough");
-            return host.log(Level::Alert, line.as_bytes(), "");
-        }
+    async fn run(&self, premature: bool) {
+        let host = (self.host_factory)();
         let push = |stack: &mut Stack<'_>| {
             stack.push_bool(premature);
             self.arguments.iter().for_each(|value| value.push(stack));
             self.arguments.len() + 1
         };
-        let started = Job::call(vm, &self.function, push, LuaPhase::TIMER, host.clone());
+        let started = Job::call(&host.machine().vm, &self.function, push, LuaPhase::TIMER, host.clone());
         let outcome = match started {
             Started::Done(outcome) => outcome,
             Started::Waiting(job) => job.await,
         };
-        timers.end();
+        self.runtime.timers.end();
         if let lua::Completion::Failed(error) = outcome {
             let line = [b"lua entry thread aborted: ".as_slice(), &error.log_text()].concat();
             host.log(Level::Error, &line, LuaPhase::TIMER.name);
         }
+        if self.log_prefix.is_empty() {
+            return host.log(Level::Debug, b"http lua close fake http connection", "");
+        }
+        host.log_prefixed(Level::Debug, b"lua finalize fake request: 0", "");
+        host.log_prefixed(Level::Debug, b"lua close fake stream connection", "");
     }
 }

@@ -6,6 +6,7 @@ use crate::socket::names::{self, Destination};
 use crate::socket::pools::{self, Admission, Pool, Ticket};
 use crate::socket::report::Reporter;
 use crate::socket::state::{Socket, Work, error_text};
+use base::log::Level;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use net::address::SocketAddress;
 use net::connect::{Failure, Options};
@@ -260,7 +261,7 @@ impl Connect {
         let _busy = self.socket.begin(Work::Connecting);
         let label = match (&address, self.target.port) {
             (SocketAddress::Internet(to), Some(port)) => format!(", upstream: {}:{port}({})", self.target.host, to.ip()),
-            _ => format!(", upstream: {}", self.target.host),
+            _ => format!(", upstream: {0}({0})", self.target.host),
         };
         let options = Options { timeout: Some(self.timeout), bind: self.bind, transparent: self.transparent, ..Options::default() };
         let connected = net::connect::connect(&address, options).await;
@@ -284,17 +285,17 @@ impl Connect {
         }
     }
 
-    /// The log line of a connect that failed: what fails at once is graver than what a network does.
+    /// The log line of a connect that failed: what fails at once is graver than what a network does, and not for `lua_socket_log_errors` to judge.
     fn log_failure(&self, address: &SocketAddress, failed: &Failure, label: &str) {
         use std::io::ErrorKind::ConnectionRefused;
         let (error, what) = (failed.error(), base::errno::describe(failed.error()));
         match (failed, address) {
-            (Failure::Local { .. }, _) => self.reporter.critical(&format!("{failed}{label}")),
+            (Failure::Local { .. }, _) => self.reporter.always(Level::Crit, &format!("{failed}{label}")),
             (_, SocketAddress::Unix(_)) if error.kind() == ConnectionRefused => {
-                self.reporter.error(&format!("connect() to {address} failed {what}{label}"));
+                self.reporter.always(Level::Error, &format!("connect() to {address} failed {what}{label}"));
             }
-            (_, SocketAddress::Unix(_)) => self.reporter.critical(&format!("connect() to {address} failed {what}{label}")),
-            _ => self.reporter.error(&format!("connect() failed {what}{label}")),
+            (_, SocketAddress::Unix(_)) => self.reporter.always(Level::Crit, &format!("connect() to {address} failed {what}{label}")),
+            _ => self.reporter.error(&format!("connect() failed {what}")),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
 use crate::socket::report::{Reporter, trouble};
 use crate::socket::scan::Want;
 use crate::socket::state::{Busy, Socket, Work, error_text, make_room};
+use base::log::Level;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use net::deadline::Limit;
 use net::stream::Stream;
@@ -187,8 +188,7 @@ impl Receiving {
         let text = match error {
             None => "closed".into(),
             Some(error) => {
-                let label = self.socket.inner.borrow().label.clone();
-                reporter.error(&(trouble("recv()", "SSL_read()", error) + &label));
+                reporter.always(Level::Error, &trouble("recv()", "SSL_read()", error));
                 error_text(error)
             }
         };

@@ -40,13 +40,6 @@ impl Reporter {
         }
     }
 
-    /// Writes what is worse than an error, unless errors are not wanted.
-    pub fn critical(&self, message: &str) {
-        if !self.quiet {
-            self.write(Level::Crit, message);
-        }
-    }
-
     /// Writes what is not for `lua_socket_log_errors` to judge.
     pub fn always(&self, level: Level, message: &str) {
         self.write(level, message);

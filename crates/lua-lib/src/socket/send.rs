@@ -7,6 +7,7 @@ use crate::socket::pieces;
 use crate::socket::quick;
 use crate::socket::report::{Reporter, trouble};
 use crate::socket::state::{Socket, Work, error_text};
+use base::log::Level;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use net::stream::Transport;
 use std::io;
@@ -135,8 +136,7 @@ fn advance(socket: &Rc<Socket>, data: &[u8], sent: &mut usize) -> io::Result<boo
 
 /// Closes the direction after an error; the error's text for Lua.
 fn refuse(socket: &Rc<Socket>, reporter: &Reporter, error: &io::Error) -> Value {
-    let mut inner = socket.inner.borrow_mut();
-    inner.write_closed = true;
-    reporter.error(&(trouble("send()", "SSL_write()", error) + &inner.label));
+    socket.inner.borrow_mut().write_closed = true;
+    reporter.always(Level::Error, &trouble("send()", "SSL_write()", error));
     error_text(error)
 }

@@ -7,6 +7,7 @@ use crate::socket::names::{self, Destination};
 use crate::socket::pieces;
 use crate::socket::report::Reporter;
 use crate::socket::state::error_text;
+use base::log::Level;
 use lua::{CallContext, PhaseSet, Raise, Reply, Row, Stack, Suspension, Value, YIELDABLE};
 use net::address::SocketAddress;
 use net::connect::Options;
@@ -135,8 +136,8 @@ struct Peer {
 impl Peer {
     fn connect(&self, address: &SocketAddress) -> Result<(), SocketError> {
         let label = match address {
-            SocketAddress::Internet(to) => format!(", upstream: {}:{}({})", self.host, self.port, to),
-            SocketAddress::Unix(_) => format!(", upstream: {}", self.host),
+            SocketAddress::Internet(to) => format!(", upstream: {}:{}({})", self.host, self.port, to.ip()),
+            SocketAddress::Unix(_) => format!(", upstream: {0}({0})", self.host),
         };
         match Datagram::connect(address, Options { bind: self.local, transparent: self.transparent, ..Options::default() }) {
             Ok(made) => {
@@ -145,7 +146,7 @@ impl Peer {
                 Ok(())
             }
             Err(failure) => {
-                self.reporter.critical(&format!("{failure}{label}"));
+                self.reporter.always(Level::Crit, &format!("{failure}{label}"));
                 Err(text_of(failure.error()).into())
             }
         }
@@ -230,7 +231,7 @@ fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise>
 }
 
 fn lost(socket: &Datagrams, reporter: &Reporter, error: &io::Error) -> String {
-    reporter.error(&format!("recv() failed {}{}", base::errno::describe(error), socket.label.borrow()));
+    reporter.always(Level::Error, &format!("recv() failed {}{}", base::errno::describe(error), socket.label.borrow()));
     text_of(error)
 }
 

@@ -1,6 +1,7 @@
 //! The content handler: executes one command after the other.
 
-use super::outside::{self, RunningSubrequest};
+use super::beside::{self, Held};
+use super::outside;
 use super::vars::EchoVariables;
 use super::{Action, Command, Echo};
 use base::clock;
@@ -9,18 +10,11 @@ use bytes::Bytes;
 use http::body::{self, BodyState};
 use http::content_type;
 use http::output::then;
-use http::{Chain, Outcome, Piece, Request, Step};
+use http::{Chain, Outcome, Request, Step};
 use session::BoxFuture;
-use std::future::poll_fn;
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
-
-/// What a subrequest that runs beside others holds back.
-enum Held {
-    Answer(RunningSubrequest),
-    Text(Bytes),
-}
 
 struct Loop {
     /// Place of its `echo_foreach_split`.
@@ -33,12 +27,12 @@ struct Run {
     echo: Rc<Echo>,
     next: usize,
     inner: Option<Loop>,
-    held: Vec<Held>,
+    held: Rc<RefCell<Vec<Held>>>,
 }
 
 /// Answers with what the location's commands say.
 pub(super) fn content(request: &Rc<Request>) -> Step {
-    let mut run = Run { request: request.clone(), echo: request.conf::<Echo>(), next: 0, inner: None, held: Vec::new() };
+    let mut run = Run { request: request.clone(), echo: request.conf::<Echo>(), next: 0, inner: None, held: Rc::default() };
     let mut waits_for = match run.advance() {
         Pause::End(step) => return step,
         Pause::Wait(future) => future,
@@ -139,8 +133,8 @@ impl Run {
     }
 
     fn write(&mut self, text: Vec<u8>) -> Step {
-        if !self.held.is_empty() {
-            self.held.push(Held::Text(Bytes::from(text)));
+        if !self.held.borrow().is_empty() {
+            self.held.borrow_mut().push(Held::Text(Bytes::from(text)));
             return Outcome::Ok.into();
         }
         let request = self.request.clone();
@@ -153,43 +147,15 @@ impl Run {
 
     /// Waits for subrequests that run beside, and sends what they held back.
     fn settle(&mut self) -> Step {
-        if self.held.is_empty() {
+        if self.held.borrow().is_empty() {
             return self.head();
         }
-        let mut held = std::mem::take(&mut self.held);
-        let (request, head) = (self.request.clone(), self.head());
+        let (request, head, held) = (self.request.clone(), self.head(), self.held.clone());
         Step::wait(async move {
-            let outcome = head.finish().await;
-            if outcome != Outcome::Ok {
-                return outcome;
+            match head.finish().await {
+                Outcome::Ok => beside::settle(&request, &held).await,
+                other => other,
             }
-            poll_fn(|cx| {
-                let mut waiting = false;
-                for item in &mut held {
-                    if let Held::Answer(begun) = item
-                        && let Some(future) = &mut begun.running
-                    {
-                        if future.as_mut().poll(cx).is_ready() {
-                            begun.running = None;
-                        } else {
-                            waiting = true;
-                        }
-                    }
-                }
-                if waiting { Poll::Pending } else { Poll::Ready(()) }
-            })
-            .await;
-            let mut pieces = Vec::new();
-            for item in held {
-                match item {
-                    Held::Answer(begun) => pieces.extend(begun.wire.take()),
-                    Held::Text(text) => pieces.push(Piece::Bytes(text)),
-                }
-            }
-            if pieces.is_empty() || request.flags.header_only.get() {
-                return Outcome::Ok;
-            }
-            request.output(Chain { pieces, flush: false, last: false }).finish().await
         })
     }
 
@@ -225,10 +191,15 @@ impl Run {
 
     fn sleep(&mut self, command: &Command) -> Step {
         let Some(time) = seconds(&self.request, command) else { return Outcome::Status(500).into() };
-        let settled = if self.held.is_empty() { Outcome::Ok.into() } else { self.settle() };
-        then(settled, move |outcome| match outcome {
-            Outcome::Ok => wait_unit(Box::pin(tokio::time::sleep(time))),
-            other => other.into(),
+        if self.held.borrow().is_empty() {
+            return wait_unit(Box::pin(tokio::time::sleep(time)));
+        }
+        let (request, head, held) = (self.request.clone(), self.head(), self.held.clone());
+        Step::wait(async move {
+            match head.finish().await {
+                Outcome::Ok => beside::sleep(&request, &held, time).await,
+                other => other,
+            }
         })
     }
 
@@ -258,7 +229,7 @@ impl Run {
             Ok(begun) => begun,
             Err(outcome) => return outcome.into(),
         };
-        self.held.push(Held::Answer(begun));
+        self.held.borrow_mut().push(Held::Answer(begun));
         match command.action {
             Action::Location { wait: true } | Action::Subrequest { wait: true } => self.settle(),
             _ => self.head(),

@@ -173,6 +173,7 @@ fn complete<S: Secured>(whose: ServerSource<'_, S>) -> Result<(), Error> {
     };
     let part = TlsBuilder { ssl: &ssl, commands: &commands, files: &files, whose: &whose, http };
     let settings = settings(&part, certificates.fixed())?;
+    ssl.dhparam.as_deref().map_or(Ok(()), dhparam)?;
     let stapled = stapled(&part, &certificates.fixed(), &names)?;
     let inquiry = inquiry(&part)?;
     let asked = OcspResponders { stapled: RefCell::new(stapled), inquiry };
@@ -198,6 +199,17 @@ impl<S: Secured> TlsBuilder<'_, S> {
             None => Ok(Vec::new()),
         }
     }
+}
+
+/// The file must hold parameters, though no suite needs them.
+fn dhparam(path: &str) -> Result<(), Error> {
+    let failed = |call: &str, what: &str| error(format!("{call}(\"{path}\") failed (SSL: {what})"));
+    let text = std::fs::read(path).map_err(|_| failed("BIO_new_file", "error:80000002:system library::No such file or directory"))?;
+    let begins = [&b"-----BEGIN DH PARAMETERS-----"[..], b"-----BEGIN X9.42 DH PARAMETERS-----"];
+    if begins.iter().all(|line| memchr::memmem::find(&text, line).is_none()) {
+        return Err(failed("PEM_read_bio_DHparams", "error:0480006C:PEM routines::no start line:Expecting: DH PARAMETERS"));
+    }
+    Ok(())
 }
 
 fn is_literal<S: Session>(pair: &Named<S>) -> bool {

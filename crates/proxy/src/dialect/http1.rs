@@ -4,6 +4,7 @@ use super::fields::Fields;
 use super::request_line::{RequestLine, push_target};
 use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent};
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
+use base::log::Level;
 use base::text::push_number;
 use http::{Complex, Outcome, Request};
 use session::variable::{VarIndex, get_assigned};
@@ -65,7 +66,7 @@ impl Dialect for Http1 {
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
         let request = job.request;
-        let mut encoded = Encoded::default();
+        let (mut encoded, start) = (Encoded::default(), out.len());
         self.own.push_method(job, &mut encoded, out);
         out.push(b' ');
         push_target(job, &mut encoded, out);
@@ -93,6 +94,10 @@ impl Dialect for Http1 {
         }
         self.fields.push_others(job, out);
         out.extend_from_slice(b"\r\n");
+        if request.log_enabled(Level::Debug) {
+            let head = out.get(start..).unwrap_or_default();
+            request.log(Level::Debug, &[b"http proxy header:\n\"".as_slice(), head, b"\""].concat());
+        }
         Some(encoded)
     }
 

@@ -140,7 +140,7 @@ impl From<Failure> for Failed {
 pub async fn choose<S: Secured>(greeting: &Rc<ClientHello<S>>, default: &S::Server) -> Result<tls::server::Settings, Rejection> {
     if let Some(proofs) = S::tls_of(&greeting.server).proofs.get().filter(|_| greeting.hello.alpn().any(|name| name == ACME)) {
         let refused = || Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED };
-        return proofs(greeting).ok_or_else(refused);
+        return proofs.settings(greeting).ok_or_else(refused);
     }
     // As in OpenResty the address's default server hears everybody's greeting, unless the named one listens itself.
     if let Some(hooks) = S::tls_of(&greeting.server).hooks.get().or(S::tls_of(default).hooks.get()) {
