@@ -69,7 +69,7 @@ async fn serve_streams(front: Rc<Front>, opened: quic::Opened) {
         }
         waiting.retain(|id, (bytes, ended)| {
             while matches!(connection.read(*id, 65_536, bytes), Ok(Read::Data(_))) {}
-            *ended |= matches!(connection.read(*id, 1, bytes), Ok(Read::End) | Err(_));
+            *ended |= matches!(connection.read(*id, 1, bytes), Ok(Read::End(_)) | Err(_));
             let taken = connection.write(*id, bytes).unwrap_or(bytes.len());
             bytes.drain(..taken);
             let over = *ended && bytes.is_empty();

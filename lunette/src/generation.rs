@@ -120,10 +120,13 @@ fn read(
     if let Some(text) = &options.directives {
         let parsed = parser.parse_command_line(&text.clone().into_vec());
         *frame.global.get() = parser.files().names();
+        directives::error_log::read_ahead(&parsed.block, table, frame);
         take(&parsed, table, frame)?;
     }
     let parsed = parser.parse_file(places.conf.as_os_str().as_bytes());
     *frame.global.get() = parser.files().names();
+    directives::error_log::read_ahead(&parsed.block, table, frame);
+    complete_log(places, &frame.global);
     take(&parsed, table, frame)?;
     Ok(if matches!(mode, LoadMode::Test | LoadMode::Dump) { lua_check::faults(&parsed.block) } else { Vec::new() })
 }
@@ -148,7 +151,7 @@ fn build(
     }
     directives::threads::check(&frame.global).map_err(|error| refusal(&error, files))?;
     let named = frame.global.get::<MainContext>().log.clone();
-    let log = named.unwrap_or_else(|| default_log(places, &frame.global));
+    let log = named.unwrap_or_else(|| ErrorLog::new(vec![default_target(places, &frame.global)]));
     let mut settings = Settings::new(places.paths.resolve(identity::PID.as_bytes()), log);
     let connections = main.apply(&mut settings, &places.paths)?;
     let warnings = main_level::warnings(&settings);
@@ -167,13 +170,17 @@ fn build(
     Ok(Generation { settings, files, global: frame.global, modules, http, stream_modules, stream, connections, warnings })
 }
 
-/// The log of a configuration that names none.
-fn default_log(places: &Layout, global: &Scope) -> ErrorLog {
-    match &places.error_log {
-        Some(path) => {
-            let file = global.get::<ErrorFiles>().get(path);
-            ErrorLog::new(vec![Target { sink: Sink::File(file), level: Level::Error }])
-        }
-        None => ErrorLog::stderr(Level::Error),
+/// Where a configuration logs that names no place.
+fn default_target(places: &Layout, global: &Scope) -> Target {
+    let sink = places.error_log.as_ref().map_or(Sink::Stderr, |path| Sink::File(global.get::<ErrorFiles>().get(path)));
+    Target { sink, level: Level::Error }
+}
+
+/// Errors go to a file too where the main level's logs are all somewhere else (`syslog:`).
+fn complete_log(places: &Layout, global: &Scope) {
+    let Some(log) = global.get::<MainContext>().log.clone() else { return };
+    if log.targets().iter().all(|target| matches!(target.sink, Sink::Custom(_))) {
+        let targets = log.targets().iter().cloned().chain([default_target(places, global)]).collect();
+        global.get::<MainContext>().log = Some(ErrorLog::new(targets));
     }
 }

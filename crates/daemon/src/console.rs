@@ -63,8 +63,8 @@ impl Console {
         if self.keep_stderr {
             return;
         }
-        let Some(target) = self.log.targets().first() else { return };
-        if let Sink::File(file) = &target.sink {
+        let file = self.log.targets().iter().find_map(|target| if let Sink::File(file) = &target.sink { Some(file) } else { None });
+        if let Some(file) = file {
             let opened = std::fs::OpenOptions::new().append(true).open(file.path());
             if let Err(error) = opened.and_then(sys::process::redirect_stderr) {
                 self.report(Level::Alert, &format!("dup2(STDERR) failed {}", base::errno::describe(&error)));

@@ -70,8 +70,8 @@ pub fn rows<S: Configured>(at: Context, owner: &'static str) -> Vec<Row> {
         }),
         Row::new("lua_malloc_trim", main, one, "Has no effect: the allocator gives memory back by itself.", |cx| cx.number(0).map(|_| ())),
         Row::new("lua_load_resty_core", main, Arity::Flag, "Has no effect: resty.core is built in.", |cx| {
-            let text = "lua_load_resty_core is deprecated (the lua-resty-core library is required since ngx_lua v0.10.16)";
-            cx.warn(text);
+            let since = if S::OUTERMOST == Context::STREAM { "ngx_stream_lua v0.0.8" } else { "ngx_lua v0.10.16" };
+            cx.warn(format!("lua_load_resty_core is deprecated (the lua-resty-core library is required since {since})"));
             cx.flag(0).map(|_| ())
         }),
         Row::new("lua_capture_error_log", main, one, "Keeps the last lines of the error log.", capture_error_log),

@@ -49,6 +49,8 @@ pub struct MainContext {
     pub paths: Rc<Paths>,
     /// The main error log, once its directives have been read.
     pub log: Option<ErrorLog>,
+    /// These have been read ahead of everything else.
+    pub has_logs: bool,
     /// The grammar found an error further on: blocks are read for errors before it, and nothing is built.
     pub partial: bool,
 }

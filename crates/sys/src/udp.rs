@@ -30,6 +30,8 @@ pub struct Batch {
     controls: Vec<Control>,
     pieces: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
+    /// How many of them the kernel has written to and that have to be prepared anew.
+    used: usize,
     received: usize,
 }
 
@@ -164,6 +166,7 @@ impl Batch {
             controls: vec![Control([0; CONTROL]); count],
             pieces: vec![piece; count],
             headers: vec![header; count],
+            used: count,
             received: 0,
         }
     }
@@ -182,7 +185,8 @@ impl Batch {
         self.received = 0;
         let buffers = self.bytes.chunks_exact_mut(self.size);
         let places = buffers.zip(&mut self.names).zip(&mut self.controls).zip(&mut self.pieces).zip(&mut self.headers);
-        for ((((bytes, name), control), piece), header) in places {
+        // The kernel has left the others as they were.
+        for ((((bytes, name), control), piece), header) in places.take(self.used) {
             *piece = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
             header.msg_len = 0;
             header.msg_hdr.msg_name = ptr::from_mut(name).cast();
@@ -198,6 +202,8 @@ impl Batch {
         // SAFETY: each header points to a name, a piece with its buffer and control room of this value, all with their lengths; none
         // of them moves before the call is over.
         let got = unsafe { libc::recvmmsg(descriptor, self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _, ptr::null_mut()) };
+        // A call that fails may have begun with the first.
+        self.used = usize::try_from(got).unwrap_or(1);
         self.received = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
         Ok(self.received)
     }

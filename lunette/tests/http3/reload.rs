@@ -52,7 +52,12 @@ fn no_request_is_lost_by_reloads() {
 
 #[test]
 fn idle_clients_are_told_that_the_server_leaves() {
-    let (_prefix, port, running) = server("location = /long { content_by_lua_block { ngx.sleep(1) ngx.print('done') } }");
+    let (prefix, port, running) = server(
+        "location = /long { content_by_lua_block {
+             repeat ngx.sleep(0.05) until io.open(ngx.config.prefix() .. 'go')
+             ngx.print('done')
+         } }",
+    );
     let mut idle = Client::connect(port);
     assert_eq!(idle.get("/ready").text(), "ready");
     let mut busy = Client::connect(port);
@@ -62,6 +67,7 @@ fn idle_clients_are_told_that_the_server_leaves() {
     idle.until(|client| client.goaway().is_some() || client.quic.lost.is_some());
     idle.until(|client| client.quic.lost.is_some());
     assert_eq!(idle.quic.code(), Some(0x100));
+    prefix.write("go", "");
     let reply = busy.reply(stream);
     assert_eq!((reply.text().as_str(), busy.goaway()), ("done", Some(8)));
 }

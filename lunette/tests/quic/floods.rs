@@ -91,7 +91,8 @@ fn held(port: u16, frame: fn(u64) -> Vec<u8>, friend: &mut Client, kept: &mut Ve
 
 #[test]
 fn frames_in_masses_hold_little_memory() {
-    let server = Server::start(1, "", "");
+    // Whoever looks how the worker does asks often.
+    let server = Server::start(1, "keepalive_requests 1000000;", "");
     let mut friend = server.connect();
     for (what, allowed, frame) in [("warming up", u64::MAX, (|_| vec![1]) as fn(u64) -> Vec<u8>)].into_iter().chain(all()) {
         // What the allocator keeps for a while serves the next connection; what a connection holds, each one holds.
@@ -105,7 +106,8 @@ fn frames_in_masses_hold_little_memory() {
 
 #[test]
 fn packets_with_gaps_hold_little_memory() {
-    let server = Server::start(1, "", "");
+    // Whoever looks how the worker does asks often.
+    let server = Server::start(1, "keepalive_requests 1000000;", "");
     let mut friend = server.connect();
     let worker = pid(&mut friend);
     let mut cannon = Cannon::new(server.port, &Wishes::new(b"hq-interop"), |client| drop(fetch(client, "/pid")));

@@ -84,7 +84,7 @@ pub(crate) fn fetch(client: &mut Client, path: &str) -> Received {
 /// Which worker a connection is with.
 pub(crate) fn pid(client: &mut Client) -> i32 {
     let got = fetch(client, "/pid");
-    assert!(got.ended, "{:?}", client.lost);
+    assert!(got.ended, "{:?}, reset {:?}", client.lost, got.reset);
     String::from_utf8(got.bytes).unwrap().parse().unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! What a person sees besides nginx's line, and what `-t` lists together.
 
-use crate::rig::{Prefix, signal, until};
+use crate::rig::{Foreground, Prefix, connect_and_send, free_port, get, signal, until};
+use std::net::UdpSocket;
 
 /// What `-t` prints of a configuration, the path of its file as `FILE`.
 fn test(text: &str) -> String {
@@ -101,4 +102,29 @@ fn lua_code_is_compiled_by_a_test() {
                     10 |                 local = 3\n   | ^\nnginx: [emerg] failed to load inlined Lua code of \"access_by_lua\": ";
     assert!(shown.starts_with(expected), "{shown}");
     assert!(shown.contains("\"set_by_lua\": unexpected symbol near '<eof>' in FILE:13\n"), "{shown}");
+}
+
+#[test]
+fn servers_log_where_the_main_level_says_also_behind_them() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let http = format!("http {{ server {{ listen {port}; }} }}");
+    prefix.write("conf/nginx.conf", &format!("daemon off;\nevents {{ }}\n{http}\nerror_log logs/last.log info;\n"));
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    drop(connect_and_send(port, "\x01 / HTTP/1.1\r\n\r\n"));
+    until("an info", || prefix.read("logs/last.log").contains("[info]"));
+    assert!(prefix.read("logs/last.log").contains("client sent invalid method while reading client request line"));
+}
+
+#[test]
+fn errors_go_to_a_file_beside_syslog() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let syslog = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let log = format!("error_log syslog:server={} info;", syslog.local_addr().unwrap());
+    prefix.write("conf/nginx.conf", &format!("daemon off;\n{log}\nevents {{ }}\nhttp {{ server {{ listen {port}; }} }}\n"));
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    assert_eq!(get(port, "/nothing").unwrap().status, 404);
+    let line = "html/nothing\" failed (2: No such file or directory)";
+    until("the file", || prefix.read("logs/error.log").contains(line));
+    let mut packet = vec![0; 4096];
+    while syslog.recv(&mut packet).is_ok_and(|length| !String::from_utf8_lossy(&packet[..length]).contains(line)) {}
 }

@@ -5,8 +5,9 @@ use base::errno::describe;
 use base::log::{ErrorLog, Level, Sink, Target};
 use base::syslog::Syslog;
 use conf::context::{Arity, Context};
-use conf::row::{Cx, Row};
-use conf::tree::Error;
+use conf::row::{Cx, Row, Table};
+use conf::scope::Frame;
+use conf::tree::{Block, Error};
 use http::core::Core;
 use http::resources::ErrorFiles;
 use std::cell::Cell;
@@ -22,12 +23,29 @@ pub(super) fn rows() -> Vec<Row> {
             Ok(())
         }),
         Row::new("error_log", Context::MAIN, Arity::AtLeast(1), doc, |cx| {
+            if cx.global::<MainContext>().has_logs {
+                return Ok(());
+            }
             let earlier = cx.global::<MainContext>().log.clone();
             let log = add(cx, earlier)?;
             cx.global::<MainContext>().log = Some(log);
             Ok(())
         }),
     ]
+}
+
+/// Reads the main level's logs ahead of everything else: servers log there, wherever it is said. What is wrong with one is told when
+/// its turn comes.
+pub fn read_ahead(block: &Block, table: &Table, frame: &Frame) {
+    frame.global.get::<MainContext>().has_logs = false;
+    let before = frame.global.get::<MainContext>().log.clone();
+    let directives = block.directives.iter().filter(|directive| *directive.name.text() == *"error_log").cloned().collect();
+    let read = table.read(&Block { directives, end: block.end }, Context::MAIN, frame);
+    let mut context = frame.global.get::<MainContext>();
+    context.has_logs = read.is_ok();
+    if read.is_err() {
+        context.log = before;
+    }
 }
 
 /// The log with one more target; several directives of one level add up.

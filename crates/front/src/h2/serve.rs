@@ -129,10 +129,13 @@ impl Serving {
             if conn.hub.broken.get() || (conn.hub.watch.evicted() && conn.hub.front.worker.exiting.get()) {
                 return Poll::Ready(ConnectionEnd::Closed);
             }
+            let later = conn.hub.send_later();
             self.take_input();
             self.leave_if_asked();
             let more = conn.pump();
-            match conn.try_send() {
+            let sent = conn.try_send();
+            drop(later);
+            match sent {
                 Err(_) => return Poll::Ready(ConnectionEnd::Closed),
                 Ok(true) => {}
                 Ok(false) => {

@@ -16,6 +16,9 @@ use wire::h3::{Codec, ServerStream};
 /// So many turns of streams are taken in a row.
 const TURNS: usize = 32;
 
+/// Content up to this is put into one buffer with its frame's head.
+pub const SMALL: usize = 4096;
+
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Application {
@@ -153,12 +156,18 @@ impl H3 {
     pub(crate) fn pump(&self) -> bool {
         for _ in 0..TURNS {
             let Some(id) = self.next_ready() else { return false };
-            self.with_wire(id, |wire| wire.queued = false);
-            self.flush(id);
-            if let Some(stream) = self.hub.stream(id) {
-                stream.send_some();
+            // A head waits for what comes behind it, unless it has waited for the transport.
+            let waited = self.with_wire(id, |wire| {
+                wire.queued = false;
+                wire.sent > 0 || wire.frame > 0 || !wire.rest.is_empty() || wire.out.len() > SMALL
+            });
+            if waited.unwrap_or(false) {
                 self.flush(id);
             }
+            if let Some(stream) = self.hub.stream(id) {
+                stream.send_some();
+            }
+            self.flush(id);
         }
         self.has_ready()
     }

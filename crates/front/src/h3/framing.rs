@@ -1,6 +1,6 @@
 //! Encoding of responses on the streams of a connection.
 
-use super::connection::{Application, H3};
+use super::connection::{Application, H3, SMALL};
 use crate::buffers;
 use crate::streams::carrier::Carrier;
 use crate::streams::hub::Hub;
@@ -14,8 +14,6 @@ use std::io;
 use wire::h3::error::Code;
 use wire::hpack::{FieldList, Fields};
 
-/// Content up to this is put into one buffer with its frame's head.
-const SMALL: usize = 4096;
 /// The most content of one turn.
 const CHUNK: usize = 64 * 1024;
 

@@ -116,16 +116,20 @@ impl H3 {
     }
 
     fn read_on(self: &Rc<Self>, id: u64, input: &mut Vec<u8>, ended: &mut bool) -> Result<ReadEnd, Failure> {
+        // Of a stream that has just been opened nothing is known.
+        let mut known = *ended || !input.is_empty() || self.with_wire(id, |wire| wire.begun).unwrap_or(true);
         for _ in 0..READS {
-            let (used, stopped) = match self.speech {
-                Application::H3 => self.events(id, input, *ended)?,
-                Application::Hq => hq::receive(self, id, input, *ended),
-            };
-            input.drain(..used);
-            // What nobody wants any more is not read.
-            let over = self.with_wire(id, |wire| wire.unwanted).unwrap_or(true);
-            if stopped || over || *ended {
-                return Ok(ReadEnd::All);
+            if std::mem::replace(&mut known, true) {
+                let (used, stopped) = match self.speech {
+                    Application::H3 => self.events(id, input, *ended)?,
+                    Application::Hq => hq::receive(self, id, input, *ended),
+                };
+                input.drain(..used);
+                // What nobody wants any more is not read.
+                let over = self.with_wire(id, |wire| wire.unwanted).unwrap_or(true);
+                if stopped || over || *ended {
+                    return Ok(ReadEnd::All);
+                }
             }
             let room = self.hub.stream(id).map_or(PIECE, |stream| BODY.saturating_sub(stream.untaken()));
             if room == 0 {
@@ -134,7 +138,11 @@ impl H3 {
             }
             match self.read(id, room.min(PIECE), input) {
                 Ok((0, false)) => return Ok(ReadEnd::All),
-                Ok((_, end)) => *ended = end,
+                Ok((_, true)) => {
+                    *ended = true;
+                    self.with_wire(id, |wire| wire.ended = true);
+                }
+                Ok(_) => {}
                 Err(came) => return Ok(came),
             }
         }
@@ -148,16 +156,12 @@ impl H3 {
 
     /// How much has come, and whether the stream ends behind it.
     fn read(&self, id: u64, limit: usize, input: &mut Vec<u8>) -> Result<(usize, bool), ReadEnd> {
-        let before = input.len();
-        loop {
-            let have = input.len() - before;
-            match self.quic.read(StreamId(id), (limit - have).max(1), input) {
-                Ok(Read::Data(_)) if input.len() - before < limit => {}
-                Ok(Read::Data(_) | Read::Blocked) => return Ok((input.len() - before, false)),
-                Ok(Read::End) => return Ok((input.len() - before, true)),
-                Err(ReadError::Reset(code)) => return Err(ReadEnd::Reset(code)),
-                Err(ReadError::Gone) => return Err(ReadEnd::All),
-            }
+        match self.quic.read(StreamId(id), limit, input) {
+            Ok(Read::Data(length)) => Ok((length, false)),
+            Ok(Read::End(length)) => Ok((length, true)),
+            Ok(Read::Blocked) => Ok((0, false)),
+            Err(ReadError::Reset(code)) => Err(ReadEnd::Reset(code)),
+            Err(ReadError::Gone) => Err(ReadEnd::All),
         }
     }
 
@@ -293,12 +297,16 @@ impl H3 {
     fn read_uni(&self, id: StreamId, input: &mut Vec<u8>) -> Result<(), Failure> {
         for _ in 0..READS {
             input.clear();
-            let read = self.quic.read(id, PIECE, input);
-            let result = match read {
-                Ok(Read::Data(_)) => self.codec.borrow_mut().receive_uni(id.0, input, false)?,
+            let end = match self.quic.read(id, PIECE, input) {
+                Ok(Read::Data(_)) => false,
+                Ok(Read::End(_)) => true,
                 Ok(Read::Blocked) | Err(ReadError::Gone) => return Ok(()),
-                Ok(Read::End) | Err(ReadError::Reset(_)) => return self.codec.borrow_mut().uni_ended(id.0),
+                Err(ReadError::Reset(_)) => return self.codec.borrow_mut().uni_ended(id.0),
             };
+            let result = self.codec.borrow_mut().receive_uni(id.0, input, end)?;
+            if end {
+                return Ok(());
+            }
             if result == Uni::Unknown {
                 self.quic.stop(id, Code::STREAM_CREATION_ERROR.0);
                 return Ok(());

@@ -101,6 +101,7 @@ impl Serving {
         conn.hub.waits(cx);
         conn.codec.borrow_mut().begin_turn(clock::monotonic_ms() / 1000);
         conn.hub.check_streams();
+        let later = conn.hub.send_later();
         let result = self.follow(cx);
         if let Some(failure) = &*conn.failed.borrow() {
             conn.quic.close(failure.code.0, failure.reason.as_bytes());
@@ -120,6 +121,7 @@ impl Serving {
         };
         self.leave_if_asked();
         let ready = conn.turn(true);
+        drop(later);
         if more || ready {
             cx.waker().wake_by_ref();
         }

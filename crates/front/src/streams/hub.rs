@@ -44,12 +44,23 @@ pub struct Hub<I, C> {
     /// The connection's task, and whether it has been woken since it looked.
     task: RefCell<Option<Waker>>,
     woken: Cell<bool>,
+    /// The connection's task is at work, and will send what streams have to say.
+    sends: Cell<bool>,
     /// Nothing can be sent or received any more.
     pub broken: Cell<bool>,
     /// Streams whose request is finished and whose answer has not left: the connection looks after their deadlines.
     pub unattended: Cell<usize>,
     /// The protocol's name in lines of the log.
     name: &'static str,
+}
+
+/// What [`Hub::send_later`] gives.
+pub struct SendLater<'a>(&'a Cell<bool>);
+
+impl Drop for SendLater<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }
 
 impl<I: Copy + Eq + Hash, C> Hub<I, C> {
@@ -64,6 +75,7 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
             watch,
             task: RefCell::default(),
             woken: Cell::new(false),
+            sends: Cell::new(false),
             broken: Cell::new(false),
             unattended: Cell::new(0),
             name,
@@ -93,6 +105,19 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
         }
+    }
+
+    /// A stream has something to send: wakes the connection's task unless that is about to send by itself.
+    pub fn offer(&self) {
+        if !self.sends.get() {
+            self.kick();
+        }
+    }
+
+    /// The connection's task runs requests and then sends what they say, so that they need not wake it. It has sent when the guard goes.
+    pub fn send_later(&self) -> SendLater<'_> {
+        self.sends.set(true);
+        SendLater(&self.sends)
     }
 
     /// `watch` wakes the connection's task from here on.

@@ -144,7 +144,7 @@ impl<C: Carrier> Stream<C> {
         } else {
             self.want();
         }
-        self.conn.hub().kick();
+        self.conn.hub().offer();
     }
 
     /// Whether what is queued should be sent without waiting for more; `postpone` is `postpone_output`.

@@ -237,11 +237,12 @@ fn lost(socket: &Datagrams, reporter: &Reporter, error: &io::Error) -> String {
 
 fn bind(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments, but got")?;
-    call::begin(cx, stack, "bind")?;
+    let call = call::begin(cx, stack, "bind")?;
     let text = String::from_utf8_lossy(stack.check_bytes(2, "bind")?).into_owned();
     let Some(ip) = names::literal(&text) else { return Ok(call::now(fail(stack, "bad address"))) };
     stack.push_bytes(SocketAddr::new(ip, 0).to_string().as_bytes());
     stack.set_item(1, BIND);
+    call.reporter(cx).debug(format_args!("lua udp socket bind ip: {ip}"));
     Ok(call::now(number(stack, 1.0)))
 }
 

@@ -98,14 +98,11 @@ impl Connection {
         self.state().quic.borrow_mut().streams().open(quinn_proto::Dir::Uni).map(StreamId::from)
     }
 
-    /// Appends at most `limit` bytes of a stream to `out`.
+    /// Appends at most `limit` bytes of a stream to `out`: fewer are all that is there. Nothing is read behind the end.
     ///
     /// # Errors
     /// Nothing more will come.
     pub fn read(&self, id: StreamId, limit: usize, out: &mut Vec<u8>) -> Result<Read, ReadError> {
-        if self.state().ended.borrow_mut().remove(&id) {
-            return Ok(Read::End);
-        }
         let mut quic = self.state().quic.borrow_mut();
         let mut stream = quic.recv_stream(id.inner());
         let mut chunks = stream.read(true).map_err(|_| ReadError::Gone)?;
@@ -119,13 +116,8 @@ impl Connection {
                     out.extend_from_slice(&chunk.bytes);
                     taken += chunk.bytes.len();
                 }
+                Ok(None) => break Ok(Read::End(taken)),
                 Err(quinn_proto::ReadError::Blocked) if taken > 0 => break Ok(Read::Data(taken)),
-                // The end is told by the next call if something came before it.
-                Ok(None) if taken > 0 => {
-                    self.state().ended.borrow_mut().insert(id);
-                    break Ok(Read::Data(taken));
-                }
-                Ok(None) => break Ok(Read::End),
                 Err(quinn_proto::ReadError::Blocked) => break Ok(Read::Blocked),
                 Err(quinn_proto::ReadError::Reset(code)) => break Err(ReadError::Reset(code.into_inner())),
             }
@@ -215,7 +207,6 @@ impl Connection {
 
     /// Tells the client that no more of a stream is wanted.
     pub fn stop(&self, id: StreamId, code: u64) {
-        self.state().ended.borrow_mut().remove(&id);
         let _ = self.state().quic.borrow_mut().recv_stream(id.inner()).stop(stream::code(code));
         self.kick();
     }

@@ -45,6 +45,7 @@ pub(super) struct Driver<F> {
 
 impl<F: Fn(Incoming)> Driver<F> {
     pub(super) fn new(shared: Rc<Shared>, came: F) -> Self {
+        shared.passing.look_again();
         let sleep = Box::pin(sleep_until((Instant::now() + LONG).into()));
         Self { shared, came, batch: Batch::new(RECEPTIONS, ROOM), sleep }
     }

@@ -2,12 +2,14 @@
 //! domain. Their names follow from the key that all processes of a listener share, and from the process that a connection ID names; each
 //! message begins with what only they know.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as Name, UnixDatagram as Blocking};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 
 use sys::udp::ReceivedDatagrams;
 use tls::quic::HostKey;
@@ -33,6 +35,27 @@ pub(super) struct Forwarder {
     /// Datagrams for the process that accepts new clients in this slot.
     place: RefCell<Option<UnixDatagram>>,
     buffer: RefCell<Vec<u8>>,
+    bell: Arc<Bell>,
+    /// Nobody has looked at the sockets since they or the task that does have changed.
+    is_new: Cell<bool>,
+}
+
+/// Wakes the endpoint's task, and remembers that the sockets are why: messages are rare, and looking for them costs more than most turns.
+#[derive(Default)]
+struct Bell {
+    rung: AtomicBool,
+    task: Mutex<Option<Waker>>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rung.store(true, Ordering::Relaxed);
+        if let Ok(task) = self.task.lock()
+            && let Some(task) = &*task
+        {
+            task.wake_by_ref();
+        }
+    }
 }
 
 impl Forwarder {
@@ -42,7 +65,8 @@ impl Forwarder {
         let own = bound(&name(key, listener, &process.to_be_bytes())?)?;
         let secret = key.name(b"pass on");
         let buffer = RefCell::new(Vec::new());
-        let passing = Self { key: key.clone(), listener, secret, process, slot, out, own, place: RefCell::default(), buffer };
+        let (place, bell, is_new) = (RefCell::default(), Arc::default(), Cell::new(true));
+        let passing = Self { key: key.clone(), listener, secret, process, slot, out, own, place, buffer, bell, is_new };
         // Whom this process relieves may still have the place.
         let _ = passing.take_place();
         Ok(passing)
@@ -53,6 +77,7 @@ impl Forwarder {
         let mut place = self.place.borrow_mut();
         if place.is_none() {
             *place = name(&self.key, self.listener, &[self.slot]).and_then(|name| bound(&name)).ok();
+            self.look_again();
         }
         place.is_some()
     }
@@ -93,8 +118,22 @@ impl Forwarder {
         }
     }
 
-    /// Takes messages from others; `take` gets each datagram.
-    pub(super) fn receive(&self, cx: &mut Context<'_>, mut take: impl FnMut(&[u8], &ReceivedDatagrams<'_>)) {
+    /// Has the sockets looked at in the next turn, whether or not they tell of messages.
+    pub(super) fn look_again(&self) {
+        self.is_new.set(true);
+    }
+
+    /// Takes messages from others; `take` gets each datagram. One task receives.
+    pub(super) fn receive(&self, cx: &Context<'_>, mut take: impl FnMut(&[u8], &ReceivedDatagrams<'_>)) {
+        if self.is_new.replace(false)
+            && let Ok(mut task) = self.bell.task.lock()
+        {
+            *task = Some(cx.waker().clone());
+        } else if !self.bell.rung.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let waker = Waker::from(self.bell.clone());
+        let cx = &mut Context::from_waker(&waker);
         let place = self.place.borrow();
         let mut room = Vec::new();
         for socket in [Some(&self.own), place.as_ref()].into_iter().flatten() {

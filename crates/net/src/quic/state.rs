@@ -86,8 +86,6 @@ pub(super) struct State {
     closed: Cell<bool>,
     /// Streams that took less than was written.
     pub(super) full: RefCell<BTreeSet<StreamId>>,
-    /// Streams whose end was found behind their last data: quinn-proto tells it once.
-    pub(super) ended: RefCell<BTreeSet<StreamId>>,
     window: Cell<u64>,
     /// How many streams the client may have open when it needs more than at first.
     pub(super) streams: Cell<Option<u64>>,
@@ -118,7 +116,6 @@ impl State {
             timer: Cell::new(None),
             closed: Cell::new(false),
             full: RefCell::default(),
-            ended: RefCell::default(),
             window: Cell::new(FIRST_WINDOW),
             streams: Cell::new(streams),
             failed,

@@ -61,10 +61,10 @@ impl From<quinn_proto::Dir> for Dir {
 /// What reading from a stream gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
-    /// So many bytes.
+    /// So many bytes; the stream goes on.
     Data(usize),
-    /// The client has sent all.
-    End,
+    /// So many bytes, the last ones.
+    End(usize),
     /// Nothing is there yet; [`super::Event::Readable`] tells when there is.
     Blocked,
 }

@@ -63,7 +63,7 @@ async fn echo(connection: Connection) -> Reason {
                 match connection.read(id, 65_536, bytes) {
                     Ok(Read::Data(_)) => {}
                     Ok(Read::Blocked) => break,
-                    Ok(Read::End) | Err(_) => *ended = true,
+                    Ok(Read::End(_)) | Err(_) => *ended = true,
                 }
             }
             let taken = connection.write(id, bytes).unwrap_or(bytes.len());

@@ -59,7 +59,7 @@ impl<C: Carrier> Stream<C> {
         // nginx's words for a client that was too slow, where the answer is not whole.
         let late = (self.timed_out.get() && !self.closed.get()).then_some(C::SLOW);
         self.conn.close(self.id, &self.own, self.reset_after.get().or(late));
-        hub.kick();
+        hub.offer();
     }
 
     /// Ends the stream once its content has left.
