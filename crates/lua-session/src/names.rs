@@ -2,7 +2,8 @@
 
 use foldhash::HashMap;
 use session::Session;
-use session::variable::{self, Named};
+use session::variable;
+use session::variable::by_name::Named;
 use std::cell::RefCell;
 
 /// Most names that get a number: code may make names without end.
@@ -39,7 +40,7 @@ impl<S: Session> Names<S> {
     /// Appends the value of the variable with this number. False: not found.
     pub fn get(&self, number: usize, session: &S, out: &mut Vec<u8>) -> bool {
         let named = self.list.borrow().get(number).cloned();
-        named.is_some_and(|named| variable::get_named(session, &named, out))
+        named.is_some_and(|named| variable::by_name::get_named(session, &named, out))
     }
 }
 

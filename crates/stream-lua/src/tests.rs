@@ -52,9 +52,7 @@ fn functions_are_those_of_the_subsystem() {
 
 #[test]
 fn modules_of_the_core_load() {
-    for module in
-        ["ngx.balancer", "ngx.ssl", "ngx.ssl.clienthello", "ngx.semaphore", "ngx.re", "resty.core", "resty.lock", "resty.lrucache"]
-    {
+    for module in ["ngx.balancer", "ngx.ssl", "ngx.ssl.clienthello", "ngx.semaphore", "ngx.re", "resty.core"] {
         assert_eq!(evaluate(&format!("type(require('{module}'))")), "table", "{module}");
     }
 }

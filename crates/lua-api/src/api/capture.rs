@@ -11,7 +11,7 @@ use http::body::Body;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{BoxFuture, Engine, Method, Request};
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Reply, Row, Stack, Suspension, Type};
-use session::variable::{AssignError, set_by_name};
+use session::variable::by_name::{AssignError, set_by_name};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::task::Poll;
