@@ -80,15 +80,15 @@ impl Transport<'_> {
     async fn secure(&self, stream: Stream, url: &Url) -> Result<Stream, String> {
         let is_address = url.host.parse::<std::net::IpAddr>().is_ok();
         let session = self.tls.session((!is_address).then_some(&*url.host), None).map_err(|error| error.to_string())?;
-        let shaken = net::tls::connect(stream, session).await.map_err(|failure| failure.to_string())?;
+        let secured = net::tls::connect(stream, session).await.map_err(|failure| failure.to_string())?;
         if self.verify {
-            let verdict = shaken.client().and_then(|mut session| session.verdict(Some(&url.host)));
+            let verdict = secured.client().and_then(|mut session| session.verdict(Some(&url.host)));
             let verdict = verdict.unwrap_or(tls::verify::Verdict::UNSPECIFIED);
             if !verdict.is_ok() {
                 return Err(format!("peer certificate verify error: ({}:{})", verdict.code, verdict.text()));
             }
         }
-        Ok(Stream::Tls(Box::new(shaken)))
+        Ok(Stream::Tls(Box::new(secured)))
     }
 }
 

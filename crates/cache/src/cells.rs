@@ -183,7 +183,7 @@ impl Cells {
     }
 
     /// Finds a key without the lock.
-    pub(crate) fn look(&self, key: &Digest) -> Option<(usize, Entry)> {
+    pub(crate) fn find_unlocked(&self, key: &Digest) -> Option<(usize, Entry)> {
         let sequence = self.records.header(SEQUENCE);
         for _ in 0..LOOKS {
             let before = sequence.load(Acquire);

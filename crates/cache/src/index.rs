@@ -47,8 +47,8 @@ impl Index {
 
     /// Looks without a lock, and notes that the key was asked for.
     #[must_use]
-    pub fn look(&self, key: &Digest, now: i64) -> Option<Entry> {
-        let (id, entry) = self.cells.look(key)?;
+    pub fn find(&self, key: &Digest, now: i64) -> Option<Entry> {
+        let (id, entry) = self.cells.find_unlocked(key)?;
         if entry.exists {
             if self.policy == Policy::Lru {
                 let held = self.cells.lock();
@@ -198,13 +198,13 @@ impl Index {
     /// The version of what stands under a key, or of what was purged there; 0 if nothing ever did.
     #[must_use]
     pub fn version(&self, key: &Digest) -> u64 {
-        self.cells.look(key).map_or(0, |(_, entry)| entry.version)
+        self.cells.find_unlocked(key).map_or(0, |(_, entry)| entry.version)
     }
 
     /// Whether the key is stored or being fetched.
     #[must_use]
     pub fn knows(&self, key: &Digest) -> bool {
-        self.phase() == Phase::Cold || self.cells.look(key).is_some()
+        self.phase() == Phase::Cold || self.cells.find_unlocked(key).is_some()
     }
 
     /// The number of purges in the list.
@@ -371,15 +371,15 @@ mod tests {
     #[test]
     fn a_key_is_found_once_it_is_stored_and_changes_its_version() {
         let index = index(Policy::S3Fifo, 0);
-        assert_eq!(index.look(&key(1), 0), None);
+        assert_eq!(index.find(&key(1), 0), None);
         assert_eq!(index.count(&key(1), 0, &mut Vec::new()), Some(1));
         assert_eq!(index.count(&key(1), 0, &mut Vec::new()), Some(2));
-        assert!(!index.look(&key(1), 0).unwrap().exists);
+        assert!(!index.find(&key(1), 0).unwrap().exists);
         let version = index.stored(&key(1), 8, 0, &mut Vec::new()).unwrap();
-        let entry = index.look(&key(1), 0).unwrap();
+        let entry = index.find(&key(1), 0).unwrap();
         assert!(entry.exists && entry.version == version);
         index.changed(&key(1));
-        assert_ne!(index.look(&key(1), 0).unwrap().version, version);
+        assert_ne!(index.find(&key(1), 0).unwrap().version, version);
         assert_eq!(index.totals(), (1, 8));
         assert!(index.remove(&key(1)) && !index.remove(&key(1)));
         assert_eq!(index.totals(), (0, 0));
@@ -404,12 +404,12 @@ mod tests {
                 assert!(store(&index, n).is_empty());
             }
             for n in 0..10 {
-                let _ = index.look(&key(n), 0);
+                let _ = index.find(&key(n), 0);
             }
             for n in 100..200 {
                 store(&index, n);
             }
-            let left = (0..10).filter(|n| index.look(&key(*n), 0).is_some_and(|e| e.exists)).count();
+            let left = (0..10).filter(|n| index.find(&key(*n), 0).is_some_and(|e| e.exists)).count();
             assert_eq!(left > 5, survives, "{policy:?} {left}");
             assert!(index.totals().1 <= 20);
         }
@@ -424,13 +424,13 @@ mod tests {
             for n in 0..many {
                 gone += store(&index, n).len() as u64;
                 if n % 3 == 0 {
-                    let _ = index.look(&key(n), 0);
+                    let _ = index.find(&key(n), 0);
                 }
             }
             let (files, blocks) = index.totals();
             assert_eq!(files + gone, many, "{policy:?}");
             assert_eq!(files, blocks);
-            let found = (0..many).filter(|n| index.look(&key(*n), 0).is_some_and(|e| e.exists)).count() as u64;
+            let found = (0..many).filter(|n| index.find(&key(*n), 0).is_some_and(|e| e.exists)).count() as u64;
             assert_eq!(found, files);
         }
     }
@@ -439,11 +439,11 @@ mod tests {
     fn what_is_not_used_goes() {
         let index = index(Policy::S3Fifo, 0);
         (0..50).for_each(|n| assert!(store(&index, n).is_empty()));
-        let _ = index.look(&key(7), 100);
+        let _ = index.find(&key(7), 100);
         let mut gone = Vec::new();
         while !index.expire(7, 50, 0, &mut gone) {}
         assert_eq!((gone.len(), index.totals().0), (49, 1));
-        assert!(index.look(&key(7), 100).is_some());
+        assert!(index.find(&key(7), 100).is_some());
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(crate) struct Respawn {
 
 impl Child {
     /// Sends a command over the channel, or `signal` where that fails.
-    pub(crate) fn tell(&mut self, command: u8, signal: i32, console: &Console) {
+    pub(crate) fn send_command(&mut self, command: u8, signal: i32, console: &Console) {
         if (&self.channel).write_all(&[command]).is_err() {
             self.kill(signal, console);
         }

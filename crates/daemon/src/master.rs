@@ -142,7 +142,7 @@ impl<'a, A: Application> Master<'a, A> {
                 }
             }
             self.respawn_due();
-            self.fulfil();
+            self.handle_signals();
         }
     }
 
@@ -206,7 +206,7 @@ impl<'a, A: Application> Master<'a, A> {
     fn reap(&mut self) {
         loop {
             match sys::process::reap() {
-                Ok(Some((pid, ending))) => self.bury(pid, ending),
+                Ok(Some((pid, ending))) => self.child_ended(pid, ending),
                 Ok(None) => return,
                 Err(error) => {
                     self.console.report(Level::Alert, &format!("waitpid() failed {}", describe(&error)));
@@ -216,7 +216,7 @@ impl<'a, A: Application> Master<'a, A> {
         }
     }
 
-    fn bury(&mut self, pid: i32, ending: Ending) {
+    fn child_ended(&mut self, pid: i32, ending: Ending) {
         let place = self.children.iter().position(|child| child.pid == pid);
         let name = match place {
             Some(place) => self.children.get(place).map_or("", |child| child.role.name()),
@@ -289,7 +289,7 @@ impl<'a, A: Application> Master<'a, A> {
     }
 
     /// Does what the signals asked for, in nginx's order.
-    fn fulfil(&mut self) {
+    fn handle_signals(&mut self) {
         if self.wishes.terminate {
             self.press();
             return;
@@ -332,7 +332,7 @@ impl<'a, A: Application> Master<'a, A> {
             if delay > LAST_PRESSURE {
                 child.kill(signal::SIGKILL, &self.console);
             } else {
-                child.tell(TERMINATE, signal::SIGTERM, &self.console);
+                child.send_command(TERMINATE, signal::SIGTERM, &self.console);
             }
             child.exiting = true;
         }
@@ -342,7 +342,7 @@ impl<'a, A: Application> Master<'a, A> {
     /// Tells workers of configurations before `age` to finish their requests and leave.
     fn send_home(&mut self, age: u32) {
         for child in self.children.iter_mut().filter(|child| child.age < age && !child.exiting) {
-            child.tell(QUIT, signal::SIGQUIT, &self.console);
+            child.send_command(QUIT, signal::SIGQUIT, &self.console);
             child.exiting = true;
         }
     }
@@ -354,7 +354,7 @@ impl<'a, A: Application> Master<'a, A> {
         }
         self.console.redirect_stderr();
         for child in &mut self.children {
-            child.tell(REOPEN, signal::SIGUSR1, &self.console);
+            child.send_command(REOPEN, signal::SIGUSR1, &self.console);
         }
     }
 

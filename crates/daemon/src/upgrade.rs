@@ -51,7 +51,7 @@ pub(crate) fn start(
             };
             let mut own = vec![(OsString::from("SPARE"), OsString::from("X".repeat(SPARE)))];
             // Secrets are not for an environment. The end that is read stays open for the program that is executed.
-            let pipe = tell(&legacy.told).inspect_err(|error| failed("pipe()", error)).ok().flatten();
+            let pipe = legacy_pipe(&legacy.told).inspect_err(|error| failed("pipe()", error)).ok().flatten();
             own.extend(pipe.as_ref().map(|pipe| (OsString::from(LEGACY), pipe.as_raw_fd().to_string().into())));
             let memory = hand_over(&legacy.memory).inspect_err(|error| failed("fcntl()", error)).unwrap_or_default();
             own.push((OsString::from(MEMORY), memory.into()));
@@ -83,7 +83,7 @@ fn hand_over(files: &[Arc<OwnedFd>]) -> io::Result<String> {
 }
 
 /// A pipe in which the bytes lie; none, if there are none.
-fn tell(legacy: &[u8]) -> io::Result<Option<io::PipeReader>> {
+fn legacy_pipe(legacy: &[u8]) -> io::Result<Option<io::PipeReader>> {
     if legacy.is_empty() || legacy.len() > TOLD {
         return Ok(None);
     }
@@ -96,7 +96,7 @@ fn tell(legacy: &[u8]) -> io::Result<Option<io::PipeReader>> {
 
 /// What the old binary has left; nothing, if there was none.
 pub(crate) fn legacy() -> Handover {
-    Handover { told: told(), memory: memory() }
+    Handover { told: read_legacy(), memory: memory() }
 }
 
 /// No program that this one executes gets these files.
@@ -110,7 +110,7 @@ fn memory() -> Vec<Arc<OwnedFd>> {
     variable.split_terminator(';').filter_map(file).collect()
 }
 
-fn told() -> Vec<u8> {
+fn read_legacy() -> Vec<u8> {
     let number = std::env::var(LEGACY).ok().and_then(|number| number.parse().ok());
     let Some(pipe) = number.and_then(|number| sys::descriptor::adopt(number).ok()) else { return Vec::new() };
     let mut legacy = Vec::new();

@@ -131,7 +131,7 @@ impl Run {
         }
     }
 
-    fn go(&mut self, stage: Stage) {
+    fn enter_stage(&mut self, stage: Stage) {
         self.stage = stage;
         self.order = -1;
     }
@@ -158,7 +158,7 @@ impl Run {
                 Stage::Rewrite => self.phase(request, Phase::Rewrite, Stage::PostRewrite),
                 Stage::Preaccess => self.phase(request, Phase::Preaccess, Stage::Access),
                 Stage::Access if !request.is_main() => {
-                    self.go(Stage::Precontent);
+                    self.enter_stage(Stage::Precontent);
                     None
                 }
                 Stage::Access => self.phase(request, Phase::Access, Stage::PostAccess),
@@ -182,7 +182,7 @@ impl Run {
                 Some((handler.run)(request))
             }
             None => {
-                self.go(next);
+                self.enter_stage(next);
                 None
             }
         }
@@ -191,22 +191,22 @@ impl Run {
     /// Applies a handler's answer: nginx's phase checkers.
     fn settle(&mut self, request: &Rc<Request>, outcome: Outcome) {
         if outcome == Outcome::Done && !matches!(self.stage, Stage::Finalize(_) | Stage::Drain) {
-            return self.go(Stage::Finalize(Outcome::Done));
+            return self.enter_stage(Stage::Finalize(Outcome::Done));
         }
         match self.stage {
             Stage::ServerRewrite | Stage::Rewrite if outcome == Outcome::Declined => {}
             Stage::PostRead | Stage::Preaccess | Stage::Precontent if outcome == Outcome::Declined => {}
-            Stage::PostRead if outcome == Outcome::Ok => self.go(Stage::ServerRewrite),
-            Stage::Preaccess if outcome == Outcome::Ok => self.go(Stage::Access),
-            Stage::Precontent if outcome == Outcome::Ok => self.go(Stage::ContentHandler),
+            Stage::PostRead if outcome == Outcome::Ok => self.enter_stage(Stage::ServerRewrite),
+            Stage::Preaccess if outcome == Outcome::Ok => self.enter_stage(Stage::Access),
+            Stage::Precontent if outcome == Outcome::Ok => self.enter_stage(Stage::ContentHandler),
             Stage::Access => self.settle_access(request, outcome),
             Stage::ContentHandler if outcome == Outcome::Declined => {
                 request.content.replace(None);
-                self.go(Stage::Content);
+                self.enter_stage(Stage::Content);
             }
             Stage::Content if outcome == Outcome::Declined => {}
             Stage::Drain => self.answered(request),
-            _ => self.go(Stage::Finalize(outcome)),
+            _ => self.enter_stage(Stage::Finalize(outcome)),
         }
     }
 
@@ -223,7 +223,7 @@ impl Run {
                         headers.remove(b"WWW-Authenticate");
                         headers.remove(b"Proxy-Authenticate");
                     }
-                    return self.go(Stage::Precontent);
+                    return self.enter_stage(Stage::Precontent);
                 }
                 Outcome::Status(code @ (401 | 403 | 407)) => {
                     if !matches!(request.progress.access_code.get(), 401 | 407) {
@@ -236,7 +236,7 @@ impl Run {
         } else if outcome == Outcome::Ok {
             return;
         }
-        self.go(Stage::Finalize(outcome));
+        self.enter_stage(Stage::Finalize(outcome));
     }
 
     fn find_config(&mut self, request: &Rc<Request>) -> Option<Step> {
@@ -259,13 +259,13 @@ impl Run {
         if slash_is_missing {
             return Some(slash_redirect(request));
         }
-        self.go(stage_in_location(request));
+        self.enter_stage(stage_in_location(request));
         None
     }
 
     fn post_rewrite(&mut self, request: &Rc<Request>) -> Option<Step> {
         if !request.progress.uri_changed.get() {
-            self.go(Stage::Preaccess);
+            self.enter_stage(Stage::Preaccess);
             return None;
         }
         let left = request.progress.uri_changes.get().saturating_sub(1);
@@ -276,14 +276,14 @@ impl Run {
             return Some(Step::Now(Outcome::Status(500)));
         }
         request.set_server(request.server());
-        self.go(Stage::FindConfig);
+        self.enter_stage(Stage::FindConfig);
         None
     }
 
     fn post_access(&mut self, request: &Rc<Request>) -> Option<Step> {
         let code = request.progress.access_code.replace(0);
         if code == 0 {
-            self.go(Stage::Precontent);
+            self.enter_stage(Stage::Precontent);
             return None;
         }
         if code == 403 {
@@ -297,7 +297,7 @@ impl Run {
         match handler {
             Some(handler) => Some(handler(request)),
             None => {
-                self.go(Stage::Content);
+                self.enter_stage(Stage::Content);
                 None
             }
         }
@@ -308,7 +308,7 @@ impl Run {
         match outcome {
             Outcome::Done => match request.progress.jump.replace(None) {
                 Some(jump) => self.jump(request, jump),
-                None => self.go(Stage::Drain),
+                None => self.enter_stage(Stage::Drain),
             },
             Outcome::Declined => return Some(no_handler(request)),
             Outcome::Error | Outcome::Status(408 | 444 | 499) => {
@@ -318,16 +318,16 @@ impl Run {
                     request.response.borrow_mut().set_status(status);
                 }
                 request.flags.abort.set(true);
-                self.go(Stage::Drain);
+                self.enter_stage(Stage::Drain);
             }
             Outcome::Status(status) if status >= 300 || status == 201 || status == 204 => {
                 if request.flags.post_action.get() {
                     // Only the log tells of it.
                     request.response.borrow_mut().set_status(status);
-                    self.go(Stage::Drain);
+                    self.enter_stage(Stage::Drain);
                 } else if request.flags.header_sent.get() {
                     request.flags.abort.set(!request.flags.output_ended.get());
-                    self.go(Stage::Drain);
+                    self.enter_stage(Stage::Drain);
                 } else if request.flags.captured.get() {
                     return Some(error_page::bare_response(request, status));
                 } else {
@@ -342,7 +342,7 @@ impl Run {
                     // Nobody can tell this answer from a whole one unless the connection closes.
                     request.flags.abort.set(true);
                 }
-                self.go(Stage::Drain);
+                self.enter_stage(Stage::Drain);
             }
         }
         None
@@ -361,11 +361,11 @@ impl Run {
         match jump {
             Jump::Internal { uri, .. } if left == 0 => {
                 cycle("internally redirecting to", &uri);
-                self.go(Stage::Finalize(Outcome::Status(500)));
+                self.enter_stage(Stage::Finalize(Outcome::Status(500)));
             }
             Jump::Named(name) if left == 0 => {
                 cycle("redirect to named location", &[b"@", name.as_slice()].concat());
-                self.go(Stage::Finalize(Outcome::Status(500)));
+                self.enter_stage(Stage::Finalize(Outcome::Status(500)));
             }
             Jump::Internal { uri, args } => {
                 {
@@ -376,7 +376,7 @@ impl Run {
                 }
                 request.set_server(request.server());
                 request.action.set("");
-                self.go(first_stage(request));
+                self.enter_stage(first_stage(request));
             }
             Jump::Named(name) => {
                 let server = request.server();
@@ -386,12 +386,12 @@ impl Run {
                     Some(location) => {
                         request.progress.uri_changed.set(false);
                         enter(request, location);
-                        self.go(stage_in_location(request));
+                        self.enter_stage(stage_in_location(request));
                     }
                     None => {
                         let name = String::from_utf8_lossy(&name).into_owned();
                         log_request!(request, Level::Error, "could not find named location \"@{name}\"");
-                        self.go(Stage::Finalize(Outcome::Status(500)));
+                        self.enter_stage(Stage::Finalize(Outcome::Status(500)));
                     }
                 }
             }
@@ -418,12 +418,12 @@ impl Run {
     fn answered(&mut self, request: &Rc<Request>) {
         match post_action::next(request) {
             Some(jump) => self.jump(request, jump),
-            None => self.go(Stage::Log),
+            None => self.enter_stage(Stage::Log),
         }
     }
 
     fn log(&mut self, request: &Rc<Request>) {
-        self.go(Stage::Done);
+        self.enter_stage(Stage::Done);
         let wanted = request.is_main() || request.with_location(|l| l.core.log_subrequest.unwrap_or(false));
         if wanted && !request.flags.logged.replace(true) {
             if request.is_main() {

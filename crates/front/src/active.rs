@@ -235,7 +235,7 @@ impl Watch {
     }
 
     /// Ends the wait for the next request if that has lasted for a moment.
-    fn hurry(&self, now: u64) {
+    fn end_wait(&self, now: u64) {
         let is_idle = self.activity.get() == Activity::Idle && now >= self.kept_until.get();
         let waits = is_idle && self.read_deadline.get() != NEVER;
         if waits && now.saturating_sub(self.progress.get()) >= CROWD_IDLE {
@@ -327,7 +327,7 @@ impl Active {
             });
             for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
                 if crowd {
-                    watch.hurry(now);
+                    watch.end_wait(now);
                 }
                 watch.sweep(now);
             }
@@ -485,10 +485,10 @@ mod tests {
         for entry in [&idle, &head] {
             let now = entry.progress.get();
             entry.read_by(now + 5000);
-            entry.hurry(now + CROWD_IDLE - 1);
+            entry.end_wait(now + CROWD_IDLE - 1);
             entry.sweep(now + CROWD_IDLE - 1);
             assert!(!entry.read_expired());
-            entry.hurry(now + CROWD_IDLE);
+            entry.end_wait(now + CROWD_IDLE);
             entry.sweep(now + CROWD_IDLE);
         }
         assert!(idle.read_expired() && !head.read_expired());

@@ -10,7 +10,7 @@ use http::tls::ClientHello;
 use net::stream::Stream;
 use session::handshake_end::HandshakeEnd;
 use session::status_zone::ServerZone;
-use session::tls::{Failed, FirstBytes, choose, look, preliminary, settle};
+use session::tls::{Failed, FirstBytes, choose, classify, preliminary, settle};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -20,20 +20,20 @@ use tls::server::alert_record;
 use wire::tls::hello::Hello;
 
 /// What a connection became.
-pub enum Handshaken {
-    /// A session stands; the index is that of the protocol that ALPN chose.
-    Session(Accepted, Option<u8>),
+pub enum HandshakeOutcome {
+    /// A session is established; the index is that of the protocol that ALPN chose.
+    Secured(Accepted, Option<u8>),
     /// The client speaks plain text.
     Plain(Accepted),
     /// Nothing: it is closed, and logged.
     Over,
 }
 
-/// Shakes hands. The deadline is already set on the connection's watch.
-pub async fn shake(front: &Rc<Front>, mut opened: Accepted) -> Handshaken {
-    let hello = match greet(&mut opened).await {
+/// Performs the handshake. The deadline is already set on the connection's watch.
+pub async fn perform(front: &Rc<Front>, mut opened: Accepted) -> HandshakeOutcome {
+    let hello = match read_hello(&mut opened).await {
         Ok(Some(hello)) => hello,
-        Ok(None) => return Handshaken::Plain(opened),
+        Ok(None) => return HandshakeOutcome::Plain(opened),
         Err(failed) => return refuse(front, &opened, &failed),
     };
     front.log(&opened.listener, &opened.info, Level::Debug, "reusable connection: 0");
@@ -84,11 +84,11 @@ pub(crate) async fn limited<T>(watch: &Entry, work: impl Future<Output = T>) -> 
 }
 
 /// Reads the ClientHello; `None`: the client speaks plain text.
-async fn greet(opened: &mut Accepted) -> Result<Option<Hello>, Failed> {
+async fn read_hello(opened: &mut Accepted) -> Result<Option<Hello>, Failed> {
     let mut hello = Hello::new();
     poll_fn(|cx| {
         loop {
-            match look(opened.input.rest(), &mut hello) {
+            match classify(opened.input.rest(), &mut hello) {
                 FirstBytes::Plain => return Poll::Ready(Ok(None)),
                 FirstBytes::Hello(hello) => return Poll::Ready(Ok(Some(hello))),
                 FirstBytes::Malformed(failed) => return Poll::Ready(Err(failed)),
@@ -117,10 +117,10 @@ fn protocols<'f>(front: &'f Front, listener: &Listener) -> impl Iterator<Item = 
     front.protocols_in(listener.endpoint.asked | own.on)
 }
 
-async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>, session: tls::session::ServerSession) -> Handshaken {
+async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>, session: tls::session::ServerSession) -> HandshakeOutcome {
     let Accepted { stream, input, info, watch, listener, no_delay, request_by, resumed, state } = opened;
-    let shaken = limited(&watch, net::tls::accept(stream, session, input.rest())).await;
-    let failed = match shaken {
+    let result = limited(&watch, net::tls::accept(stream, session, input.rest())).await;
+    let failed = match result {
         Some(Ok(tls)) => {
             front.log(&listener, &info, Level::Debug, "SSL_do_handshake: 1");
             if front.is_wordy(&listener)
@@ -136,7 +136,7 @@ async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>,
             if let Some(found) = stream.established() {
                 let Some(found) = limited(&watch, settle(greeting, found)).await else {
                     log(front, &listener, &info, &Failed::timed_out());
-                    return Handshaken::Over;
+                    return HandshakeOutcome::Over;
                 };
                 alpn.clone_from(&found.alpn);
                 info.tls.replace(Some(Rc::new(found)));
@@ -146,23 +146,26 @@ async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>,
             let mut choice = protocols(front, &listener);
             let chosen = alpn.and_then(|name| choice.find(|index| front.protocol(*index).is_some_and(|p| p.alpn.contains(&&*name))));
             let input = crate::input::Input::default();
-            return Handshaken::Session(Accepted { stream, input, info, watch, listener, no_delay, request_by, resumed, state }, chosen);
+            return HandshakeOutcome::Secured(
+                Accepted { stream, input, info, watch, listener, no_delay, request_by, resumed, state },
+                chosen,
+            );
         }
         Some(Err(failure)) => failure.into(),
         None => Failed::timed_out(),
     };
     log(front, &listener, &info, &failed);
-    Handshaken::Over
+    HandshakeOutcome::Over
 }
 
 /// Tells the client, as far as that is still possible, and the log.
-fn refuse(front: &Front, opened: &Accepted, failed: &Failed) -> Handshaken {
+fn refuse(front: &Front, opened: &Accepted, failed: &Failed) -> HandshakeOutcome {
     if let Some(alert) = failed.alert {
         // Who does not take seven bytes learns nothing.
         let _ = opened.stream.try_write(&alert_record(alert));
     }
     log(front, &opened.listener, &opened.info, failed);
-    Handshaken::Over
+    HandshakeOutcome::Over
 }
 
 pub(crate) fn log(front: &Front, listener: &Listener, info: &Connection, failed: &Failed) {

@@ -238,12 +238,12 @@ impl Front {
         let Ok((fd, session)) = stream.into_parts() else { return };
         if let Err((error, fd, parked)) = self.lot.park(fd, Parked { session, ..parked }, seconds) {
             base::log!(self.worker.log, Level::Alert, 0, "epoll_ctl() failed {}", errno::describe(&error));
-            self.dismiss(fd, parked);
+            self.close_parked(fd, parked);
         }
     }
 
     /// Closes a parked connection; its client is notified if its protocol can do so.
-    pub(crate) fn dismiss(&self, fd: OwnedFd, mut parked: Parked) {
+    pub(crate) fn close_parked(&self, fd: OwnedFd, mut parked: Parked) {
         let mut words = Vec::new();
         if let Some(protocol) = self.protocol(parked.protocol) {
             (protocol.farewell)(&mut parked, &mut words);
@@ -280,7 +280,7 @@ impl Front {
     pub fn spare_one(&self) -> bool {
         match self.lot.evict() {
             Some((fd, parked)) => {
-                self.dismiss(fd, parked);
+                self.close_parked(fd, parked);
                 true
             }
             None => self.active.evict(),

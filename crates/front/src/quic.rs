@@ -102,7 +102,7 @@ fn process() -> u32 {
 
 async fn run(front: Rc<Front>, endpoint: Endpoint, address: Address, listen: u32) {
     loop {
-        let came = |newcomer| handshake::came(&front, newcomer, &address, listen);
+        let came = |newcomer| handshake::accept(&front, newcomer, &address, listen);
         if let Err(error) = endpoint.run(came).await {
             base::log!(front.worker.log, Level::Alert, 0, "recvmmsg() failed {}", describe(&error));
             // What is wrong may last, and must neither keep the loop turning nor fill the log.

@@ -167,9 +167,9 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
     let accepting =
         acceptors.iter().cloned().map(|(acceptor, place)| tokio::task::spawn_local(accept(front.clone(), acceptor, place))).collect();
     let tended = front.clone();
-    tokio::task::spawn_local(async move { tended.share.tend(|| tended.open()).await });
+    tokio::task::spawn_local(async move { tended.share.maintain(|| tended.open()).await });
     commands.ready();
-    let graceful = obey(&front, &mut commands, &*reopen, accepting).await;
+    let graceful = follow_commands(&front, &mut commands, &*reopen, accepting).await;
     front.share.leave();
     if graceful {
         take_last(&front, acceptors);
@@ -239,7 +239,7 @@ async fn tend_lot(front: Rc<Front>) {
         match front.lot().next().await {
             Ok(Unparked::Woken { fd, payload }) => front.woken(fd, payload),
             Ok(Unparked::Expired { fd, payload }) => {
-                front.dismiss(fd, payload);
+                front.close_parked(fd, payload);
                 front.share.note_open(front.open());
             }
             Err(error) => {
@@ -251,7 +251,12 @@ async fn tend_lot(front: Rc<Front>) {
 }
 
 /// Follows commands until the worker must leave; true: gracefully.
-async fn obey(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn(), acceptors: Vec<tokio::task::JoinHandle<()>>) -> bool {
+async fn follow_commands(
+    front: &Rc<Front>,
+    commands: &mut Commands,
+    reopen: &dyn Fn(),
+    acceptors: Vec<tokio::task::JoinHandle<()>>,
+) -> bool {
     let graceful = loop {
         let command = tokio::select! {
             command = commands.next() => command,
@@ -293,7 +298,7 @@ async fn close_all(front: &Front) {
 async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
     front.worker.begin_exit();
     for (fd, parked) in front.lot().drain_all() {
-        front.dismiss(fd, parked);
+        front.close_parked(fd, parked);
     }
     front.active.wake_all();
     let mut tick = tokio::time::interval(Duration::from_millis(20));

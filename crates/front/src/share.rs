@@ -115,7 +115,7 @@ impl Share {
     }
 
     /// Takes part again when it is time; runs for the worker's life. `open` counts its connections.
-    pub async fn tend(&self, open: impl Fn() -> usize) {
+    pub async fn maintain(&self, open: impl Fn() -> usize) {
         loop {
             self.full.notified().await;
             let (mut waiting, mut taken) = (0, self.board.taken_beside(self.number));

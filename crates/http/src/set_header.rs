@@ -183,7 +183,7 @@ impl Request {
                 push_host(value, &mut host).ok_or(BadValue)?;
             }
             self.line.borrow_mut().host = host;
-            session::variable::forget_by_name(self, "host");
+            session::variable::by_name::forget_by_name(self, "host");
         } else if name.eq_ignore_ascii_case(b"Content-Length") && !value.is_empty() {
             text::parse_number(value).ok_or(BadValue)?;
         }

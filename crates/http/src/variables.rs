@@ -17,7 +17,7 @@ pub type Get = variable::Get<Request>;
 /// Assigns to a request's variable.
 pub type SetValue = variable::SetValue<Request>;
 /// A request's variable that was looked up by its name.
-pub type Named = variable::Named<Request>;
+pub type Named = variable::by_name::Named<Request>;
 
 /// A getter of a request's variable: appends and answers true, or answers false for "not found".
 pub fn getter(f: impl Fn(&Request, &mut Vec<u8>) -> bool + 'static) -> Get {

@@ -36,7 +36,7 @@ pub async fn watched(mut job: Job, request: &Rc<Request>, state: &Rc<State>) -> 
     poll_fn(|cx| {
         if request.flags.client_gone.get() && !state.abort_known.replace(true) {
             log_request!(request, Level::Info, "client prematurely closed connection");
-            if !job.rouse() {
+            if !job.wake_standby() {
                 return Poll::Ready(Completion::Finished(GONE));
             }
             log_request!(request, Level::Debug, "lua waking up the on_abort callback thread");

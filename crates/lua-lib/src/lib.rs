@@ -50,7 +50,7 @@ pub fn groups(subsystem: Subsystem) -> Vec<lua::Group> {
 ///
 /// # Errors
 /// Memory is exhausted.
-pub(crate) fn furnish(vm: &lua::Vm, debug: bool) -> Result<(), lua::LuaError> {
+pub(crate) fn preload(vm: &lua::Vm, debug: bool) -> Result<(), lua::LuaError> {
     if debug {
         let set = vm.load_text(b"ngx.config.debug = true", "=debug")?;
         vm.run_now(set, lua::LuaPhase::INIT, None, |_| 0, |_| ())?;

@@ -27,7 +27,7 @@ pub fn fresh(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
     for group in runtime.api.get().map_or_else(|| crate::groups(Subsystem::Http), |api| api()) {
         machine.vm.bind(&group)?;
     }
-    crate::furnish(&machine.vm, runtime.surroundings.borrow().debug)?;
+    crate::preload(&machine.vm, runtime.surroundings.borrow().debug)?;
     crate::ngx::shared::publish(&machine.vm, runtime)?;
     Ok(Rc::new(machine))
 }

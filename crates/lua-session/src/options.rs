@@ -26,3 +26,20 @@ impl RunOptions {
         self.code_cache.unwrap_or(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_is_cached_unless_a_block_says_otherwise() {
+        for (own, outer, cached) in
+            [(None, None, true), (Some(false), None, false), (None, Some(false), false), (Some(true), Some(false), true)]
+        {
+            let block = |code_cache| RunOptions { code_cache, ..RunOptions::default() };
+            let mut options = block(own);
+            options.inherit(&block(outer));
+            assert_eq!(options.is_cached(), cached, "{own:?} in {outer:?}");
+        }
+    }
+}

@@ -42,7 +42,7 @@ pub fn complete(frame: &Frame) -> Result<(), Error> {
     Ok(())
 }
 
-/// Finds what is wrong with a place's settings before anybody shakes hands.
+/// Finds what is wrong with a place's settings before a handshake begins.
 ///
 /// # Errors
 /// That.

@@ -4,7 +4,7 @@ use crate::host::{Host, with_served, with_session};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Row};
 use session::Session;
-use session::variable::{AssignError, get_by_name, set_by_name};
+use session::variable::by_name::{AssignError, get_by_name, set_by_name};
 use std::rc::Rc;
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();

@@ -233,7 +233,7 @@ impl CallContext {
     ///
     /// # Errors
     /// As for a row called outside its phases.
-    pub fn demand(&self, phases: PhaseSet) -> Result<(), Raise> {
+    pub fn require_phase(&self, phases: PhaseSet) -> Result<(), Raise> {
         if self.allows(phases.0) { Ok(()) } else { Err(self.refusal().at_level(2)) }
     }
 
@@ -354,7 +354,7 @@ impl CallContext {
 
     /// What wakes the running thread: its bell, or the task where it is alone and the job is being polled.
     fn thread_waker(&self, core: &Core) -> Option<Waker> {
-        core.bell().or_else(|| self.waker.try_borrow().ok().and_then(|waker| waker.clone()))
+        core.thread_waker().or_else(|| self.waker.try_borrow().ok().and_then(|waker| waker.clone()))
     }
 
     /// Polls a new future once, with the job's waker when it is already being polled.

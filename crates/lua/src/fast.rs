@@ -63,7 +63,7 @@ pub trait FastFn<Shape>: Copy + 'static {
 
 /// The function item itself, which has no bytes.
 #[inline]
-fn conjure<F: Copy + 'static>() -> &'static F {
+fn zero_sized<F: Copy + 'static>() -> &'static F {
     const { assert!(size_of::<F>() == 0, "a fast row must be a function item or a closure without captures") }
     // SAFETY: F has no bytes, so any aligned address is a valid place of one; a value of it existed when the row was
     // made, so the type is inhabited and, being Copy, may be used any number of times.
@@ -112,7 +112,7 @@ macro_rules! build {
             {
                 // SAFETY: the glue passes the VM's own context, which lives as long as the VM.
                 let cx = unsafe { &*cx };
-                guarded::<R, MASK>(cx, || conjure::<F>()(cx, $($e),*))
+                guarded::<R, MASK>(cx, || zero_sized::<F>()(cx, $($e),*))
             }
 
             impl<F, R, $($g),*> FastFn<fn($($s),*) -> R> for F

@@ -9,7 +9,7 @@ use crate::phase::LuaPhase;
 use crate::raise::{LuaError, Raise};
 use crate::reference::Ref;
 use crate::row::push_raise;
-use crate::scheduler::{self, StopReason, bury, release};
+use crate::scheduler::{self, StopReason, release, remove_thread};
 use crate::slot::Slot;
 use crate::stack::Stack;
 use crate::standby;
@@ -118,8 +118,8 @@ impl Job {
 
     /// Lets the thread in reserve (see [`stand_by`](crate::stand_by)) run at the next poll. False: there is none, or it
     /// was roused before.
-    pub fn rouse(&mut self) -> bool {
-        self.slot.as_ref().is_some_and(|slot| standby::rouse(&slot.core))
+    pub fn wake_standby(&mut self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| standby::wake_standby(&slot.core))
     }
 
     /// Polls the operations of the threads that were woken and runs those whose operations are done.
@@ -133,7 +133,7 @@ impl Job {
             }
         }
         if let Some(id) = core.alone.take() {
-            let rest = self.look(&core, id, context, true);
+            let rest = self.poll_one(&core, id, context, true);
             if rest.is_some() {
                 return rest;
             }
@@ -142,7 +142,7 @@ impl Job {
         let count = core.bells.borrow().as_ref().map_or(0, |bells| bells.listen(context.waker()));
         for _ in 0..count {
             let Some(id) = core.bells.borrow().as_ref().and_then(Wakers::next) else { break };
-            let rest = self.look(&core, id, context, false);
+            let rest = self.poll_one(&core, id, context, false);
             if rest.is_some() {
                 return rest;
             }
@@ -151,7 +151,7 @@ impl Job {
     }
 
     /// Polls what a thread waits for, and runs it when that is done; how the job ended, if it did.
-    fn look(&mut self, core: &Rc<Core>, id: u64, context: &Context<'_>, alone: bool) -> Option<StopReason> {
+    fn poll_one(&mut self, core: &Rc<Core>, id: u64, context: &Context<'_>, alone: bool) -> Option<StopReason> {
         let bell = if alone { None } else { core.with(id, |t| t.bell.clone())? };
         let waker = bell.as_ref().unwrap_or_else(|| context.waker());
         let reply = match poll_thread(core, id, &mut Context::from_waker(waker)) {
@@ -249,7 +249,7 @@ fn retire(vm: &Vm, mut slot: Box<Slot>) {
         let next = core.threads.borrow().first();
         let Some(id) = next else { break };
         // SAFETY: nothing of this job runs any more.
-        unsafe { bury(&core, id, vm.main()) };
+        unsafe { remove_thread(&core, id, vm.main()) };
     }
     if let Some(thread) = core.standby.take() {
         // SAFETY: as above; it never ran.

@@ -4,7 +4,7 @@ use crate::cx::CallContext;
 use crate::phase::{LEAVE, LuaPhase, PhaseSet};
 use crate::raise::Raise;
 use crate::row::{Group, Row, Suspension, refuse_yield};
-use crate::scheduler::{abandon, bury};
+use crate::scheduler::{abandon, remove_thread};
 use crate::stack::{Stack, Type};
 use crate::threads::{Core, Intent, State, Thread};
 use mlua_sys as sys;
@@ -161,7 +161,7 @@ fn collect(core: &Core, stack: &mut Stack<'_>, id: u64, co: *mut sys::lua_State)
         if n > 0 {
             sys::lua_xmove(co, stack.state(), n);
         }
-        bury(core, id, stack.state());
+        remove_thread(core, id, stack.state());
     }
     Ok(n as usize)
 }
@@ -180,7 +180,7 @@ fn kill(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
             None => Some("already waited or killed"),
             Some((id, zombie)) => {
                 // SAFETY: the thread is at rest: it is not the one that runs, which is its parent.
-                unsafe { bury(&core, id, stack.state()) };
+                unsafe { remove_thread(&core, id, stack.state()) };
                 zombie.then_some("already terminated")
             }
         },

@@ -132,7 +132,7 @@ impl Row {
 }
 
 /// The function item itself, which has no bytes.
-fn conjure<F: Copy + 'static>() -> &'static F {
+fn zero_sized<F: Copy + 'static>() -> &'static F {
     // SAFETY: Row's constructors checked that F has no bytes and took a value of it, so it is inhabited and Copy.
     unsafe { std::ptr::NonNull::<F>::dangling().as_ref() }
 }
@@ -192,7 +192,7 @@ where
     F: Fn(&CallContext, &mut Stack<'_>) -> Result<usize, Raise> + Copy + 'static,
 {
     // SAFETY: only the binder makes closures of this function, with the upvalues `guarded` wants.
-    unsafe { guarded(l, |cx, stack| conjure::<F>()(cx, stack).map(Answer::Results)) }
+    unsafe { guarded(l, |cx, stack| zero_sized::<F>()(cx, stack).map(Answer::Results)) }
 }
 
 unsafe extern "C-unwind" fn suspend_entry<F>(l: *mut sys::lua_State) -> c_int
@@ -201,7 +201,7 @@ where
 {
     // SAFETY: as for call_entry.
     unsafe {
-        guarded(l, |cx, stack| match conjure::<F>()(cx, stack)? {
+        guarded(l, |cx, stack| match zero_sized::<F>()(cx, stack)? {
             Suspension::Now(n) => Ok(Answer::Results(n)),
             Suspension::Scheduled => Ok(Answer::Suspend),
             Suspension::Wait(work) => suspend(cx, stack, work, false),

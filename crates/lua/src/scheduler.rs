@@ -147,7 +147,7 @@ unsafe fn ended(cx: &CallContext, core: &Core, entry: u64, id: u64, lua: *mut sy
     }
     // SAFETY: the caller's contract.
     unsafe {
-        bury_zombies(core, id, lua);
+        remove_zombies(core, id, lua);
         if id == entry {
             core.remove(id);
             return Next::Queue;
@@ -175,7 +175,7 @@ unsafe fn failed(cx: &CallContext, core: &Core, entry: u64, id: u64, lua: *mut s
     // SAFETY: as above; a dead coroutine keeps its stack for reading.
     unsafe {
         abandon(core, id, lua);
-        bury_zombies(core, id, lua);
+        remove_zombies(core, id, lua);
         let shown = if has_bare_text(lua) { 2 } else { 1 };
         let top = sys::lua_gettop(lua);
         sys::lua_pushboolean(lua, 0);
@@ -237,7 +237,7 @@ unsafe fn deliver_top(_cx: &CallContext, core: &Core, id: u64, lua: *mut sys::lu
     let alive = core.with(parent, |t| (!matches!(t.state, State::Zombie)).then_some((t.lua, t.turn == turn))).flatten();
     let Some((to, waited)) = alive else {
         // SAFETY: the thread is out of use.
-        unsafe { bury(core, id, lua) };
+        unsafe { remove_thread(core, id, lua) };
         return Next::Queue;
     };
     if !waited {
@@ -259,7 +259,7 @@ unsafe fn deliver_top(_cx: &CallContext, core: &Core, id: u64, lua: *mut sys::lu
         if moved > 0 {
             sys::lua_xmove(lua, to, moved);
         }
-        bury(core, id, lua);
+        remove_thread(core, id, lua);
         Next::Thread(parent, moved)
     }
 }
@@ -268,12 +268,12 @@ unsafe fn deliver_top(_cx: &CallContext, core: &Core, id: u64, lua: *mut sys::lu
 ///
 /// # Safety
 /// As for [`run`].
-unsafe fn bury_zombies(core: &Core, id: u64, lua: *mut sys::lua_State) {
+unsafe fn remove_zombies(core: &Core, id: u64, lua: *mut sys::lua_State) {
     while core.with(id, |t| t.zombies).is_some_and(|count| count > 0) {
         let child = core.threads.borrow().iter().find(|t| t.parent == id && matches!(t.state, State::Zombie)).map(|t| t.id);
         let Some(child) = child else { return };
         // SAFETY: the caller's contract.
-        unsafe { bury(core, child, lua) };
+        unsafe { remove_thread(core, child, lua) };
     }
 }
 
@@ -281,7 +281,7 @@ unsafe fn bury_zombies(core: &Core, id: u64, lua: *mut sys::lua_State) {
 ///
 /// # Safety
 /// `lua` is a live state of the VM.
-pub(crate) unsafe fn bury(core: &Core, id: u64, lua: *mut sys::lua_State) {
+pub(crate) unsafe fn remove_thread(core: &Core, id: u64, lua: *mut sys::lua_State) {
     if let Some(thread) = core.remove(id) {
         // SAFETY: the caller's contract.
         unsafe { release(thread, lua) };
@@ -309,7 +309,7 @@ pub(crate) unsafe fn release(thread: Thread, lua: *mut sys::lua_State) {
 pub(crate) unsafe fn abandon(core: &Core, id: u64, lua: *mut sys::lua_State) {
     match core.intent.replace(Intent::None) {
         // SAFETY: the caller's contract; the child never ran.
-        Intent::Spawn(child) => unsafe { bury(core, child, lua) },
+        Intent::Spawn(child) => unsafe { remove_thread(core, child, lua) },
         Intent::Operation => {
             let work = core.with(id, |t| std::mem::replace(&mut t.state, State::Ready));
             drop(work);

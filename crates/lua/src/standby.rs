@@ -23,7 +23,7 @@ pub fn stand_by(cx: &CallContext, stack: &mut Stack<'_>, function: &str) -> Resu
 }
 
 /// Makes the thread in reserve one of the job's, queued to run.
-pub(crate) fn rouse(core: &Core) -> bool {
+pub(crate) fn wake_standby(core: &Core) -> bool {
     let Some(thread) = core.standby.take() else { return false };
     core.queue.borrow_mut().push_back((thread.id, 0));
     core.threads.borrow_mut().push(Thread { state: State::Ready, ..thread });

@@ -186,7 +186,7 @@ impl Core {
     }
 
     /// What wakes the running thread; none where the job's task is to be woken.
-    pub(crate) fn bell(&self) -> Option<Waker> {
+    pub(crate) fn thread_waker(&self) -> Option<Waker> {
         let id = self.current.get();
         if self.is_single() {
             return None;

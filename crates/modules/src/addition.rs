@@ -1,7 +1,7 @@
 //! `add_before_body`, `add_after_body`: content of other URIs before and after a body.
 
 use crate::collector::Included;
-use crate::filtering::{Types, admits, weaken};
+use crate::filtering::{Types, admits, weaken_etag};
 use crate::marks;
 use conf::context::{Arity, Context};
 use conf::row::Row;
@@ -67,7 +67,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     if fit && request.is_main() {
         let mut response = request.response.borrow_mut();
         response.clear_body_facts();
-        weaken(&mut response);
+        weaken_etag(&mut response);
         drop(response);
         request.set_context(Rc::new(Adding::default()));
         request.demand_body_filter(marks::ADDITION);

@@ -211,7 +211,7 @@ fn answer(request: &Rc<Request>, prefix: usize, write: bool) -> Step {
         Err(wrong) => {
             let error = object([("status", u64::from(wrong.status).into()), ("text", wrong.text.into()), ("code", wrong.code.into())]);
             let mut id = Vec::new();
-            session::variable::get_by_name(&**request, "request_id", &mut id);
+            session::variable::by_name::get_by_name(&**request, "request_id", &mut id);
             let id = String::from_utf8_lossy(&id).into_owned();
             respond(request, wrong.status, &object([("error", error), ("request_id", id.into()), ("href", MANUAL.into())]))
         }

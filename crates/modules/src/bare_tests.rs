@@ -101,7 +101,7 @@ impl Bare {
     /// The value of a variable that the configuration mentions or not; `None` is not found.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
         let mut out = Vec::new();
-        session::variable::get_by_name(self, name, &mut out).then(|| String::from_utf8(out).unwrap())
+        session::variable::by_name::get_by_name(self, name, &mut out).then(|| String::from_utf8(out).unwrap())
     }
 
     /// Ends the session.

@@ -64,7 +64,7 @@ impl<T> Default for KeptBodies<T> {
 
 impl<T: Clone> KeptBodies<T> {
     /// Looks at a whole body.
-    pub(crate) fn look(&self, body: &Bytes, way: usize) -> Wish<T> {
+    pub(crate) fn lookup(&self, body: &Bytes, way: usize) -> Wish<T> {
         // What nobody else holds cannot come again.
         if body.len() > LONGEST || body.is_unique() {
             return Wish::Make;
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     fn see(kept: &KeptBodies<Bytes>, body: &Bytes, level: usize) -> Option<Bytes> {
-        match kept.look(&body.clone(), level) {
+        match kept.lookup(&body.clone(), level) {
             Wish::Known(packed) => Some(packed),
             Wish::Keep(key) => {
                 let packed = Bytes::from(format!("{} at {level}", body.len()));
@@ -153,7 +153,7 @@ mod tests {
             assert_eq!(see(&kept, body, level).as_deref(), expected.map(str::as_bytes));
         }
         for _ in 0..3 {
-            assert!(matches!(kept.look(&Bytes::from(vec![1; 1000]), 2), Wish::Make), "nobody else holds it");
+            assert!(matches!(kept.lookup(&Bytes::from(vec![1; 1000]), 2), Wish::Make), "nobody else holds it");
             let long = Bytes::from(vec![0; LONGEST + 1]);
             assert!(see(&kept, &long, 2).is_none());
         }

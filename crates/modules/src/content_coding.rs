@@ -2,7 +2,7 @@
 
 use crate::accept_gzip;
 use crate::body_cache::{KeptBodies, Wish};
-use crate::filtering::{Types, admits, each_run, want_memory, weaken};
+use crate::filtering::{Types, admits, each_run, want_memory, weaken_etag};
 use base::log::Level;
 use bytes::Bytes;
 use conf::row::Cx;
@@ -103,7 +103,7 @@ fn begin<C: Coding>(request: &Request, settings: C::Settings) {
         let length = response.content_length;
         response.headers.set(b"Content-Encoding", C::NAME.as_bytes());
         response.clear_body_facts();
-        weaken(&mut response);
+        weaken_etag(&mut response);
         length
     };
     want_memory(request);
@@ -197,7 +197,7 @@ impl<C: Coding> Packing<C> {
 
     /// Packs a body that comes in one piece, if it was not packed before.
     fn pack_whole(&self, body: &Bytes) -> io::Result<Bytes> {
-        let (key, packed) = match self.kept.look(body, C::way(self.settings)) {
+        let (key, packed) = match self.kept.lookup(body, C::way(self.settings)) {
             Wish::Known(packed) => (None, packed),
             Wish::Keep(key) => (Some(key), self.pack_once(body)?),
             Wish::Make => (None, self.pack_once(body)?),

@@ -135,12 +135,12 @@ pub(crate) fn forget_body(request: &Request, keep_time: bool) {
     if request.is_main() {
         let mut response = request.response.borrow_mut();
         response.clear_body_facts();
-        if keep_time { weaken(&mut response) } else { clear_validators(&mut response) }
+        if keep_time { weaken_etag(&mut response) } else { clear_validators(&mut response) }
     }
 }
 
 /// A body that was transformed is the same only by meaning: its tag becomes weak (RFC 9110 section 8.8.1).
-pub(crate) fn weaken(response: &mut Response) {
+pub(crate) fn weaken_etag(response: &mut Response) {
     let Some(tag) = response.headers.get(b"ETag") else { return };
     if tag.starts_with(b"W/") && tag.len() > 2 {
         return;
@@ -190,11 +190,11 @@ mod tests {
     fn tags_become_weak_once() {
         let mut response = Response::default();
         response.headers.set(b"ETag", b"\"a\"");
-        weaken(&mut response);
-        weaken(&mut response);
+        weaken_etag(&mut response);
+        weaken_etag(&mut response);
         assert_eq!(response.headers.get(b"etag"), Some(&b"W/\"a\""[..]));
         response.headers.set(b"ETag", b"bare");
-        weaken(&mut response);
+        weaken_etag(&mut response);
         assert!(!response.headers.contains(b"ETag"));
     }
 

@@ -1,7 +1,7 @@
 //! `gunzip`: unpacks answers for clients that do not take gzip.
 
 use crate::accept_gzip::{self, accepted};
-use crate::filtering::{check_buffers, weaken};
+use crate::filtering::{check_buffers, weaken_etag};
 use crate::marks;
 use crate::transform::{self, Transform};
 use conf::context::{Arity, Context};
@@ -67,7 +67,7 @@ fn header_filter(request: &Rc<Request>, accept: &accept_gzip::Conf) -> Step {
         let mut response = request.response.borrow_mut();
         response.headers.remove(b"Content-Encoding");
         response.clear_body_facts();
-        weaken(&mut response);
+        weaken_etag(&mut response);
     }
     transform::begin(request, Unpacking::default());
     Step::Now(Outcome::Ok)

@@ -98,25 +98,25 @@ struct ZoneOptions {
 }
 
 fn read(cx: &Cx<'_>) -> Result<ZoneOptions, Error> {
-    let mut said = ZoneOptions::default();
+    let mut options = ZoneOptions::default();
     for i in 0..cx.args().len() {
         let word = cx.arg(i);
         let value = |name: &str| word.strip_prefix(name.as_bytes());
         if value("zone=").is_some() {
-            said.zone = Some(crate::limits::zone_and_size(cx, i)?);
+            options.zone = Some(crate::limits::zone_and_size(cx, i)?);
         } else if let Some(path) = value("state=").filter(|path| !path.is_empty()) {
-            said.state = Some(cx.global::<MainContext>().paths.resolve(path));
+            options.state = Some(cx.global::<MainContext>().paths.resolve(path));
         } else if let Some(time) = value("timeout=") {
-            said.timeout = Some(text::parse_time_ms(time).filter(|time| *time > 0).ok_or_else(|| cx.invalid_parameter(i))?);
+            options.timeout = Some(text::parse_time_ms(time).filter(|time| *time > 0).ok_or_else(|| cx.invalid_parameter(i))?);
         } else if let Some(kind) = value("type=") {
-            said.kind = Kind::named(kind).ok_or_else(|| cx.invalid_parameter(i))?;
+            options.kind = Kind::named(kind).ok_or_else(|| cx.invalid_parameter(i))?;
         } else if word == b"sync" {
             return Err(cx.unsupported("\"sync\" of \"keyval_zone\""));
         } else {
             return Err(cx.invalid_parameter(i));
         }
     }
-    Ok(said)
+    Ok(options)
 }
 
 /// Who owns zones of pairs.
@@ -125,9 +125,9 @@ pub(crate) const OWNER: &str = "keyval";
 pub(crate) const STREAM_OWNER: &str = "keyval of streams";
 
 fn keyval_zone<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let said = read(cx)?;
+    let options = read(cx)?;
     let (name, size) =
-        said.zone.filter(|(name, _)| !name.is_empty()).ok_or_else(|| cx.error("\"keyval_zone\" must have \"zone\" parameter"))?;
+        options.zone.filter(|(name, _)| !name.is_empty()).ok_or_else(|| cx.error("\"keyval_zone\" must have \"zone\" parameter"))?;
     let place = cx.main::<Declared<S>>().place(&name, cx.error(""));
     let owner = if S::OUTERMOST == Request::OUTERMOST { OWNER } else { STREAM_OWNER };
     let (zone, kept) = {
@@ -142,17 +142,17 @@ fn keyval_zone<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
     {
         // Keys of another kind would not be found.
         let mut note = zone.note.borrow_mut();
-        let own = said.kind.name().as_bytes();
+        let own = options.kind.name().as_bytes();
         if note.is_empty() {
             note.extend_from_slice(own);
         } else if **note != *own {
             let old = String::from_utf8_lossy(&note);
             return Err(
-                cx.error(format!("keyval_zone \"{name}\" has type \"{}\" while previously it had type \"{old}\"", said.kind.name()))
+                cx.error(format!("keyval_zone \"{name}\" has type \"{}\" while previously it had type \"{old}\"", options.kind.name()))
             );
         }
     }
-    let pairs = Pairs::new(&zone, said.kind, said.timeout, said.state);
+    let pairs = Pairs::new(&zone, options.kind, options.timeout, options.state);
     if !kept {
         pairs.load().map_err(|text| cx.error(text))?;
     }

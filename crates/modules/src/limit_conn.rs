@@ -202,7 +202,7 @@ mod tests {
         let mut status = Variables::<Bare>::default();
         variables(&mut status);
         let mut out = Vec::new();
-        let found = session::variable::get_named(client, &status.look_up("limit_conn_status"), &mut out);
+        let found = session::variable::by_name::get_named(client, &status.look_up("limit_conn_status"), &mut out);
         (outcome, found.then(|| String::from_utf8(out).unwrap()))
     }
 

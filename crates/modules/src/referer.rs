@@ -17,7 +17,7 @@ pub const MODULE: Module = Module { rows, levels: Levels::own::<Referers>, varia
 #[derive(Default)]
 struct Referers {
     /// Where the last `valid_referers` stands.
-    said: Option<Span>,
+    position: Option<Span>,
     none: bool,
     blocked: bool,
     server_names: bool,
@@ -29,10 +29,10 @@ struct Referers {
 
 impl Config for Referers {
     fn inherit(&mut self, parent: &Self) {
-        if self.said.is_some() || parent.said.is_none() {
+        if self.position.is_some() || parent.position.is_none() {
             return;
         }
-        self.said = parent.said;
+        self.position = parent.position;
         (self.none, self.blocked, self.server_names) = (parent.none, parent.blocked, parent.server_names);
         self.hosts = parent.hosts.clone();
         self.host_count = parent.host_count;
@@ -54,11 +54,11 @@ fn rows() -> Vec<Row> {
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let own = at.conf::<Referers>();
     let alone = (own.none || own.blocked) && !own.server_names && own.host_count == 0 && own.regexes.is_empty();
-    match own.said {
-        Some(said) if alone => {
+    match own.position {
+        Some(position) if alone => {
             let message =
                 "the \"none\" or \"blocked\" referers are specified in the \"valid_referers\" directive without any valid referer";
-            Err(Error::new(message, said))
+            Err(Error::new(message, position))
         }
         _ => Ok(()),
     }
@@ -76,7 +76,7 @@ fn variables(variables: &mut Variables) {
 
 fn valid_referers(cx: &mut Cx<'_>) -> Result<(), Error> {
     let mut own = cx.location::<Referers>();
-    own.said = Some(cx.directive.name.span);
+    own.position = Some(cx.directive.name.span);
     for i in 0..cx.args().len() {
         match cx.arg(i) {
             b"" => return Err(cx.error_at(i, "invalid referer \"\"")),

@@ -47,7 +47,7 @@ fn put(session: &Session, out: &mut Vec<u8>, what: impl FnOnce(&Found) -> &[u8])
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if place.conf::<Conf>().on == Some(true) {
-        place.preread(look);
+        place.preread(parse);
     }
     Ok(())
 }
@@ -66,7 +66,7 @@ impl Default for Look {
     }
 }
 
-fn look(session: &Rc<Session>) -> Preread {
+fn parse(session: &Rc<Session>) -> Preread {
     if session.is_udp() {
         return Preread::Now(Outcome::Declined);
     }

@@ -155,7 +155,7 @@ impl Search {
     }
 
     /// Matches at the beginning of `text`: the first matching pattern of the configuration wins.
-    fn look(&self, text: &[u8], end: bool) -> At {
+    fn match_at(&self, text: &[u8], end: bool) -> At {
         for (i, pattern) in self.patterns.iter().enumerate() {
             if pattern.spent || pattern.text.is_empty() {
                 continue;
@@ -184,7 +184,7 @@ impl Search {
                 break;
             };
             at += skip;
-            match self.look(text.get(at..).unwrap_or_default(), end) {
+            match self.match_at(text.get(at..).unwrap_or_default(), end) {
                 At::No => at += 1,
                 At::Partial => break,
                 At::Match(i) => {

@@ -117,7 +117,7 @@ fn handle(request: &Rc<Request>, plan: &Plan) -> Outcome {
     }
     match &plan.fallback {
         Fallback::Code(code) => Outcome::Status(*code),
-        Fallback::Uri(uri) => go(request, &uri.to_vec(&**request)),
+        Fallback::Uri(uri) => redirect_to(request, &uri.to_vec(&**request)),
     }
 }
 
@@ -134,7 +134,7 @@ fn map(request: &Request, name: &mut Vec<u8>, cut: Option<usize>, path: &mut Map
     request.map_uri_into(name, path)
 }
 
-fn go(request: &Request, target: &[u8]) -> Outcome {
+fn redirect_to(request: &Request, target: &[u8]) -> Outcome {
     if let Some(name) = target.strip_prefix(b"@") {
         return request.jump(Jump::Named(name.to_vec()));
     }

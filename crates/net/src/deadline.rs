@@ -56,7 +56,7 @@ impl Deadlines {
     }
 
     /// The task that keeps the limits, the first time; it never ends.
-    pub fn tend(self: &Rc<Self>) -> Option<impl Future<Output = ()> + use<>> {
+    pub fn maintain(self: &Rc<Self>) -> Option<impl Future<Output = ()> + use<>> {
         if self.tended.replace(true) {
             return None;
         }
@@ -170,8 +170,8 @@ mod tests {
     #[tokio::test]
     async fn limits_are_kept_in_any_order_and_never_early() {
         let list = Rc::new(Deadlines::default());
-        let task = list.tend().unwrap();
-        assert!(list.tend().is_none());
+        let task = list.maintain().unwrap();
+        assert!(list.maintain().is_none());
         let waits = async {
             let all = tokio::join!(wait(&list, 70), wait(&list, 5), wait(&list, 30));
             for (took, asked) in [(all.0, 70), (all.1, 5), (all.2, 30)] {

@@ -107,7 +107,7 @@ impl<K: Eq, V: Idle> Pool<K, V> {
     }
 
     /// Sweeps once a second while the pool is not empty; never ends. One task of the worker runs it per pool.
-    pub async fn tend(&self) {
+    pub async fn maintain(&self) {
         loop {
             if self.is_empty() {
                 self.filled.notified().await;

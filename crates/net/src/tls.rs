@@ -130,7 +130,7 @@ pub async fn accept<S: Socket>(socket: S, session: ServerSession, first: &[u8]) 
     Ok(stream)
 }
 
-/// Shakes hands with a server.
+/// Performs the handshake with a server.
 ///
 /// # Errors
 /// When there is no session in the end. Whether the server is the one that is wanted is asked afterwards,

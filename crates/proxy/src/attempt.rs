@@ -66,10 +66,10 @@ impl<'a> Attempt<'a> {
         let sender = Sender::new(exchange.source.clone(), &exchange.encoded);
         let watch = !exchange.route.plan.ignore_client_abort && !exchange.is_kept();
         let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0, hints: 0, unprocessed: false };
-        attempt.go().await
+        attempt.drive().await
     }
 
-    async fn go(&mut self) -> End {
+    async fn drive(&mut self) -> End {
         self.exchange.stale = false;
         let mut pooled = self.take_pooled();
         loop {
@@ -277,7 +277,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Notes the answer's head; it may send the request on to another server.
-    fn hear(&mut self, answer: &Answer) -> Option<Failure> {
+    fn accept_head(&mut self, answer: &Answer) -> Option<Failure> {
         let exchange = &mut *self.exchange;
         exchange.note_head(answer);
         let failure = exchange.status_goes_on(answer.status, self.sender.sent > 0, self.sender.consumed);
@@ -294,7 +294,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn pass_on(&mut self, connection: Box<UpstreamConnection>, answer: Answer) -> Ending<'_> {
-        if let Some(failure) = self.hear(&answer) {
+        if let Some(failure) = self.accept_head(&answer) {
             self.finish(0);
             return Ending::Now(End::Failed(failure));
         }

@@ -9,7 +9,7 @@ pub mod fill;
 pub mod find;
 pub(crate) mod invalidation;
 pub mod keeper;
-pub mod look;
+pub mod lookup;
 pub mod memory;
 pub mod path;
 pub mod plan;

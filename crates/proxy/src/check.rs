@@ -40,7 +40,7 @@ pub(crate) struct HealthCheck {
 /// A location's checks, and its route to the upstream.
 #[derive(Default)]
 pub struct Checked {
-    pub(crate) said: Vec<HealthCheck>,
+    pub(crate) checks: Vec<HealthCheck>,
     /// Set when the location is built.
     pub(crate) route: OnceCell<Rc<Route>>,
 }
@@ -55,7 +55,7 @@ pub(crate) type Tests = NamedTests<Test>;
 
 /// A check of one location, ready to be made.
 pub(crate) struct Ready {
-    pub(crate) said: HealthCheck,
+    pub(crate) check: HealthCheck,
     pub(crate) test: Option<Rc<Test>>,
     pub(crate) route: Rc<Route>,
     pub(crate) location: Rc<Location>,
@@ -76,19 +76,19 @@ fn levels(levels: &mut Levels) {
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let checked = at.conf::<Checked>();
-    for said in &checked.said {
-        let error = |error: SettingError| Error::new(error, said.span);
+    for check in &checked.checks {
+        let error = |error: SettingError| Error::new(error, check.span);
         let route = checked.route.get().ok_or_else(|| error("health checks require a location that passes requests on".into()))?;
-        if route.dialect.is_tunnel() || (said.grpc.is_some() && !route.dialect.has_health_service()) {
-            let what = if said.grpc.is_some() { "\"type=grpc\" requires \"grpc_pass\"" } else { "\"tunnel_pass\" has no health checks" };
+        if route.dialect.is_tunnel() || (check.grpc.is_some() && !route.dialect.has_health_service()) {
+            let what = if check.grpc.is_some() { "\"type=grpc\" requires \"grpc_pass\"" } else { "\"tunnel_pass\" has no health checks" };
             return Err(error(what.into()));
         }
-        let test = said.schedule.test.as_ref().map(|name| at.main_conf::<Tests>().find(name)).transpose().map_err(error)?;
+        let test = check.schedule.test.as_ref().map(|name| at.main_conf::<Tests>().find(name)).transpose().map_err(error)?;
         let upstream = route.pass.upstream.get().ok_or_else(|| error("health checks require an upstream without variables".into()))?;
-        let number = checks::join(&upstream.name, &upstream.group, &said.schedule).map_err(error)?;
+        let number = checks::join(&upstream.name, &upstream.group, &check.schedule).map_err(error)?;
         let core = at.conf::<Core>();
         let location = Parts::default().into_location(at.name.into(), Match::Unnamed, core, at.conf.clone(), Locations::default());
-        let ready = Ready { said: said.clone(), test, route: route.clone(), location: Rc::new(location), number };
+        let ready = Ready { check: check.clone(), test, route: route.clone(), location: Rc::new(location), number };
         at.main_conf::<All>().0.borrow_mut().push(Rc::new(ready));
     }
     Ok(())
@@ -102,7 +102,7 @@ fn start(worker: &Rc<http::Worker>) {
         let Some(upstream) = ready.route.pass.upstream.get() else { continue };
         let log = ready.location.core.error_log.clone().unwrap_or_else(|| worker.log.clone());
         let probe = Rc::new(probe::Http::new(worker, &http, server, ready, upstream));
-        let schedule = ready.said.schedule.clone();
+        let schedule = ready.check.schedule.clone();
         Checks::new(upstream.name.clone(), upstream.group.clone(), schedule, ready.number, log, probe).start(&worker.common);
     }
 }

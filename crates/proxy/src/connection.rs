@@ -214,13 +214,13 @@ impl Keepalive {
         connection.key = Some(key.clone());
         self.pool.pool.put(key, connection, timeout);
         if !self.pool.tended.replace(true) {
-            tokio::task::spawn_local(tend(Rc::downgrade(&self.pool)));
+            tokio::task::spawn_local(maintain(Rc::downgrade(&self.pool)));
         }
     }
 }
 
 /// Closes what has died or waited too long, as long as there is something and the group lives.
-async fn tend(idles: Weak<Idles>) {
+async fn maintain(idles: Weak<Idles>) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let Some(idles) = idles.upgrade() else { return };

@@ -26,7 +26,7 @@ impl<T: Member> Caching for T {
     const NAME: &'static str = T::PREFIX;
     const FAILURES: &'static [(&'static str, u32)] = T::NEXT;
 
-    fn said(&mut self) -> &mut CacheConf {
+    fn cache_conf(&mut self) -> &mut CacheConf {
         &mut self.family().caching
     }
 }

@@ -3,7 +3,7 @@
 use crate::attempt::Attempt;
 use crate::balancer::BalanceError;
 use crate::caching::facts::{Background, Facts};
-use crate::caching::{fill, look, serve};
+use crate::caching::{fill, lookup, serve};
 use crate::ending::End;
 use crate::exchange::{Exchange, Lease};
 use crate::outgoing::{Early, choose_body};
@@ -66,7 +66,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     };
     let mut exchange = Exchange::new(request, route, record, upstream, state, evaluated, body);
     // Boxed, as every request's future would have room for it otherwise.
-    let cached = if exchange.route.plan.caching.is_some() { Box::pin(look::look(&mut exchange, again)).await } else { None };
+    let cached = if exchange.route.plan.caching.is_some() { Box::pin(lookup::lookup(&mut exchange, again)).await } else { None };
     let outcome = match cached {
         Some(outcome) => outcome,
         None => drive(&mut exchange).await,

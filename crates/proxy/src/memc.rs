@@ -12,7 +12,8 @@ use conf::tree::Error;
 use http::Variables;
 use http::module::{Attach, Module};
 use http::variables::getter;
-use session::variable::{CHANGEABLE, NO_CACHE, get_by_name};
+use session::variable::by_name::get_by_name;
+use session::variable::{CHANGEABLE, NO_CACHE};
 use wire::memcached::line::Command;
 
 /// The module.

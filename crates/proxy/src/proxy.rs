@@ -99,12 +99,12 @@ impl HasRoute for Proxy {
 
 /// The rules for `Location`, the default one made of the location's name.
 fn redirects(proxy: &Proxy, pass: &Pass) -> Result<Vec<Rule>, SettingError> {
-    let said = proxy.redirects.clone().unwrap_or_else(|| Rc::new(Redirects { default: true, ..Redirects::default() }));
-    if said.off {
+    let redirects = proxy.redirects.clone().unwrap_or_else(|| Rc::new(Redirects { default: true, ..Redirects::default() }));
+    if redirects.off {
         return Ok(Vec::new());
     }
     let mut rules = Vec::new();
-    if said.default {
+    if redirects.default {
         match &pass.url {
             Some(url) => rules.push(default_redirect(&pass.text, !url.uri.is_empty(), pass.location())),
             None if proxy.redirects.is_some() && proxy.pass.is_some() => {
@@ -113,7 +113,7 @@ fn redirects(proxy: &Proxy, pass: &Pass) -> Result<Vec<Rule>, SettingError> {
             None => {}
         }
     }
-    rules.extend(said.rules.iter().cloned());
+    rules.extend(redirects.rules.iter().cloned());
     Ok(rules)
 }
 

@@ -92,14 +92,14 @@ fn proxy_pass(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 fn redirect(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let mut said = cx.location::<Proxy>().redirects.as_deref().cloned().unwrap_or_default();
-    if said.off {
+    let mut redirects = cx.location::<Proxy>().redirects.as_deref().cloned().unwrap_or_default();
+    if redirects.off {
         return Err(cx.duplicate());
     }
     match (cx.args().len(), cx.arg(0)) {
-        (1, b"off") if said.default || !said.rules.is_empty() => return Err(cx.duplicate()),
-        (1, b"off") => said.off = true,
-        (1, b"default") if said.default => return Err(cx.duplicate()),
+        (1, b"off") if redirects.default || !redirects.rules.is_empty() => return Err(cx.duplicate()),
+        (1, b"off") => redirects.off = true,
+        (1, b"default") if redirects.default => return Err(cx.duplicate()),
         (1, b"default") => {
             let known = cx.location::<Proxy>().pass.clone();
             match known {
@@ -107,7 +107,7 @@ fn redirect(cx: &mut Cx<'_>) -> Result<(), Error> {
                 Some(pass) if pass.url.is_none() => {
                     return Err(cx.error("\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables"));
                 }
-                Some(_) => said.default = true,
+                Some(_) => redirects.default = true,
             }
         }
         (1, _) => return Err(cx.error_at(0, format!("invalid parameter \"{}\"", cx.text(0)))),
@@ -117,10 +117,10 @@ fn redirect(cx: &mut Cx<'_>) -> Result<(), Error> {
                 [b'~', text @ ..] => regex(cx, 0, text, false)?,
                 text => Pattern::Text(compile_text(cx, 0, text)?),
             };
-            said.rules.push(Rule { pattern, replacement: compile(cx, 1)? });
+            redirects.rules.push(Rule { pattern, replacement: compile(cx, 1)? });
         }
     }
-    cx.location::<Proxy>().redirects = Some(Rc::new(said));
+    cx.location::<Proxy>().redirects = Some(Rc::new(redirects));
     Ok(())
 }
 

@@ -23,12 +23,12 @@ pub type TlsConf = conf::TlsConf<Request>;
 pub fn secured(
     at: &Attach<'_>,
     url: Option<&Url>,
-    said: &TlsConf,
+    conf: &TlsConf,
     prefix: &str,
     alpn: &[&'static [u8]],
 ) -> Result<Option<Secured>, SettingError> {
     // Code runs in the handshakes of `proxy_pass` only.
     let hooks: Rc<UpstreamTls<Request>> = if prefix == "proxy" { at.conf::<UpstreamTls<Request>>() } else { Rc::default() };
     let log: &ErrorLog = at.log;
-    at.main_conf::<Plans>().secured(url, said, prefix, alpn, hooks, log)
+    at.main_conf::<Plans>().secured(url, conf, prefix, alpn, hooks, log)
 }

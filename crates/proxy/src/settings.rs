@@ -334,14 +334,14 @@ impl Family {
     }
 
     fn sizes(&self, prefix: &str) -> Result<Sizes, SettingError> {
-        let said = sizes::BufferSizeConf {
+        let conf = sizes::BufferSizeConf {
             buffer: self.buffer_size,
             buffers: self.buffers,
             busy: self.busy_buffers_size,
             write: self.temp_file_write_size,
             max_file: self.max_temp_file_size,
         };
-        Sizes::of(&said, prefix)
+        Sizes::of(&conf, prefix)
     }
 
     /// What stays behind. Who counts an answer's age needs its date.

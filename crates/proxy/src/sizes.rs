@@ -31,15 +31,15 @@ impl Sizes {
     ///
     /// # Errors
     /// nginx's texts for sizes that contradict each other.
-    pub(crate) fn of(said: &BufferSizeConf, prefix: &str) -> Result<Sizes, SettingError> {
-        let (count, size) = said.buffers.unwrap_or((default::BUFFERS, default::PAGE));
-        let buffer = said.buffer.unwrap_or(default::PAGE);
+    pub(crate) fn of(conf: &BufferSizeConf, prefix: &str) -> Result<Sizes, SettingError> {
+        let (count, size) = conf.buffers.unwrap_or((default::BUFFERS, default::PAGE));
+        let buffer = conf.buffer.unwrap_or(default::PAGE);
         let largest = size.max(buffer);
         let least = || format!("the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\"");
         if count < 2 {
             return Err(format!("there must be at least 2 \"{prefix}_buffers\"").into());
         }
-        let busy = said.busy.unwrap_or(largest.saturating_mul(2));
+        let busy = conf.busy.unwrap_or(largest.saturating_mul(2));
         if busy < largest {
             return Err(format!("\"{prefix}_busy_buffers_size\" must be equal to or greater than {}", least()).into());
         }
@@ -49,10 +49,10 @@ impl Sizes {
                 format!("\"{prefix}_busy_buffers_size\" must be less than the size of all \"{prefix}_buffers\" minus one buffer").into()
             );
         }
-        if said.write.is_some_and(|write| write < largest) {
+        if conf.write.is_some_and(|write| write < largest) {
             return Err(format!("\"{prefix}_temp_file_write_size\" must be equal to or greater than {}", least()).into());
         }
-        let max_file = said.max_file.unwrap_or(default::MAX_FILE);
+        let max_file = conf.max_file.unwrap_or(default::MAX_FILE);
         if max_file != 0 && max_file < largest {
             return Err(format!(
                 "\"{prefix}_max_temp_file_size\" must be equal to zero to disable temporary files usage or must be equal to or greater than {}",

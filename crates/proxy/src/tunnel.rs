@@ -31,7 +31,7 @@ impl Direction {
     }
 
     /// So many bytes were read, none at the end; how many.
-    fn came(&mut self, n: usize) -> u64 {
+    fn count_read(&mut self, n: usize) -> u64 {
         self.ended = n == 0;
         self.moved = true;
         n as u64
@@ -158,7 +158,7 @@ fn carry_down(
             return Ok(());
         }
         match stream.poll_read(cx, &mut down.bytes).map_err(|error| End::Upstream("recv()", "SSL_read()", error))? {
-            Poll::Ready(n) => *passed += down.came(n),
+            Poll::Ready(n) => *passed += down.count_read(n),
             Poll::Pending => return Ok(()),
         }
     }
@@ -185,7 +185,7 @@ fn carry_up(
             return Ok(());
         }
         match client.poll_read(cx, &mut up.bytes).map_err(|error| End::Client("recv()", error))? {
-            Poll::Ready(n) => *passed += up.came(n),
+            Poll::Ready(n) => *passed += up.count_read(n),
             Poll::Pending => return Ok(()),
         }
     }

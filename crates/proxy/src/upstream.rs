@@ -95,15 +95,15 @@ impl Protocol for Http {
     const BETTER: &'static [(&'static str, Option<Measure>)] =
         &[("least_conn", None), ("least_time=header", Some(Measure::Header)), ("least_time=last_byte", Some(Measure::LastByte))];
 
-    fn own(said: HttpGroupConf) -> HttpGroup {
-        let (limit, local) = said.keepalive.unwrap_or((default::KEEPALIVE, true));
+    fn own(conf: HttpGroupConf) -> HttpGroup {
+        let (limit, local) = conf.keepalive.unwrap_or((default::KEEPALIVE, true));
         let keepalive = (limit > 0).then(|| {
-            let requests = said.requests.unwrap_or(default::KEEPALIVE_REQUESTS);
-            let time = said.time.unwrap_or(default::KEEPALIVE_TIME);
-            Keepalive::new(limit, local, requests, time, said.timeout.unwrap_or(default::KEEPALIVE_TIMEOUT))
+            let requests = conf.requests.unwrap_or(default::KEEPALIVE_REQUESTS);
+            let time = conf.time.unwrap_or(default::KEEPALIVE_TIME);
+            Keepalive::new(limit, local, requests, time, conf.timeout.unwrap_or(default::KEEPALIVE_TIMEOUT))
         });
-        let queue = said.queue.map(|(limit, timeout)| Queue::new(limit, timeout));
-        HttpGroup { keepalive, sticky: said.sticky, queue, outside: BalancerPools::default() }
+        let queue = conf.queue.map(|(limit, timeout)| Queue::new(limit, timeout));
+        HttpGroup { keepalive, sticky: conf.sticky, queue, outside: BalancerPools::default() }
     }
 
     fn error_log(frame: &Frame) -> Option<ErrorLog> {

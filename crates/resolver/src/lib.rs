@@ -142,7 +142,7 @@ impl Resolver {
         *self.listener.borrow_mut() = Some(Rc::new(listener));
     }
 
-    fn tell(&self, server: SocketAddr, trouble: &ServerError) {
+    fn report(&self, server: SocketAddr, trouble: &ServerError) {
         let listener = self.listener.borrow().clone();
         if let Some(listener) = listener {
             listener(server, trouble);

@@ -65,7 +65,7 @@ pub(crate) async fn ask_all(resolver: &Resolver, mut questions: Vec<Query>) -> R
             let asked = tokio::time::timeout(PATIENCE, ask::ask(*server, &mut questions)).await;
             patient |= asked.is_err();
             if let Ok(Err(trouble)) = asked {
-                resolver.tell(*server, &trouble);
+                resolver.report(*server, &trouble);
             }
             if questions.iter().all(Query::is_settled) {
                 return Ok(questions);

@@ -40,7 +40,7 @@ impl Alarms {
     pub fn after(worker: &Worker, delay: Duration) -> Alarm {
         let list = worker.state::<Alarms>();
         if !list.tended.replace(true) {
-            worker.spawn(Box::pin(list.clone().tend()));
+            worker.spawn(Box::pin(list.clone().maintain()));
         }
         list.alarm(delay)
     }
@@ -60,7 +60,7 @@ impl Alarms {
     }
 
     /// Wakes them; never ends.
-    async fn tend(self: Rc<Self>) {
+    async fn maintain(self: Rc<Self>) {
         let timer = self.timer.get_or_init(KernelTimer::default);
         loop {
             if let Some(time) = self.first().and_then(|key| self.time_of(key)) {
@@ -123,7 +123,7 @@ mod tests {
     async fn what_ends_together_ends_in_order() {
         let (list, ended) = (Rc::new(Alarms::default()), Rc::new(RefCell::new(Vec::new())));
         let local = tokio::task::LocalSet::new();
-        local.spawn_local(list.clone().tend());
+        local.spawn_local(list.clone().maintain());
         let names = ["a", "b", "c", "late", "early"];
         let delays = [20, 20, 20, 30, 10];
         let mut keys = Vec::new();

@@ -110,7 +110,7 @@ mod tests {
         let session = Fake(Cache::new(Rc::new(variables)));
         let value = |name: &str| {
             let mut out = Vec::new();
-            variable::get_by_name(&session, name, &mut out);
+            variable::by_name::get_by_name(&session, name, &mut out);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(dates.group_count(), 4);

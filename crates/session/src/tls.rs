@@ -5,7 +5,7 @@ mod handshake;
 mod tests;
 
 pub use crate::tls_info::{HandshakeLeftovers, Revocation, TlsInfo};
-pub use handshake::{Failed, FirstBytes, UNRECOGNIZED_NAME, choose, look, preliminary, settle};
+pub use handshake::{Failed, FirstBytes, UNRECOGNIZED_NAME, choose, classify, preliminary, settle};
 
 use crate::client::Configured;
 use crate::connection::Connection;

@@ -23,7 +23,7 @@ pub fn give_back(word: &AtomicU64) {
 /// Whether the process that holds a lease runs: one that got its number was started at another time.
 fn is_alive(holder: u64) -> bool {
     let id = i32::try_from(holder & 0xffff_ffff).unwrap_or(0);
-    holder != 0 && sys::process::birth(id).is_some_and(|(ticks, ended)| !ended && (ticks << 32) == holder & !0xffff_ffff)
+    holder != 0 && sys::process::start_time(id).is_some_and(|(ticks, ended)| !ended && (ticks << 32) == holder & !0xffff_ffff)
 }
 
 #[cfg(test)]
@@ -39,7 +39,7 @@ mod tests {
         word.store(own ^ (1 << 40), Relaxed);
         assert!(take(&word));
         let other = sys::process::parent_id();
-        let (ticks, _) = sys::process::birth(other).unwrap_or_default();
+        let (ticks, _) = sys::process::start_time(other).unwrap_or_default();
         word.store(u64::from(other.unsigned_abs()) | (ticks << 32), Relaxed);
         assert!(!take(&word));
         give_back(&word);

@@ -25,7 +25,7 @@ fn own() -> u64 {
 #[cold]
 pub fn after_fork() -> u64 {
     let id = sys::process::id();
-    let started = sys::process::birth(id).map_or(0, |(ticks, _)| ticks);
+    let started = sys::process::start_time(id).map_or(0, |(ticks, _)| ticks);
     let own = u64::from(id.unsigned_abs()) | (started << 32);
     OWN.store(own, Ordering::Relaxed);
     own
@@ -52,7 +52,7 @@ fn try_acquire(word: &AtomicU64, own: u64) -> bool {
 fn wait(word: &AtomicU64, own: u64) -> bool {
     let mut robbed = false;
     loop {
-        robbed |= look(word);
+        robbed |= spin(word);
         if try_acquire(word, own) {
             return robbed;
         }
@@ -60,7 +60,7 @@ fn wait(word: &AtomicU64, own: u64) -> bool {
 }
 
 /// Waits until the lock seems free, or for a while; true if its holder was dead and it was freed.
-fn look(word: &AtomicU64) -> bool {
+fn spin(word: &AtomicU64) -> bool {
     for _ in 0..SPINS {
         if word.load(Ordering::Relaxed) == 0 {
             return false;
@@ -85,7 +85,7 @@ fn lives(holder: u64) -> bool {
     if matches!(sys::process::kill(id, 0), Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32)) {
         return false;
     }
-    match sys::process::birth(id) {
+    match sys::process::start_time(id) {
         Some((started, ended)) => !ended && (holder >> 32 == 0 || holder >> 32 == started & ID),
         None => true,
     }
@@ -132,7 +132,7 @@ mod tests {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let id = child.id();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while !sys::process::birth(id as i32).is_some_and(|(_, ended)| ended) {
+        while !sys::process::start_time(id as i32).is_some_and(|(_, ended)| ended) {
             assert!(std::time::Instant::now() < deadline);
             yield_now();
         }

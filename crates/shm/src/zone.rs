@@ -102,7 +102,7 @@ impl Zone {
 
     /// The same zone for another thread of this process.
     #[must_use]
-    pub fn twin(&self) -> Zone {
+    pub fn share(&self) -> Zone {
         Zone::over(self.name.clone(), self.owner, self.memory.clone())
     }
 

@@ -123,7 +123,7 @@ impl Future for RunningCode<'_> {
             }
             this.state.abort_known.set(true);
             log_session!(this.session, Level::Info, "stream client prematurely closed connection");
-            if !this.job.rouse() {
+            if !this.job.wake_standby() {
                 return Poll::Ready(Completion::Finished(ERROR));
             }
             log_session!(this.session, Level::Debug, "lua waking up the on_abort callback thread");

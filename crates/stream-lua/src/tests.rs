@@ -30,3 +30,29 @@ fn without_a_session() {
     );
     assert_eq!(error("require('ngx.balancer').enable_keepalive()"), "test:1: 'enable_keepalive' not yet implemented in stream subsystem");
 }
+
+#[test]
+fn functions_are_those_of_the_subsystem() {
+    let table = [
+        ("say print flush eof exit log", "ngx", "function"),
+        ("get_phase sleep now time md5 crc32_short encode_base64", "ngx", "function"),
+        ("exec redirect send_headers set_header location resp header", "ngx", "nil"),
+        ("socket", "ngx.req", "function"),
+        ("get_headers get_uri_args read_body get_method set_uri", "ngx.req", "nil"),
+        ("tcp udp stream connect", "ngx.socket", "function"),
+        ("spawn wait kill", "ngx.thread", "function"),
+        ("at every running_count", "ngx.timer", "function"),
+    ];
+    for (names, table, kind) in table {
+        for name in names.split(' ') {
+            assert_eq!(evaluate(&format!("type({table}.{name})")), kind, "{table}.{name}");
+        }
+    }
+}
+
+#[test]
+fn modules_of_the_core_load() {
+    for module in ["ngx.balancer", "ngx.ssl", "ngx.ssl.clienthello", "ngx.semaphore", "ngx.re", "resty.core"] {
+        assert_eq!(evaluate(&format!("type(require('{module}'))")), "table", "{module}");
+    }
+}

@@ -40,7 +40,7 @@ struct HealthCheck {
 /// A server's checks, and its route to the upstream.
 #[derive(Default)]
 pub struct Checked {
-    said: Vec<HealthCheck>,
+    checks: Vec<HealthCheck>,
     /// Set when the server is built.
     pub(crate) plan: OnceCell<Rc<Plan>>,
 }
@@ -65,7 +65,13 @@ type Tests = NamedTests<Test>;
 fn rows() -> Vec<Row> {
     let both = Context::STREAM.union(Context::STREAM_SERVER);
     vec![
-        Row::new("health_check", Context::STREAM_SERVER, Arity::AtLeast(0), "The server's upstream servers are asked regularly.", said),
+        Row::new(
+            "health_check",
+            Context::STREAM_SERVER,
+            Arity::AtLeast(0),
+            "The server's upstream servers are asked regularly.",
+            health_check,
+        ),
         Row::new("health_check_timeout", both, Arity::exactly(1), "How long a health check waits for data.", |cx| {
             let time = cx.time_ms(0)?;
             cx.once(&mut cx.location::<Timeout>().0, time)
@@ -81,17 +87,17 @@ fn levels(levels: &mut Levels) {
     levels.location::<Checked>().location::<Timeout>().main::<Tests>();
 }
 
-fn said(cx: &mut Cx<'_>) -> Result<(), Error> {
+fn health_check(cx: &mut Cx<'_>) -> Result<(), Error> {
     let span = cx.directive.name.span;
-    let mut said = HealthCheck { schedule: Schedule::default(), udp: false, span, number: Cell::new(0), test: OnceCell::new() };
+    let mut check = HealthCheck { schedule: Schedule::default(), udp: false, span, number: Cell::new(0), test: OnceCell::new() };
     for i in 0..cx.args().len() {
         match cx.arg(i) {
-            b"udp" => said.udp = true,
-            _ if said.schedule.read(cx, i)? => {}
+            b"udp" => check.udp = true,
+            _ if check.schedule.read(cx, i)? => {}
             _ => return Err(cx.invalid_parameter(i)),
         }
     }
-    cx.location::<Checked>().said.push(said);
+    cx.location::<Checked>().checks.push(check);
     Ok(())
 }
 
@@ -101,15 +107,15 @@ fn upstream(plan: &Plan) -> Option<&Rc<Upstream>> {
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let checked = at.conf::<Checked>();
-    for said in &checked.said {
-        let error = |error: SettingError| Error::new(error, said.span);
+    for check in &checked.checks {
+        let error = |error: SettingError| Error::new(error, check.span);
         let plan = checked.plan.get().ok_or_else(|| error("health checks require a server that passes sessions on".into()))?;
         let upstream = upstream(plan).ok_or_else(|| error("health checks require an upstream without variables".into()))?;
-        if let Some(name) = &said.schedule.test {
+        if let Some(name) = &check.schedule.test {
             // It is set once, here.
-            let _ = said.test.set(at.main_conf::<Tests>().find(name).map_err(error)?);
+            let _ = check.test.set(at.main_conf::<Tests>().find(name).map_err(error)?);
         }
-        said.number.set(checks::join(&upstream.name, &upstream.group, &said.schedule).map_err(error)?);
+        check.number.set(checks::join(&upstream.name, &upstream.group, &check.schedule).map_err(error)?);
     }
     Ok(())
 }
@@ -121,7 +127,7 @@ fn start(worker: &Rc<Worker>) {
         let (checked, timeout) = (server.conf::<Checked>(), server.conf::<Timeout>().0.unwrap_or(TIMEOUT_MS));
         let Some(plan) = checked.plan.get() else { continue };
         let Some(upstream) = upstream(plan) else { continue };
-        for said in &checked.said {
+        for check in &checked.checks {
             let log = server.core.error_log.clone().unwrap_or_else(|| worker.log.clone());
             let asker = Prober {
                 worker: worker.clone(),
@@ -129,13 +135,13 @@ fn start(worker: &Rc<Worker>) {
                 server: server.clone(),
                 plan: plan.clone(),
                 upstream: upstream.clone(),
-                udp: said.udp,
+                udp: check.udp,
                 timeout,
-                test: said.test.get().cloned(),
+                test: check.test.get().cloned(),
             };
             let probe = Rc::new(probe::Stream(Rc::new(asker)));
             let (name, group) = (upstream.name.clone(), upstream.group.clone());
-            Checks::new(name, group, said.schedule.clone(), said.number.get(), log, probe).start(&worker.common);
+            Checks::new(name, group, check.schedule.clone(), check.number.get(), log, probe).start(&worker.common);
         }
     }
 }

@@ -109,8 +109,8 @@ impl Job<'_> {
         self.session.action.set("SSL handshaking to upstream");
         let limit = Duration::from_millis(self.connect_timeout);
         let server = [&*self.target.upstream.name, &*lease.peer().server.name];
-        let shaken = handshake::shake(self.session, secured, &target, &server, stream, limit).await;
-        shaken.map_err(|fault| match fault {
+        let result = handshake::perform(self.session, secured, &target, &server, stream, limit).await;
+        result.map_err(|fault| match fault {
             Fault::Internal => ConnectError::Internal,
             Fault::Server => ConnectError::Failed,
             Fault::TimedOut => {

@@ -119,3 +119,58 @@ pub fn push_log_tail(session: &Session, out: &mut Vec<u8>) {
     }
     record.push_bytes(session, out);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `$upstream_addr` and `$upstream_bytes_sent` of these tries: the server, and the bytes to it.
+    fn shown(tries: &[(Option<&str>, u64)]) -> (String, String) {
+        let record = Record::default();
+        for (peer, sent) in tries {
+            record.begin();
+            if let Some(peer) = peer {
+                record.set_peer(&Rc::from(*peer));
+            }
+            record.sent.set(*sent);
+        }
+        record.end();
+        let text = |one: fn(&Try, &mut Vec<u8>)| {
+            let mut out = Vec::new();
+            assert_eq!(record.write(&mut out, one), !tries.is_empty());
+            String::from_utf8(out).unwrap()
+        };
+        let peers = text(|one, out| out.extend_from_slice(one.peer.as_deref().unwrap_or("-").as_bytes()));
+        (peers, text(|one, out| out.extend_from_slice(one.sent.to_string().as_bytes())))
+    }
+
+    #[test]
+    fn tries_are_separated_by_commas() {
+        let table: [(&[_], _, _); 4] = [
+            (&[], "", ""),
+            (&[(Some("a:1"), 3)], "a:1", "3"),
+            (&[(Some("a:1"), 0), (Some("b:2"), 7)], "a:1, b:2", "0, 7"),
+            (&[(None, 0), (Some("b:2"), 1), (Some("group"), 0)], "-, b:2, group", "0, 1, 0"),
+        ];
+        for (tries, peers, sent) in table {
+            assert_eq!(shown(tries), (peers.to_owned(), sent.to_owned()));
+        }
+    }
+
+    #[test]
+    fn moments_are_of_the_current_try() {
+        let record = Record::default();
+        assert_eq!((record.first_byte(), record.connected()), (None, 0));
+        record.begin();
+        record.connected();
+        // Only the first byte counts.
+        assert!(record.first_byte().is_some() && record.first_byte().is_none());
+        let known = record.last().unwrap();
+        assert!(known.connect.is_some() && known.first_byte.is_some() && known.whole.is_none());
+        record.begin();
+        let next = record.last().unwrap();
+        assert!(next.connect.is_none() && next.first_byte.is_none());
+        record.end();
+        assert!(record.last().unwrap().whole.is_some());
+    }
+}

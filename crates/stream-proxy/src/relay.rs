@@ -116,7 +116,7 @@ impl Relay<'_> {
                 if *way != Went::Far {
                     continue;
                 }
-                match self.go(cx, from_upstream) {
+                match self.copy(cx, from_upstream) {
                     Ok(went) => *way = went,
                     Err(RelayEnd) => return Poll::Ready(()),
                 }
@@ -140,7 +140,7 @@ impl Relay<'_> {
     }
 
     /// One way, some turns at most.
-    fn go(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<Went, RelayEnd> {
+    fn copy(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<Went, RelayEnd> {
         for _ in 0..TURNS {
             if !self.write(cx, from_upstream)? {
                 return Ok(Went::Waits);

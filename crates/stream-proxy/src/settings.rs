@@ -164,3 +164,36 @@ impl Plan {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_takes_what_it_does_not_say_from_stream() {
+        let outer = || Proxy {
+            connect_timeout: Some(1),
+            timeout: Some(2),
+            next: Some(false),
+            header: Some(Some(Header::Line)),
+            half_close: Some(true),
+            socket_rcvbuf: Some(4096),
+            responses: Some(3),
+            ..Proxy::default()
+        };
+        let mut silent = Proxy::default();
+        silent.inherit(&outer());
+        assert_eq!((silent.connect_timeout, silent.timeout, silent.next), (Some(1), Some(2), Some(false)));
+        assert_eq!((silent.header, silent.half_close, silent.socket_rcvbuf), (Some(Some(Header::Line)), Some(true), Some(4096)));
+        // `off` is a word of its own.
+        let mut own = Proxy { header: Some(None), timeout: Some(9), responses: Some(0), ..Proxy::default() };
+        own.inherit(&outer());
+        assert_eq!((own.header, own.timeout, own.responses, own.connect_timeout), (Some(None), Some(9), Some(0), Some(1)));
+        assert!(own.pass.is_none());
+    }
+
+    #[test]
+    fn sizes_that_no_memory_has() {
+        assert_eq!((size(0), size(16_384), size(u64::MAX)), (0, 16_384, usize::MAX));
+    }
+}

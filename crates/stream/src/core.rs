@@ -53,3 +53,34 @@ impl Core {
         usize::try_from(self.preread_buffer_size.unwrap_or(16_384)).unwrap_or(usize::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_come_from_the_block_then_from_the_one_around_it_then_from_nginx() {
+        let table = [
+            ((None, None), (30_000, 16_384)),
+            ((Some(5), None), (5, 5)),
+            ((None, Some(7)), (7, 7)),
+            ((Some(5), Some(7)), (5, 5)),
+            ((Some(0), Some(7)), (0, 0)),
+        ];
+        for ((own, outer), (time, size)) in table {
+            let block =
+                |value| Core { preread_timeout: value, proxy_protocol_timeout: value, preread_buffer_size: value, ..Core::default() };
+            let mut core = block(own);
+            core.inherit(&block(outer));
+            assert_eq!((core.preread_timeout(), core.proxy_protocol_timeout(), core.preread_buffer_size()), (time, time, size));
+        }
+    }
+
+    #[test]
+    fn names_and_content_are_the_servers_own() {
+        let outer = Core { first_name: Some((*b"a.test").into()), content: Some("return"), ..Core::default() };
+        let mut core = Core::default();
+        core.inherit(&outer);
+        assert!(core.first_name.is_none() && core.content.is_none());
+    }
+}

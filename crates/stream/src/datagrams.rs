@@ -99,3 +99,64 @@ impl Datagrams {
         self.reply.poll_send(cx, datagram)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::rc::Rc;
+
+    /// Sends everything at once and counts the buffers that come back.
+    struct Sink(Rc<Cell<usize>>);
+
+    impl Reply for Sink {
+        fn poll_send(&self, _: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(datagram.len()))
+        }
+
+        fn take_back(&self, _: Vec<u8>) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    fn take(datagrams: &Datagrams) -> Vec<Vec<u8>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut all = Vec::new();
+        let mut next = Vec::new();
+        while let Poll::Ready(length) = datagrams.poll_next(&mut cx, &mut next) {
+            assert_eq!(next.len(), length);
+            all.push(std::mem::take(&mut next));
+        }
+        all
+    }
+
+    #[test]
+    fn what_is_too_much_is_lost() {
+        for (sent, size, kept) in [(3, 1, 3), (MOST, 1, MOST), (MOST + 5, 1, MOST), (8, MOST_BYTES / 4, 4), (1, MOST_BYTES + 1, 0)] {
+            let taken = Rc::new(Cell::new(0));
+            let datagrams = Datagrams::new(Box::new(Sink(taken.clone())));
+            (0..sent).for_each(|_| datagrams.push(vec![b'x'; size]));
+            assert_eq!((take(&datagrams).len(), taken.get()), (kept, kept), "{sent} of {size}");
+            // There is room again.
+            datagrams.push(b"next".to_vec());
+            assert_eq!(take(&datagrams), [b"next"]);
+        }
+    }
+
+    #[test]
+    fn what_a_session_leaves_begins_another() {
+        for is_set in [true, false] {
+            let datagrams = Datagrams::new(Box::new(Sink(Rc::default())));
+            let passed: Rc<RefCell<Vec<Vec<u8>>>> = Rc::default();
+            if is_set {
+                let to = passed.clone();
+                datagrams.set_pass_on(Box::new(move |datagram| to.borrow_mut().push(datagram)));
+            }
+            datagrams.push(b"a".to_vec());
+            datagrams.push(b"b".to_vec());
+            assert!(!datagrams.is_closed());
+            datagrams.close();
+            assert!(datagrams.is_closed() && take(&datagrams).is_empty());
+            assert_eq!(passed.borrow().concat(), if is_set { &b"ab"[..] } else { b"" });
+        }
+    }
+}

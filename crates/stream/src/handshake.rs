@@ -4,7 +4,7 @@
 use crate::session::Session;
 use net::deadline::Limit;
 use net::stream::Stream;
-use session::tls::{ClientHello, Failed, FirstBytes, choose, look, preliminary, settle};
+use session::tls::{ClientHello, Failed, FirstBytes, choose, classify, preliminary, settle};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -25,12 +25,12 @@ async fn limited<T>(limit: &mut Limit, work: impl Future<Output = T>) -> Option<
     .await
 }
 
-/// Shakes hands with the client, whose stream is taken; what comes out is TLS. A time limit that is over has no words for the log.
+/// Performs the handshake with the client, whose stream is taken; what comes out is TLS. A time limit that is over has no words for the log.
 ///
 /// # Errors
 /// Why there is no session of TLS.
 pub async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Option<Failed>> {
-    let hello = limited(limit, greet(session)).await.ok_or(None)??;
+    let hello = limited(limit, read_hello(session)).await.ok_or(None)??;
     let default = session.endpoint.default.clone();
     if let Some(host) = hello.server_name().and_then(wire::h1::host::validate) {
         session.choose_server(&host.name.to_ascii_lowercase());
@@ -62,11 +62,11 @@ pub async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Op
 }
 
 /// Reads the ClientHello, which stays read ahead.
-async fn greet(session: &Rc<Session>) -> Result<Hello, Option<Failed>> {
+async fn read_hello(session: &Rc<Session>) -> Result<Hello, Option<Failed>> {
     let mut hello = Hello::new();
     poll_fn(|cx| {
         loop {
-            let seen = look(&session.preread(), &mut hello);
+            let seen = classify(&session.preread(), &mut hello);
             match seen {
                 FirstBytes::Hello(hello) => return Poll::Ready(Ok(hello)),
                 FirstBytes::Plain => return Poll::Ready(Err(Some(Failed::not_tls()))),

@@ -238,7 +238,7 @@ impl Session {
     /// A time limit that begins now.
     pub fn limit(&self, milliseconds: u64) -> Limit {
         let deadlines = self.worker.state::<Deadlines>();
-        if let Some(task) = deadlines.tend() {
+        if let Some(task) = deadlines.maintain() {
             self.worker.spawn(Box::pin(task));
         }
         deadlines.limit(Duration::from_millis(milliseconds))

@@ -126,7 +126,7 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
 /// When process `pid` was started, in ticks since the system was, and whether it has ended and only waits for its parent; `None`
 /// where `/proc` does not tell.
 #[must_use]
-pub fn birth(pid: i32) -> Option<(u64, bool)> {
+pub fn start_time(pid: i32) -> Option<(u64, bool)> {
     let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     // The name, in parentheses, may hold anything.
     let end = text.iter().rposition(|byte| *byte == b')')?;

@@ -37,7 +37,7 @@ impl From<&Error> for AlertChoice {
 }
 
 /// Behind an error: appends the alert to `records`. The session is dead afterwards and `incoming` empty.
-pub(crate) fn tell<E: Engine>(engine: &mut E, incoming: &mut Vec<u8>, used: usize, said: &AlertChoice, records: &mut Records) {
+pub(crate) fn send<E: Engine>(engine: &mut E, incoming: &mut Vec<u8>, used: usize, said: &AlertChoice, records: &mut Records) {
     let before = records.pending().len();
     // The same bytes, as rustls may remember places in them; before all is sent it has no reason to look at them.
     send_queued(engine, incoming.get_mut(used..).unwrap_or_default(), records);

@@ -68,7 +68,7 @@ pub(crate) struct ExporterSource {
 
 impl ExporterSource {
     /// Looks at what the handshake wrote, and at what was told since the last time.
-    pub(crate) fn look(&mut self, written: &[u8], common: &CommonState) {
+    pub(crate) fn observe(&mut self, written: &[u8], common: &CommonState) {
         let mac = mac(common);
         if mac.is_some() {
             self.random = server_random(written).map(Box::new).or(self.random.take());

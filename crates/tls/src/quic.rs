@@ -54,7 +54,7 @@ impl QuicSession {
         let Signed { own, peer } = signatures::take();
         (self.signed.own, self.signed.peer) = (own.or(self.signed.own), peer.or(self.signed.peer));
         // What the handshake writes says something of TLS 1.2 alone.
-        self.exporter.look(&[], &self.engine);
+        self.exporter.observe(&[], &self.engine);
         result.map_err(|error| Failed { alert: self.engine.alert().map_or(INTERNAL_ERROR, u8::from), error: error.into() })
     }
 
@@ -64,7 +64,7 @@ impl QuicSession {
         let Signed { own, .. } = signatures::take();
         self.signed.own = own.or(self.signed.own);
         // What the handshake writes says something of TLS 1.2 alone.
-        self.exporter.look(&[], &self.engine);
+        self.exporter.observe(&[], &self.engine);
         change
     }
 

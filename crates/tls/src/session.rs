@@ -108,7 +108,7 @@ impl<E: Engine> Session<E> {
             let Signed { own, peer } = signatures::take();
             let Received { signed, exporter, .. } = &mut self.seen;
             (signed.own, signed.peer) = (own.or(signed.own), peer.or(signed.peer));
-            exporter.look(records.pending().get(before..).unwrap_or_default(), self.engine.common());
+            exporter.observe(records.pending().get(before..).unwrap_or_default(), self.engine.common());
         }
         result.map_err(|error| self.fail(error))
     }
@@ -344,7 +344,7 @@ fn advance<E: Engine>(
             Err(error) => {
                 // Behind close_notify nothing can be said.
                 let said = if seen.closed { AlertChoice::Nothing } else { said };
-                alert::tell(engine, incoming, used, &said, records);
+                alert::send(engine, incoming, used, &said, records);
                 return Err(error);
             }
         }

@@ -27,7 +27,7 @@ fn changed(random: &mut Xorshift, seed: &[u8]) -> Vec<u8> {
     data
 }
 
-fn shake(seeds: &[Vec<u8>], rounds: usize, check: fn(&[u8])) {
+fn fuzz(seeds: &[Vec<u8>], rounds: usize, check: fn(&[u8])) {
     let mut random = Xorshift::new(0x9e37_79b9_7f4a_7c15);
     for seed in seeds {
         check(seed);
@@ -53,7 +53,7 @@ fn chains() {
     let leaf = params.signed_by(&key, &root).unwrap();
     let (root, leaf) = (root.der().to_vec(), leaf.der().to_vec());
     let seeds = [[&leaf[..], &root].concat(), [&root[..], &root].concat(), [&leaf[..], &root, &leaf].concat()];
-    shake(&seeds, 1500, check::chain);
+    fuzz(&seeds, 1500, check::chain);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn pem() {
     let (root, key) = (authority("root"), KeyPair::generate().unwrap());
     let encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\n\
         AAECAwQFBgcICQoLDA0ODw==\n-----END RSA PRIVATE KEY-----\n";
-    shake(&[root.pem().into_bytes(), key.serialize_pem().into_bytes(), encrypted.into()], 1000, check::pem);
+    fuzz(&[root.pem().into_bytes(), key.serialize_pem().into_bytes(), encrypted.into()], 1000, check::pem);
 }
 
 /// The bytes that each side sends first.
@@ -87,7 +87,7 @@ fn flights() -> Vec<Vec<u8>> {
 
 #[test]
 fn sessions() {
-    shake(&flights(), 1500, check::session);
+    fuzz(&flights(), 1500, check::session);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn handshakes() {
     let seeds: Vec<Vec<u8>> = (0..12).map(|choice| vec![choice, 0, 9, 1, 7]).collect();
     // A message in place of another whose length is wrong, and more of no length behind it.
     check::handshake(&[&[0x54, 0, 8, 2][..], &[0; 33], &[0x14]].concat());
-    shake(&seeds, 3000, check::handshake);
+    fuzz(&seeds, 3000, check::handshake);
 }
 
 #[test]
@@ -105,16 +105,16 @@ fn ocsp() {
     let basic = [0x30, 3, 0x0a, 1, 0, 0xa0, 0x0f, 0x30, 0x0d, 0x06, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1, 4, 0];
     let answers = [&[0x30, 3, 0x0a, 1, 6][..], &basic, &certificate];
     let seeds = answers.map(|answer| [&length[..], &certificate, answer].concat());
-    shake(&seeds, 3000, check::ocsp);
+    fuzz(&seeds, 3000, check::ocsp);
 }
 
 #[test]
 fn tickets_and_kept_sessions() {
     let keys = TicketKeys::new(vec![TicketKey::from_bytes(&[9; 80]).unwrap()]);
     let sealed = Tickets::new(keys, Context::new([&b"here"[..]]), 300).encrypt(b"session").unwrap();
-    shake(&[Vec::new(), b"session".to_vec(), sealed], 1000, check::ticket);
+    fuzz(&[Vec::new(), b"session".to_vec(), sealed], 1000, check::ticket);
     let context = *Context::new([&b"here"[..]]).bytes();
     // What rustls keeps of a session of TLS 1.2 begins with its version and suite.
     let session = [&[0, 3, 3, 0xc0, 0x2b, 1, 0, 48][..], &[5; 48], &[0; 40]].concat();
-    shake(&[Vec::new(), session.clone(), [&context[..], &[0; 8], &session].concat()], 300, check::kept);
+    fuzz(&[Vec::new(), session.clone(), [&context[..], &[0; 8], &session].concat()], 300, check::kept);
 }

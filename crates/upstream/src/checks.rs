@@ -173,7 +173,7 @@ async fn keep(worker: Rc<Worker>, checks: Rc<Checks>) {
             let fresh = checks.peers().into_iter().filter(|peer| checks.tended.borrow_mut().insert(peer.number));
             for (place, peer) in fresh.enumerate() {
                 let delay = (place as u64 * APART_MS).min(checks.schedule.interval);
-                worker.spawn(Box::pin(tend(worker.clone(), checks.clone(), peer.number, delay)));
+                worker.spawn(Box::pin(maintain(worker.clone(), checks.clone(), peer.number, delay)));
             }
         }
         tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
@@ -184,7 +184,7 @@ async fn keep(worker: Rc<Worker>, checks: Rc<Checks>) {
 }
 
 /// Checks one server as long as it is there and the lease is this process's.
-async fn tend(worker: Rc<Worker>, checks: Rc<Checks>, number: u64, delay: u64) {
+async fn maintain(worker: Rc<Worker>, checks: Rc<Checks>, number: u64, delay: u64) {
     let mut streak = Streak::default();
     tokio::time::sleep(Duration::from_millis(delay)).await;
     while !worker.exiting.get() && checks.is_ours() {

@@ -25,12 +25,12 @@ pub fn start<P: Protocol>(worker: &Rc<Worker>, all: &Upstreams<P>) {
         return;
     }
     for upstream in all.all().filter(|upstream| upstream.group.zone().is_some() && upstream.resolving.usable().is_some()) {
-        worker.spawn(Box::pin(attend(worker.clone(), upstream.clone())));
+        worker.spawn(Box::pin(follow_all(worker.clone(), upstream.clone())));
     }
 }
 
 /// Follows each name that a group has or gets.
-async fn attend<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>) {
+async fn follow_all<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>) {
     let mut known: Vec<u64> = Vec::new();
     while !worker.exiting.get() {
         let names: Vec<u64> = upstream.group.snapshot().names().iter().map(|template| template.id).collect();
@@ -50,7 +50,7 @@ async fn follow<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>, numb
     tokio::time::sleep(Duration::from_millis(known)).await;
     while !worker.exiting.get() {
         let Some(template) = upstream.group.template(number) else { return };
-        let wait = match look(&worker, &resolver, &template, limit).await {
+        let wait = match resolve(&worker, &resolver, &template, limit).await {
             Ok((found, holds)) => {
                 update(&worker, &upstream, number, &found, holds);
                 holds.saturating_add(SECOND)
@@ -86,7 +86,12 @@ fn log_failure(worker: &Worker, template: &Template, failure: Failure) {
 }
 
 /// The addresses of a name, and for how long they hold.
-async fn look(worker: &Worker, resolver: &Rc<Resolver>, template: &Template, limit: Duration) -> Result<(Vec<Found>, Duration), Failure> {
+async fn resolve(
+    worker: &Worker,
+    resolver: &Rc<Resolver>,
+    template: &Template,
+    limit: Duration,
+) -> Result<(Vec<Found>, Duration), Failure> {
     let host = &template.host;
     let Some(service) = &template.service else {
         let addresses = resolver.resolve(host.as_bytes(), limit).await?;

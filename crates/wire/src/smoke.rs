@@ -9,7 +9,7 @@ use base::xorshift::Xorshift;
 
 const SPICE: &[u8] = b"\0\r\n\t :;,/.%?#+-_AaZ09\x7f\xff=\"'[]{}\\";
 
-fn shake(seeds: &[&[u8]], rounds: usize, check: fn(&[u8])) {
+fn fuzz(seeds: &[&[u8]], rounds: usize, check: fn(&[u8])) {
     let mut random = Xorshift::new(0x9e37_79b9_7f4a_7c15);
     for seed in seeds {
         check(seed);
@@ -42,7 +42,7 @@ fn h1_head() {
         b"CONNECT [::1]:443 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"GET /\r\n",
     ];
-    shake(seeds, 3000, check::h1_head);
+    fuzz(seeds, 3000, check::h1_head);
 }
 
 #[test]
@@ -52,20 +52,20 @@ fn h1_response() {
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204\nConnection: close\n\n",
         b"HTTP/1.0 304 Not Modified\r\nHTTP/1.0 304 x\r\nTransfer-Encoding: chunked\r\n\r\n",
     ];
-    shake(seeds, 5000, check::h1_response);
+    fuzz(seeds, 5000, check::h1_response);
 }
 
 #[test]
 fn chunked() {
     let seeds: &[&[u8]] = &[b"5\r\nhello\r\n0\r\n\r\n", b"0005;a=b\r\nhello\r\nA\r\n0123456789\r\n0;x\r\nTrailer: y\r\nB: c\r\n\r\nGET"];
-    shake(seeds, 10_000, check::chunked);
+    fuzz(seeds, 10_000, check::chunked);
 }
 
 #[test]
 fn uri() {
     let seeds: &[&[u8]] =
         &[b"/a/b/../c/./d//e.html?x=%20&y=a+b#f", b"/%2e%2e/%2F..%2fa%3F%23%25b.c", b"?a=b&c&=d", b"/plain/path.tar.gz?q=1"];
-    shake(seeds, 20_000, check::uri);
+    fuzz(seeds, 20_000, check::uri);
 }
 
 #[test]
@@ -77,13 +77,13 @@ fn range() {
         b"Sunday, 06-Nov-94 08:49:37 GMT",
         b"Sun Nov  6 08:49:37 1994",
     ];
-    shake(seeds, 20_000, check::range);
+    fuzz(seeds, 20_000, check::range);
 }
 
 #[test]
 fn mp4() {
     let films = [false, true].map(crate::mp4::cut::tests::film);
-    shake(&films.each_ref().map(Vec::as_slice), 20_000, check::mp4);
+    fuzz(&films.each_ref().map(Vec::as_slice), 20_000, check::mp4);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn proxy_protocol() {
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x1e\x01\x02\x03\x04\x05\x06\x07\x08\0\x01\0\x02\x01\0\x02h2\x20\0\x0a\x01\0\0\0\0\x22\0\x02cn",
         b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET",
     ];
-    shake(seeds, 20_000, check::proxy_protocol);
+    fuzz(seeds, 20_000, check::proxy_protocol);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn json() {
         b"/* a */ \"text\"",
         b"123456789012345678901",
     ];
-    shake(seeds, 6000, check::json);
+    fuzz(seeds, 6000, check::json);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn dns() {
         b"\0\x07\x81\x83\0\x01\0\0\0\0\0\0\x01a\0\0\x1c\0\x01",
         b"\0\x07\x81\x80\0\x01\0\x01\0\0\0\0\x01a\0\0\x21\0\x01\xc0\x0c\0\x21\0\x01\0\0\0\x09\0\x08\0\x01\0\x02\0\x50\xc0\x0c",
     ];
-    shake(seeds, 20_000, check::dns);
+    fuzz(seeds, 20_000, check::dns);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn memcached() {
         b"SERVER_ERROR out of memory\r\n",
         b"VERSION 1.6\r\n",
     ];
-    shake(seeds, 10_000, check::memcached);
+    fuzz(seeds, 10_000, check::memcached);
 }
 
 #[test]
@@ -143,13 +143,13 @@ fn hpack() {
         b"u=1, i",
         &[0x8c; 39],
     ];
-    shake(seeds, 20_000, check_h2::hpack);
+    fuzz(seeds, 20_000, check_h2::hpack);
 }
 
 #[test]
 fn h2_frame() {
     let seeds: &[&[u8]] = &[b"\0\0\x08\x06\0\0\0\0\x0012345678", b"\0\x40\0\x09\x04\xff\xff\xff\xff"];
-    shake(seeds, 5000, check_h2::h2_frame);
+    fuzz(seeds, 5000, check_h2::h2_frame);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn h2_session() {
         b"\0\0\x09\x01\x04\0\0\0\x05\x82\x87\x84\x01\x01a\x0f\x0d\x013\0\0\x03\0\x01\0\0\0\x05abc\0\0\x07\x10\0\0\0\0\0\0\0\0\x05u=1",
         b"\0\0\x06\x01\x04\0\0\0\x01\x82\x87\x84\x01\x01a\0\0\x05\x01\x05\0\0\0\x01\0\x01x\x01y\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0",
     ];
-    shake(seeds, 5000, check_h2::h2_session);
+    fuzz(seeds, 5000, check_h2::h2_session);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn h2_client() {
         b"\0\0\x01\x01\x01\0\0\0\x01\x88\0\0\x05\x09\x04\0\0\0\x01\0\x01x\x01y\0\0\x04\x03\0\0\0\0\x01\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\x03\0\0\0\0",
         b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\x03\0\0\x04\x08\0\0\0\0\0\0\0\0\x09\0\0\x08\x06\0\0\0\0\x0012345678",
     ];
-    shake(seeds, 5000, check_client::h2_client);
+    fuzz(seeds, 5000, check_client::h2_client);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn client_hello() {
     let short = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x030123456789abcdef0123456789abcdef\x00\x00\x02\x13\x01\x01\x00\x00\x00";
     let named = b"\x16\x03\x01\x00\x3d\x01\x00\x00\x39\x03\x030123456789abcdef0123456789abcdef\x00\x00\x02\x13\x01\x01\x00\x00\x0e\
         \x00\x00\x00\x0a\x00\x08\x00\x00\x05a.com";
-    shake(&[short, named], 3000, check::client_hello);
+    fuzz(&[short, named], 3000, check::client_hello);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn quic_datagram() {
         b"\xc0\0\0\0\x01\x08abcdefgh\x02xy\x03tok\x40\x08\0\0\0\0\0\0\0\0\xd0\0\0\0\x01\x01a\0\x02zz",
         b"\x06\x04\x03cde\x06\0\x06\x01\0\0\x03ab\0\0\x01\x02\x09\0\x01\0\0\0",
     ];
-    shake(seeds, 6000, check_quic::quic_datagram);
+    fuzz(seeds, 6000, check_quic::quic_datagram);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn fastcgi() {
         b"\x01\x07\0\x01\0\x03\x01\0bad!\x01\x06\0\x01\0\0\x03\0abc",
         b"\x03abc\x01\x06\0\x01\0\x02\0\0xy",
     ];
-    shake(seeds, 10_000, check::fastcgi);
+    fuzz(seeds, 10_000, check::fastcgi);
 }
 
 #[test]
@@ -210,13 +210,13 @@ fn cgi_head() {
         b"HTTP/1.0 200 OK\nLocation: /x\nContent-Length: 5\n\nhello",
         b"HTTP/x\r\nX: y\r\n\r\n",
     ];
-    shake(seeds, 5000, check::cgi_head);
+    fuzz(seeds, 5000, check::cgi_head);
 }
 
 #[test]
 fn redis() {
     let seeds: &[&[u8]] = &[b"+OK\r\n-ERR x\r\n:1\r\n", b"$5\r\nhello\r\n$-1\r\n", b"*2\r\n$1\r\na\r\n*1\r\n:1\r\n*-1\r\n"];
-    shake(seeds, 10_000, check::redis);
+    fuzz(seeds, 10_000, check::redis);
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn qpack() {
         b"\x01\x00\x00\x51\x0b/index.html\xd1\x23\x61\x62\x63\x01\x64",
         b"\x00\x84\x48\x01\x80",
     ];
-    shake(seeds, 6000, check_h3::qpack);
+    fuzz(seeds, 6000, check_h3::qpack);
 }
 
 #[test]
@@ -236,5 +236,5 @@ fn h3_session() {
         b"\x08\x0b\x01\x07\x00\x00\xd1\xd7\xc1\x50\x01a\x21\x02xy\x01\x0d\x01\x04\x02\x00\x80\xd1\x00\x05hello",
         b"\x0a\x04\x03\x84\x48\x01",
     ];
-    shake(seeds, 6000, check_h3::h3_session);
+    fuzz(seeds, 6000, check_h3::h3_session);
 }

@@ -74,10 +74,10 @@ fn parse(words: &[String]) -> Result<Options, CommandError> {
 fn watch(options: &Options) -> Result<(), CommandError> {
     let is_terminal = io::stdout().is_terminal();
     let mut left = options.count.or((!is_terminal).then_some(1));
-    let (mut before, mut looked) = (look(&options.target)?, Instant::now());
+    let (mut before, mut looked) = (fetch(&options.target)?, Instant::now());
     while left != Some(0) {
         std::thread::sleep(options.interval);
-        let (now, at) = (look(&options.target)?, Instant::now());
+        let (now, at) = (fetch(&options.target)?, Instant::now());
         let text = view::render(&before, &now, at.duration_since(looked).as_secs_f64(), &options.target.to_string());
         let shown = if is_terminal { view::on_a_screen(&text) } else { text };
         match io::stdout().lock().write_all(shown.as_bytes()) {
@@ -92,7 +92,7 @@ fn watch(options: &Options) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn look(target: &Target) -> Result<Sample, CommandError> {
+fn fetch(target: &Target) -> Result<Sample, CommandError> {
     let text = target.get().map_err(|error| format!("{target}: {error}"))?;
     Sample::parse(&text)
         .ok_or_else(|| format!("{target}: these are no metrics of Lunette in the text format (\"metrics;\" in a location)").into())

@@ -79,14 +79,14 @@ impl Client {
         Client(Settings::new(options).unwrap())
     }
 
-    /// Shakes hands on a new connection.
+    /// Performs the handshake on a new connection.
     pub(crate) fn connect(&self, port: u16, name: &str, slot: Option<Arc<Slot>>) -> Result<Connection, String> {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         self.begin(stream, name, slot)
     }
 
-    /// Shakes hands on a connection that is there.
+    /// Performs the handshake on a connection that is there.
     pub(crate) fn begin(&self, mut stream: TcpStream, name: &str, slot: Option<Arc<Slot>>) -> Result<Connection, String> {
         let mut session = self.0.session(Some(name), slot).unwrap();
         let (mut buffers, mut plain) = (Buffers::new(), Vec::new());

@@ -41,7 +41,7 @@ fn a_watched_certificate_is_taken_up_without_a_reload() {
     until("the new certificate", || shown() == "CN=other");
 }
 
-/// Shakes hands and asks again and again until `enough`; every session is resumed by the next, and every request is answered.
+/// Performs the handshake and asks again and again until `enough`; every session is resumed by the next, and every request is answered.
 fn load(port: u16, version: &str, enough: &AtomicBool, served: &AtomicUsize) {
     let (client, slot) = (Client::new(&[version], None), Slot::new());
     let mut is_first = true;

@@ -110,7 +110,7 @@ fn run(load: &Load, part: f64, policy: Policy) -> io::Result<Rates> {
         let size = sizes.get(object).copied().unwrap_or(1);
         let digest = key::digest(&object.to_le_bytes());
         bytes += size;
-        if index.look(&digest, 0).is_some_and(|entry| entry.exists) {
+        if index.find(&digest, 0).is_some_and(|entry| entry.exists) {
             hits += 1;
             hit_bytes += size;
             continue;

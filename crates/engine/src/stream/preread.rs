@@ -15,12 +15,12 @@ pub(super) async fn run(session: &Rc<Session>, handler: &PrereadHandler) -> Resu
     let mut patience = PrereadLimits::of(session, &session.core());
     // More may have come at once than the buffer would hold; that is not looked at.
     session.show_preread(patience.most);
-    let outcome = look(session, handler, &mut patience).await;
+    let outcome = wait_for(session, handler, &mut patience).await;
     session.show_preread(usize::MAX);
     outcome
 }
 
-async fn look(session: &Rc<Session>, handler: &PrereadHandler, patience: &mut PrereadLimits) -> Result<Outcome, u16> {
+async fn wait_for(session: &Rc<Session>, handler: &PrereadHandler, patience: &mut PrereadLimits) -> Result<Outcome, u16> {
     loop {
         match (handler.run)(session) {
             Preread::Now(outcome) => return Ok(outcome),

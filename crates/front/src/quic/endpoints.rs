@@ -11,10 +11,10 @@ const CROWD: usize = 256;
 #[derive(Default)]
 pub(crate) struct Endpoints {
     all: RefCell<Vec<Endpoint>>,
-    shaking: Rc<()>,
+    handshakes: Rc<()>,
 }
 
-/// A client that is shaking hands counts as such until this is dropped, however its task ends.
+/// A client in its handshake counts as such until this is dropped, however its task ends.
 pub(crate) struct HandshakeGuard(#[expect(dead_code, reason = "it is counted")] Rc<()>);
 
 impl Endpoints {
@@ -23,14 +23,14 @@ impl Endpoints {
         self.all.borrow_mut().push(endpoint);
     }
 
-    /// A client begins to shake hands.
-    pub(crate) fn shake(&self) -> HandshakeGuard {
-        HandshakeGuard(self.shaking.clone())
+    /// A client begins its handshake.
+    pub(crate) fn begin_handshake(&self) -> HandshakeGuard {
+        HandshakeGuard(self.handshakes.clone())
     }
 
-    /// So many shake hands that some may have written an address that is not theirs.
+    /// So many handshakes are under way that some clients may have written an address that is not theirs.
     pub(crate) fn is_crowded(&self) -> bool {
-        Rc::strong_count(&self.shaking) > CROWD
+        Rc::strong_count(&self.handshakes) > CROWD
     }
 
     /// How many connections they have.
@@ -54,11 +54,11 @@ mod tests {
     #[test]
     fn who_has_left_is_no_crowd() {
         let endpoints = Endpoints::default();
-        let mut shaking: Vec<_> = (1..CROWD).map(|_| endpoints.shake()).collect();
+        let mut handshakes: Vec<_> = (1..CROWD).map(|_| endpoints.begin_handshake()).collect();
         assert!(!endpoints.is_crowded());
-        shaking.push(endpoints.shake());
+        handshakes.push(endpoints.begin_handshake());
         assert!(endpoints.is_crowded());
-        shaking.pop();
+        handshakes.pop();
         assert!(!endpoints.is_crowded());
     }
 }

@@ -28,7 +28,7 @@ const INTERNAL_ERROR: u8 = 80;
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
 /// An unknown client has sent a datagram.
-pub(super) fn came(front: &Rc<Front>, newcomer: Incoming, address: &Address, listen: u32) {
+pub(super) fn accept(front: &Rc<Front>, newcomer: Incoming, address: &Address, listen: u32) {
     let Some(peer) = newcomer.peer() else { return };
     let local = match (address, newcomer.local()) {
         (Address::Ip(own), Some(ip)) => Address::Ip(SocketAddr::new(ip, own.port())),
@@ -78,17 +78,17 @@ struct Arrival {
 
 async fn run(front: Rc<Front>, newcomer: Incoming, arrival: Arrival) {
     let (info, listener) = (arrival.info.clone(), arrival.listener.clone());
-    let shaking = front.endpoints.shake();
-    let shaken = shake(&front, newcomer, arrival).await;
-    drop(shaking);
-    match shaken {
+    let handshake = front.endpoints.begin_handshake();
+    let result = perform(&front, newcomer, arrival).await;
+    drop(handshake);
+    match result {
         Ok((opened, protocol)) => (protocol.start)(&front, opened),
         Err(failed) => log(&front, &listener, &info, &failed),
     }
     front.share.note_open(front.open());
 }
 
-async fn shake(front: &Rc<Front>, newcomer: Incoming, arrival: Arrival) -> Result<(Opened, Protocol), Failed> {
+async fn perform(front: &Rc<Front>, newcomer: Incoming, arrival: Arrival) -> Result<(Opened, Protocol), Failed> {
     let Arrival { info, watch, mut listener } = arrival;
     let hello = match limited(&watch, poll_fn(|cx| newcomer.poll_hello(cx))).await {
         None => return Err(Failed::timed_out()),

@@ -66,7 +66,7 @@ impl<C: Carrier> PendingRequest<C> {
 /// Polls a waiting request in a task of its own, and has sent what it queues meanwhile, until the worker waits no longer.
 async fn drive<C: Carrier>(stream: Rc<Stream<C>>, request: Rc<Request>, mut future: BoxFuture<()>) {
     let ended = poll_fn(|cx| {
-        stream.attend(cx);
+        stream.set_waker(cx);
         if Pin::new(&mut future).poll(cx).is_ready() {
             return Poll::Ready(true);
         }

@@ -132,7 +132,7 @@ impl<C: Carrier> Stream<C> {
     }
 
     /// The request's task polls.
-    pub fn attend(&self, cx: &Context<'_>) {
+    pub fn set_waker(&self, cx: &Context<'_>) {
         self.watch().wake_on_expiry(cx.waker());
         self.waiting.poll(self.watch(), cx);
     }

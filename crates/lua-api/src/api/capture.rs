@@ -11,7 +11,7 @@ use http::body::Body;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{BoxFuture, Engine, Method, Request};
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Reply, Row, Stack, Suspension, Type};
-use session::variable::{AssignError, set_by_name};
+use session::variable::by_name::{AssignError, set_by_name};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::task::Poll;
@@ -89,7 +89,7 @@ impl Drop for Pending {
 }
 
 fn issuer(cx: &CallContext) -> Result<Issuer, Raise> {
-    cx.demand(PHASES)?;
+    cx.require_phase(PHASES)?;
     let (host, request) = request(cx)?;
     let engine = request.worker.engine().cloned().ok_or("no engine")?;
     Ok(Issuer { host, request, engine })

@@ -60,7 +60,7 @@ fn reply(outcome: Outcome) -> Option<f64> {
 }
 
 fn read_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    cx.demand(ANSWERING)?;
+    cx.require_phase(ANSWERING)?;
     count(stack, 0, 0, "0 arguments")?;
     let (_, request) = request(cx)?;
     match body::read(&request) {

@@ -109,7 +109,7 @@ impl Process {
         let ends = Sender::from_owned_fd(OwnedFd::from(stdin))
             .and_then(|stdin| Ok((Outlet::new(stdin), inlet(stdout)?, stderr.map(inlet).transpose()?)));
         let ending = Rc::new(ChildExit::default());
-        worker.spawn(Box::pin(bury(worker.clone(), child, ending.clone())));
+        worker.spawn(Box::pin(reap(worker.clone(), child, ending.clone())));
         let (stdin, stdout, stderr) = ends.map_err(|error| failed("fcntl", &error))?;
         Ok(Process { pid, ending, waited: Cell::new(false), stdin, stdout, stderr })
     }
@@ -180,7 +180,7 @@ fn stand_in() -> io::Result<Child> {
     Command::new("/bin/sh").args(["-c", "exit 1"]).stdin(std::process::Stdio::null()).spawn()
 }
 
-async fn bury(worker: Rc<Worker>, mut child: Child, ending: Rc<ChildExit>) {
+async fn reap(worker: Rc<Worker>, mut child: Child, ending: Rc<ChildExit>) {
     let pid = child.id().unwrap_or(0);
     match child.wait().await {
         Ok(status) => ending.status.set(Some(status)),

@@ -279,14 +279,14 @@ impl Connect {
                 failure("timeout")
             }
             Err(failed) => {
-                self.complain(&address, &failed, &label);
+                self.log_failure(&address, &failed, &label);
                 failure(error_text(failed.error()))
             }
         }
     }
 
     /// The log line of a connect that failed: what fails at once is graver than what a network does, and not for `lua_socket_log_errors` to judge.
-    fn complain(&self, address: &SocketAddress, failed: &Failure, label: &str) {
+    fn log_failure(&self, address: &SocketAddress, failed: &Failure, label: &str) {
         use std::io::ErrorKind::ConnectionRefused;
         let (error, what) = (failed.error(), base::errno::describe(failed.error()));
         match (failed, address) {

@@ -42,7 +42,7 @@ impl Hub {
     /// Until when a wait lasts that begins now, in the worker that `host` runs in.
     pub fn limit(&self, host: &dyn Host, after: Duration) -> Limit {
         if let Some(worker) = host.worker()
-            && let Some(task) = self.deadlines.tend()
+            && let Some(task) = self.deadlines.maintain()
         {
             worker.spawn(Box::pin(task));
         }

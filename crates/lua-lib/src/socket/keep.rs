@@ -124,7 +124,7 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
         return Err(Raise::argument(arguments, "setkeepalive", &format!("bad \"pool_size\" option value: {size}")));
     }
     if !socket.inner.borrow().prompt {
-        send::hurry(&call, &socket, &call.reporter(cx));
+        send::set_no_delay(&call, &socket, &call.reporter(cx));
     }
     let mut inner = socket.inner.borrow_mut();
     let reused = inner.reused;
@@ -150,7 +150,7 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
     let idle = u64::try_from(timeout).ok().filter(|timeout| *timeout > 0).map(Duration::from_millis);
     call.hub.pools.rest(&pool, stream, reused, ticket, idle);
     if let Some(worker) = call.host.worker()
-        && let Some(task) = call.hub.pools.tend(&worker.log)
+        && let Some(task) = call.hub.pools.maintain(&worker.log)
     {
         worker.spawn(task);
     }

@@ -70,7 +70,7 @@ impl Ticket {
     }
 
     /// Releases the slot without waking a waiter: another connection takes it.
-    fn dissolve(mut self) {
+    fn discard(mut self) {
         self.counted = false;
         self.pool.connections.set(self.pool.connections.get().saturating_sub(1));
     }
@@ -163,13 +163,13 @@ impl Pool {
         // Taken first: the pool must not go with a dead connection that is found on the way.
         let own = self.ticket();
         if let Some(IdleConnection { stream, reused, ticket, .. }) = self.take_idle() {
-            own.dissolve();
+            own.discard();
             return Admission::Reuse(stream, reused, ticket);
         }
         let ticket = own;
         let Some(backlog) = self.backlog else { return Admission::Connect(ticket) };
         if self.connections.get() > self.size.saturating_add(backlog) {
-            ticket.dissolve();
+            ticket.discard();
             return Admission::Refused;
         }
         if self.connections.get() > self.size { Admission::Queue(ticket) } else { Admission::Connect(ticket) }
@@ -194,7 +194,7 @@ impl Drop for Queued {
             if let Some(log) = ticket.pool.log.as_ref().filter(|log| log.enabled(Level::Debug)) {
                 log.write(Level::Debug, 0, b"lua tcp socket abort queueing");
             }
-            ticket.dissolve();
+            ticket.discard();
         }
     }
 }
@@ -281,7 +281,7 @@ impl Pools {
         };
         match oldest {
             Some(resting) => {
-                resting.ticket.dissolve();
+                resting.ticket.discard();
                 part(resting.stream);
             }
             None => pool.wake(),
@@ -302,7 +302,7 @@ impl Pools {
     }
 
     /// Closes dead and expired idle connections from time to time; answers the task to spawn, the first time.
-    pub fn tend(self: &Rc<Self>, log: &ErrorLog) -> Option<BoxFuture<()>> {
+    pub fn maintain(self: &Rc<Self>, log: &ErrorLog) -> Option<BoxFuture<()>> {
         if self.tended.replace(true) {
             return None;
         }
@@ -353,7 +353,7 @@ mod tests {
         let Admission::Connect(first) = pool.admit() else { panic!("there is room") };
         let Admission::Queue(second) = pool.admit() else { panic!("one may wait") };
         assert!(matches!(pool.admit(), Admission::Refused));
-        second.dissolve();
+        second.discard();
         drop(first);
         assert_eq!(pool.connections.get(), 0);
     }

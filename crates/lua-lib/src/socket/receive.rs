@@ -167,7 +167,7 @@ impl Receiving {
 
     /// The fast way: what has arrived, without a copy on the way to Lua. A waker is given when the thread really waits.
     #[inline]
-    fn look(&mut self, take: impl FnOnce(&[u8])) -> Poll<End> {
+    fn scan_input(&mut self, take: impl FnOnce(&[u8])) -> Poll<End> {
         self.advance(take, |stream, input| match stream.try_read(input) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             read => Poll::Ready(read),
@@ -210,7 +210,7 @@ fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, repor
     }
     let room = usize::try_from(call.options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
     let mut receiving = Receiving { socket, want, seen: 0, room };
-    let error = match receiving.look(|data| stack.push_bytes(data)) {
+    let error = match receiving.scan_input(|data| stack.push_bytes(data)) {
         Poll::Ready(End::Found(complete)) => {
             if until {
                 stack.push_nil();
@@ -262,7 +262,7 @@ pub fn begin(cx: &CallContext, host: &dyn Host, socket: Rc<Socket>, want: Want, 
     let options = host.socket_options();
     let room = usize::try_from(options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
     let mut receiving = Receiving { socket, want, seen: 0, room };
-    let error = match receiving.look(|data| cx.put(data)) {
+    let error = match receiving.scan_input(|data| cx.put(data)) {
         Poll::Ready(End::Found(_)) => return Begun::Here,
         Poll::Ready(End::Closed) => return Begun::Not,
         // An error is reported once.

@@ -39,7 +39,7 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise
     data.clear();
     pieces::push(stack, 2, &mut data)?;
     if !socket.inner.borrow().prompt {
-        hurry(&call, &socket, &reporter);
+        set_no_delay(&call, &socket, &reporter);
     }
     let total = data.len();
     let mut sent = 0;
@@ -108,7 +108,7 @@ pub(crate) fn send_list(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize
 }
 
 /// Lets small segments go at once, as `tcp_nodelay` says for all connections.
-pub(super) fn hurry(call: &Call, socket: &Socket, reporter: &Reporter) {
+pub(super) fn set_no_delay(call: &Call, socket: &Socket, reporter: &Reporter) {
     let mut inner = socket.inner.borrow_mut();
     inner.prompt = true;
     let wanted = call.host.tcp_nodelay();

@@ -73,7 +73,7 @@ fn run(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
         cpath: text(2),
         prefix: host.runtime().prefix.borrow().clone(),
         surroundings: host.runtime().surroundings.borrow().clone(),
-        zones: host.runtime().dicts.borrow().iter().map(|zone| zone.twin()).collect(),
+        zones: host.runtime().dicts.borrow().iter().map(|zone| zone.share()).collect(),
     };
     let max = host.runtime().thread_machines.get().unwrap_or(MACHINES);
     let Some(vm_thread) = vm_threads.take(max, setup) else { return refused(stack, b"no available Lua vm") };
@@ -89,7 +89,7 @@ fn run(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
                 vm_threads.give(vm_thread);
                 let _ = done.send(answer);
             }
-            None => vm_threads.lose(),
+            None => vm_threads.thread_ended(),
         }
     }));
     Ok(Suspension::wait(async move { Ok(delivered(result.await.unwrap_or_else(|_| Err(b"the thread died".to_vec())))) }))

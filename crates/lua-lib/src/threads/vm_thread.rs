@@ -71,7 +71,7 @@ impl VmThreads {
     }
 
     /// A vm_thread's thread is gone.
-    pub(crate) fn lose(&self) {
+    pub(crate) fn thread_ended(&self) {
         self.count.set(self.count.get().saturating_sub(1));
     }
 }
@@ -121,7 +121,7 @@ fn make(setup: VmSetup) -> Result<VmThread, LuaError> {
     for group in crate::ngx::thread_groups() {
         vm.bind(&group)?;
     }
-    crate::furnish(vm, setup.surroundings.debug)?;
+    crate::preload(vm, setup.surroundings.debug)?;
     let runtime = Rc::new(Runtime::default());
     runtime.prefix.replace(setup.prefix);
     runtime.surroundings.replace(setup.surroundings);

@@ -59,7 +59,7 @@ fn use_chain<P: Protocol>(cx: &CallContext, chain: Chain) -> Result<Result<(), &
 fn use_key<P: Protocol>(cx: &CallContext, key: Key) -> Result<Result<(), &'static str>, Raise> {
     Ok(handshake_state::<P>(cx)?.and_then(|shake| {
         let mut chosen = shake.chosen.borrow_mut();
-        if !chosen.welcomes(&key) {
+        if !chosen.accepts_key(&key) {
             return Err("SSL_use_PrivateKey() failed");
         }
         chosen.keys.push(key);

@@ -23,7 +23,7 @@ pub(super) fn group<P: Protocol>() -> Group {
             Row::calls("ssl_client_random", ALL, client_random::<P>),
             Row::calls("ssl_shared_ciphers", ALL, shared_ciphers::<P>),
             Row::calls("ssl_export", ALL, export::<P>),
-            Row::calls("ssl_untold", ALL, untold::<P>),
+            Row::calls("ssl_untold", ALL, unavailable::<P>),
         ],
         glue: include_str!("facts.lua"),
     }
@@ -134,7 +134,7 @@ fn export<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize,
 }
 
 /// What the library of TLS does not tell anybody.
-fn untold<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn unavailable<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let Some(session) = session::<P>(cx)? else { return Ok(refused(stack, PLAIN)) };
     let text = if session.connection().is_tls() { "not supported: TLS is not OpenSSL's here" } else { PLAIN };
     Ok(refused(stack, text))

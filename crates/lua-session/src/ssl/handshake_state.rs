@@ -39,7 +39,7 @@ impl Chosen {
     }
 
     /// Whether a key fits one of the chains, or there is none yet.
-    pub(crate) fn welcomes(&self, key: &Key) -> bool {
+    pub(crate) fn accepts_key(&self, key: &Key) -> bool {
         self.chains.is_empty() || self.chains.iter().any(|chain| Pair::new(chain, key).is_ok())
     }
 

@@ -71,7 +71,7 @@ fn use_key<P: Protocol>(cx: &CallContext, key: Option<Key>, text: &'static str) 
     Ok(upstream_handshake::<P>(cx)?.and_then(|toward| {
         let mut chosen = toward.chosen.borrow_mut();
         let key = key.ok_or(text)?;
-        if !chosen.welcomes(&key) {
+        if !chosen.accepts_key(&key) {
             return Err("SSL_use_PrivateKey() failed");
         }
         chosen.keys.push(key);

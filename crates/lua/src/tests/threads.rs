@@ -276,7 +276,7 @@ fn a_thread_in_reserve_runs_only_when_it_is_roused() {
         let host = Rc::clone(&request) as Rc<dyn Host>;
         let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), LuaPhase::CONTENT, host) else { panic!("it waits") };
         for time in 0..times {
-            assert_eq!(job.rouse(), time == 0);
+            assert_eq!(job.wake_standby(), time == 0);
         }
         assert!(matches!(drive(Started::Waiting(job)), Completion::Returned));
         assert_eq!(*request.said.borrow(), format!("{quiet}roused\ndone\nend\n"));

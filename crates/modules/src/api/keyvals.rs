@@ -78,7 +78,7 @@ fn change(call: &Call<'_>, pairs: &Pairs, make: impl FnOnce(&[(String, Value)]) 
 }
 
 /// What is said of a key: its value, if it has one, and how long it lives.
-fn said(pairs: &Pairs, value: &Value) -> Result<(Option<String>, Option<u64>), ApiError> {
+fn read_entry(pairs: &Pairs, value: &Value) -> Result<(Option<String>, Option<u64>), ApiError> {
     match value {
         Value::Text(text) => Ok((Some(text.clone()), None)),
         Value::Object(fields) => {
@@ -115,7 +115,7 @@ fn add(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), ApiError> {
         return Err(wrong("only one key can be added"));
     }
     let read = |(key, value): &(String, Value)| {
-        let (value, expire) = said(pairs, value)?;
+        let (value, expire) = read_entry(pairs, value)?;
         Ok((key.clone(), value.ok_or_else(|| wrong("invalid JSON"))?, expire))
     };
     let all: Vec<_> = told.iter().map(read).collect::<Result<_, ApiError>>()?;
@@ -134,7 +134,7 @@ fn modify(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), ApiError> {
     if *value == Value::Null {
         return if pairs.remove(key) { Ok(()) } else { Err(none()) };
     }
-    let (value, expire) = said(pairs, value)?;
+    let (value, expire) = read_entry(pairs, value)?;
     let value = value.or_else(|| pairs.get(key)).ok_or_else(none)?;
     pairs.store(key, &value, expire, StoreMode::Present).map_err(|error| refused(error, none()))
 }

@@ -69,7 +69,7 @@ impl Map {
     }
 
     /// Recodes from `from` to `to`.
-    fn forth(&self, mut data: &[u8], out: &mut Vec<u8>) {
+    fn convert(&self, mut data: &[u8], out: &mut Vec<u8>) {
         out.reserve(data.len());
         while !data.is_empty() {
             // What stays as it is goes over as a whole.
@@ -133,7 +133,7 @@ impl Recoder {
     /// Recodes a piece.
     pub(super) fn recode(&mut self, data: &[u8], out: &mut Vec<u8>) {
         match self.way {
-            Way::Forth => self.map.forth(data, out),
+            Way::Forth => self.map.convert(data, out),
             Way::Back => out.extend(data.iter().map(|b| self.map.back[usize::from(*b)])),
             Way::FromUtf8 => {
                 let mut text = std::mem::take(&mut self.tail);

@@ -7,7 +7,7 @@
 //! `open_file_cache_errors` failures.
 
 use super::lru::Lru;
-use super::open::{Failure, Identity, Kind, Links, look, open_file, read_whole};
+use super::open::{Failure, Identity, Kind, Links, identify, open_file, read_whole};
 use base::clock;
 use bytes::Bytes;
 use http::path::MappedPath;
@@ -161,7 +161,7 @@ impl Files {
         if now.saturating_sub(entry.checked) < entry.believed {
             return Some(entry.result.clone());
         }
-        let same = match (&entry.result, look(path)) {
+        let same = match (&entry.result, identify(path)) {
             (Ok(opened), Ok(identity)) => opened.identity == identity,
             (Err(old), Err(new)) => old.errno == new.errno,
             _ => false,
@@ -169,7 +169,7 @@ impl Files {
         if same {
             entry.checked = now;
             if let Ok(opened) = &entry.result {
-                entry.believed = entry.believed.max(belief(opened, BELIEF));
+                entry.believed = entry.believed.max(trusted_for(opened, BELIEF));
             }
             return Some(entry.result.clone());
         }
@@ -182,10 +182,10 @@ impl Files {
     fn store(&self, path: &[u8], policy: &Policy, result: &Result<Rc<Opened>, Failure>, now: u64) {
         let believed = match result {
             Ok(opened) => match opened.content {
-                Content::Memory(_) => belief(opened, policy.valid.min(BELIEF)),
+                Content::Memory(_) => trusted_for(opened, policy.valid.min(BELIEF)),
                 _ if policy.configured => policy.valid,
                 _ if self.open.get() >= DESCRIPTORS => return,
-                _ => belief(opened, BELIEF),
+                _ => trusted_for(opened, BELIEF),
             },
             Err(_) if policy.errors => policy.valid,
             Err(_) => return,
@@ -237,7 +237,7 @@ impl Files {
     }
 }
 
-fn belief(opened: &Opened, believed: u64) -> u64 {
+fn trusted_for(opened: &Opened, believed: u64) -> u64 {
     let identity = &opened.identity;
     let age = clock::now().sec.saturating_sub(identity.changed.max(identity.modified));
     if age >= SETTLED { believed } else { 0 }
@@ -308,7 +308,7 @@ pub(crate) fn examine(request: &Request, path: &MappedPath) -> Result<Kind, Fail
     let cached = if policy.cached { files.cached(&path.bytes, clock::monotonic_ms()) } else { None };
     match cached {
         Some(result) => result.map(|o| o.identity.kind),
-        None => look(&path.bytes).map(|identity| identity.kind),
+        None => identify(&path.bytes).map(|identity| identity.kind),
     }
 }
 

@@ -105,7 +105,7 @@ impl Failure {
 ///
 /// # Errors
 /// Those of `stat(2)`.
-pub fn look(path: &[u8]) -> Result<Identity, Failure> {
+pub fn identify(path: &[u8]) -> Result<Identity, Failure> {
     let stat = stat(Path::new(OsStr::from_bytes(path))).map_err(|e| Failure::new("stat()", e))?;
     Ok(Identity::of(&stat))
 }

@@ -92,7 +92,7 @@ fn matches(request: &Request, text: &[u8], subject: &[u8]) -> Result<bool, Fault
     shared(request).captures.replace(groups);
     for name in &pattern.names {
         let mut value = Vec::new();
-        if variable::get_by_name(&scratch, name, &mut value) {
+        if variable::by_name::get_by_name(&scratch, name, &mut value) {
             set_value(request, name.as_bytes(), value);
         }
     }

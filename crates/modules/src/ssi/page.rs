@@ -45,7 +45,7 @@ impl Page {
         let Work { parser, tokens, longest_value, .. } = &mut *work;
         if let ([Piece::Bytes(body)], true, true) = (&*chain.pieces, chain.last, parser.is_new()) {
             let kept: Rc<KeptBodies<Rc<[Part]>>> = request.worker.state();
-            match kept.look(body, *longest_value) {
+            match kept.lookup(body, *longest_value) {
                 Wish::Known(parts) => {
                     tokens.extend(take_apart(body, &parts));
                     return Ok(());

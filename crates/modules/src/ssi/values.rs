@@ -37,8 +37,8 @@ pub(super) fn append_value(request: &Request, name: &[u8], out: &mut Vec<u8>) ->
         return true;
     }
     match std::str::from_utf8(name) {
-        Ok(name) if !name.bytes().any(|b| b.is_ascii_uppercase()) => variable::get_by_name(request, name, out),
-        _ => variable::get_by_name(request, &String::from_utf8_lossy(name).to_ascii_lowercase(), out),
+        Ok(name) if !name.bytes().any(|b| b.is_ascii_uppercase()) => variable::by_name::get_by_name(request, name, out),
+        _ => variable::by_name::get_by_name(request, &String::from_utf8_lossy(name).to_ascii_lowercase(), out),
     }
 }
 

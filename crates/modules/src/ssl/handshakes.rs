@@ -85,9 +85,9 @@ impl<S: Secured> ServerHandshakes<S> {
     }
 
     /// Has responders asked that are due, and forgets settings with answers of before.
-    fn tend(&self, worker: &Rc<Worker>) {
+    fn maintain(&self, worker: &Rc<Worker>) {
         let stapled = self.asked.stapled.borrow();
-        stapled.iter().flatten().for_each(|stapling| stapling.tend(worker));
+        stapled.iter().flatten().for_each(|stapling| stapling.maintain(worker));
         let changes = stapled.iter().flatten().map(|stapling| stapling.changes()).sum();
         if self.changes.replace(changes) != changes {
             self.by_alpn.borrow_mut().clear();
@@ -155,7 +155,7 @@ impl<S: Secured> Handshakes<S> for ServerHandshakes<S> {
         }
         self.follow(&greeting.worker);
         if !self.asked.stapled.borrow().is_empty() && greeting.hello.extension(STATUS_REQUEST).is_some() {
-            self.tend(&greeting.worker);
+            self.maintain(&greeting.worker);
         }
         let settings = self.with_alpn(&greeting.alpn);
         Answer::Now(match &self.certificates {

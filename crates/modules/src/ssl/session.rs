@@ -63,13 +63,13 @@ pub(super) fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
             return Step::Now(Outcome::Declined);
         }
         let session = session.clone();
-        Step::wait(async move { shake(&session).await })
+        Step::wait(async move { handshake(&session).await })
     });
     Ok(())
 }
 
-/// Shakes hands; afterwards the session's stream is TLS.
-async fn shake(session: &Rc<Session>) -> Outcome {
+/// Performs the handshake; afterwards the session's stream is TLS.
+async fn handshake(session: &Rc<Session>) -> Outcome {
     session.action.set("SSL handshaking");
     if session.core().tcp_nodelay.unwrap_or(true) {
         // It only costs latency if it fails.

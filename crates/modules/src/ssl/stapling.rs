@@ -122,7 +122,7 @@ impl Stapling {
     }
 
     /// Asks, if it is time to, without anybody waiting for it.
-    pub(super) fn tend(self: &Rc<Self>, worker: &Rc<Worker>) {
+    pub(super) fn maintain(self: &Rc<Self>, worker: &Rc<Worker>) {
         if self.asking.get() || self.refresh.get() > now() || worker.exiting.get() {
             return;
         }

@@ -43,11 +43,11 @@ fn stamp(name: &str) -> Option<Stamp> {
 impl Watch {
     /// To be made before the files are read.
     pub(super) fn new(names: Vec<(String, String)>, passwords: Rc<Vec<Vec<u8>>>, staple: Option<Rc<str>>) -> Watch {
-        let seen = RefCell::new(Watch::look(&names));
+        let seen = RefCell::new(Watch::stamps(&names));
         Watch { names, passwords, staple, seen, next: Cell::new(0), trouble: RefCell::default() }
     }
 
-    fn look(names: &[(String, String)]) -> Vec<Option<Stamp>> {
+    fn stamps(names: &[(String, String)]) -> Vec<Option<Stamp>> {
         names.iter().flat_map(|(certificate, key)| [stamp(certificate), stamp(key)]).collect()
     }
 
@@ -58,7 +58,7 @@ impl Watch {
             return None;
         }
         self.next.set(now + PAUSE);
-        let found = Watch::look(&self.names);
+        let found = Watch::stamps(&self.names);
         if *self.seen.borrow() == found && self.trouble.borrow().is_none() {
             return None;
         }

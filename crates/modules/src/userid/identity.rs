@@ -58,7 +58,7 @@ impl Identity {
     fn decide(&self, request: &Request, own: &UserId) -> Option<Uid> {
         let Some(got) = self.got else { return Some(make(request, own)) };
         let mut wish = Vec::new();
-        variable::get_by_name(request, "uid_reset", &mut wish);
+        variable::by_name::get_by_name(request, "uid_reset", &mut wish);
         if wish.is_empty() || wish == b"0" {
             let mark = own.mark.unwrap_or(0);
             let marked = self.cookie.len() > 23 && self.cookie.get(22..24) == Some(&[mark, b'=']);

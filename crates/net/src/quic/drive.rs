@@ -66,7 +66,7 @@ impl<F: Fn(Incoming)> Driver<F> {
         if more || (writable && self.shared.queue.len() > 0) {
             cx.waker().wake_by_ref();
         }
-        self.doze(cx);
+        self.arm_timer(cx);
         Poll::Pending
     }
 
@@ -122,7 +122,7 @@ impl<F: Fn(Incoming)> Driver<F> {
         if !room {
             shared.queue.push(state);
         }
-        shared.attend(state);
+        shared.service(state);
         room
     }
 
@@ -156,7 +156,7 @@ impl<F: Fn(Incoming)> Driver<F> {
         loop {
             let state = self.shared.queue.dirty.borrow().get(place).cloned();
             let Some(state) = state else { return };
-            self.shared.attend(&state);
+            self.shared.service(&state);
             place += 1;
         }
     }
@@ -233,7 +233,7 @@ impl<F: Fn(Incoming)> Driver<F> {
             if expired {
                 state.quic.borrow_mut().handle_timeout(now);
                 shared.queue.push(&state);
-                shared.attend(&state);
+                shared.service(&state);
             } else {
                 shared.schedule(&state);
             }
@@ -241,7 +241,7 @@ impl<F: Fn(Incoming)> Driver<F> {
     }
 
     /// Sees to it that the task is woken for the next timer.
-    fn doze(&mut self, cx: &mut Context<'_>) {
+    fn arm_timer(&mut self, cx: &mut Context<'_>) {
         loop {
             let next = self.shared.timers.borrow().first().map(|(at, _)| *at);
             let Some(next) = next else { return };

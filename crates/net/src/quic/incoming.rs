@@ -143,7 +143,7 @@ impl Incoming {
                 let streams = transport.and_then(|transport| transport.streams);
                 let state = Rc::new(State::new(quic, handle, shared.queue.clone(), failed, streams));
                 shared.enter(&state);
-                shared.attend(&state);
+                shared.service(&state);
                 shared.queue.kick(&state);
                 Ok(Connection::new(state))
             }

@@ -115,7 +115,7 @@ impl Shared {
     }
 
     /// Exchanges what the endpoint and a connection have to tell each other, passes its events on and looks at its timers.
-    pub(super) fn attend(&self, state: &Rc<State>) {
+    pub(super) fn service(&self, state: &Rc<State>) {
         if self.exchange(state) {
             state.collect();
             self.schedule(state);
@@ -169,13 +169,13 @@ impl Shared {
                 Ok(()) => return true,
                 Err(TransmitError::Full) => return false,
                 // A probe for the path's size is meant to fail, and what is lost otherwise comes again.
-                Err(TransmitError::Lost(error)) => self.doubt(&error),
+                Err(TransmitError::Lost(error)) => self.disable_segmentation(&error),
             }
         }
     }
 
     /// A device may refuse to cut for us: then each datagram goes by itself.
-    fn doubt(&self, error: &io::Error) {
+    fn disable_segmentation(&self, error: &io::Error) {
         const EIO: i32 = 5;
         if error.raw_os_error() == Some(EIO) {
             self.segments.set(1);

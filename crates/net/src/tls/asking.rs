@@ -37,7 +37,7 @@ impl CertificateChooser for Asker {
     }
 }
 
-/// Shakes hands with a server in the session that `make` makes; `choose` is asked with the session's version.
+/// Performs the handshake with a server in the session that `make` makes; `choose` is asked with the session's version.
 ///
 /// # Errors
 /// When there is no session in the end, or `choose` refuses.

@@ -48,7 +48,7 @@ impl Attempt<'_> {
             let left = limit.saturating_sub(began.elapsed());
             let names = [&*self.exchange.upstream.name, &*self.lease.peer.server.name];
             // A handshake is large, and few connections have one.
-            Box::pin(handshake::shake(&request, secured, target, &names, stream, left)).await.map_err(ConnectError::Shake)
+            Box::pin(handshake::perform(&request, secured, target, &names, stream, left)).await.map_err(ConnectError::Shake)
         });
         let watch = self.watch && !self.sender.takes_from_client();
         let result = std::future::poll_fn(|cx| {

@@ -49,10 +49,10 @@ impl Attempt<'_> {
         let sender = Sender::new(exchange.source.clone(), &exchange.encoded);
         let watch = false;
         let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0, hints: 0, unprocessed: false };
-        attempt.hear_out(idle, most).await
+        attempt.read_answer(idle, most).await
     }
 
-    async fn hear_out(&mut self, idle: Option<Box<UpstreamConnection>>, most: usize) -> Result<ProbeAnswer, ProbeFailure> {
+    async fn read_answer(&mut self, idle: Option<Box<UpstreamConnection>>, most: usize) -> Result<ProbeAnswer, ProbeFailure> {
         let stale = idle.is_some();
         let mut connection = match idle {
             Some(connection) => connection,

@@ -162,7 +162,7 @@ impl Caching {
     fn under_digest(&mut self, request: &Request) -> Found {
         let now = clock::now().sec;
         let index = &self.store.index;
-        let entry = index.look(&self.digest, now);
+        let entry = index.find(&self.digest, now);
         match entry {
             Some(entry) if entry.exists => match self.open(request, &entry) {
                 Some(stored) => match self.unpurged(stored) {
@@ -199,7 +199,7 @@ impl Caching {
         }
         let blocks = file.metadata().map_or(0, |m| cache::file_store::blocks(&m));
         self.store.index.found(&self.digest, blocks, now);
-        let entry = self.store.index.look(&self.digest, now)?;
+        let entry = self.store.index.find(&self.digest, now)?;
         self.unpurged(self.take(request, file, head, &entry)?)
     }
 

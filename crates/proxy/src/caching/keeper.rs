@@ -54,7 +54,7 @@ async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
             return;
         }
         if store.index.lease() {
-            managing(&worker, &store, &round, watch.look(&worker, &store)).await;
+            managing(&worker, &store, &round, watch.check_lists(&worker, &store)).await;
             if store.index.phase() == Phase::Cold {
                 managing(&worker, &store, &round, load(&worker, &store)).await;
             }
@@ -87,7 +87,7 @@ fn is_left_over(name: &[u8]) -> bool {
     let (digest, number, process) = (parts.next(), parts.next(), parts.next());
     let writer = process.and_then(base::text::parse_number).and_then(|id| i32::try_from(id).ok());
     let ours = digest.is_some_and(|text| key::parse_name(text).is_some()) && number.is_some_and(|text| text.len() == 10);
-    ours && parts.next().is_none() && writer.is_some_and(|id| sys::process::birth(id).is_none_or(|(_, ended)| ended))
+    ours && parts.next().is_none() && writer.is_some_and(|id| sys::process::start_time(id).is_none_or(|(_, ended)| ended))
 }
 
 /// Finds the files that are there. What is none of ours stays.

@@ -56,33 +56,33 @@ impl CachePlan {
     ///
     /// # Errors
     /// A cache that no `*_cache_path` makes.
-    pub fn new(said: &CacheConf, prefix: &str) -> Result<Option<CachePlan>, SettingError> {
-        said.check(prefix)?;
-        let zone = match &said.zone {
+    pub fn new(conf: &CacheConf, prefix: &str) -> Result<Option<CachePlan>, SettingError> {
+        conf.check(prefix)?;
+        let zone = match &conf.zone {
             None | Some(Zone::Off) => return Ok(None),
             Some(zone) => zone.clone(),
         };
         Ok(Some(CachePlan {
             zone,
-            key: said.key.clone(),
-            valid: said.valid.clone().unwrap_or_default(),
-            methods: said.methods.unwrap_or(0) | method::GET | method::HEAD,
-            min_uses: said.min_uses.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
-            bypass: said.bypass.clone().unwrap_or_default(),
-            no_cache: said.no_cache.clone().unwrap_or_default(),
-            purge: said.purge.clone().unwrap_or_default(),
-            purge_method: said.purge_method.clone(),
-            purge_tag: said.purge_tag.clone().unwrap_or_default(),
-            purge_soft: said.purge_soft.clone().unwrap_or_default(),
-            rfc9111: said.rfc9111.unwrap_or(false),
-            use_stale: said.use_stale.unwrap_or(0),
-            background_update: said.background_update.unwrap_or(false),
-            lock: said.lock.unwrap_or(false),
-            lock_timeout: said.lock_timeout.unwrap_or(5000),
-            lock_age: said.lock_age.unwrap_or(5000),
-            revalidate: said.revalidate.unwrap_or(false),
-            convert_head: said.convert_head.unwrap_or(prefix == PROXY),
-            max_range_offset: said.max_range_offset,
+            key: conf.key.clone(),
+            valid: conf.valid.clone().unwrap_or_default(),
+            methods: conf.methods.unwrap_or(0) | method::GET | method::HEAD,
+            min_uses: conf.min_uses.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+            bypass: conf.bypass.clone().unwrap_or_default(),
+            no_cache: conf.no_cache.clone().unwrap_or_default(),
+            purge: conf.purge.clone().unwrap_or_default(),
+            purge_method: conf.purge_method.clone(),
+            purge_tag: conf.purge_tag.clone().unwrap_or_default(),
+            purge_soft: conf.purge_soft.clone().unwrap_or_default(),
+            rfc9111: conf.rfc9111.unwrap_or(false),
+            use_stale: conf.use_stale.unwrap_or(0),
+            background_update: conf.background_update.unwrap_or(false),
+            lock: conf.lock.unwrap_or(false),
+            lock_timeout: conf.lock_timeout.unwrap_or(5000),
+            lock_age: conf.lock_age.unwrap_or(5000),
+            revalidate: conf.revalidate.unwrap_or(false),
+            convert_head: conf.convert_head.unwrap_or(prefix == PROXY),
+            max_range_offset: conf.max_range_offset,
         }))
     }
 

@@ -19,7 +19,7 @@ pub trait Caching: Config {
     const FAILURES: &'static [(&'static str, u32)];
 
     /// They.
-    fn said(&mut self) -> &mut CacheConf;
+    fn cache_conf(&mut self) -> &mut CacheConf;
 }
 
 const ALL: Context = Context::HTTP_ALL;
@@ -33,56 +33,58 @@ pub fn rows<T: Caching>() -> Vec<Row> {
         Row::new(n("cache"), ALL, Arity::exactly(1), "The cache that answers are kept in.", zone::<T>),
         Row::new(n("cache_key"), ALL, Arity::exactly(1), "What an answer is found by.", |cx| {
             let value = compile(cx, 0)?;
-            cx.once(&mut cx.location::<T>().said().key, value)
+            cx.once(&mut cx.location::<T>().cache_conf().key, value)
         }),
         Row::new(n("cache_valid"), ALL, Arity::AtLeast(1), "How long answers are fresh that do not say it.", valid::<T>),
         Row::new(n("cache_methods"), ALL, Arity::AtLeast(1), "Methods whose answers are kept.", |cx| {
             let value = bits(cx, &method::WORDS)?;
-            cx.once(&mut cx.location::<T>().said().methods, value)
+            cx.once(&mut cx.location::<T>().cache_conf().methods, value)
         }),
         Row::new(n("cache_use_stale"), ALL, Arity::AtLeast(1), "When an answer that is no longer fresh is given.", |cx| {
             let mut words: Vec<_> = T::FAILURES.iter().copied().filter(|(_, bit)| *bit != next::NON_IDEMPOTENT).collect();
             words.push(("updating", UPDATING));
             let value = bits(cx, &words)?;
-            cx.once(&mut cx.location::<T>().said().use_stale, if value & next::OFF == 0 { value } else { 0 })
+            cx.once(&mut cx.location::<T>().cache_conf().use_stale, if value & next::OFF == 0 { value } else { 0 })
         }),
         Row::new(n("cache_bypass"), ALL, Arity::AtLeast(1), "When the upstream is asked in any case.", |cx| {
             let value = predicates(cx)?;
-            cx.once(&mut cx.location::<T>().said().bypass, value)
+            cx.once(&mut cx.location::<T>().cache_conf().bypass, value)
         }),
         Row::new(n("no_cache"), ALL, Arity::AtLeast(1), "When an answer is not kept.", |cx| {
             let value = predicates(cx)?;
-            cx.once(&mut cx.location::<T>().said().no_cache, value)
+            cx.once(&mut cx.location::<T>().cache_conf().no_cache, value)
         }),
         Row::new(n("cache_purge"), ALL, Arity::AtLeast(1), "When a request removes what it would get.", |cx| {
             let value = predicates(cx)?;
-            cx.once(&mut cx.location::<T>().said().purge, value)
+            cx.once(&mut cx.location::<T>().cache_conf().purge, value)
         }),
         Row::new(n("cache_purge_method"), ALL, Arity::exactly(1), "The method of requests that remove what they would get.", |cx| {
             let value = Rc::from(cx.arg(0));
-            cx.once(&mut cx.location::<T>().said().purge_method, value)
+            cx.once(&mut cx.location::<T>().cache_conf().purge_method, value)
         }),
         Row::new(n("cache_purge_tag"), ALL, Arity::AtLeast(1), "Tags of the answers that such a request removes.", |cx| {
             let value = predicates(cx)?;
-            cx.once(&mut cx.location::<T>().said().purge_tag, value)
+            cx.once(&mut cx.location::<T>().cache_conf().purge_tag, value)
         }),
         Row::new(n("cache_purge_soft"), ALL, Arity::AtLeast(1), "When a purge leaves answers that are not fresh.", |cx| {
             let value = predicates(cx)?;
-            cx.once(&mut cx.location::<T>().said().purge_soft, value)
+            cx.once(&mut cx.location::<T>().cache_conf().purge_soft, value)
         }),
-        row::flag::<T>(n("cache_rfc9111"), ALL, "Keeps and gives answers by the rules of RFC 9111.", |t| &mut t.said().rfc9111),
-        row::number::<T>(n("cache_min_uses"), ALL, "Requests for an answer before it is kept.", |t| &mut t.said().min_uses),
+        row::flag::<T>(n("cache_rfc9111"), ALL, "Keeps and gives answers by the rules of RFC 9111.", |t| &mut t.cache_conf().rfc9111),
+        row::number::<T>(n("cache_min_uses"), ALL, "Requests for an answer before it is kept.", |t| &mut t.cache_conf().min_uses),
         row::flag::<T>(n("cache_background_update"), ALL, "Fetches anew while the old answer is given.", |t| {
-            &mut t.said().background_update
+            &mut t.cache_conf().background_update
         }),
-        row::flag::<T>(n("cache_lock"), ALL, "Lets one request at a time fetch an answer.", |t| &mut t.said().lock),
-        row::time_ms::<T>(n("cache_lock_timeout"), ALL, "How long others wait for that one.", |t| &mut t.said().lock_timeout),
-        row::time_ms::<T>(n("cache_lock_age"), ALL, "When another request may fetch too.", |t| &mut t.said().lock_age),
-        row::flag::<T>(n("cache_revalidate"), ALL, "Asks whether an old answer still holds.", |t| &mut t.said().revalidate),
-        row::offset::<T>(n("cache_max_range_offset"), ALL, "Ranges behind this are not kept.", |t| &mut t.said().max_range_offset),
+        row::flag::<T>(n("cache_lock"), ALL, "Lets one request at a time fetch an answer.", |t| &mut t.cache_conf().lock),
+        row::time_ms::<T>(n("cache_lock_timeout"), ALL, "How long others wait for that one.", |t| &mut t.cache_conf().lock_timeout),
+        row::time_ms::<T>(n("cache_lock_age"), ALL, "When another request may fetch too.", |t| &mut t.cache_conf().lock_age),
+        row::flag::<T>(n("cache_revalidate"), ALL, "Asks whether an old answer still holds.", |t| &mut t.cache_conf().revalidate),
+        row::offset::<T>(n("cache_max_range_offset"), ALL, "Ranges behind this are not kept.", |t| &mut t.cache_conf().max_range_offset),
     ];
     if T::NAME == "proxy" {
-        rows.push(row::flag::<T>(n("cache_convert_head"), ALL, "Asks for GET when the client says HEAD.", |t| &mut t.said().convert_head));
+        rows.push(row::flag::<T>(n("cache_convert_head"), ALL, "Asks for GET when the client says HEAD.", |t| {
+            &mut t.cache_conf().convert_head
+        }));
     }
     rows
 }
@@ -111,7 +113,7 @@ fn zone<T: Caching>(cx: &mut Cx<'_>) -> Result<(), Error> {
             }
         }
     };
-    cx.once(&mut cx.location::<T>().said().zone, value)
+    cx.once(&mut cx.location::<T>().cache_conf().zone, value)
 }
 
 /// `[STATUS ...] TIME`; without a status those that are cached by custom.
@@ -134,6 +136,6 @@ fn valid<T: Caching>(cx: &mut Cx<'_>) -> Result<(), Error> {
         times.push((status, seconds));
     }
     let mut own = cx.location::<T>();
-    Rc::make_mut(own.said().valid.get_or_insert_default()).extend(times);
+    Rc::make_mut(own.cache_conf().valid.get_or_insert_default()).extend(times);
     Ok(())
 }

@@ -24,7 +24,7 @@ pub struct Watch {
 
 impl Watch {
     /// Tells all workers when a list has changed, as other programs may add to it; shortens a long one.
-    pub async fn look(&mut self, worker: &Worker, store: &Store) {
+    pub async fn check_lists(&mut self, worker: &Worker, store: &Store) {
         let state = purges::state(&store.shelf.root);
         if self.seen != Some(state) {
             self.seen = Some(state);

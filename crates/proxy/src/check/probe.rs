@@ -98,11 +98,11 @@ impl Prober {
         request.set_location(self.ready.location.clone());
         request.purpose.set(HEALTH_CHECK);
         request.upstream_for_log.replace(about.into_bytes());
-        let said = &self.ready.said;
-        let target = if said.grpc.is_some() { grpc::PATH } else { said.uri.as_deref().unwrap_or(b"/") };
+        let check = &self.ready.check;
+        let target = if check.grpc.is_some() { grpc::PATH } else { check.uri.as_deref().unwrap_or(b"/") };
         {
             let mut line = request.line.borrow_mut();
-            let (method, name) = if said.grpc.is_some() { (Method::POST, &b"POST"[..]) } else { (Method::GET, &b"GET"[..]) };
+            let (method, name) = if check.grpc.is_some() { (Method::POST, &b"POST"[..]) } else { (Method::GET, &b"GET"[..]) };
             line.method = method;
             line.method_name.extend_from_slice(name);
             line.raw_uri.extend_from_slice(target);
@@ -113,7 +113,7 @@ impl Prober {
             line.args.extend_from_slice(args.strip_prefix(b"?").unwrap_or_default());
             line.raw_is_valid = false;
         }
-        if said.grpc.is_some() {
+        if check.grpc.is_some() {
             let mut headers = request.headers.borrow_mut();
             headers.push(b"Content-Type", b"application/grpc");
             headers.push(b"TE", b"trailers");
@@ -125,7 +125,7 @@ impl Prober {
         let state = self.worker.state::<State>();
         let record = state.record();
         request.set_lasting(record.clone());
-        let body = match &self.ready.said.grpc {
+        let body = match &self.ready.check.grpc {
             None => (Source::Nothing, Sent::Nothing),
             Some(question) => {
                 let body = question.body();
@@ -165,36 +165,36 @@ impl Prober {
     }
 
     fn body_wanted(&self) -> usize {
-        let own = match (&self.ready.said.grpc, &self.ready.test) {
+        let own = match (&self.ready.check.grpc, &self.ready.test) {
             (Some(_), _) => grpc::BODY,
             (None, Some(test)) => test.body_wanted(),
             (None, None) => 0,
         };
         // The connection serves again only if the answer is read whole.
-        if self.ready.said.keepalive > 0 { own.max(test::BODY) } else { own }
+        if self.ready.check.keepalive > 0 { own.max(test::BODY) } else { own }
     }
 
     fn judge(&self, exchange: &Exchange, heard: &ProbeAnswer) -> bool {
         let (request, record) = (&exchange.request, &exchange.record);
         let at = |action| request.action.set(action);
         at(CHECKING_STATUS);
-        if let Some(question) = &self.ready.said.grpc {
+        if let Some(question) = &self.ready.check.grpc {
             return question.accepts(&heard.body, grpc_status(record));
         }
         let Some(test) = &self.ready.test else { return (200..400).contains(&heard.status) };
-        if !test.admits(heard.status) {
+        if !test.matches_status(heard.status) {
             return false;
         }
         let [header, body, variables] = test.asks();
         if header {
             at("checking header");
-            if !test.suits(&record.head.borrow(), &record.lines.borrow()) {
+            if !test.matches_header(&record.head.borrow(), &record.lines.borrow()) {
                 return false;
             }
         }
         if body {
             at("checking body");
-            if !test.likes(&heard.body) {
+            if !test.matches_body(&heard.body) {
                 return false;
             }
         }
@@ -208,12 +208,12 @@ impl Prober {
     /// The connection that the last question to this server left, if that may be used again.
     fn idle(&self, name: &Rc<str>) -> Option<Idle> {
         let (connection, opened) = self.idle.borrow_mut().remove(name)?;
-        let fresh = opened.elapsed() < Duration::from_millis(self.ready.said.keepalive);
+        let fresh = opened.elapsed() < Duration::from_millis(self.ready.check.keepalive);
         (fresh && connection.channel.stream().is_quiet()).then_some((connection, opened))
     }
 
     fn keep(&self, name: Rc<str>, connection: Box<UpstreamConnection>, opened: Instant) {
-        let most = Duration::from_millis(self.ready.said.keepalive);
+        let most = Duration::from_millis(self.ready.check.keepalive);
         let mut idle = self.idle.borrow_mut();
         // Those of servers that have gone.
         idle.retain(|_, (_, opened)| opened.elapsed() < most);

@@ -18,33 +18,33 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn health_check(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let mut said = HealthCheck { schedule: Schedule::default(), uri: None, grpc: None, keepalive: 0, span: cx.directive.name.span };
+    let mut check = HealthCheck { schedule: Schedule::default(), uri: None, grpc: None, keepalive: 0, span: cx.directive.name.span };
     for i in 0..cx.args().len() {
         let word = cx.arg(i);
         let value = |name: &str| word.strip_prefix(name.as_bytes());
-        if said.schedule.read(cx, i)? {
+        if check.schedule.read(cx, i)? {
             continue;
         }
         if let Some(uri) = value("uri=").filter(|uri| uri.first() == Some(&b'/')) {
-            said.uri = Some(uri.into());
+            check.uri = Some(uri.into());
         } else if let Some(time) = value("keepalive_time=") {
-            said.keepalive = base::text::parse_time_ms(time).ok_or_else(|| cx.invalid_parameter(i))?;
+            check.keepalive = base::text::parse_time_ms(time).ok_or_else(|| cx.invalid_parameter(i))?;
         } else if value("type=") == Some(b"http") {
-            said.grpc = None;
+            check.grpc = None;
         } else if value("type=") == Some(b"grpc") {
-            said.grpc = Some(grpc::Question::default());
-        } else if let (Some(service), Some(question)) = (value("grpc_service="), &mut said.grpc) {
+            check.grpc = Some(grpc::Question::default());
+        } else if let (Some(service), Some(question)) = (value("grpc_service="), &mut check.grpc) {
             question.service = service.into();
-        } else if let (Some(status), Some(question)) = (value("grpc_status="), &mut said.grpc) {
+        } else if let (Some(status), Some(question)) = (value("grpc_status="), &mut check.grpc) {
             let status = base::text::parse_number(status).filter(|status| *status > 0 && *status <= u64::from(u16::MAX));
             question.status = Some(status.ok_or_else(|| cx.invalid_parameter(i))?);
         } else {
             return Err(cx.invalid_parameter(i));
         }
     }
-    if said.grpc.is_some() && (said.uri.is_some() || said.schedule.test.is_some()) {
+    if check.grpc.is_some() && (check.uri.is_some() || check.schedule.test.is_some()) {
         return Err(cx.error("\"type=grpc\" can have neither \"uri\" nor \"match\""));
     }
-    cx.location::<Checked>().said.push(said);
+    cx.location::<Checked>().checks.push(check);
     Ok(())
 }

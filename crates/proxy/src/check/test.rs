@@ -98,7 +98,7 @@ impl Test {
     }
 
     /// Whether a status is as it should be.
-    pub(crate) fn admits(&self, status: u16) -> bool {
+    pub(crate) fn matches_status(&self, status: u16) -> bool {
         match &self.status {
             None => true,
             Some((ranges, not)) => ranges.iter().any(|range| range.contains(&status)) != *not,
@@ -106,7 +106,7 @@ impl Test {
     }
 
     /// Whether the header is: `head` with its `lines`.
-    pub(crate) fn suits(&self, head: &[u8], lines: &[HeaderSpan]) -> bool {
+    pub(crate) fn matches_header(&self, head: &[u8], lines: &[HeaderSpan]) -> bool {
         self.fields.iter().all(|field| {
             let mut values =
                 lines.iter().filter(|line| line.name.of(head).eq_ignore_ascii_case(&field.name)).map(|line| line.value.of(head));
@@ -120,7 +120,7 @@ impl Test {
     }
 
     /// Whether the body is.
-    pub(crate) fn likes(&self, body: &[u8]) -> bool {
+    pub(crate) fn matches_body(&self, body: &[u8]) -> bool {
         self.body.iter().all(|(regex, not)| regex.is_match(body) != *not)
     }
 

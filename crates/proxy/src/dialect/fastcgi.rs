@@ -28,7 +28,7 @@ pub(crate) fn said(text: &[u8]) -> Vec<u8> {
 
 impl FastCgi {
     /// Logs what the application says; false: it says that its answer is none.
-    fn hear(&self, client: &Request, text: &[u8]) -> bool {
+    fn log_stderr(&self, client: &Request, text: &[u8]) -> bool {
         let action = client.action.replace("reading response header from upstream");
         let text = message(text);
         client.log(Level::Error, &said(text));
@@ -69,7 +69,7 @@ impl Dialect for FastCgi {
                     return Ok(unwrapped.bare);
                 }
                 Piece::Data { stream: Stream::Errors, start, end } => {
-                    if !self.hear(client, rest.get(start..end).unwrap_or_default()) {
+                    if !self.log_stderr(client, rest.get(start..end).unwrap_or_default()) {
                         return Err(Vec::new());
                     }
                     unwrapped.raw = at + end;

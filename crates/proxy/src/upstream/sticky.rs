@@ -50,14 +50,14 @@ fn named(cx: &Cx<'_>, i: usize, text: &[u8]) -> Result<VarIndex, Error> {
 }
 
 /// A message that nginx puts behind the directive's name.
-fn said(cx: &Cx<'_>, what: &str) -> Error {
+fn error(cx: &Cx<'_>, what: &str) -> Error {
     cx.error(format!("\"sticky\" directive {what}"))
 }
 
 fn cookie(cx: &Cx<'_>) -> Result<Sticky, Error> {
     let name = cx.arg(1);
     if name.is_empty() {
-        return Err(said(cx, "empty cookie name"));
+        return Err(error(cx, "empty cookie name"));
     }
     let mut made = Cookie { name: name.to_vec(), ..Cookie::default() };
     for i in 2..cx.args().len() {
@@ -75,8 +75,8 @@ fn cookie_parameter(cx: &Cx<'_>, i: usize, cookie: &mut Cookie) -> Result<(), Er
         None => (word, None),
     };
     let shown = String::from_utf8_lossy(name);
-    let once = |again: bool| if again { Err(said(cx, &format!("parameter \"{shown}\" is duplicate"))) } else { Ok(()) };
-    let some = |value: &[u8]| if value.is_empty() { Err(said(cx, &format!("no value for \"{shown}\""))) } else { Ok(()) };
+    let once = |again: bool| if again { Err(error(cx, &format!("parameter \"{shown}\" is duplicate"))) } else { Ok(()) };
+    let some = |value: &[u8]| if value.is_empty() { Err(error(cx, &format!("no value for \"{shown}\""))) } else { Ok(()) };
     let complex = |value: &[u8]| Complex::compile(value, &mut cx.global::<Variables>()).map_err(|e| cx.error_at(i, e));
     match (name, value) {
         (b"domain", Some(value)) => {
@@ -94,7 +94,7 @@ fn cookie_parameter(cx: &Cx<'_>, i: usize, cookie: &mut Cookie) -> Result<(), Er
             let seconds = || base::text::parse_time_sec(value).and_then(|seconds| i64::try_from(seconds).ok());
             cookie.expires = Some(match value {
                 b"max" => Expires::Never,
-                _ => Expires::After(seconds().ok_or_else(|| said(cx, "invalid \"expires\" parameter value"))?),
+                _ => Expires::After(seconds().ok_or_else(|| error(cx, "invalid \"expires\" parameter value"))?),
             });
         }
         (b"httponly", None) => {
@@ -109,7 +109,7 @@ fn cookie_parameter(cx: &Cx<'_>, i: usize, cookie: &mut Cookie) -> Result<(), Er
             once(cookie.samesite.is_some())?;
             let compiled = complex(value)?;
             if compiled.literal().is_some() && !is_samesite(value) {
-                return Err(said(cx, "invalid \"samesite\" parameter value"));
+                return Err(error(cx, "invalid \"samesite\" parameter value"));
             }
             cookie.samesite = Some(compiled);
         }
@@ -133,7 +133,7 @@ fn learn(cx: &Cx<'_>) -> Result<Sticky, Error> {
     for i in 1..cx.args().len() {
         learn_parameter(cx, i, &mut read)?;
     }
-    let missing = |name: &str| said(cx, &format!("\"{name}\" parameter is not specified"));
+    let missing = |name: &str| error(cx, &format!("\"{name}\" parameter is not specified"));
     if read.lookup.is_empty() {
         return Err(missing("lookup"));
     }
@@ -149,28 +149,28 @@ fn learn(cx: &Cx<'_>) -> Result<Sticky, Error> {
 fn learn_parameter(cx: &Cx<'_>, i: usize, read: &mut Draft) -> Result<(), Error> {
     let word = cx.text(i);
     let variable = |name: &str, value: &str| {
-        let missing = || said(cx, &format!("missing variable in the \"{name}\" parameter"));
+        let missing = || error(cx, &format!("missing variable in the \"{name}\" parameter"));
         let variable = value.strip_prefix('$').ok_or_else(missing)?;
         Ok(cx.global::<Variables>().index(variable))
     };
     match word.split_once('=') {
-        Some(("zone", _)) if read.zone.is_some() => return Err(said(cx, "duplicate zone")),
+        Some(("zone", _)) if read.zone.is_some() => return Err(error(cx, "duplicate zone")),
         Some(("zone", value)) => {
-            let (name, size) = value.split_once(':').ok_or_else(|| said(cx, "zone size is not specified"))?;
+            let (name, size) = value.split_once(':').ok_or_else(|| error(cx, "zone size is not specified"))?;
             if name.is_empty() {
-                return Err(said(cx, "zone name is not specified"));
+                return Err(error(cx, "zone name is not specified"));
             }
             let size = base::text::parse_size(size.as_bytes(), false).and_then(|size| usize::try_from(size).ok());
-            let size = size.ok_or_else(|| said(cx, "invalid zone size"))?;
+            let size = size.ok_or_else(|| error(cx, "invalid zone size"))?;
             if size < shm::zone::MIN_SIZE {
-                return Err(said(cx, "zone is too small"));
+                return Err(error(cx, "zone is too small"));
             }
             read.zone = Some((name.to_owned(), size));
         }
-        Some(("timeout", _)) if read.timeout.is_some() => return Err(said(cx, "duplicate timeout")),
+        Some(("timeout", _)) if read.timeout.is_some() => return Err(error(cx, "duplicate timeout")),
         Some(("timeout", value)) => {
             let time = base::text::parse_time_ms(value.as_bytes()).filter(|time| *time > 0);
-            read.timeout = Some(time.ok_or_else(|| said(cx, "invalid timeout"))?);
+            read.timeout = Some(time.ok_or_else(|| error(cx, "invalid timeout"))?);
         }
         Some(("create", value)) => read.create.push(variable("create", value)?),
         Some(("lookup", value)) => read.lookup.push(variable("lookup", value)?),

@@ -6,7 +6,7 @@ use super::{answer, record};
 use crate::harness::{Site, Upstream, worker};
 use http::Outcome;
 use http::body::Body;
-use session::variable::set_by_name;
+use session::variable::by_name::set_by_name;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 

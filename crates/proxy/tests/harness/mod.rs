@@ -166,7 +166,7 @@ impl Answer {
     /// A variable.
     pub(crate) fn variable(&self, name: &str) -> String {
         let mut out = Vec::new();
-        session::variable::get_by_name(&*self.request, name, &mut out);
+        session::variable::by_name::get_by_name(&*self.request, name, &mut out);
         String::from_utf8(out).unwrap()
     }
 }

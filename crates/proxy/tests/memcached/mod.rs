@@ -3,7 +3,7 @@
 use crate::harness::{Answer, Site, Upstream, dead_port, worker};
 use http::body::Body;
 use http::{Method, Outcome};
-use session::variable::set_by_name;
+use session::variable::by_name::set_by_name;
 
 /// Runs a request with these variables and this body.
 async fn run(site: &Site, method: Method, variables: &[(&str, &str)], body: &str) -> Answer {

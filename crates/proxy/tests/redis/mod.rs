@@ -2,7 +2,7 @@
 
 use crate::harness::{Answer, Site, Upstream, worker};
 use http::Outcome;
-use session::variable::set_by_name;
+use session::variable::by_name::set_by_name;
 
 #[test]
 fn commands_and_their_replies_on_one_connection() {

@@ -48,7 +48,7 @@ pub struct Failed {
 }
 
 /// Inspects the first bytes; `hello` keeps the parser's state.
-pub fn look(bytes: &[u8], hello: &mut Hello) -> FirstBytes {
+pub fn classify(bytes: &[u8], hello: &mut Hello) -> FirstBytes {
     match bytes.first().map(|byte| first(*byte)) {
         None => FirstBytes::More,
         Some(First::Plain) => FirstBytes::Plain,
@@ -61,14 +61,14 @@ pub fn look(bytes: &[u8], hello: &mut Hello) -> FirstBytes {
     }
 }
 
-fn told(error: &TlsError) -> (Level, String) {
+fn describe(error: &TlsError) -> (Level, String) {
     let level = if error.is_ordinary() { Level::Info } else { Level::Crit };
     (level, format!("SSL_do_handshake() failed (SSL: {error})"))
 }
 
 impl Failed {
     fn with(alert: u8, error: &TlsError) -> Failed {
-        Failed { alert: Some(alert), lines: vec![told(error)], reason: handshake_end::reason(error) }
+        Failed { alert: Some(alert), lines: vec![describe(error)], reason: handshake_end::reason(error) }
     }
 
     /// The client has gone or been silent.
@@ -99,7 +99,7 @@ impl Failed {
 
     // The library, the transport or nobody tells the client.
     fn told_already(error: &TlsError) -> Failed {
-        Failed { alert: None, lines: vec![told(error)], reason: handshake_end::reason(error) }
+        Failed { alert: None, lines: vec![describe(error)], reason: handshake_end::reason(error) }
     }
 }
 

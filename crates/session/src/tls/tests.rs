@@ -150,7 +150,7 @@ fn plain_text_on_a_port_of_tls_is_refused_whatever_is_demanded() {
 
 /// What [`look`] makes of the bytes of a connection: a word, and for what is malformed the alert and the line for the log.
 fn seen(bytes: &[u8]) -> (&'static str, Option<u8>, String) {
-    match look(bytes, &mut Default::default()) {
+    match classify(bytes, &mut Default::default()) {
         FirstBytes::More => ("more", None, String::new()),
         FirstBytes::Plain => ("plain", None, String::new()),
         FirstBytes::Hello(_) => ("hello", None, String::new()),

@@ -1,5 +1,6 @@
 //! Definitions and who wins among them, values that are kept, and what may be assigned.
 
+use super::by_name::*;
 use super::*;
 
 struct Fake {

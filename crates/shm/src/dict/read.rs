@@ -31,7 +31,7 @@ impl Dict {
                     fence(Ordering::Acquire);
                     sequence.load(Ordering::Relaxed) == before
                 };
-                let result = look(arena, &spot, CHAIN, stale, now, out, unchanged);
+                let result = find(arena, &spot, CHAIN, stale, now, out, unchanged);
                 if unchanged() {
                     if let Ok(Some(_)) = result {
                         arena.mark(&spot);
@@ -44,12 +44,12 @@ impl Dict {
         }
         let _shard = arena.lock(spot.shard);
         arena.mark(&spot);
-        look(arena, &spot, arena.geometry.pieces(), stale, now, out, || true)
+        find(arena, &spot, arena.geometry.pieces(), stale, now, out, || true)
     }
 }
 
 #[inline]
-fn look(
+fn find(
     arena: &Arena,
     spot: &Slot<'_>,
     most: usize,

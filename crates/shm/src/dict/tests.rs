@@ -237,7 +237,7 @@ fn readers_see_whole_values_while_others_write() {
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         for writer in 0..2u8 {
-            let (zone, stop) = (zone.twin(), &stop);
+            let (zone, stop) = (zone.share(), &stop);
             scope.spawn(move || {
                 let (d, mut round) = (Dict::new(&zone), 0usize);
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {

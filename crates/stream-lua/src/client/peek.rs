@@ -36,7 +36,7 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension
     let busy = used.client.socket.begin(Work::Reading);
     Ok(Suspension::wait(async move {
         let _busy = busy;
-        match look(&used.session, size).await {
+        match wait_for(&used.session, size).await {
             Ok(seen) => Ok(Reply::One(seen.into())),
             Err(ending) => {
                 // As in any other handler of the phase, that is the session's end.
@@ -48,7 +48,7 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension
 }
 
 /// Waits for so many bytes, within what the phase allows; the error is the status that the session ends with.
-async fn look(session: &Session, size: usize) -> Result<Vec<u8>, u16> {
+async fn wait_for(session: &Session, size: usize) -> Result<Vec<u8>, u16> {
     let mut patience = PrereadLimits::of(session, &session.core());
     loop {
         if let Some(seen) = session.preread().get(..size) {

@@ -40,11 +40,11 @@ pub(super) fn server_handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
     let busy = used.client.socket.begin(Work::Connecting);
     Ok(Suspension::wait(async move {
         let _busy = busy;
-        Ok(shake(&used, timeout).await)
+        Ok(handshake(&used, timeout).await)
     }))
 }
 
-async fn shake(used: &UsedClient, timeout: Duration) -> Reply {
+async fn handshake(used: &UsedClient, timeout: Duration) -> Reply {
     let session = &used.session;
     let mut limit = session.limit(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     match handshake::open(session, &mut limit).await {

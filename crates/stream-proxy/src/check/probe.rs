@@ -102,7 +102,7 @@ impl Prober {
         let (connect_timeout, timeout) = (plan.connect_timeout, self.timeout);
         let job = Job { session, plan, record: &record, target: &target, local, connect_timeout, timeout };
         let Ok(Route::Stream(stream)) = job.connect(&lease).await else { return false };
-        match tokio::time::timeout(self.data_limit(), self.talk(session, stream)).await {
+        match tokio::time::timeout(self.data_limit(), self.exchange(session, stream)).await {
             Ok(Ok(passed)) => passed,
             Ok(Err(error)) => {
                 session.log(Level::Error, format!("recv() failed {}", errno::describe(&error)).as_bytes());
@@ -116,7 +116,7 @@ impl Prober {
     }
 
     /// Sends the request, and reads until the result is clear.
-    async fn talk(&self, session: &Rc<Session>, mut stream: Connected) -> io::Result<bool> {
+    async fn exchange(&self, session: &Rc<Session>, mut stream: Connected) -> io::Result<bool> {
         let mut out = Vec::new();
         if let Some(kind) = self.plan.header.filter(|_| self.plan.secure.is_none()) {
             header::push(kind, session, &mut out);
@@ -174,7 +174,7 @@ impl Prober {
             return false;
         }
         session.action.set(CHECKING);
-        match tokio::time::timeout(self.data_limit(), self.hear(&socket)).await {
+        match tokio::time::timeout(self.data_limit(), self.receive(&socket)).await {
             Ok(Ok(passed)) => passed,
             Ok(Err(error)) => {
                 told("recv()", &error);
@@ -190,7 +190,7 @@ impl Prober {
     }
 
     /// The first datagram that tells.
-    async fn hear(&self, socket: &Datagram) -> io::Result<bool> {
+    async fn receive(&self, socket: &Datagram) -> io::Result<bool> {
         let mut buffer = vec![0; DATAGRAM];
         loop {
             socket.readable().await?;

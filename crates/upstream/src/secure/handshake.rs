@@ -41,7 +41,7 @@ struct HandshakeDone {
 ///
 /// # Errors
 /// When there is none, or the server is not the one that is wanted.
-pub async fn shake<S: Client>(
+pub async fn perform<S: Client>(
     client: &Rc<S>,
     secured: &Secured<S>,
     target: &Target,
@@ -57,11 +57,11 @@ pub async fn shake<S: Client>(
         let stream = open(client, secured, target, &settings, server, stream).await?;
         judged(client, secured, target, stream).await.map_err(|failure| complain(&**client, &failure))
     };
-    let shaken = tokio::time::timeout(limit, opening).await.map_err(|_| Fault::TimedOut)??;
+    let done = tokio::time::timeout(limit, opening).await.map_err(|_| Fault::TimedOut)??;
     if secured.verify {
-        check(&**client, target, &shaken)?;
+        check(&**client, target, &done)?;
     }
-    Ok(Stream::Tls(Box::new(shaken.stream)))
+    Ok(Stream::Tls(Box::new(done.stream)))
 }
 
 fn internal<S: Client>(client: &S, text: &str) -> Fault {
@@ -139,13 +139,13 @@ async fn judged<S: Client>(
     Ok(HandshakeDone { stream, chain, is_named })
 }
 
-fn check<S: Client>(client: &S, target: &Target, shaken: &HandshakeDone) -> Result<(), Fault> {
-    let chain = shaken.chain;
+fn check<S: Client>(client: &S, target: &Target, done: &HandshakeDone) -> Result<(), Fault> {
+    let chain = done.chain;
     if !chain.is_ok() {
         log_client!(client, Level::Error, "upstream SSL certificate verify error: ({}:{})", chain.code, chain.text());
         return Err(Fault::Server);
     }
-    if !shaken.is_named || target.name.is_empty() {
+    if !done.is_named || target.name.is_empty() {
         log_client!(client, Level::Error, "upstream SSL certificate does not match \"{}\"", target.name);
         return Err(Fault::Server);
     }

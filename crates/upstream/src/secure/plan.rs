@@ -123,48 +123,48 @@ impl<S: Session> Secured<S> {
     /// # Errors
     /// nginx's texts for what is missing or cannot be loaded.
     fn new(
-        said: &TlsConf<S>,
+        conf: &TlsConf<S>,
         prefix: &str,
         alpn: &[&'static [u8]],
         plans: &Plans<S>,
         hooks: Rc<UpstreamTls<S>>,
         log: &ErrorLog,
     ) -> Result<Secured<S>, SettingError> {
-        let pair = pair(said, prefix)?;
+        let pair = pair(conf, prefix)?;
         let fixed = pair.as_ref().and_then(|(certificate, key)| Some((certificate.literal()?, key.literal()?)));
         let paths = &plans.paths;
         let names = |text: &[u8]| file(paths, &String::from_utf8_lossy(text));
-        let verify = said.verify.unwrap_or(false);
-        if verify && said.trusted_certificate.as_ref().is_none_or(|name| name.is_empty()) {
+        let verify = conf.verify.unwrap_or(false);
+        if verify && conf.trusted_certificate.as_ref().is_none_or(|name| name.is_empty()) {
             return Err(format!("no {prefix}_ssl_trusted_certificate for {prefix}_ssl_verify").into());
         }
         let trusted = Trusted {
-            certificates: said.trusted_certificate.as_deref().map(str::to_owned),
-            depth: said.verify_depth.map_or(1, |depth| usize::try_from(depth).unwrap_or(usize::MAX)),
-            crl: said.crl.as_deref().map(str::to_owned),
+            certificates: conf.trusted_certificate.as_deref().map(str::to_owned),
+            depth: conf.verify_depth.map_or(1, |depth| usize::try_from(depth).unwrap_or(usize::MAX)),
+            crl: conf.crl.as_deref().map(str::to_owned),
         };
-        let passwords = said.passwords.clone().unwrap_or_default();
+        let passwords = conf.passwords.clone().unwrap_or_default();
         let profile = Profile {
-            protocols: said.protocols.as_deref().cloned(),
-            ciphers: said.ciphers.as_deref().map(str::to_owned),
+            protocols: conf.protocols.as_deref().cloned(),
+            ciphers: conf.ciphers.as_deref().map(str::to_owned),
             certificate: fixed.map(|(certificate, key)| (names(certificate), names(key))),
             passwords: if fixed.is_some() { passwords.to_vec() } else { Vec::new() },
-            trusted: (verify || said.demands_peer || hooks.verify.is_some()).then_some(trusted),
-            commands: said.commands.as_deref().cloned().unwrap_or_default(),
-            key_log: said.key_log.as_deref().cloned(),
-            alpn: literals(said.alpn.as_deref()).unwrap_or_else(|| alpn.iter().map(|name| name.to_vec()).collect()),
+            trusted: (verify || conf.demands_peer || hooks.verify.is_some()).then_some(trusted),
+            commands: conf.commands.as_deref().cloned().unwrap_or_default(),
+            key_log: conf.key_log.as_deref().cloned(),
+            alpn: literals(conf.alpn.as_deref()).unwrap_or_else(|| alpn.iter().map(|name| name.to_vec()).collect()),
         };
         let varies = fixed.is_none();
         Ok(Secured {
-            plan: plans.get(profile, said.session_reuse.unwrap_or(true), hooks, prefix, log)?,
+            plan: plans.get(profile, conf.session_reuse.unwrap_or(true), hooks, prefix, log)?,
             passwords,
-            name: said.name.clone(),
-            server_name: said.server_name.unwrap_or(false),
+            name: conf.name.clone(),
+            server_name: conf.server_name.unwrap_or(false),
             verify,
-            demands_peer: said.demands_peer,
+            demands_peer: conf.demands_peer,
             certificate: pair.filter(|_| varies),
-            alpn: said.alpn.clone().filter(|names| literals(Some(names)).is_none()),
-            cache: said.certificate_cache.clone().flatten(),
+            alpn: conf.alpn.clone().filter(|names| literals(Some(names)).is_none()),
+            cache: conf.certificate_cache.clone().flatten(),
             paths: paths.clone(),
             fixed: OnceCell::new(),
         })
@@ -252,7 +252,7 @@ impl<S: Session> Plans<S> {
     pub fn secured(
         &self,
         url: Option<&Url>,
-        said: &TlsConf<S>,
+        conf: &TlsConf<S>,
         prefix: &str,
         alpn: &[&'static [u8]],
         hooks: Rc<UpstreamTls<S>>,
@@ -262,7 +262,7 @@ impl<S: Session> Plans<S> {
             return Ok(None);
         }
         hooks.is_used.set(true);
-        Secured::new(said, prefix, alpn, self, hooks, log).map(Some)
+        Secured::new(conf, prefix, alpn, self, hooks, log).map(Some)
     }
 
     fn get(
@@ -301,9 +301,9 @@ fn literals<S: Session>(names: Option<&Vec<Complex<S>>>) -> Option<Vec<Vec<u8>>>
 }
 
 /// The certificate with its key, if there is one.
-fn pair<S: Session>(said: &TlsConf<S>, prefix: &str) -> Result<Option<(Complex<S>, Complex<S>)>, SettingError> {
-    let Some(certificate) = said.certificate.clone().filter(|value| value.literal() != Some(b"")) else { return Ok(None) };
-    match said.certificate_key.clone() {
+fn pair<S: Session>(conf: &TlsConf<S>, prefix: &str) -> Result<Option<(Complex<S>, Complex<S>)>, SettingError> {
+    let Some(certificate) = conf.certificate.clone().filter(|value| value.literal() != Some(b"")) else { return Ok(None) };
+    match conf.certificate_key.clone() {
         Some(key) => Ok(Some((certificate, key))),
         None => {
             let shown = certificate.literal().map(String::from_utf8_lossy).unwrap_or_default().into_owned();

@@ -17,73 +17,73 @@ type Own<T, S> = fn(&mut T) -> &mut TlsConf<S>;
 /// All of them for one protocol, whose directives begin with `prefix` and whose values of type `T` hold what they say.
 #[must_use]
 // tidy: table
-pub fn rows<T: Config, S: Configured>(prefix: &str, said: Own<T, S>) -> Vec<Row> {
+pub fn rows<T: Config, S: Configured>(prefix: &str, tls: Own<T, S>) -> Vec<Row> {
     let row = |suffix: &str, arity: Arity, doc: &'static str, set: fn(&mut Cx<'_>, &mut TlsConf<S>) -> Result<(), Error>| {
-        Row::new(format!("{prefix}_ssl_{suffix}"), S::BLOCKS, arity, doc, move |cx| set(cx, &mut own(cx, said)))
+        Row::new(format!("{prefix}_ssl_{suffix}"), S::BLOCKS, arity, doc, move |cx| set(cx, &mut own(cx, tls)))
     };
     vec![
-        row("session_reuse", Arity::Flag, "Resumes TLS sessions with upstreams.", |cx, said| {
+        row("session_reuse", Arity::Flag, "Resumes TLS sessions with upstreams.", |cx, tls| {
             let value = cx.flag(0)?;
-            cx.once(&mut said.session_reuse, value)
+            cx.once(&mut tls.session_reuse, value)
         }),
-        row("server_name", Arity::Flag, "Tells upstreams which server is meant (SNI).", |cx, said| {
+        row("server_name", Arity::Flag, "Tells upstreams which server is meant (SNI).", |cx, tls| {
             let value = cx.flag(0)?;
-            cx.once(&mut said.server_name, value)
+            cx.once(&mut tls.server_name, value)
         }),
-        row("verify", Arity::Flag, "Verifies the certificates of upstreams.", |cx, said| {
+        row("verify", Arity::Flag, "Verifies the certificates of upstreams.", |cx, tls| {
             let value = cx.flag(0)?;
-            cx.once(&mut said.verify, value)
+            cx.once(&mut tls.verify, value)
         }),
-        row("verify_depth", Arity::exactly(1), "How long a chain of certificates may be.", |cx, said| {
+        row("verify_depth", Arity::exactly(1), "How long a chain of certificates may be.", |cx, tls| {
             let value = cx.number(0)?;
-            cx.once(&mut said.verify_depth, value)
+            cx.once(&mut tls.verify_depth, value)
         }),
-        row("protocols", Arity::AtLeast(1), "Versions of TLS that upstreams are offered.", |cx, said| {
-            tls_directives::protocols(cx, Rc::make_mut(said.protocols.get_or_insert_default()))
+        row("protocols", Arity::AtLeast(1), "Versions of TLS that upstreams are offered.", |cx, tls| {
+            tls_directives::protocols(cx, Rc::make_mut(tls.protocols.get_or_insert_default()))
         }),
-        row("ciphers", Arity::exactly(1), "Ciphers that upstreams are offered.", |cx, said| {
+        row("ciphers", Arity::exactly(1), "Ciphers that upstreams are offered.", |cx, tls| {
             let value = cx.text(0).as_ref().into();
-            cx.once(&mut said.ciphers, value)
+            cx.once(&mut tls.ciphers, value)
         }),
-        row("name", Arity::exactly(1), "The server that is meant, and that its certificate has to be for.", |cx, said| {
+        row("name", Arity::exactly(1), "The server that is meant, and that its certificate has to be for.", |cx, tls| {
             let value = compile(cx, 0)?;
-            cx.once(&mut said.name, value)
+            cx.once(&mut tls.name, value)
         }),
-        row("trusted_certificate", Arity::exactly(1), "Authorities that are trusted.", |cx, said| {
+        row("trusted_certificate", Arity::exactly(1), "Authorities that are trusted.", |cx, tls| {
             let value = file(cx, &cx.text(0)).into();
-            cx.once(&mut said.trusted_certificate, value)
+            cx.once(&mut tls.trusted_certificate, value)
         }),
-        row("crl", Arity::exactly(1), "Lists of revoked certificates.", |cx, said| {
+        row("crl", Arity::exactly(1), "Lists of revoked certificates.", |cx, tls| {
             let value = file(cx, &cx.text(0)).into();
-            cx.once(&mut said.crl, value)
+            cx.once(&mut tls.crl, value)
         }),
-        row("certificate", Arity::exactly(1), "Certificate that upstreams are shown.", |cx, said| {
+        row("certificate", Arity::exactly(1), "Certificate that upstreams are shown.", |cx, tls| {
             let value = compile(cx, 0)?;
-            cx.once(&mut said.certificate, value)
+            cx.once(&mut tls.certificate, value)
         }),
-        row("certificate_key", Arity::exactly(1), "Key of that certificate.", |cx, said| {
+        row("certificate_key", Arity::exactly(1), "Key of that certificate.", |cx, tls| {
             let value = compile(cx, 0)?;
-            cx.once(&mut said.certificate_key, value)
+            cx.once(&mut tls.certificate_key, value)
         }),
-        row("certificate_cache", Arity::Between(1, 3), "Keeps certificates named by variables.", |cx, said| {
+        row("certificate_cache", Arity::Between(1, 3), "Keeps certificates named by variables.", |cx, tls| {
             let value = tls_directives::certificate_cache(cx)?.map(|limits| Rc::new(RefCell::new(Cache::new(limits))));
-            cx.once(&mut said.certificate_cache, value)
+            cx.once(&mut tls.certificate_cache, value)
         }),
-        row("password_file", Arity::exactly(1), "Passwords of keys, one a line.", |cx, said| {
+        row("password_file", Arity::exactly(1), "Passwords of keys, one a line.", |cx, tls| {
             let value = Rc::new(tls_directives::passwords(cx)?);
-            cx.once(&mut said.passwords, value)
+            cx.once(&mut tls.passwords, value)
         }),
         row("conf_command", Arity::exactly(2), "A command of OpenSSL's configuration.", conf_command),
-        row("key_log", Arity::exactly(1), "File for the secrets of sessions.", |cx, said| {
+        row("key_log", Arity::exactly(1), "File for the secrets of sessions.", |cx, tls| {
             let path = cx.global::<MainContext>().paths.resolve(cx.arg(0));
-            cx.once(&mut said.key_log, Rc::new(path))
+            cx.once(&mut tls.key_log, Rc::new(path))
         }),
     ]
 }
 
 /// `*_ssl_alpn`, for protocols that do not say themselves what is spoken.
 #[must_use]
-pub fn alpn_row<T: Config, S: Configured>(prefix: &str, said: Own<T, S>) -> Row {
+pub fn alpn_row<T: Config, S: Configured>(prefix: &str, tls: Own<T, S>) -> Row {
     Row::new(format!("{prefix}_ssl_alpn"), S::BLOCKS, Arity::AtLeast(1), "Protocols that upstreams are offered by ALPN.", move |cx| {
         let mut names = Vec::new();
         for i in 0..cx.args().len() {
@@ -93,12 +93,12 @@ pub fn alpn_row<T: Config, S: Configured>(prefix: &str, said: Own<T, S>) -> Row 
             }
             names.push(name);
         }
-        cx.once(&mut own(cx, said).alpn, Rc::new(names))
+        cx.once(&mut own(cx, tls).alpn, Rc::new(names))
     })
 }
 
-fn own<'a, T: Config, S>(cx: &Cx<'a>, said: Own<T, S>) -> RefMut<'a, TlsConf<S>> {
-    RefMut::map(cx.location::<T>(), said)
+fn own<'a, T: Config, S>(cx: &Cx<'a>, tls: Own<T, S>) -> RefMut<'a, TlsConf<S>> {
+    RefMut::map(cx.location::<T>(), tls)
 }
 
 fn compile<S: Configured>(cx: &Cx<'_>, i: usize) -> Result<Complex<S>, Error> {
@@ -110,12 +110,12 @@ fn file(cx: &Cx<'_>, name: &str) -> String {
     crate::secure::plan::file(&cx.global::<MainContext>().paths, name)
 }
 
-fn conf_command<S>(cx: &mut Cx<'_>, said: &mut TlsConf<S>) -> Result<(), Error> {
+fn conf_command<S>(cx: &mut Cx<'_>, tls: &mut TlsConf<S>) -> Result<(), Error> {
     let (command, value) = (cx.text(0).into_owned(), cx.text(1));
     let is_peer = command.eq_ignore_ascii_case("VerifyMode") && value.eq_ignore_ascii_case("Peer");
     let value = if tls::commands::is_file(&command) { file(cx, &value) } else { value.into_owned() };
-    said.demands_peer |= is_peer;
-    let commands = Rc::make_mut(said.commands.get_or_insert_default());
+    tls.demands_peer |= is_peer;
+    let commands = Rc::make_mut(tls.commands.get_or_insert_default());
     if !is_peer {
         commands.push((command, value));
     }

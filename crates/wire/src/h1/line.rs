@@ -62,7 +62,7 @@ impl Cursor<'_> {
         Span::new(self.at - n, self.at)
     }
 
-    fn eat(&mut self, text: &[u8]) -> Result<(), HeadError> {
+    fn skip_literal(&mut self, text: &[u8]) -> Result<(), HeadError> {
         let rest = self.line.get(self.at..).unwrap_or(&[]);
         if !rest.starts_with(text) {
             return Err(HeadError::InvalidRequest);
@@ -77,7 +77,7 @@ fn target(cursor: &mut Cursor<'_>, head: &mut Head) -> Result<(), HeadError> {
         Some(b'/') => {}
         Some(byte) if byte.is_ascii_alphabetic() => {
             head.schema = cursor.skip(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-            cursor.eat(b"://")?;
+            cursor.skip_literal(b"://")?;
             host(cursor, head, false)?;
             if cursor.peek() == Some(b' ') {
                 // The path of `http://host` is `/`: the first slash after the scheme serves.
@@ -120,7 +120,7 @@ fn host(cursor: &mut Cursor<'_>, head: &mut Head, port_needed: bool) -> Result<(
     if cursor.peek() == Some(b'[') {
         cursor.at += 1;
         cursor.skip(|b| b.is_ascii_alphanumeric() || b":-._~!$&'()*+,;=".contains(&b));
-        cursor.eat(b"]")?;
+        cursor.skip_literal(b"]")?;
     } else {
         cursor.skip(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
     }
@@ -142,7 +142,7 @@ fn version(cursor: &mut Cursor<'_>, head: &mut Head) -> Result<(), HeadError> {
         return Ok(());
     }
     let start = cursor.at;
-    cursor.eat(b"HTTP/")?;
+    cursor.skip_literal(b"HTTP/")?;
     let major = number(cursor.skip(|b| b.is_ascii_digit()).of(cursor.line));
     match major {
         Some(1) if cursor.line.get(start + 5) == Some(&b'1') => {}
@@ -151,7 +151,7 @@ fn version(cursor: &mut Cursor<'_>, head: &mut Head) -> Result<(), HeadError> {
         }
         _ => return Err(HeadError::InvalidRequest),
     }
-    cursor.eat(b".")?;
+    cursor.skip_literal(b".")?;
     let minor = number(cursor.skip(|b| b.is_ascii_digit()).of(cursor.line));
     let minor = minor.filter(|&n| n < 1000).ok_or(HeadError::InvalidRequest)?;
     cursor.spaces();

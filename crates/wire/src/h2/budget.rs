@@ -115,7 +115,7 @@ impl Budget {
     }
 
     /// Useful work gives back.
-    pub(crate) fn earn(&mut self, class: Class, amount: i64) {
+    pub(crate) fn credit(&mut self, class: Class, amount: i64) {
         if let Some(left) = self.left.get_mut(class as usize) {
             *left = (*left + amount).min(rate(class as usize).burst.max(*left));
         }
@@ -136,12 +136,12 @@ impl Budget {
 
     /// A stream was answered to its end.
     pub(crate) fn served(&mut self) {
-        self.earn(Class::Reset, 1);
-        self.earn(Class::Settings, 1);
-        self.earn(Class::Ping, 1);
-        self.earn(Class::Priority, 2);
-        self.earn(Class::Window, 4);
-        self.earn(Class::Ignored, 1);
+        self.credit(Class::Reset, 1);
+        self.credit(Class::Settings, 1);
+        self.credit(Class::Ping, 1);
+        self.credit(Class::Priority, 2);
+        self.credit(Class::Window, 4);
+        self.credit(Class::Ignored, 1);
     }
 
     /// DATA with so much content came.
@@ -158,7 +158,7 @@ impl Budget {
         } else {
             1
         };
-        self.earn(Class::SmallData, earned);
+        self.credit(Class::SmallData, earned);
         if cost > earned { self.charge(Class::SmallData, cost - earned) } else { Ok(()) }
     }
 
@@ -168,7 +168,7 @@ impl Budget {
         if let Some(left) = self.left.get_mut(Class::Window as usize) {
             *left = (*left + 2).min(ANSWERS);
         }
-        self.earn(Class::SmallData, 1);
+        self.credit(Class::SmallData, 1);
     }
 }
 

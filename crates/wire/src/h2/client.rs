@@ -271,7 +271,7 @@ impl Client {
         self.budget.charge(class, amount).map_err(flood)
     }
 
-    fn owe(&mut self, what: &str) -> Result<(), Failure> {
+    fn count_owed(&mut self, what: &str) -> Result<(), Failure> {
         self.owed += 1;
         if self.owed > MAX_OWED { Err(Failure::protocol(format!("upstream sent too many {what} frames"))) } else { Ok(()) }
     }

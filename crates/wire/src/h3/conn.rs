@@ -299,7 +299,7 @@ impl Codec {
             self.decoder.cancel(id, &mut self.decoder_out);
         } else if !request.deaf {
             self.budget.served();
-            self.budget.earn(Class::SmallData, 2 * EMPTY);
+            self.budget.credit(Class::SmallData, 2 * EMPTY);
         }
     }
 

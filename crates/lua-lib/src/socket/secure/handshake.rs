@@ -74,7 +74,7 @@ pub fn handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, 
         Err(text) => return Ok(fail(stack, text)),
     };
     match Handshake::new(&call, stack, socket, wanted, pair, reporter) {
-        Ok(shaking) => Ok(shaking.start()),
+        Ok(handshake) => Ok(handshake.start()),
         Err(error) => Ok(fail(stack, &error.to_string())),
     }
 }
@@ -116,7 +116,7 @@ pub(super) fn socket(call: &Call, stack: &mut Stack<'_>) -> Result<Result<Rc<Soc
 }
 
 /// The answer where the connection has TLS already. Whoever wants the server verified has it verified, whatever was wanted when
-/// hands were shaken: the connection may come from a pool.
+/// it was established: the connection may come from a pool.
 fn done(call: &Call, socket: &Rc<Socket>, wanted: &HandshakeArgs, reporter: &Reporter) -> Option<Result<Value, SocketError>> {
     let inner = socket.inner.borrow();
     let stream = inner.stream.as_ref()?;
@@ -225,20 +225,20 @@ impl Handshake {
             let _busy = busy;
             let Some(stream) = stream else { return Ok(failure("closed")) };
             let Handshake { call, socket, wanted, reporter, slot, session, limit } = self;
-            let shaken = match tokio::time::timeout(limit, net::tls::connect(stream, session)).await {
+            let result = match tokio::time::timeout(limit, net::tls::connect(stream, session)).await {
                 Err(_) => Err("timeout".into()),
                 Ok(Err(failure)) => {
-                    complain(&reporter, &failure);
+                    log_failure(&reporter, &failure);
                     Err("handshake failed".into())
                 }
                 Ok(Ok(stream)) => {
-                    tell(&reporter, &stream);
+                    log_session(&reporter, &stream);
                     let stream = Stream::Tls(Box::new(stream));
                     judge(&stream, &wanted, None, &reporter).map(|()| stream)
                 }
             };
             let mut inner = socket.inner.borrow_mut();
-            Ok(match shaken {
+            Ok(match result {
                 Ok(stream) => {
                     inner.stream = Some(stream);
                     Reply::One(if wanted.resumable { Value::Number(keep(&call, &slot, &reporter)) } else { Value::Bool(true) })
@@ -253,7 +253,7 @@ impl Handshake {
     }
 }
 
-fn tell(reporter: &Reporter, stream: &TlsStream<Stream>) {
+fn log_session(reporter: &Reporter, stream: &TlsStream<Stream>) {
     if let Some(session) = stream.client().filter(|_| reporter.is_wordy()) {
         reporter.debug(format_args!("SSL_do_handshake: 1"));
         reporter.debug(format_args!("{}", session.summary()));
@@ -264,7 +264,7 @@ fn tell(reporter: &Reporter, stream: &TlsStream<Stream>) {
 }
 
 /// The log line of a handshake that failed, which `lua_socket_log_errors` has no say in.
-fn complain(reporter: &Reporter, failure: &Failure) {
+fn log_failure(reporter: &Reporter, failure: &Failure) {
     match failure {
         Failure::Tls(error) => {
             let level = if error.is_ordinary() { Level::Error } else { Level::Crit };

@@ -194,7 +194,7 @@ impl Client {
         if head.has(flag::ACK) {
             return Ok(());
         }
-        self.owe("settings")?;
+        self.count_owed("settings")?;
         for &[a, b, c, d, e, f] in payload.as_chunks::<6>().0 {
             let (name, value) = (u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f]));
             match name {
@@ -222,7 +222,7 @@ impl Client {
         if head.has(flag::ACK) {
             return Err(Failure::protocol("upstream sent ping frame with ack flag"));
         }
-        self.owe("ping")?;
+        self.count_owed("ping")?;
         if let Some(payload) = payload.first_chunk() {
             frame::ping(true, *payload, out);
         }

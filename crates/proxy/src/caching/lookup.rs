@@ -30,7 +30,7 @@ pub(crate) type Restart = fn(Rc<Request>, Rc<Route>) -> BoxFuture<Outcome>;
 const PAUSE: (u64, u64) = (2, 50);
 
 /// Answers from the cache, if it can; `None` sends the request on to the upstream, with what the cache must know of its answer.
-pub async fn look(exchange: &mut Exchange, again: Restart) -> Option<Outcome> {
+pub async fn lookup(exchange: &mut Exchange, again: Restart) -> Option<Outcome> {
     let plan = exchange.route.plan.caching.clone()?;
     let store = match plan.store(&exchange.request) {
         Ok(store) => store?,
