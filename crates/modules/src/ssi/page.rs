@@ -54,7 +54,7 @@ impl Page {
                     let mut all = Vec::new();
                     parser.feed(body.clone(), &mut all);
                     parser.finish(&mut all);
-                    let parts: Rc<[Part]> = all.iter().map(|token| Part::of(token)).collect();
+                    let parts: Rc<[Part]> = all.iter().map(Part::of).collect();
                     kept.keep(key, body, &parts, parts.iter().map(Part::size).sum());
                     tokens.extend(all);
                     return Ok(());
