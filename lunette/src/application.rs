@@ -140,6 +140,9 @@ impl Application for Server {
 
     fn child_died(&mut self, generation: &Generation, pid: i32) {
         if let (Some(tally), Ok(pid)) = (&self.tally, u32::try_from(pid)) {
+            if let Some(account) = tally.account_of(pid) {
+                generation.global.get::<Zones>().meters.bury(account);
+            }
             tally.close(pid, metrics::is_gauge);
         }
         let lost = generation.global.get::<Zones>().buried(pid);

@@ -104,6 +104,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::settings::SOCKETS,
         lua::settings::SECURE,
         lua::start::MODULE,
+        // Its handlers come first: what the others refuse is counted too.
+        m::status_zone::MODULE,
         m::resolver::MODULE,
         m::variables::MODULE,
         m::http2::MODULE,
@@ -228,6 +230,7 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         sl::settings::SECURE,
         sl::start::MODULE,
         sl::variable::MODULE,
+        m::status_zone::STREAM,
         m::resolver::STREAM,
         m::variables::STREAM,
         m::map::STREAM,

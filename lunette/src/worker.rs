@@ -11,7 +11,8 @@ use http::metrics::WorkerCounters;
 use http::{Http, Variables, Worker};
 use session::log_files::LogFiles;
 use session::worker::ProcessInfo;
-use shm::Tally;
+use shm::{Tally, Zones};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Serves until told to stop. Returns the exit code.
@@ -27,10 +28,14 @@ pub(crate) fn work(generation: Generation, seat: WorkerSetup, tally: Option<&Tal
         Role::Agent => (0, true),
     };
     let observers = tally.map_or_else(WorkerCounters::alone, WorkerCounters::new);
+    if let Some(account) = observers.account() {
+        shm::meter::enter(account);
+    }
     let of_stream = generation.stream.as_deref().and_then(stream_lua::agent_connections);
     let of_agent = lua_api::agent_connections(&http).or(of_stream).filter(|_| agent);
     let connections = of_agent.unwrap_or(generation.connections);
     let worker = Rc::new(Worker::new(number, count, settings.error_log.clone(), http, observers, serve::spawn));
+    worker.state::<RefCell<Zones>>().replace(generation.global.get::<Zones>().clone());
     let board = seat.board.clone();
     let (of_respawns, of_connections, age) = (board.clone(), board.clone(), board.generations());
     worker.set_process(ProcessInfo {

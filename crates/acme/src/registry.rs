@@ -156,13 +156,15 @@ pub(crate) fn server(server: &Server, _: usize, frame: &Frame) -> Result<(), Err
 /// The identifiers that the names of a server are.
 fn names(names: &[ServerName], span: Span, frame: &Frame) -> Result<Vec<Identifier>, String> {
     let mut found = Vec::new();
-    let is_exact = |wanted: &[u8]| names.iter().any(|name| matches!(name, ServerName::Exact(exact) if **exact == *wanted));
+    let has = |wanted: &dyn Fn(&ServerName) -> bool| names.iter().any(wanted);
+    // `.a` is kept as `a` and `*.a`.
+    let is_dotted = |host: &[u8]| has(&|name| matches!(name, ServerName::Leading(tail) if tail.strip_prefix(b".") == Some(host)));
+    let is_exact = |host: &[u8]| has(&|name| matches!(name, ServerName::Exact(exact) if **exact == *host));
     for name in names {
         let word = match name {
-            ServerName::Exact(name) if name.is_empty() => continue,
+            ServerName::Exact(name) if name.is_empty() || is_dotted(name) => continue,
             ServerName::Exact(name) => name.to_vec(),
-            // `.a` is kept as `a` and `*.a`.
-            ServerName::Leading(tail) if tail.strip_prefix(b".").is_some_and(is_exact) => [b"www", &**tail].concat(),
+            ServerName::Leading(tail) if tail.strip_prefix(b".").is_some_and(is_exact) => tail.to_vec(),
             ServerName::Leading(tail) => [b"*", &**tail].concat(),
             ServerName::Trailing(head) => [&**head, b"*"].concat(),
             ServerName::Regex(_) => {

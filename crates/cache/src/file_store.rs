@@ -203,6 +203,12 @@ impl FileWriter {
         &self.head
     }
 
+    /// Bytes of the file so far.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.start + self.written
+    }
+
     /// Appends bytes of the body.
     ///
     /// # Errors

@@ -332,10 +332,15 @@ impl Index {
         self.cells.capacity()
     }
 
+    /// Blocks that there may be; 0: as many as there are.
+    #[must_use]
+    pub fn max_size(&self) -> u64 {
+        self.max_size
+    }
+
     /// Files and their blocks.
     #[must_use]
-    #[cfg(test)]
-    pub(crate) fn totals(&self) -> (u64, u64) {
+    pub fn totals(&self) -> (u64, u64) {
         let held = self.cells.lock();
         (held.files(), held.blocks())
     }

@@ -8,6 +8,8 @@ use http::Connection;
 use http::protocols::ServerProtocols;
 use http::tls::ClientHello;
 use net::stream::Stream;
+use session::handshake_end::HandshakeEnd;
+use session::status_zone::ServerZone;
 use session::tls::{Failed, FirstBytes, choose, classify, preliminary, settle};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -18,7 +20,7 @@ use tls::server::alert_record;
 use wire::tls::hello::Hello;
 
 /// What a connection became.
-pub enum HandshakeEnd {
+pub enum HandshakeOutcome {
     /// A session is established; the index is that of the protocol that ALPN chose.
     Secured(Accepted, Option<u8>),
     /// The client speaks plain text.
@@ -28,10 +30,10 @@ pub enum HandshakeEnd {
 }
 
 /// Performs the handshake. The deadline is already set on the connection's watch.
-pub async fn perform(front: &Rc<Front>, mut opened: Accepted) -> HandshakeEnd {
+pub async fn perform(front: &Rc<Front>, mut opened: Accepted) -> HandshakeOutcome {
     let hello = match read_hello(&mut opened).await {
         Ok(Some(hello)) => hello,
-        Ok(None) => return HandshakeEnd::Plain(opened),
+        Ok(None) => return HandshakeOutcome::Plain(opened),
         Err(failed) => return refuse(front, &opened, &failed),
     };
     front.log(&opened.listener, &opened.info, Level::Debug, "reusable connection: 0");
@@ -115,7 +117,7 @@ fn protocols<'f>(front: &'f Front, listener: &Listener) -> impl Iterator<Item = 
     front.protocols_in(listener.endpoint.asked | own.on)
 }
 
-async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>, session: tls::session::ServerSession) -> HandshakeEnd {
+async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>, session: tls::session::ServerSession) -> HandshakeOutcome {
     let Accepted { stream, input, info, watch, listener, no_delay, request_by, resumed, state } = opened;
     let result = limited(&watch, net::tls::accept(stream, session, input.rest())).await;
     let failed = match result {
@@ -134,37 +136,49 @@ async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>,
             if let Some(found) = stream.established() {
                 let Some(found) = limited(&watch, settle(greeting, found)).await else {
                     log(front, &listener, &info, &Failed::timed_out());
-                    return HandshakeEnd::Over;
+                    return HandshakeOutcome::Over;
                 };
                 alpn.clone_from(&found.alpn);
                 info.tls.replace(Some(Rc::new(found)));
             }
-            front.worker.observers.handshake_ended(info.tls_info().map(|found| found.resumed));
+            let end = info.tls_info().map_or(HandshakeEnd::Failed(None), |found| listener.server.tls.end(&found));
+            count(front, &listener, &end);
             let mut choice = protocols(front, &listener);
             let chosen = alpn.and_then(|name| choice.find(|index| front.protocol(*index).is_some_and(|p| p.alpn.contains(&&*name))));
             let input = crate::input::Input::default();
-            return HandshakeEnd::Secured(Accepted { stream, input, info, watch, listener, no_delay, request_by, resumed, state }, chosen);
+            return HandshakeOutcome::Secured(
+                Accepted { stream, input, info, watch, listener, no_delay, request_by, resumed, state },
+                chosen,
+            );
         }
         Some(Err(failure)) => failure.into(),
         None => Failed::timed_out(),
     };
     log(front, &listener, &info, &failed);
-    HandshakeEnd::Over
+    HandshakeOutcome::Over
 }
 
 /// Tells the client, as far as that is still possible, and the log.
-fn refuse(front: &Front, opened: &Accepted, failed: &Failed) -> HandshakeEnd {
+fn refuse(front: &Front, opened: &Accepted, failed: &Failed) -> HandshakeOutcome {
     if let Some(alert) = failed.alert {
         // Who does not take seven bytes learns nothing.
         let _ = opened.stream.try_write(&alert_record(alert));
     }
     log(front, &opened.listener, &opened.info, failed);
-    HandshakeEnd::Over
+    HandshakeOutcome::Over
 }
 
 pub(crate) fn log(front: &Front, listener: &Listener, info: &Connection, failed: &Failed) {
-    front.worker.observers.handshake_ended(None);
+    count(front, listener, &failed.end());
     for (level, line) in &failed.lines {
         front.log(listener, info, *level, &format!("{line} while SSL handshaking"));
+    }
+}
+
+/// Counts the handshake, for the server that it was for too.
+pub(crate) fn count(front: &Front, listener: &Listener, end: &HandshakeEnd) {
+    front.worker.observers.handshake_ended(end);
+    if let Some(zone) = listener.server.conf.share::<ServerZone>() {
+        zone.count_handshake(end);
     }
 }

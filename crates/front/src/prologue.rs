@@ -1,7 +1,7 @@
 //! Connection setup before the protocol: the PROXY header, then the first bytes, which select the protocol.
 
 use crate::active::Activity;
-use crate::handshake::{self, HandshakeEnd};
+use crate::handshake::{self, HandshakeOutcome};
 use crate::protocol::{Accepted, Detection, Front, Protocol};
 use crate::proxy_protocol::{self, Failure};
 use base::log::Level;
@@ -44,12 +44,12 @@ async fn run(front: Rc<Front>, mut opened: Accepted) {
     let chosen = if opened.listener.endpoint.tls {
         // Boxed: tasks are moved when they are made and when they end, and this one would have room for a whole session.
         match Box::pin(handshake::perform(&front, opened)).await {
-            HandshakeEnd::Over => return,
-            HandshakeEnd::Secured(secured, chosen) => {
+            HandshakeOutcome::Over => return,
+            HandshakeOutcome::Secured(secured, chosen) => {
                 opened = secured;
                 chosen.unwrap_or_else(|| front.last_resort())
             }
-            HandshakeEnd::Plain(plain) => {
+            HandshakeOutcome::Plain(plain) => {
                 opened = plain;
                 front.last_resort()
             }

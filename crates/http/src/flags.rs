@@ -55,4 +55,6 @@ pub struct Flags {
     pub unconditional: Cell<bool>,
     /// The head came behind an earlier request, before that one was answered (`$pipe`).
     pub pipelined: Cell<bool>,
+    /// Its server's zone (`status_zone`) counts it as one that has begun.
+    pub counted: Cell<bool>,
 }

@@ -7,6 +7,7 @@
 pub mod below;
 pub mod blocks;
 pub mod body;
+pub mod cache_report;
 pub mod chain;
 mod client;
 pub mod connection;

@@ -13,8 +13,10 @@ use crate::line::Version;
 use crate::phase::Phase;
 use crate::request::Request;
 use base::clock;
+use session::handshake_end::HandshakeEnd;
 use session::worker::Ended;
 use shm::tally::{Account, Counters, Tally};
+use std::sync::atomic::Ordering;
 
 /// Whether the counter of this number says what is the case now, instead of growing.
 #[must_use]
@@ -80,9 +82,51 @@ impl WorkerCounters {
         }
     }
 
+    /// The account, if there is one.
+    pub fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
     /// The sum over all workers.
     pub fn sum(&self, counter: Counter) -> u64 {
         self.account.as_ref().map_or(0, |account| account.all().sum(counter as usize))
+    }
+
+    /// The same since the last reset.
+    pub fn sum_since_reset(&self, counter: Counter) -> u64 {
+        self.account.as_ref().map_or(0, |account| account.all().sum_since_reset(counter as usize))
+    }
+
+    /// Lets what [`WorkerCounters::sum_since_reset`] shows begin anew.
+    pub fn reset(&self, counters: &[Counter]) {
+        if let Some(account) = &self.account {
+            counters.iter().for_each(|counter| account.all().reset(*counter as usize));
+        }
+    }
+
+    /// Workers that have died and been replaced, of `all`, since the last reset.
+    pub fn respawned_since_reset(&self, all: u64) -> u64 {
+        let before = self.account.as_ref().and_then(|account| account.all().spare());
+        all.saturating_sub(before.map_or(0, |before| before.load(Ordering::Relaxed)))
+    }
+
+    /// Lets what [`WorkerCounters::respawned_since_reset`] shows begin anew.
+    pub fn reset_respawned(&self, all: u64) {
+        if let Some(before) = self.account.as_ref().and_then(|account| account.all().spare()) {
+            before.store(all, Ordering::Relaxed);
+        }
+    }
+
+    /// Counters of one process, since their last reset.
+    pub fn of_process<const N: usize>(&self, pid: u32, counters: [Counter; N]) -> [u64; N] {
+        counters.map(|counter| self.account.as_ref().map_or(0, |account| account.all().of(pid, counter as usize)))
+    }
+
+    /// Lets what [`WorkerCounters::of_process`] shows begin anew.
+    pub fn reset_process(&self, pid: u32, counters: &[Counter]) {
+        if let Some(account) = &self.account {
+            counters.iter().for_each(|counter| account.all().reset_of(pid, *counter as usize));
+        }
     }
 
     /// The sums of all counters over all workers.
@@ -113,12 +157,9 @@ impl WorkerCounters {
         self.set(Counter::Writing, writing as u64);
     }
 
-    /// A handshake of TLS is over; `None`: it failed.
-    pub fn handshake_ended(&self, resumed: Option<bool>) {
-        self.add(if resumed.is_some() { Counter::Handshakes } else { Counter::HandshakesFailed });
-        if resumed == Some(true) {
-            self.add(Counter::Resumed);
-        }
+    /// A handshake of TLS is over.
+    pub fn handshake_ended(&self, end: &HandshakeEnd) {
+        end.counters(|counter| self.add(Counter::from(counter)));
     }
 
     /// A client's request has begun.
@@ -169,7 +210,7 @@ impl WorkerCounters {
     /// Something has ended in a session of `stream`.
     pub fn session_had(&self, ended: Ended) {
         match ended {
-            Ended::Handshake(resumed) => self.handshake_ended(resumed),
+            Ended::Handshake(end) => self.handshake_ended(&end),
             Ended::Try { failed, took_ms } => {
                 self.tried(failed, took_ms, [Counter::StreamAttempts, Counter::StreamAttemptsFailed], Histogram::StreamAttempt);
             }

@@ -33,6 +33,9 @@ use std::rc::Rc;
 /// # Errors
 /// nginx's line about why the configuration cannot be used.
 pub fn open(http: &http::Http, surroundings: &ServerInfo, log: &base::log::ErrorLog) -> Result<(), InitError> {
+    if let Some(runtime) = http.main.share::<Runtime>() {
+        ngx::upstream::load(http, &runtime);
+    }
     lua_session::start::open::<Requests>(&http.main, &http.paths, surroundings, log, groups)
 }
 

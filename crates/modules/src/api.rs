@@ -8,8 +8,11 @@ pub(crate) mod servers;
 pub(crate) mod status;
 pub(crate) mod upstreams;
 pub(crate) mod value;
+mod workers;
+mod zones;
 
 use crate::keyval::{Declared, ZoneRef};
+use crate::zones as told;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
@@ -99,7 +102,7 @@ fn start(worker: &Rc<Worker>) {
 
 fn start_stream(worker: &Rc<stream::Worker>) {
     let (known, configuration) = (worker.state::<Known>(), worker.configuration());
-    known.stream.replace(configuration.main.get::<Directory>().cloned());
+    known.stream.replace(Some(configuration.main.get::<Directory>().cloned().unwrap_or_default()));
     let keyvals = configuration.main.get::<Declared<stream::Session>>().map(|declared| declared.all().to_vec());
     known.stream_keyvals.replace(keyvals.unwrap_or_default());
 }
@@ -244,13 +247,20 @@ fn root(call: &Call<'_>) -> Answer {
         Some(VERSION) => {
             let (part, call) = call.next();
             match part {
-                None => call.index(&["nginx", "processes", "connections", "ssl", "http", "stream"]),
+                None => {
+                    let stream = is_there(&call).then_some("stream");
+                    let parts = ["nginx", "processes", "connections", "slabs", "http"].into_iter().chain(stream);
+                    call.index(&parts.chain(["resolvers", "ssl", "workers"]).collect::<Vec<_>>())
+                }
                 Some("nginx") => call.leaf(|| status::nginx(call.request)),
-                Some("processes") => call.leaf(|| status::processes(call.request)),
-                Some("connections") => call.leaf(|| status::connections(call.request)),
-                Some("ssl") => call.leaf(|| status::ssl(call.request)),
+                Some("processes") => status::processes(&call),
+                Some("connections") => status::connections(&call),
+                Some("ssl") => status::ssl(&call),
+                Some("slabs") => zones::slabs(&call),
+                Some("resolvers") => zones::counters(&call, &told::RESOLVERS, ("ResolverZoneNotFound", "resolver zone not found")),
+                Some("workers") => workers::answer(&call),
                 Some("http") => http_part(&call),
-                Some("stream") => stream_part(&call),
+                Some("stream") if is_there(&call) => stream_part(&call),
                 Some(_) => Err(no_path()),
             }
         }
@@ -258,15 +268,25 @@ fn root(call: &Call<'_>) -> Answer {
     }
 }
 
+/// Whether there is `stream`.
+fn is_there(call: &Call<'_>) -> bool {
+    call.request.worker.state::<Known>().stream.borrow().is_some()
+}
+
 fn http_part(call: &Call<'_>) -> Answer {
     let (part, call) = call.next();
     match part {
-        None => call.index(&["requests", "upstreams", "keyvals"]),
+        None => call.index(&["requests", "server_zones", "location_zones", "limit_conns", "limit_reqs", "caches", "keyvals", "upstreams"]),
         Some("keyvals") => {
             let declared = call.request.http.main.get::<Declared<Request>>();
             keyvals::answer(&call, declared.map(Declared::all).unwrap_or_default())
         }
-        Some("requests") => call.leaf(|| status::requests(call.request)),
+        Some("requests") => status::requests(&call),
+        Some("server_zones") => zones::counters(&call, &told::SERVERS, ("ServerZoneNotFound", "server zone not found")),
+        Some("location_zones") => zones::counters(&call, &told::PLACES, ("LocationZoneNotFound", "location zone not found")),
+        Some("limit_conns") => zones::counters(&call, &told::CONNECTION_LIMITS, ("LimitConnNotFound", "limit_conn not found")),
+        Some("limit_reqs") => zones::counters(&call, &told::REQUEST_LIMITS, ("LimitReqNotFound", "limit_req not found")),
+        Some("caches") => zones::caches(&call),
         Some("upstreams") => {
             let directory = call.request.http.main.get::<Directory>().cloned().unwrap_or_default();
             upstreams::answer(&call, &directory, "http")
@@ -279,7 +299,9 @@ fn stream_part(call: &Call<'_>) -> Answer {
     let (part, call) = call.next();
     let known = call.request.worker.state::<Known>();
     match part {
-        None => call.index(&["upstreams", "keyvals"]),
+        None => call.index(&["server_zones", "limit_conns", "keyvals", "upstreams"]),
+        Some("server_zones") => zones::counters(&call, &told::SESSIONS, ("ServerZoneNotFound", "server zone not found")),
+        Some("limit_conns") => zones::counters(&call, &told::SESSION_LIMITS, ("LimitConnNotFound", "limit_conn not found")),
         Some("keyvals") => keyvals::answer(&call, &known.stream_keyvals.borrow()),
         Some("upstreams") => {
             let directory = known.stream.borrow().clone().unwrap_or_default();

@@ -243,7 +243,7 @@ fn delete(request: &Request, conf: &Conf) -> Result<u16, u16> {
     };
     if meta.is_dir() {
         if !slash {
-            return Err(refuse(request, 409, &format!("\"{}\" could not be deleted (21: Is a directory)", os_path(&path).display())));
+            return Err(refuse(request, 409, &format!("DELETE \"{}\" failed (21: Is a directory)", os_path(&path).display())));
         }
         if depth(request, None)?.is_some() {
             return Err(refuse(request, 400, "\"Depth\" header must be infinity"));
@@ -258,9 +258,28 @@ fn delete(request: &Request, conf: &Conf) -> Result<u16, u16> {
 }
 
 fn remove(request: &Request, path: &Path, directory: bool) -> Result<(), u16> {
-    let (result, call) = if directory { (fs::remove_dir_all(path), "rmdir()") } else { (fs::remove_file(path), "unlink()") };
+    let (result, call) = if directory { (remove_directory(request, path)?, "rmdir()") } else { (fs::remove_file(path), "unlink()") };
     changed(request, path);
     result.map_err(|error| failed(request, &error, 404, call, path))
+}
+
+/// Removes what is in a directory, as far as that is possible, and it.
+fn remove_directory(request: &Request, path: &Path) -> Result<io::Result<()>, u16> {
+    // It follows no link, whoever changes the tree meanwhile.
+    if fs::remove_dir_all(path).is_ok() {
+        return Ok(Ok(()));
+    }
+    let mut left = |call: &str, at: &Path, error: &io::Error| {
+        if call == "opendir()" {
+            log_request!(request, Level::Crit, "{call} \"{}\" failed {}", at.display(), describe(error));
+        } else {
+            failed(request, error, 0, call, at);
+        }
+    };
+    if !tree::empty(path, &mut left) {
+        return Err(500);
+    }
+    Ok(fs::remove_dir(path))
 }
 
 /// Slashes that something follows, as `min_delete_depth` counts.

@@ -119,12 +119,17 @@ fn read(cx: &Cx<'_>) -> Result<ZoneOptions, Error> {
     Ok(options)
 }
 
+/// Who owns zones of pairs.
+pub(crate) const OWNER: &str = "keyval";
+/// Who owns those of `stream`.
+pub(crate) const STREAM_OWNER: &str = "keyval of streams";
+
 fn keyval_zone<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let options = read(cx)?;
     let (name, size) =
         options.zone.filter(|(name, _)| !name.is_empty()).ok_or_else(|| cx.error("\"keyval_zone\" must have \"zone\" parameter"))?;
     let place = cx.main::<Declared<S>>().place(&name, cx.error(""));
-    let owner = if S::OUTERMOST == Request::OUTERMOST { "keyval" } else { "keyval of streams" };
+    let owner = if S::OUTERMOST == Request::OUTERMOST { OWNER } else { STREAM_OWNER };
     let (zone, kept) = {
         let mut zones = cx.global::<Zones>();
         let kept = zones.previous(&name, owner).is_some_and(|zone| zone.size() == size);

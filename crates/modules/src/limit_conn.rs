@@ -1,6 +1,6 @@
 //! `limit_conn`: how many requests with one key may be in progress.
 
-use crate::limits::{self, Declared, LimitZone, LimitZones, Status};
+use crate::limits::{self, Declared, LimitZone, LimitZones, Status, Verdict};
 use base::text;
 use conf::context::Arity;
 use conf::row::{Cx, Row};
@@ -69,8 +69,8 @@ fn rows<S: Configured>() -> Vec<Row> {
                 return Err(cx.invalid_parameter(1));
             }
             let zone = limits::zone_and_size(cx, 1)?;
-            let owner = if S::OUTERMOST == Request::OUTERMOST { "limit_conn" } else { "limit_conn of streams" };
-            limits::declare::<S, _>(cx, (owner, "limit_conn_zone"), zone, Connections)
+            let kind = if S::OUTERMOST == Request::OUTERMOST { &limits::CONNECTIONS } else { &limits::STREAM_CONNECTIONS };
+            limits::declare::<S, _>(cx, (kind, "limit_conn_zone"), zone, Connections)
         }),
         Row::new("limit_conn", S::BLOCKS, Arity::exactly(2), "Limits the requests in progress with one key.", limit::<S>),
     ];
@@ -131,7 +131,7 @@ fn handle<S: Configured>(session: &S, conf: &Conf<S>) -> Outcome {
         if key.is_empty() || !limits::fits(session, declared, &key, LONGEST) {
             continue;
         }
-        status.0.set("PASSED");
+        status.0.set(Verdict::Passed.name());
         match count(declared, &key, limit.most) {
             Ok((record, resets)) => counts.push(Count { place: limit.place.clone(), record, resets }),
             Err(full) => {
@@ -140,10 +140,15 @@ fn handle<S: Configured>(session: &S, conf: &Conf<S>) -> Outcome {
                     log_client!(session, conf.level(), "limiting connections{mark} by zone \"{}\"", limit.place.name);
                 }
                 give_back(counts);
-                status.0.set(if dry { "REJECTED_DRY_RUN" } else { "REJECTED" });
+                let verdict = Verdict::refused(dry);
+                declared.count(verdict);
+                status.0.set(verdict.name());
                 return if dry { Outcome::Declined } else { Outcome::Status(conf.status()) };
             }
         }
+    }
+    for declared in counts.iter().filter_map(|count| count.place.declared.get()) {
+        declared.count(Verdict::Passed);
     }
     if !counts.is_empty() {
         session.on_end(move || give_back(counts));

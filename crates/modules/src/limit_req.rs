@@ -1,6 +1,6 @@
 //! `limit_req`: how fast requests with one key may come (the leaky bucket of nginx's manual).
 
-use crate::limits::{self, Declared, LimitZone, LimitZones};
+use crate::limits::{self, Declared, LimitZone, LimitZones, Verdict};
 use base::clock;
 use base::log::Level;
 use base::text;
@@ -73,7 +73,7 @@ fn zone(cx: &mut Cx<'_>) -> Result<(), Error> {
             return Err(cx.invalid_parameter(i));
         }
     }
-    limits::declare::<Request, _>(cx, ("limit_req", "limit_req"), zone, Rate(rate))
+    limits::declare::<Request, _>(cx, (&limits::REQUESTS, "limit_req"), zone, Rate(rate))
 }
 
 fn limit(cx: &mut Cx<'_>) -> Result<(), Error> {
@@ -136,21 +136,12 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
     if !status.0.get().is_empty() {
         return Step::Now(Outcome::Declined);
     }
-    let dry = conf.is_dry();
-    match apply(request, conf) {
-        Verdict::None => Step::Now(Outcome::Declined),
-        Verdict::Refused => {
-            status.0.set(if dry { "REJECTED_DRY_RUN" } else { "REJECTED" });
-            Step::Now(if dry { Outcome::Declined } else { Outcome::Status(conf.status()) })
-        }
-        Verdict::Passed => {
-            status.0.set("PASSED");
-            Step::Now(Outcome::Declined)
-        }
-        Verdict::Delayed(delay) => {
-            status.0.set(if dry { "DELAYED_DRY_RUN" } else { "DELAYED" });
-            if dry { Step::Now(Outcome::Declined) } else { Step::wait(wait(request.clone(), delay)) }
-        }
+    let Some((verdict, delay)) = apply(request, conf) else { return Step::Now(Outcome::Declined) };
+    status.0.set(verdict.name());
+    match verdict {
+        Verdict::Rejected => Step::Now(Outcome::Status(conf.status())),
+        Verdict::Delayed => Step::wait(wait(request.clone(), delay)),
+        Verdict::Passed | Verdict::RejectedDryRun | Verdict::DelayedDryRun => Step::Now(Outcome::Declined),
     }
 }
 
@@ -166,17 +157,11 @@ async fn wait(request: Rc<Request>, delay: u64) -> Outcome {
     }
 }
 
-enum Verdict {
-    None,
-    Passed,
-    Delayed(u64),
-    Refused,
-}
-
-fn apply(request: &Request, conf: &Conf) -> Verdict {
+/// What comes of the limits and for how many milliseconds the request is delayed; `None`: none of them has a key.
+fn apply(request: &Request, conf: &Conf) -> Option<(Verdict, u64)> {
     let limits = conf.limits.as_deref().unwrap_or_default();
     let level = conf.level();
-    let dry = if conf.is_dry() { ", dry run" } else { "" };
+    let (is_dry, dry) = (conf.is_dry(), if conf.is_dry() { ", dry run" } else { "" });
     let now = clock::now().epoch_ms();
     let mut held: Vec<Held<'_>> = Vec::with_capacity(limits.len().saturating_sub(1));
     let mut worst: Option<Longest<'_>> = None;
@@ -198,27 +183,46 @@ fn apply(request: &Request, conf: &Conf) -> Verdict {
             Lookup::Full => {
                 drop(guard);
                 log_request!(request, Level::Alert, "could not allocate node in limit_req zone \"{}\"", limit.place.name);
-                let_go(&held);
-                return Verdict::Refused;
+                return Some((refuse(&held, declared, is_dry), 0));
             }
             Lookup::Over(excess) => {
                 drop(guard);
                 let name = &limit.place.name;
                 log_request!(request, level, "limiting requests{dry}, excess: {}.{:03} by zone \"{name}\"", excess / 1000, excess % 1000);
-                let_go(&held);
-                return Verdict::Refused;
+                return Some((refuse(&held, declared, is_dry), 0));
             }
         }
     }
-    if held.is_empty() && worst.is_none() {
-        return Verdict::None;
+    let last = worst.as_ref().map(|last| last.limit);
+    if held.is_empty() && last.is_none() {
+        return None;
     }
-    let worst = charge_held(&held, worst, now);
-    let Some(Longest { delay: delay @ 1.., excess, limit }) = worst else { return Verdict::Passed };
+    let Some(worst) = charge_held(&held, worst, now) else { return Some((Verdict::Passed, 0)) };
+    let verdict = if is_dry { Verdict::DelayedDryRun } else { Verdict::Delayed };
+    count(held.iter().map(|held| held.limit).chain(last), &worst, verdict);
+    let Longest { delay: delay @ 1.., excess, limit } = worst else { return Some((Verdict::Passed, 0)) };
     let level = if level == Level::Info { Level::Info } else { Level::from_number(level as i64 + 1).unwrap_or(level) };
     let name = &limit.place.name;
     log_request!(request, level, "delaying request{dry}, excess: {}.{:03}, by zone \"{name}\"", excess / 1000, excess % 1000);
-    Verdict::Delayed(delay)
+    Some((verdict, delay))
+}
+
+/// Counts for each limit what came of it: the one that weighs most may delay, all others let pass.
+fn count<'a>(limits: impl Iterator<Item = &'a Limit>, worst: &Longest<'_>, delayed: Verdict) {
+    for limit in limits {
+        let delays = worst.delay > 0 && std::ptr::eq(worst.limit, limit);
+        if let Some(declared) = limit.place.declared.get() {
+            declared.count(if delays { delayed } else { Verdict::Passed });
+        }
+    }
+}
+
+/// What comes of a limit that refuses.
+fn refuse(held: &[Held<'_>], by: &Declared<Request, Rate>, dry: bool) -> Verdict {
+    let_go(held);
+    let verdict = Verdict::refused(dry);
+    by.count(verdict);
+    verdict
 }
 
 fn delay_of(excess: u64, free: u64, rate: u64) -> u64 {

@@ -9,10 +9,54 @@ use conf::scope::Config;
 use conf::tree::Error;
 use session::variable::NO_CACHE;
 use session::{Client, Complex, Configured, Session, Variables, log_client};
-use shm::{ClaimError, Zone, Zones};
+use shm::meter::Kind;
+use shm::{ClaimError, Meter, Zone, Zones};
 use std::cell::{Cell, OnceCell};
 use std::marker::PhantomData;
 use std::rc::Rc;
+
+/// What came of a limit, by the place of its counter in a zone's meter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Verdict {
+    Passed,
+    Rejected,
+    RejectedDryRun,
+    Delayed,
+    DelayedDryRun,
+}
+
+/// Zones of `limit_req`.
+pub(crate) static REQUESTS: Kind = Kind::new("limit_req", 5);
+/// Zones of `limit_conn` in `http`.
+pub(crate) static CONNECTIONS: Kind = Kind::new("limit_conn", 3);
+/// Zones of `limit_conn` in `stream`.
+pub(crate) static STREAM_CONNECTIONS: Kind = Kind::new("limit_conn of streams", 3);
+
+impl Verdict {
+    /// The value of `$limit_X_status`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Verdict::Passed => "PASSED",
+            Verdict::Rejected => "REJECTED",
+            Verdict::RejectedDryRun => "REJECTED_DRY_RUN",
+            Verdict::Delayed => "DELAYED",
+            Verdict::DelayedDryRun => "DELAYED_DRY_RUN",
+        }
+    }
+
+    /// Of a limit that refuses.
+    pub(crate) fn refused(dry: bool) -> Verdict {
+        if dry { Verdict::RejectedDryRun } else { Verdict::Rejected }
+    }
+}
+
+impl<S, T> Declared<S, T> {
+    /// Counts what came of it.
+    pub(crate) fn count(&self, verdict: Verdict) {
+        self.meter.add(verdict as usize, 1);
+    }
+}
 
 /// A zone with the key that counts in it, once it is declared.
 pub(crate) struct Declared<S, T> {
@@ -20,6 +64,8 @@ pub(crate) struct Declared<S, T> {
     pub(crate) zone: Rc<Zone>,
     /// What is counted.
     pub(crate) key: Complex<S>,
+    /// What came of it.
+    pub(crate) meter: Rc<Meter>,
     /// More that the declaration says.
     pub(crate) extra: T,
 }
@@ -82,14 +128,14 @@ pub(crate) fn zone_and_size(cx: &Cx<'_>, i: usize) -> Result<(String, usize), Er
     Ok((name.to_owned(), size))
 }
 
-/// Declares a zone: maps it, or takes over the one of the configuration before. `owner` tells zones of different protocols and limits
+/// Declares a zone: maps it, or takes over the one of the configuration before. `kind` tells zones of different protocols and limits
 /// apart; `said` is nginx's word for the limit where a zone that is kept has another key.
 ///
 /// # Errors
 /// nginx's texts for a zone that is bound already, or kept with another key.
 pub(crate) fn declare<S: Session, T: 'static>(
     cx: &Cx<'_>,
-    (owner, said): (&'static str, &str),
+    (kind, said): (&'static Kind, &str),
     zone: (String, usize),
     extra: T,
 ) -> Result<(), Error> {
@@ -106,12 +152,13 @@ pub(crate) fn declare<S: Session, T: 'static>(
         let bound = String::from_utf8_lossy(declared.key.source());
         return Err(cx.error(format!("{} \"{name}\" is already bound to key \"{bound}\"", cx.name())));
     }
-    let zone = match cx.global::<Zones>().claim(&name, owner, size) {
+    let zone = match cx.global::<Zones>().claim(&name, kind.name, size) {
         Ok(zone) => zone,
         Err(ClaimError::Bound(zone)) => zone,
         Err(error) => return Err(cx.error(error.to_string())),
     };
     {
+        zone.prepare();
         let mut note = zone.note.borrow_mut();
         if note.is_empty() {
             note.extend_from_slice(key.source());
@@ -120,8 +167,10 @@ pub(crate) fn declare<S: Session, T: 'static>(
             return Err(cx.error(format!("{said} \"{name}\" uses the \"{new}\" key while previously it used the \"{old}\" key")));
         }
     }
+    let meter = cx.global::<Zones>().meters.claim(kind, &name);
+    let meter = meter.map_err(|error| cx.error(ClaimError::Map(name, error).to_string()))?;
     // The place was empty a moment ago.
-    let _ = place.declared.set(Declared { zone, key, extra });
+    let _ = place.declared.set(Declared { zone, key, meter, extra });
     Ok(())
 }
 

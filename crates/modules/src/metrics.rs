@@ -3,6 +3,7 @@
 pub(crate) mod json;
 mod prometheus;
 mod report;
+mod zones;
 
 use self::report::{Format, Report};
 use conf::context::{Arity, Context};

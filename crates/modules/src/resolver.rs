@@ -10,6 +10,7 @@ use resolver::settings::{Resolving, log_trouble};
 use resolver::{Resolver, Settings};
 use session::paths::MainContext;
 use session::{Configured, Join};
+use shm::Zones;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::time::Duration;
@@ -82,7 +83,12 @@ fn parameter(cx: &Cx<'_>, i: usize, settings: &mut Settings) -> Result<(), Error
         Some(("local", "off")) => {}
         Some(("local", "on")) => from_file(cx, i, SYSTEM, settings)?,
         Some(("local", path)) => from_file(cx, i, path, settings)?,
-        Some(("status_zone", _)) => return Err(cx.unsupported(format_args!("parameter \"{word}\""))),
+        Some(("status_zone", "")) => return Err(invalid()),
+        Some(("status_zone", name)) => {
+            let zone = cx.global::<Zones>().meters.claim(&resolver::status::ZONES, name);
+            settings.status_zone =
+                Some(zone.map_err(|error| cx.error_at(i, format!("mapping shared memory zone \"{name}\" failed: {error}")))?);
+        }
         _ => settings.servers.extend(servers(&word).map_err(|what| cx.error_at(i, format!("{what} in resolver \"{word}\"")))?),
     }
     Ok(())

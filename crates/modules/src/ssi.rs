@@ -24,6 +24,7 @@ mod marks;
 mod order;
 mod page;
 mod parse;
+mod scan;
 mod text;
 mod values;
 
@@ -91,7 +92,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     if !fit {
         return Step::Now(Outcome::Ok);
     }
-    let longest_value = conf.value_length.unwrap_or(256) as usize;
+    let longest_value = conf.value_length.unwrap_or(255) as usize;
     request.set_context(Rc::new(Page::new(longest_value, conf.silent == Some(true))));
     want_memory(request);
     forget_body(request, conf.last_modified == Some(true));

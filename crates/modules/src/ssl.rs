@@ -24,6 +24,9 @@ use std::rc::Rc;
 use tls::certificate::cache::Limits;
 use tls::commands::Commands;
 
+/// Who owns the zones of sessions and of answers about certificates.
+pub(crate) const SESSION_ZONES: [&str; 2] = [cache::OWNER, inquiry::OWNER];
+
 /// TLS of servers.
 pub const MODULE: Module = Module {
     rows: || [rows::rows(), rows::certificates::<Request>(rows::SERVERS)].concat(),

@@ -15,7 +15,7 @@ use crate::headers;
 use crate::hints;
 use crate::limits::{MAX_INTERIM, TIMED_OUT};
 use crate::reading::read_on;
-use crate::relay::Relay;
+use crate::relay::{READING, Relay};
 use crate::retry::{self, Failure};
 use crate::sender::{SendError, Sender};
 use crate::settings::next;
@@ -55,7 +55,6 @@ pub struct Attempt<'a> {
 const CONNECTING: &str = "connecting to upstream";
 const SENDING: &str = "sending request to upstream";
 const READING_HEAD: &str = "reading response header from upstream";
-const READING: &str = "reading upstream";
 
 fn now_ms() -> u64 {
     clock::monotonic_ms()
@@ -330,8 +329,11 @@ impl<'a> Attempt<'a> {
             return Ending::Now(End::Answered(outcome));
         }
         headers::copy(request, route, record, &answer);
-        request.action.set(READING);
         let buffering = orders.buffering.unwrap_or(route.plan.buffering);
+        // Without buffering what came with the head counts as read with it.
+        if buffering {
+            request.action.set(READING);
+        }
         let tee = Tee::begin(exchange, &answer, buffering);
         if answer.tunnel {
             return Ending::later(async move { End::Answered(self.tunnel(connection, answer.length).await) });

@@ -365,10 +365,11 @@ impl Framing {
 
     /// What to log about bytes after the body.
     #[must_use]
-    pub fn excess(&self, rest: &[u8]) -> Vec<u8> {
+    pub fn excess(&self, rest: &[u8]) -> (Level, Vec<u8>) {
         match self {
-            Framing::Replies(_) => redis2::excess(rest),
-            _ => b"upstream sent more data than specified in \"Content-Length\" header".to_vec(),
+            Framing::Replies(_) => (Level::Warn, redis2::excess(rest)),
+            Framing::Value(_, line) => (Level::Error, line.as_bytes().to_vec()),
+            _ => (Level::Warn, b"upstream sent more data than specified in \"Content-Length\" header".to_vec()),
         }
     }
 

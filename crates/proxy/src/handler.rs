@@ -17,6 +17,7 @@ use balance::{Timing, Verdict};
 use base::clock;
 use base::log::Level;
 use http::body::{self, BodyState};
+use http::cache_report::CacheCounter;
 use http::connection::BodyRead;
 use http::core::default;
 use http::{Outcome, Request, Step, log_request};
@@ -71,7 +72,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         None => drive(&mut exchange).await,
     };
     if exchange.route.plan.caching.is_some() {
-        observe_cache(&exchange.request);
+        observe_cache(&exchange);
     }
     // With nginx the requests of a connection share this word, so that a subrequest's leaves its mark on all of them.
     let mut marked = Some(&exchange.request);
@@ -102,11 +103,16 @@ async fn find(request: &Rc<Request>, route: &Route, state: &State, record: &Reco
 }
 
 /// Counts the result of the cache lookup, for requests of clients.
-fn observe_cache(request: &Request) {
-    let status = request.find_lasting::<Facts>().and_then(|facts| facts.status.get());
-    if let Some(status) = status.filter(|_| request.find_lasting::<Background>().is_none()) {
-        request.worker.observers.cache_answered(status);
-    }
+fn observe_cache(exchange: &Exchange) {
+    let request = &exchange.request;
+    let Some(facts) = request.find_lasting::<Facts>().filter(|_| request.find_lasting::<Background>().is_none()) else { return };
+    let Some(status) = facts.status.get() else { return };
+    request.worker.observers.cache_answered(status);
+    let Some(caching) = &exchange.caching else { return };
+    let received = || exchange.record.tries.borrow().last().map_or(0, |last| last.received);
+    let bytes = if status.is_from_cache() { facts.read.get() } else { received() };
+    caching.store.meter.add(CacheCounter::Responses.of(status), 1);
+    caching.store.meter.add(CacheCounter::Bytes.of(status), bytes);
 }
 
 /// Runs a request from the beginning.

@@ -89,6 +89,8 @@ impl Decoded {
     const STOPPED: Decoded = Decoded::Over { finish: BodyEnd::ClientGone, clean: false };
 }
 
+/// What the log says while a body is read.
+pub(crate) const READING: &str = "reading upstream";
 /// Most runs of a body that are passed on together.
 const RUNS: usize = 12;
 
@@ -107,6 +109,7 @@ impl<'a> Relay<'a> {
 
     /// Goes on after what was here with the head.
     async fn run(mut self, head: usize, mut decoded: Decoded) -> Outcome {
+        self.exchange.request.action.set(READING);
         let mut pace = self.pace();
         pace.read = (self.exchange.scratch.input.len().saturating_sub(head)) as u64;
         loop {
@@ -250,7 +253,8 @@ impl<'a> Relay<'a> {
                 Ok(Step::Done { end }) => {
                     let extra = rest.len() > end;
                     if extra {
-                        self.exchange.request.log(Level::Warn, &self.framing.excess(rest.get(end..).unwrap_or_default()));
+                        let (level, line) = self.framing.excess(rest.get(end..).unwrap_or_default());
+                        self.exchange.request.log(level, &line);
                     }
                     self.take_trailers();
                     break Decoded::Over { finish: BodyEnd::Whole, clean: !extra && self.is_clean() };

@@ -10,6 +10,7 @@ mod flight;
 mod lookup;
 mod service;
 pub mod settings;
+pub mod status;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,8 @@ pub use ask::ServerError;
 pub use failure::Failure;
 use flight::{Flight, Wait};
 pub use service::Service;
+use shm::Meter;
+use status::Counter;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -46,11 +49,13 @@ pub struct Settings {
     pub ipv4: bool,
     /// Whether IPv6 addresses are looked for.
     pub ipv6: bool,
+    /// Where it is counted what was asked for.
+    pub status_zone: Option<Rc<Meter>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { servers: Vec::new(), valid: None, stale: Duration::ZERO, ipv4: true, ipv6: true }
+        Self { servers: Vec::new(), valid: None, stale: Duration::ZERO, ipv4: true, ipv6: true, status_zone: None }
     }
 }
 
@@ -182,10 +187,10 @@ impl Resolver {
         }
         let waiting = Wait::new(self.flight(&name));
         let limit = if self.is_stale(&name) { limit.min(STALE_WAIT) } else { limit };
-        let failure = match tokio::time::timeout(limit, waiting).await {
-            Ok(Ok(found)) => return Ok(self.taken(&name, found)),
-            Ok(Err(failure)) => failure,
-            Err(_) => Failure::TimedOut,
+        let asking = async { tokio::time::timeout(limit, waiting).await.unwrap_or(Err(Failure::TimedOut)) };
+        let failure = match self.counted(Counter::Name, asking).await {
+            Ok(found) => return Ok(self.taken(&name, found)),
+            Err(failure) => failure,
         };
         // That there is no such name is an answer; everything else is an outage.
         if failure != Failure::NOT_FOUND && self.is_stale(&name) {

@@ -1,6 +1,7 @@
 //! Services of a name: `SRV` records with hosts, ports and priorities.
 
 use crate::ask::Query;
+use crate::status::Counter;
 use crate::{Failure, Resolver, lookup};
 use std::time::Duration;
 use wire::dns::{Kind, LONGEST_TTL, MOST_ALIASES, Name};
@@ -36,10 +37,8 @@ impl Resolver {
         full.push(b'.');
         full.extend_from_slice(name);
         let name = Name::from_text(&full).ok_or(Failure::NOT_FOUND)?;
-        match tokio::time::timeout(limit, self.look_up(name)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Failure::TimedOut),
-        }
+        let asking = async { tokio::time::timeout(limit, self.look_up(name)).await.unwrap_or(Err(Failure::TimedOut)) };
+        self.counted(Counter::Srv, asking).await
     }
 
     async fn look_up(&self, mut wanted: Name) -> Result<(Vec<Service>, Duration), Failure> {

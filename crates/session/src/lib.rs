@@ -10,6 +10,7 @@ pub mod contexts;
 pub mod directories;
 #[cfg(test)]
 mod fake;
+pub mod handshake_end;
 pub mod join;
 pub mod levels;
 pub mod log_files;
@@ -19,6 +20,7 @@ pub mod outcome;
 pub mod paths;
 pub mod regex;
 pub mod resources;
+pub mod status_zone;
 pub mod thread_pools;
 pub mod tls;
 pub mod tls_directives;

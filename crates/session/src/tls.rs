@@ -9,6 +9,7 @@ pub use handshake::{Failed, FirstBytes, UNRECOGNIZED_NAME, choose, classify, pre
 
 use crate::client::Configured;
 use crate::connection::Connection;
+use crate::handshake_end::{HandshakeEnd, TlsCounter};
 use crate::outcome::BoxFuture;
 use crate::worker::Worker;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -133,7 +134,29 @@ impl<S> Default for ServerTls<S> {
     }
 }
 
+/// OpenSSL's codes of certificates that do not hold at this time, that were revoked, and that are another host's.
+const EXPIRED: [u16; 2] = [9, 10];
+const REVOKED: u16 = 23;
+const HOSTNAME_MISMATCH: u16 = 62;
+
 impl<S: Secured> ServerTls<S> {
+    /// What is counted of a handshake that is complete.
+    pub fn end(&self, info: &TlsInfo<S::Server>) -> HandshakeEnd {
+        let verify = self.verify.get();
+        let fault = match info.verdict.0 {
+            _ if verify == ClientVerify::Off => None,
+            0 if info.revocation == Some("certificate revoked") => Some(TlsCounter::RevokedCertificate),
+            0 if info.revocation.is_some() => Some(TlsCounter::OtherFault),
+            0 => (verify == ClientVerify::On && info.peer.is_empty()).then_some(TlsCounter::NoCertificate),
+            _ if verify == ClientVerify::OptionalNoCa && info.lacks_authority => None,
+            code if EXPIRED.contains(&code) => Some(TlsCounter::ExpiredCertificate),
+            REVOKED => Some(TlsCounter::RevokedCertificate),
+            HOSTNAME_MISMATCH => Some(TlsCounter::HostnameMismatch),
+            _ => Some(TlsCounter::OtherFault),
+        };
+        HandshakeEnd::Complete { resumed: info.resumed, fault }
+    }
+
     /// The client sent plain HTTP to a port of TLS, or the connection does not satisfy the server: the status to refuse its
     /// request with (`ngx_http_process_request`). `of`: the handshake, if there was one.
     pub fn objection(&self, of: Option<&TlsInfo<S::Server>>) -> Option<(u16, String)> {

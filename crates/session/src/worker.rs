@@ -1,5 +1,6 @@
 //! The state of a worker process that does not depend on the protocol.
 
+use crate::handshake_end::HandshakeEnd;
 use crate::outcome::BoxFuture;
 use base::log::ErrorLog;
 use conf::scope::Scope;
@@ -34,8 +35,8 @@ pub struct Worker {
 /// What ends in sessions of `stream` and is counted.
 #[derive(Clone, Copy, Debug)]
 pub enum Ended {
-    /// A client's handshake: with a session that it came back to or with a new one; `None`: with none.
-    Handshake(Option<bool>),
+    /// A client's handshake.
+    Handshake(HandshakeEnd),
     /// A try of an upstream server.
     Try {
         /// The server is to blame for something.
@@ -278,7 +279,7 @@ mod tests {
         assert!(worker.process().is_none());
         assert_eq!((worker.next_connection(), worker.next_connection()), (1, 2), "its own are all there are");
         // Nobody counts yet.
-        worker.count(Ended::Handshake(None));
+        worker.count(Ended::Handshake(HandshakeEnd::Failed(None)));
         let place = |generation| ProcessInfo {
             agent: false,
             single: true,
@@ -301,7 +302,7 @@ mod tests {
             });
         });
         worker.set_counter(|_| panic!("a second one counts"));
-        worker.count(Ended::Handshake(Some(true)));
+        worker.count(Ended::Handshake(HandshakeEnd::Failed(None)));
         worker.count(Ended::Try { failed: true, took_ms: 3 });
         worker.count(Ended::Try { failed: false, took_ms: 3 });
         assert_eq!(counted.get(), (1, 1));

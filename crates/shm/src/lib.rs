@@ -10,6 +10,7 @@ pub mod check;
 pub mod dict;
 pub mod lease;
 pub mod lock;
+pub mod meter;
 pub mod records;
 pub mod registry;
 pub mod slab;
@@ -19,6 +20,7 @@ pub mod zone;
 mod zone_file;
 
 pub use dict::Dict;
+pub use meter::{Meter, Meters};
 pub use records::Records;
 pub use registry::{ClaimError, Loss, Zones};
 pub use table::{Record, Table};

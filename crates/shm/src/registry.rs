@@ -1,6 +1,7 @@
 //! The zones of a configuration, and which of them the next one keeps.
 
 use crate::dict::{self, Dict};
+use crate::meter::Meters;
 use crate::zone::{MIN_SIZE, Zone};
 use std::fmt;
 use std::io;
@@ -55,12 +56,14 @@ pub struct Loss {
 pub struct Zones {
     current: Vec<Rc<Zone>>,
     previous: Vec<Rc<Zone>>,
+    /// The counters of zones and other names.
+    pub meters: Meters,
 }
 
 impl Zones {
     /// A registry for the next configuration, which finds the zones of this one again.
     pub fn successor(&self) -> Zones {
-        Zones { current: Vec::new(), previous: self.current.clone() }
+        Zones { current: Vec::new(), previous: self.current.clone(), meters: self.meters.successor() }
     }
 
     /// To be called by the master when it has buried a worker: frees all locks that it held. Returns what was lost because it died
@@ -85,6 +88,12 @@ impl Zones {
     /// Lets go of what the previous configuration had and this one does not: nothing is claimed any more.
     pub fn settle(&mut self) {
         self.previous = Vec::new();
+        self.meters.settle();
+    }
+
+    /// The zones of this configuration.
+    pub fn all(&self) -> &[Rc<Zone>] {
+        &self.current
     }
 
     /// The zone of this configuration that is called `name`.

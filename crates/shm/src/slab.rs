@@ -1,11 +1,14 @@
 //! The allocator of a zone: pages of 4096 bytes, cut into chunks of one power of two, or given whole in runs.
 //!
 //! ```text
-//! zone header | words: pages, first page, free pages, hint, head of the partial pages of each class
+//! zone header | words: pages, first page, free pages, hint, head of the partial pages of each class,
+//!             |   requests of each class, failures of each class
 //!             | one descriptor of four words per page | pages
 //! ```
 //! A descriptor is: kind, first free chunk (or length of a run), chunks in use, and the neighbours among the partial
 //! pages of the class. Free chunks of a page are linked through their first word.
+
+pub mod usage;
 
 use crate::zone::{Guard, SLAB};
 
@@ -20,7 +23,9 @@ const FIRST: usize = SLAB + 8;
 const FREE_PAGES: usize = SLAB + 16;
 const HINT: usize = SLAB + 24;
 const PARTIAL: usize = SLAB + 32;
-const DESCRIPTORS: usize = PARTIAL + 8 * CLASSES;
+const REQUESTS: usize = PARTIAL + 8 * CLASSES;
+const FAILURES: usize = REQUESTS + 8 * CLASSES;
+const DESCRIPTORS: usize = FAILURES + 8 * CLASSES;
 const DESCRIPTOR: usize = 40;
 
 /// Kinds of pages; from `CLASS` on a class of chunks.
@@ -105,6 +110,11 @@ pub(crate) fn format(g: &Guard<'_>) {
     for class in 0..CLASSES {
         g.set(PARTIAL + 8 * class, NONE);
     }
+    usage::forget(g);
+    if g.resets() == 0 {
+        // New memory is clear.
+        return;
+    }
     // Page descriptors beyond the zone's own are not written: `fill` refuses what leaves the zone.
     let _ = g.fill(DESCRIPTORS, pages * DESCRIPTOR, 0);
 }
@@ -128,8 +138,15 @@ pub(crate) fn allocate(g: &Guard<'_>, size: usize) -> Option<usize> {
         let start = take_pages(g, count as u64)?;
         return Some(start.offset(g));
     };
+    g.set(REQUESTS + 8 * class, g.get(REQUESTS + 8 * class).wrapping_add(1));
     let page = match g.get(PARTIAL + 8 * class) {
-        NONE => new_class_page(g, class)?,
+        NONE => match new_class_page(g, class) {
+            Some(page) => page,
+            None => {
+                g.set(FAILURES + 8 * class, g.get(FAILURES + 8 * class).wrapping_add(1));
+                return None;
+            }
+        },
         page => Page(page),
     };
     let chunk = page.head(g);

@@ -13,7 +13,7 @@ pub const COUNTERS: usize = 127;
 /// An account: the process id and its counters.
 const WORDS: usize = COUNTERS + 1;
 /// Most processes that count at the same time; more are not counted.
-const ACCOUNTS: usize = 512;
+pub(crate) const ACCOUNTS: usize = 512;
 
 /// The accounts of all processes. A clone is the same.
 #[derive(Clone, Debug)]
@@ -46,11 +46,17 @@ impl Tally {
     /// # Errors
     /// What mmap(2) reports.
     pub fn new() -> io::Result<Tally> {
-        SharedMemory::new(ACCOUNTS * WORDS * 8).map(Tally)
+        SharedMemory::new(2 * ACCOUNTS * WORDS * 8).map(Tally)
     }
 
     fn account(&self, index: usize) -> Option<&[AtomicU64; WORDS]> {
         self.0.words(index * WORDS * 8)
+    }
+
+    /// What an account's counters said when they were last reset; that of the first account is what the sums said. Where an owner would be in
+    /// that one, something of the caller's has room.
+    fn reset_at(&self, index: usize) -> Option<&[AtomicU64; WORDS]> {
+        self.account(ACCOUNTS + index)
     }
 
     /// Opens an account for the process `pid`; `None`: there are too many.
@@ -72,10 +78,21 @@ impl Tally {
         self.account(0)?.first()
     }
 
+    /// The highest account that was ever opened.
+    pub(crate) fn last_account(&self) -> usize {
+        self.used().map_or(0, |used| used.load(Ordering::Acquire) as usize).min(ACCOUNTS - 1)
+    }
+
     /// All accounts that have counted anything, the first one first.
     fn accounts(&self) -> impl Iterator<Item = &[AtomicU64; WORDS]> {
-        let used = self.used().map_or(0, |used| used.load(Ordering::Acquire) as usize).min(ACCOUNTS - 1);
-        (0..=used).filter_map(|index| self.account(index))
+        (0..=self.last_account()).filter_map(|index| self.account(index))
+    }
+
+    /// The account of a process.
+    #[must_use]
+    pub fn account_of(&self, pid: u32) -> Option<usize> {
+        let owner = |index| self.account(index).and_then(|words| words.first()).map_or(0, |owner| owner.load(Ordering::Acquire));
+        (1..=self.last_account()).find(|index| owner(*index) == u64::from(pid))
     }
 
     /// The process has ended: what it counted stays, but the counters that are gauges.
@@ -92,6 +109,9 @@ impl Tally {
                     to.fetch_add(value, Ordering::Relaxed);
                 }
             }
+            for before in self.reset_at(index).into_iter().flatten() {
+                before.store(0, Ordering::Relaxed);
+            }
             owner.store(0, Ordering::Release);
         }
     }
@@ -105,6 +125,46 @@ impl Tally {
 }
 
 impl Tally {
+    /// As [`Tally::sum`], since the last [`Tally::reset`].
+    #[must_use]
+    pub fn sum_since_reset(&self, number: usize) -> u64 {
+        let before = self.reset_at(0).and_then(|words| words.get(number + 1));
+        self.sum(number).saturating_sub(before.map_or(0, |before| before.load(Ordering::Relaxed)))
+    }
+
+    /// Lets [`Tally::sum_since_reset`] of a counter begin anew.
+    pub fn reset(&self, number: usize) {
+        if let Some(before) = self.reset_at(0).and_then(|words| words.get(number + 1)) {
+            before.store(self.sum(number), Ordering::Relaxed);
+        }
+    }
+
+    /// A word that is left for something else that begins anew by a reset.
+    #[must_use]
+    pub fn spare(&self) -> Option<&AtomicU64> {
+        self.reset_at(0)?.first()
+    }
+
+    /// A counter of the process `pid`, since the last [`Tally::reset_of`].
+    #[must_use]
+    pub fn of(&self, pid: u32, number: usize) -> u64 {
+        let load = |words: Option<&[AtomicU64; WORDS]>| {
+            words.and_then(|words| words.get(number + 1)).map_or(0, |word| word.load(Ordering::Relaxed))
+        };
+        let index = self.account_of(pid);
+        index.map_or(0, |index| load(self.account(index)).saturating_sub(load(self.reset_at(index))))
+    }
+
+    /// Lets [`Tally::of`] of a process's counter begin anew.
+    pub fn reset_of(&self, pid: u32, number: usize) {
+        let Some(index) = self.account_of(pid) else { return };
+        let word =
+            |words: Option<&'_ [AtomicU64; WORDS]>| words.and_then(|words| words.get(number + 1)).map(|word| word.load(Ordering::Relaxed));
+        if let (Some(value), Some(before)) = (word(self.account(index)), self.reset_at(index).and_then(|words| words.get(number + 1))) {
+            before.store(value, Ordering::Relaxed);
+        }
+    }
+
     /// The sums of the first `count` counters over all processes, those that have ended with them.
     #[must_use]
     pub fn sums(&self, count: usize) -> Vec<u64> {
@@ -150,6 +210,12 @@ impl Account {
         }
     }
 
+    /// Its number among all accounts, not 0.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
     /// All accounts.
     #[must_use]
     pub fn all(&self) -> &Tally {
@@ -181,6 +247,23 @@ mod tests {
         add(&again, COUNTERS, 1);
         add(&again, 0, 1);
         assert_eq!(tally.sum(0), 8);
+    }
+
+    #[test]
+    fn resets_change_what_is_shown_alone() {
+        let tally = Tally::new().unwrap();
+        let one = tally.open(7).unwrap();
+        one.counters().unwrap().add(3, 5);
+        tally.reset(3);
+        tally.reset_of(7, 3);
+        tally.reset_of(8, 3);
+        one.counters().unwrap().add(3, 2);
+        assert_eq!((tally.sum(3), tally.sum_since_reset(3), tally.of(7, 3), tally.of(8, 3)), (7, 2, 2, 0));
+        tally.close(7, |_| false);
+        assert_eq!((tally.sum_since_reset(3), tally.of(7, 3)), (2, 0));
+        let next = tally.open(9).unwrap();
+        next.counters().unwrap().add(3, 1);
+        assert_eq!((next.index(), tally.of(9, 3), tally.sum_since_reset(3)), (one.index(), 1, 3));
     }
 
     #[test]

@@ -147,6 +147,28 @@ impl Zone {
         guard
     }
 
+    /// Sets the zone up, if nobody has: for those who keep in it what they allocate.
+    pub fn prepare(&self) {
+        drop(self.lock());
+    }
+
+    /// What of it is used; `None`: it is not set up, or what is in it is not allocated.
+    #[must_use]
+    pub fn usage(&self) -> Option<slab::usage::Usage> {
+        self.is_ready().then(|| slab::usage::usage(&self.lock()))
+    }
+
+    /// Lets the numbers of requests in [`Zone::usage`] begin anew.
+    pub fn forget_requests(&self) {
+        if self.is_ready() {
+            slab::usage::forget(&self.lock());
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.memory.atomic_u64(at::READY).is_some_and(|word| word.load(Ordering::Acquire) == READY)
+    }
+
     /// Of `losses` in all, those that are new since the last call.
     pub(crate) fn new_losses(&self, losses: u64) -> u64 {
         losses.wrapping_sub(self.known_losses.replace(losses))

@@ -143,6 +143,15 @@ fn lists_of_revoked_certificates_are_found_by_their_issuer() {
         let verdict = ClientVerifier::new(Arc::new(trust), &[]).judge(&chain).unwrap();
         assert_eq!(verdict.code, code, "{files:?}");
     }
+    // Those of an authority that nobody knows are looked for too: the last of the findings counts, as in nginx.
+    shop.make("self", None, AUTHORITY, "30");
+    shop.make("selfend", Some("self"), END, "30");
+    for (files, first, last) in [(&["self.crt"][..], 18, 3), (&["selfend.crt"], 20, 21), (&["selfend.crt", "self.crt"], 19, 3)] {
+        let chain: Vec<_> = files.iter().flat_map(|file| certificates(&shop.read(file)).unwrap()).collect();
+        let trust = Trust::new(certificates(&shop.read("root.crt")).unwrap(), 1).with_crls(Crl::from_pem(&shop.read("root.crl")).unwrap());
+        let clients = ClientVerifier::new(Arc::new(trust), &[]);
+        assert_eq!((clients.findings(&chain)[0].code, clients.judge(&chain).unwrap().code), (first, last), "{files:?}");
+    }
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn what_goes_on_is_told() {
     };
     setting.shares(&[&one]);
     assert_eq!(told(""), "[9]");
-    assert_eq!(told("/9/"), "[\"nginx\",\"processes\",\"connections\",\"ssl\",\"http\",\"stream\"]");
+    assert_eq!(told("/9/"), "[\"nginx\",\"processes\",\"connections\",\"slabs\",\"http\",\"stream\",\"resolvers\",\"ssl\",\"workers\"]");
     for (path, starts) in [
         ("/9/nginx", "{\"version\":\""),
         ("/9/processes", "{\"respawned\":0}"),

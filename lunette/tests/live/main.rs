@@ -11,3 +11,4 @@ mod names;
 mod protocols;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod status_zones;

@@ -1,7 +1,7 @@
 //! What modules make of requests and answers beyond the manual's examples: cookies of `userid`, ranges, films, limits, variables of heads.
 
-use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, get, parse, until};
-use std::io::Write;
+use crate::rig::{Answer, Foreground, Prefix, connect, exchange, free_port, get, parse, until};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
@@ -288,7 +288,7 @@ fn what_webdav_refuses_and_does() {
         ("DELETE /a.txt", body.clone(), 415, "DELETE with body is unsupported"),
         ("DELETE /a.txt", "Depth: 1\r\n".to_owned(), 400, "\"Depth\" header must be 0 or infinity"),
         ("DELETE /a.txt", "Depth: 2\r\n".to_owned(), 400, "client sent invalid \"Depth\" header: \"2\""),
-        ("DELETE /d", String::new(), 409, "could not be deleted (21: Is a directory)"),
+        ("DELETE /d", String::new(), 409, "/d\" failed (21: Is a directory)"),
         ("DELETE /none", String::new(), 404, ""),
         ("COPY /a.txt", format!("{}{body}", to("/c.txt")), 415, "COPY and MOVE with body are unsupported"),
         ("COPY /a.txt", String::new(), 400, "client sent no \"Destination\" header"),
@@ -366,5 +366,59 @@ fn parts_have_tags_and_answers_without_bodies_are_complete() {
     let log = prefix.read("logs/ends.log");
     for line in ["HEAD /films/a.flv 200 OK;", "GET /nothing 204 OK;", "HEAD /elsewhere 302 OK;", "GET /films/a.flv 304 OK;"] {
         assert!(log.contains(line), "{line}: {log}");
+    }
+}
+
+#[test]
+fn what_webdav_cannot_remove_is_told_file_by_file() {
+    if !sys::identity::is_root() {
+        return;
+    }
+    let (prefix, port, _running) = server("", "location / { root html; dav_methods DELETE; }");
+    prefix.write("html/top/free/f", "f");
+    prefix.write("html/top/held/f", "f");
+    for (directory, mode) in [("html", 0o777), ("html/top", 0o777), ("html/top/free", 0o777), ("html/top/held", 0o755)] {
+        std::fs::set_permissions(prefix.path.join(directory), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let answer = parse(&exchange(port, b"DELETE /top/ HTTP/1.0\r\n\r\n").unwrap()).unwrap();
+    assert_eq!(answer.status, 500);
+    assert!(!prefix.path.join("html/top/free").exists() && prefix.path.join("html/top/held/f").exists());
+    let log = prefix.read("logs/error.log");
+    for line in [
+        "/top/held/f\" failed (13: Permission denied)",
+        "/top/held\" failed (39: Directory not empty)",
+        "/top\" failed (39: Directory not empty)",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+}
+
+#[test]
+fn what_came_with_a_head_is_pipelined_and_what_came_later_is_not() {
+    let (_prefix, port, _running) = server("", "location / { return 200 [$pipe$connection_requests]; }");
+    let (get, post) = ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+    // Parts, each sent when the answer to the one before is here, and what the answers are.
+    let rows = [
+        (vec![format!("{get}{get}{get}")], "[.1][p2][p3]"),
+        (vec![get.to_owned(), get.to_owned()], "[.1][.2]"),
+        (vec![format!("{post}hello{get}")], "[.1][p2]"),
+        (vec![format!("{post}hel"), format!("lo{get}")], "[.1][.2]"),
+        (vec![format!("{get}GE"), get[2..].to_owned()], "[.1][p2]"),
+    ];
+    for (parts, expected) in rows {
+        let mut client = connect(port);
+        let (mut received, mut told) = (String::new(), String::new());
+        for (at, part) in parts.iter().enumerate() {
+            client.write_all(part.as_bytes()).unwrap();
+            while told.is_empty() || (at + 1 == parts.len() && told.len() < expected.len()) {
+                let mut bytes = [0; 4096];
+                let length = client.read(&mut bytes).unwrap();
+                assert_ne!(length, 0, "{parts:?}: {received}");
+                received.push_str(&String::from_utf8_lossy(&bytes[..length]));
+                let words = received.split('[').skip(1).filter_map(|rest| rest.split_once(']'));
+                told = words.map(|(word, _)| format!("[{word}]")).collect();
+            }
+        }
+        assert_eq!(told, expected, "{parts:?}");
     }
 }

@@ -59,13 +59,13 @@ fn hints_stand_below_nginxs_line() {
 #[test]
 fn everything_that_is_missing_is_listed_at_once() {
     let text = "load_module modules/x.so;\nevents { }\nmail {\n    server { bogus { } }\n}\nhttp {\n    perl_set $from_perl x;\n    \
-                server {\n        resolver 127.0.0.1 status_zone=z;\n        ssi_min_file_chunk 1k;\n        location / { drizzle_status; return 200 $from_perl; }\n    }\n}\n";
+                keyval_zone zone=z:64k sync;\n    server {\n                ssi_min_file_chunk 1k;\n        location / { drizzle_status; return 200 $from_perl; }\n    }\n}\n";
     let module = "nginx: [emerg] \"load_module\" is not supported: modules of nginx are built in, remove the directive in FILE:1\n";
     let expected = [
         module,
         &missing("\"mail\" directive", 3),
         &missing("\"perl_set\" directive", 7),
-        &missing("parameter \"status_zone=z\"", 9),
+        &missing("\"sync\" of \"keyval_zone\"", 8),
         &missing("\"drizzle_status\" directive", 11),
         FAILED,
     ];

@@ -11,6 +11,7 @@ mod geoip2;
 mod libraries;
 mod lua;
 mod lua_calls;
+mod lua_process;
 mod manual;
 mod metrics;
 mod modes;

@@ -7,7 +7,7 @@ const PAGE: &str = "<!--#set var=\"name\" value=\"${arg_name}\\$\" -->a<!--#if e
 
 fn expected(name: &str) -> String {
     let chosen = if name.starts_with('b') { format!("[{name}$]") } else { "none".to_owned() };
-    format!("a{chosen}|part {name}|[an error occurred while processing the directive]|yz<!--#")
+    format!("a{chosen}|part {name}|[an error occurred while processing the directive]|yz")
 }
 
 #[test]
@@ -50,5 +50,45 @@ fn conditions_do_not_nest() {
     assert!(prefix.run(&[]).status.success());
     for (row, (page, shown)) in rows.iter().enumerate() {
         assert_eq!(get(port, &format!("/{row}")).unwrap().text(), *shown, "{page}");
+    }
+}
+
+#[test]
+fn what_is_written_wrong_is_told_in_nginxs_words() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "worker_processes 1;\nerror_log logs/error.log;\nevents {{ }}\nhttp {{ server {{ listen {port}; default_type text/html; ssi on; }} }}"
+        ),
+    );
+    let wrong = "[an error occurred while processing the directive]";
+    let cases = [
+        (
+            "a<!--#echo var=x \"-->b<!--#echo var=\"uri\" -->c",
+            format!("a{wrong}b/pagec"),
+            "unexpected \"x\" symbol before value of \"var\" parameter in \"echo\" SSI command",
+        ),
+        ("a<!--#echo var=\"uri\"--->b-->c", format!("a{wrong}c"), "unexpected \"-\" symbol in \"echo\" SSI command"),
+        ("a<!--#ECHO var=\"uri\" -->b", format!("a{wrong}b"), "invalid SSI command: \"ECHO\""),
+        ("a<!--#echo VAR=\"uri\" -->b", format!("a{wrong}b"), "invalid parameter name: \"VAR\" in \"echo\" SSI command"),
+        // Where nothing is shown the message is.
+        (
+            "a<!--#if expr=\"$no\" -->x<!--#bad x --><!--#endif -->b",
+            format!("a{wrong}b"),
+            "unexpected \"-\" symbol after \"x\" parameter in \"bad\" SSI command",
+        ),
+        ("a<!--#else x=\"1\" -->b", format!("a{wrong}b"), "invalid context of SSI command: \"else\""),
+        // The page's end is no command's.
+        ("a<!--#echo var=y b", "a".to_owned(), "unexpected \"y\" symbol before value of \"var\" parameter in \"echo\" SSI command"),
+    ];
+    prefix.write("html/page", "");
+    assert!(prefix.run(&[]).status.success());
+    for (page, expected, line) in cases {
+        prefix.write("html/page", page);
+        // The file may have the size and the second of the one before.
+        until("the page", || get(port, "/page").unwrap().text() == expected);
+        assert!(prefix.read("logs/error.log").contains(&format!("{line} while")), "{page}: {}", prefix.read("logs/error.log"));
     }
 }

@@ -193,6 +193,8 @@ impl Loop {
         };
         let filled = if self.listener.endpoint.tls { filled.and_then(|()| self.check_tls(&request)) } else { filled };
         conn.input.borrow_mut().advance(length);
+        // With a body of known length only what came with the head counts: what nginx would have read.
+        let follows = request.body.borrow().length().map(|body| conn.input.borrow().rest().len() as u64 > body);
         self.front.worker.observers.request_began();
         let Some(engine) = self.front.worker.engine() else { return false };
         let waiting = match filled {
@@ -209,7 +211,7 @@ impl Loop {
             engine.abandon(&request, if request.flags.header_sent.get() { status } else { 0 });
         }
         let goes_on = self.finish(&request).await;
-        self.pipelined = !self.conn.input.borrow().rest().is_empty();
+        self.pipelined = follows.unwrap_or_else(|| !self.conn.input.borrow().rest().is_empty());
         self.front.worker.spare.give(request);
         goes_on
     }

@@ -2,7 +2,7 @@
 
 use super::{Opened, Protocol, transport, words};
 use crate::active::Activity;
-use crate::handshake::{limited, log, named};
+use crate::handshake::{count, limited, log, named};
 use crate::protocol::{Front, Listener};
 use crate::serve::endpoint_of;
 use base::clock;
@@ -134,7 +134,7 @@ async fn perform(front: &Rc<Front>, newcomer: Incoming, arrival: Arrival) -> Res
     let found = connection.established().unwrap_or_default();
     let alpn = found.alpn.clone().unwrap_or_default();
     let found = limited(&watch, settle(&greeting, found)).await.ok_or_else(Failed::timed_out)?;
-    front.worker.observers.handshake_ended(Some(found.resumed));
+    count(front, &listener, &listener.server.tls.end(&found));
     front.worker.observers.happened(Counter::QuicConnections, 1);
     info.tls.replace(Some(Rc::new(found)));
     match spoken.into_iter().find(|protocol| protocol.alpn.contains(&&*alpn)) {
@@ -171,5 +171,5 @@ fn reject(newcomer: Incoming, failed: Failed) -> Failed {
 
 /// The connection ended before its handshake was over.
 fn lost(reason: &Reason) -> Failed {
-    words(reason).map_or_else(Failed::closed, |words| Failed { alert: None, lines: vec![(Level::Info, words)] })
+    words(reason).map_or_else(Failed::closed, Failed::by_peer)
 }

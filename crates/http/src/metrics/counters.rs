@@ -1,6 +1,7 @@
 //! The counters and their names.
 
 use crate::phase::Phase;
+use session::handshake_end::TlsCounter;
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])* $name:ident: $kind:ident $text:literal $($key:literal = $value:literal)?,)+) => {
@@ -102,6 +103,24 @@ counters! {
     HandshakesFailed: count "tls_handshake_failures_total",
     /// Handshakes of TLS that resumed a session.
     Resumed: count "tls_sessions_resumed_total",
+    /// Handshakes of TLS that failed for lack of something in common, in time, or by the client's refusal of the certificate.
+    NoCommonProtocol: count "tls_handshake_failures_by_reason_total" "reason" = "no_common_protocol",
+    /// Handshakes of TLS that failed for lack of something in common, in time, or by the client's refusal of the certificate.
+    NoCommonCipher: count "tls_handshake_failures_by_reason_total" "reason" = "no_common_cipher",
+    /// Handshakes of TLS that failed for lack of something in common, in time, or by the client's refusal of the certificate.
+    HandshakeTimeout: count "tls_handshake_failures_by_reason_total" "reason" = "handshake_timeout",
+    /// Handshakes of TLS that failed for lack of something in common, in time, or by the client's refusal of the certificate.
+    PeerRejectedCertificate: count "tls_handshake_failures_by_reason_total" "reason" = "peer_rejected_cert",
+    /// Handshakes of TLS after which something was wrong with the client's certificate.
+    NoCertificate: count "tls_verify_failures_total" "fault" = "no_cert",
+    /// Handshakes of TLS after which something was wrong with the client's certificate.
+    ExpiredCertificate: count "tls_verify_failures_total" "fault" = "expired_cert",
+    /// Handshakes of TLS after which something was wrong with the client's certificate.
+    RevokedCertificate: count "tls_verify_failures_total" "fault" = "revoked_cert",
+    /// Handshakes of TLS after which something was wrong with the client's certificate.
+    HostnameMismatch: count "tls_verify_failures_total" "fault" = "hostname_mismatch",
+    /// Handshakes of TLS after which something was wrong with the client's certificate.
+    OtherFault: count "tls_verify_failures_total" "fault" = "other",
     /// Connections of QUIC whose handshake was completed.
     QuicConnections: count "quic_connections_total",
     /// Connections of QUIC that are there now, also those that are closed and wait for late packets.
@@ -174,6 +193,23 @@ pub enum CacheStatus {
 }
 
 impl CacheStatus {
+    /// All of them in their order.
+    pub const ALL: [CacheStatus; 7] = [
+        CacheStatus::Miss,
+        CacheStatus::Bypass,
+        CacheStatus::Expired,
+        CacheStatus::Stale,
+        CacheStatus::Updating,
+        CacheStatus::Revalidated,
+        CacheStatus::Hit,
+    ];
+
+    /// Whether the client got what the cache had.
+    #[must_use]
+    pub fn is_from_cache(self) -> bool {
+        !matches!(self, CacheStatus::Miss | CacheStatus::Bypass | CacheStatus::Expired)
+    }
+
     /// The variable's value.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -190,6 +226,25 @@ pub(super) fn of_cache(status: CacheStatus) -> Counter {
         CacheStatus::Updating => Counter::CacheUpdating,
         CacheStatus::Revalidated => Counter::CacheRevalidated,
         CacheStatus::Hit => Counter::CacheHit,
+    }
+}
+
+impl From<TlsCounter> for Counter {
+    fn from(counter: TlsCounter) -> Counter {
+        match counter {
+            TlsCounter::Handshakes => Counter::Handshakes,
+            TlsCounter::Failed => Counter::HandshakesFailed,
+            TlsCounter::Reuses => Counter::Resumed,
+            TlsCounter::NoCommonProtocol => Counter::NoCommonProtocol,
+            TlsCounter::NoCommonCipher => Counter::NoCommonCipher,
+            TlsCounter::Timeout => Counter::HandshakeTimeout,
+            TlsCounter::PeerRejectedCertificate => Counter::PeerRejectedCertificate,
+            TlsCounter::NoCertificate => Counter::NoCertificate,
+            TlsCounter::ExpiredCertificate => Counter::ExpiredCertificate,
+            TlsCounter::RevokedCertificate => Counter::RevokedCertificate,
+            TlsCounter::HostnameMismatch => Counter::HostnameMismatch,
+            TlsCounter::OtherFault => Counter::OtherFault,
+        }
     }
 }
 

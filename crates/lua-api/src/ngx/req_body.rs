@@ -7,6 +7,7 @@ use crate::ngx::wrapped;
 use base::errno;
 use base::log::Level;
 use http::body::{self, Body, BodyState, TempFile};
+use http::connection::BodyRead;
 use http::core::{TempPath, default};
 use http::log_request;
 use http::{Outcome, Request, Step};
@@ -16,6 +17,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// Bytes of a body that are thrown away at a time.
+const PART: usize = 64 * 1024;
 
 /// The part's rows and glue.
 #[must_use]
@@ -86,9 +91,26 @@ fn discard_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise>
     let body = request.body.borrow().clone();
     if body.state() == BodyState::Unread {
         body::send_continue(&request);
-        body.set_state(BodyState::Discarded);
+        if is_here(&request) {
+            // Nothing of it is left, as if nobody had read it yet.
+            body::replace(&request, Body::none());
+        } else {
+            body.set_state(BodyState::Discarded);
+        }
     }
     Ok(0)
+}
+
+/// Takes what has come of the body from the wire; whether that was all of it.
+fn is_here(request: &Request) -> bool {
+    let (mut cx, mut data) = (Context::from_waker(Waker::noop()), Vec::new());
+    loop {
+        match request.wire.poll_body(&mut cx, request, &mut data, PART) {
+            Poll::Ready(Ok(BodyRead::Data(_))) => data.clear(),
+            Poll::Ready(Ok(BodyRead::End)) => return true,
+            Poll::Ready(Err(_)) | Poll::Pending => return false,
+        }
+    }
 }
 
 fn get_body_data(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {

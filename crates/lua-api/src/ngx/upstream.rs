@@ -4,6 +4,8 @@ use crate::host::Host;
 use balance::{Counter, Health, Peer, ServerState};
 use base::clock;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
+use lua_lib::Runtime;
+use std::cell::RefCell;
 use std::rc::Rc;
 use upstream::directory::{Directory, Named};
 
@@ -31,9 +33,19 @@ fn directory(cx: &CallContext) -> Result<Directory, Raise> {
     let http = match (&host.session, &host.worker) {
         (Some(request), _) => request.http.clone(),
         (None, Some(worker)) => worker.http(),
-        (None, None) => return Err(cx.refusal()),
+        (None, None) => return Ok(host.runtime.state::<Loaded>().0.borrow().clone()),
     };
     Ok(http.main.get::<Directory>().cloned().unwrap_or_default())
+}
+
+/// The groups that code sees which runs before there are workers.
+#[derive(Default)]
+struct Loaded(RefCell<Directory>);
+
+/// Shows the groups of a configuration to its `init_by_lua*`.
+pub(crate) fn load(http: &http::Http, runtime: &Runtime) {
+    let groups = http.main.get::<Directory>().cloned().unwrap_or_default();
+    runtime.state::<Loaded>().0.replace(groups);
 }
 
 fn exactly(stack: &Stack<'_>, count: usize, text: &'static str) -> Result<(), Raise> {

@@ -1,10 +1,12 @@
 //! Processes and their counters in the API.
 
-use super::Known;
 use super::value::{Value, object};
+use super::{Answer, Call, Known, Reply};
+use crate::zones;
+use ::session::handshake_end::TlsCounter;
 use base::clock;
-use http::Request;
 use http::metrics::Counter;
+use http::{Method, Request};
 
 /// A time in the form of ISO 8601, with milliseconds.
 pub(crate) fn time(epoch_ms: u64) -> Value {
@@ -30,34 +32,53 @@ pub(super) fn nginx(request: &Request) -> Value {
     ])
 }
 
-pub(super) fn processes(request: &Request) -> Value {
-    object([("respawned", request.worker.process().map_or(0, |process| (process.respawned)()).into())])
+/// A value whose counters begin anew by DELETE.
+fn resettable(call: &Call<'_>, read: fn(&Request) -> Value, reset: impl FnOnce(&Request)) -> Answer {
+    if call.method == Method::DELETE && call.path.is_empty() {
+        reset(call.request);
+        return Ok(Reply::Empty(204));
+    }
+    call.leaf(|| read(call.request))
 }
 
-pub(super) fn connections(request: &Request) -> Value {
-    let sum = |counter| request.worker.sum(counter);
-    let (accepted, handled) = (sum(Counter::Accepted), sum(Counter::Handled));
-    let busy = sum(Counter::Reading) + sum(Counter::Writing);
-    object([
-        ("accepted", accepted.into()),
-        ("dropped", accepted.saturating_sub(handled).into()),
-        ("active", busy.into()),
-        ("idle", sum(Counter::Active).saturating_sub(busy).into()),
-    ])
+pub(super) fn processes(call: &Call<'_>) -> Answer {
+    fn respawned(request: &Request) -> u64 {
+        request.worker.process().map_or(0, |process| (process.respawned)())
+    }
+    let read = |request: &Request| {
+        let since = request.worker.observers.respawned_since_reset(respawned(request));
+        object([("respawned", since.into())])
+    };
+    resettable(call, read, |request| request.worker.observers.reset_respawned(respawned(request)))
 }
 
-pub(super) fn ssl(request: &Request) -> Value {
-    let sum = |counter| request.worker.sum(counter);
-    object([
-        ("handshakes", sum(Counter::Handshakes).into()),
-        ("handshakes_failed", sum(Counter::HandshakesFailed).into()),
-        ("session_reuses", sum(Counter::Resumed).into()),
-    ])
+pub(super) fn connections(call: &Call<'_>) -> Answer {
+    let read = |request: &Request| {
+        let sum = |counter| request.worker.sum(counter);
+        let since = |counter| request.worker.observers.sum_since_reset(counter);
+        let (accepted, handled) = (since(Counter::Accepted), since(Counter::Handled));
+        let busy = sum(Counter::Reading) + sum(Counter::Writing);
+        object([
+            ("accepted", accepted.into()),
+            ("dropped", accepted.saturating_sub(handled).into()),
+            ("active", busy.into()),
+            ("idle", sum(Counter::Active).saturating_sub(busy).into()),
+        ])
+    };
+    resettable(call, read, |request| request.worker.observers.reset(&[Counter::Accepted, Counter::Handled]))
 }
 
-pub(super) fn requests(request: &Request) -> Value {
-    let sum = |counter| request.worker.sum(counter);
-    object([("total", sum(Counter::Requests).into()), ("current", sum(Counter::Writing).into())])
+pub(super) fn ssl(call: &Call<'_>) -> Answer {
+    let read = |request: &Request| zones::tls(|counter| request.worker.observers.sum_since_reset(Counter::from(counter)), true);
+    resettable(call, read, |request| request.worker.observers.reset(&TlsCounter::ALL.map(Counter::from)))
+}
+
+pub(super) fn requests(call: &Call<'_>) -> Answer {
+    let read = |request: &Request| {
+        let total = request.worker.observers.sum_since_reset(Counter::Requests);
+        object([("total", total.into()), ("current", request.worker.sum(Counter::Writing).into())])
+    };
+    resettable(call, read, |request| request.worker.observers.reset(&[Counter::Requests]))
 }
 
 #[cfg(test)]

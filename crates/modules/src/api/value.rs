@@ -72,6 +72,7 @@ impl Value {
             }
             Value::Object(fields) if names.is_empty() => texts(fields.iter().map(|(name, _)| name.as_str())),
             Value::Object(fields) => Value::Object(fields.into_iter().map(|(name, value)| (name, value.limit(depth - 1, names))).collect()),
+            Value::List(list) if depth > 0 => Value::List(list.into_iter().map(|value| value.limit(depth - 1, names)).collect()),
             other => other,
         }
     }
@@ -175,5 +176,10 @@ mod tests {
         assert_eq!(text(map.clone().limit(1, &["a"])), r#"{"one":{"a":1},"two":{"a":3}}"#);
         assert_eq!(text(map.clone().limit(1, &[])), r#"["one","two"]"#);
         assert_eq!(text(map.limit(0, &["two"])), r#"{"two":{"a":3}}"#);
+        let list = Value::List(vec![object([("a", 1.into()), ("b", 2.into())])]);
+        assert_eq!(
+            (text(list.clone().limit(1, &["b"])), text(list.limit(0, &["b"]))),
+            (r#"[{"b":2}]"#.to_owned(), r#"[{"a":1,"b":2}]"#.to_owned())
+        );
     }
 }

@@ -144,7 +144,8 @@ fn perform(request: &Request, plan: &Plan) -> Result<u16, u16> {
         return Err(refuse(request, 400, &format!("\"{}\" is collection", lossy(&request.line.borrow().uri))));
     }
     if let Some(directory) = existing {
-        remove(request, to, directory)?;
+        // The log shows a directory's name as the client wrote it.
+        remove(request, &if directory { to.join("") } else { to.clone() }, directory)?;
     }
     if moving && fs::rename(from, to).is_ok() {
         return Ok(201);

@@ -95,6 +95,30 @@ fn copy_to(from: &Path, to: &Path) -> Result<(), Failed> {
     time.map_err(|e| ("futimes()", to.to_owned(), e))
 }
 
+/// Removes what is in a directory, and says what could not be removed. False: it cannot be read.
+pub(super) fn empty(path: &Path, left: &mut impl FnMut(&str, &Path, &io::Error)) -> bool {
+    let items = match fs::read_dir(path) {
+        Ok(items) => items,
+        Err(error) => {
+            left("opendir()", path, &error);
+            return false;
+        }
+    };
+    for item in items.flatten() {
+        let at = item.path();
+        let (call, removed) = if item.file_type().is_ok_and(|kind| kind.is_dir()) {
+            empty(&at, left);
+            ("rmdir()", fs::remove_dir(&at))
+        } else {
+            ("unlink()", fs::remove_file(&at))
+        };
+        if let Err(error) = removed {
+            left(call, &at, &error);
+        }
+    }
+    true
+}
+
 /// Copies a directory with what is in it; links and special files stay behind, as with nginx.
 pub(super) fn copy_tree(from: &Path, to: &Path, depth: u32) -> Result<(), Failed> {
     let meta = fs::metadata(from).map_err(|e| ("stat()", from.to_owned(), e))?;

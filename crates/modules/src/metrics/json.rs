@@ -65,6 +65,7 @@ pub(super) fn overview(overview: &Overview, out: &mut Vec<u8>) {
         out.pop();
         out.extend_from_slice(b"]}");
     }
+    out.extend_from_slice(&overview.zones);
     out.extend_from_slice(b",\"workers\":[");
     for (index, process) in overview.processes.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };

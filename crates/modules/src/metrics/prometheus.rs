@@ -39,7 +39,7 @@ const PROCESSES: [ProcessFamily; 3] = [
     ("worker_resident_bytes", "gauge", "Memory of a worker.", |process| process.resident),
 ];
 
-fn family(name: &str, kind: &str, help: &str, out: &mut Vec<u8>) {
+pub(super) fn family(name: &str, kind: &str, help: &str, out: &mut Vec<u8>) {
     // Writing to memory cannot fail, here and below.
     let _ = writeln!(out, "# HELP lunette_{name} {help}\n# TYPE lunette_{name} {kind}");
 }
@@ -61,7 +61,7 @@ fn push_value(counter: Counter, value: u64, out: &mut Vec<u8>) {
 }
 
 /// A label's value between quotes.
-fn push_label(text: &str, out: &mut Vec<u8>) {
+pub(super) fn push_label(text: &str, out: &mut Vec<u8>) {
     for byte in text.bytes() {
         match byte {
             b'\n' => out.extend_from_slice(b"\\n"),
@@ -99,6 +99,7 @@ pub(super) fn overview(overview: &Overview, out: &mut Vec<u8>) {
             }
         }
     }
+    out.extend_from_slice(&overview.zones);
 }
 
 fn buckets(histogram: Histogram, counts: &Counts, out: &mut Vec<u8>) {

@@ -1,8 +1,8 @@
 //! A report in parts, each made in well below a millisecond.
 
-use super::{json, prometheus};
+use super::{json, prometheus, zones};
+use http::Request;
 use http::metrics::{Counter, Totals};
-use http::{Request, Worker};
 use upstream::directory::{Directory, Member};
 
 /// Servers of upstream groups in one part.
@@ -41,14 +41,22 @@ pub(super) struct Process {
 pub(super) struct Overview {
     pub(super) sums: Totals,
     pub(super) processes: Vec<Process>,
+    /// Zones and caches, in the report's format.
+    pub(super) zones: Vec<u8>,
 }
 
 impl Overview {
-    pub(super) fn of(worker: &Worker) -> Overview {
+    pub(super) fn of(request: &Request, format: Format) -> Overview {
+        let worker = &request.worker;
         worker.read_gauges();
         let process = |(pid, [connections, requests]): (u32, [u64; 2])| Process { pid, connections, requests, resident: resident(pid) };
         let processes = worker.observers.processes([Counter::Active, Counter::Requests]).into_iter().map(process).collect();
-        Overview { sums: worker.observers.sums(), processes }
+        let mut text = Vec::new();
+        match format {
+            Format::Prometheus => zones::prometheus(request, &mut text),
+            Format::Json => zones::json(request, &mut text),
+        }
+        Overview { sums: worker.observers.sums(), processes, zones: text }
     }
 }
 
@@ -80,7 +88,7 @@ impl Report {
             Format::Prometheus => prometheus::FAMILIES.len(),
             Format::Json => 1,
         };
-        Report { format, overview: Some(Overview::of(&request.worker)), members, family: 0, at: 0, families }
+        Report { format, overview: Some(Overview::of(request, format)), members, family: 0, at: 0, families }
     }
 
     /// Whether the last part has been made.

@@ -194,11 +194,12 @@ async fn store(request: &Rc<Request>, own: &Conf, state: &State) {
     let status = wire.status();
     log_request!(request, Level::Debug, "srcache_store: subrequest returned status {status}");
     if status == 0 || status >= 300 {
-        log_request!(
-            request,
-            Level::Error,
-            "srcache_store subrequest failed: rc={} status=0",
-            if status == 0 { -1 } else { i32::from(status) }
-        );
+        // What ends the subrequest is told apart from what its answer says.
+        let (rc, status) = match status {
+            0 => (-1, 0),
+            status if child.flags.special_response.get() => (i32::from(status), 0),
+            status => (0, status),
+        };
+        log_request!(request, Level::Error, "srcache_store subrequest failed: rc={rc} status={status}");
     }
 }

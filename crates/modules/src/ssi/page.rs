@@ -30,7 +30,8 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn new(longest_value: usize, silent: bool) -> Page {
-        let (parser, tokens, state, order) = Default::default();
+        let (tokens, state, order) = Default::default();
+        let parser = Parser::new(longest_value);
         let work = Work { parser, tokens, state, order, waiting: None, longest_value, silent, ends_with_client: false };
         Page { time_format: RefCell::default(), work: RefCell::new(work) }
     }
@@ -53,9 +54,8 @@ impl Page {
                     let mut all = Vec::new();
                     parser.feed(body.clone(), &mut all);
                     parser.finish(&mut all);
-                    if let Some(parts) = all.iter().map(|token| Part::of(token, *longest_value)).collect::<Option<Rc<[Part]>>>() {
-                        kept.keep(key, body, &parts, parts.iter().map(Part::size).sum());
-                    }
+                    let parts: Rc<[Part]> = all.iter().map(Part::of).collect();
+                    kept.keep(key, body, &parts, parts.iter().map(Part::size).sum());
                     tokens.extend(all);
                     return Ok(());
                 }
@@ -125,22 +125,36 @@ impl Page {
 /// How a part of a page is read. Parts stand one behind another.
 struct Part {
     length: usize,
-    command: Option<Rc<CachedCommand>>,
+    read: Read,
+}
+
+enum Read {
+    Text,
+    Command(Rc<CachedCommand>),
+    Malformed(Fault),
+    Cut(Option<Fault>),
 }
 
 impl Part {
-    fn of(token: &Token, longest_value: usize) -> Option<Part> {
-        match token {
-            Token::Text(text) => Some(Part { length: text.len(), command: None }),
-            Token::Command(text) => Some(Part { length: text.len(), command: Some(Rc::new(CachedCommand::of(text, longest_value))) }),
-            Token::Kept(text, command) => Some(Part { length: text.len(), command: Some(command.clone()) }),
-            Token::TooLong => None,
-        }
+    fn of(token: &Token) -> Part {
+        let (text, read) = match token {
+            Token::Text(text) => (text, Read::Text),
+            Token::Command(text) => (text, Read::Command(Rc::new(CachedCommand::of(text)))),
+            Token::Kept(text, command) => (text, Read::Command(command.clone())),
+            Token::Malformed(text, fault) => (text, Read::Malformed(fault.clone())),
+            Token::Cut(text, fault) => (text, Read::Cut(fault.clone())),
+        };
+        Part { length: text.len(), read }
     }
 
     /// The memory that it takes, about.
     fn size(&self) -> usize {
-        size_of::<Part>() + self.command.as_ref().map_or(0, |_| size_of::<CachedCommand>())
+        let own = match &self.read {
+            Read::Command(_) => size_of::<CachedCommand>(),
+            Read::Malformed(Fault(text)) | Read::Cut(Some(Fault(text))) => text.len(),
+            Read::Text | Read::Cut(None) => 0,
+        };
+        size_of::<Part>() + own
     }
 }
 
@@ -148,9 +162,11 @@ fn take_apart(page: &Bytes, parts: &[Part]) -> impl Iterator<Item = Token> {
     let mut rest = page.clone();
     parts.iter().map(move |part| {
         let text = rest.split_to(part.length.min(rest.len()));
-        match &part.command {
-            Some(command) => Token::Kept(text, command.clone()),
-            None => Token::Text(text),
+        match &part.read {
+            Read::Text => Token::Text(text),
+            Read::Command(command) => Token::Kept(text, command.clone()),
+            Read::Malformed(fault) => Token::Malformed(text, fault.clone()),
+            Read::Cut(fault) => Token::Cut(text, fault.clone()),
         }
     })
 }
@@ -230,7 +246,13 @@ impl Work {
                 }
                 return;
             }
-            Token::TooLong => Err(Fault("the SSI command is too long".to_owned())),
+            Token::Malformed(_, fault) => Err(fault),
+            Token::Cut(_, fault) => {
+                if let Some(Fault(why)) = fault {
+                    log_request!(request, Level::Error, "{why}");
+                }
+                return;
+            }
             Token::Command(text) => self.fresh(request, page, &text),
             Token::Kept(text, kept) => self.kept(request, page, &text, &kept),
         };
@@ -238,7 +260,8 @@ impl Work {
             log_request!(request, Level::Error, "{why}");
             if !self.silent {
                 let message = self.state.error_message.clone();
-                self.emit(message.unwrap_or(Bytes::from_static(b"[an error occurred while processing the directive]")));
+                // Seen also where nothing else is.
+                self.order.push(Piece::Bytes(message.unwrap_or(Bytes::from_static(b"[an error occurred while processing the directive]"))));
             }
         }
     }
@@ -268,7 +291,8 @@ impl Work {
         if !self.applies(known, text) {
             return Ok(());
         }
-        let command = command::read(name, known, rest, self.longest_value)?;
+        self.state.admits(known.map(|known| known.kind))?;
+        let command = command::read(name, known, rest)?;
         self.carry_out(request, page, command.kind(), &command.params(rest))
     }
 
@@ -276,6 +300,7 @@ impl Work {
         if !self.applies(kept.known, text) {
             return Ok(());
         }
+        self.state.admits(kept.known.map(|known| known.kind))?;
         let command = kept.read.as_ref().map_err(Fault::clone)?;
         self.carry_out(request, page, command.kind(), &command.params(kept.written(text)))
     }
@@ -345,6 +370,16 @@ impl Work {
 }
 
 impl State {
+    /// Where a command stands is judged before its parameters are.
+    fn admits(&self, kind: Option<Kind>) -> Result<(), Fault> {
+        match (kind, self.branches) {
+            (Some(Kind::Elif), Branches::None | Branches::BehindElse) => Err(misplaced("elif")),
+            (Some(Kind::Else), Branches::None | Branches::BehindElse) => Err(misplaced("else")),
+            (Some(Kind::Endif), Branches::None) => Err(misplaced("endif")),
+            _ => Ok(()),
+        }
+    }
+
     /// `if`, `elif`, `else`, `endif`.
     fn branch(&mut self, kind: Kind, holds: impl FnOnce() -> Result<bool, Fault>) -> Result<(), Fault> {
         match (kind, self.branches) {
@@ -353,9 +388,6 @@ impl State {
             (Kind::If, Branches::BeforeElse | Branches::BehindElse) => {
                 return Err(Fault("the \"if\" command inside the \"if\" command".to_owned()));
             }
-            (Kind::Elif, Branches::None | Branches::BehindElse) => return Err(misplaced("elif")),
-            (Kind::Else, Branches::None | Branches::BehindElse) => return Err(misplaced("else")),
-            (Kind::Endif, Branches::None) => return Err(misplaced("endif")),
             (Kind::Endif, _) => {
                 (self.branches, self.chosen, self.hidden) = (Branches::None, false, false);
                 return Ok(());
@@ -401,7 +433,7 @@ mod tests {
         for case in cases {
             let mut state = State::default();
             for (at, (kind, holds, shown)) in case.iter().enumerate() {
-                let result = state.branch(*kind, || Ok(*holds));
+                let result = state.admits(Some(*kind)).and_then(|()| state.branch(*kind, || Ok(*holds)));
                 assert_eq!(result.is_ok().then_some(!state.hidden), *shown, "{case:?} {at}");
             }
         }

@@ -1,7 +1,9 @@
 //! Finds commands in a page that arrives in pieces.
 
+use super::Fault;
 use super::command::CachedCommand;
-use super::marks::{CLOSE, OPEN, end_of_quoted};
+use super::marks::OPEN;
+use super::scan::Scanner;
 use bytes::Bytes;
 use memchr::memmem::Finder;
 use std::rc::Rc;
@@ -16,22 +18,30 @@ pub(super) enum Token {
     Command(Bytes),
     /// One of a cached page, parsed before.
     Kept(Bytes, Rc<CachedCommand>),
-    /// What looked like a command and has no end.
-    TooLong,
+    /// One that is written wrong.
+    Malformed(Bytes, Fault),
+    /// The page ends in a command, maybe in one that is written wrong: nobody sees it.
+    Cut(Bytes, Option<Fault>),
 }
 
 /// Keeps what may be the beginning of a command.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Parser {
     tail: Vec<u8>,
+    /// How far the command was read that `tail` begins with.
+    scanner: Option<Scanner>,
+    longest_value: usize,
 }
 
 /// To make one costs more than most searches.
 static FINDER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(OPEN));
-/// Longest command; what goes on longer is taken for text.
-const LONGEST: usize = 64 * 1024;
 
 impl Parser {
+    /// No value of a parameter may be longer than `longest_value`.
+    pub(super) fn new(longest_value: usize) -> Parser {
+        Parser { tail: Vec::new(), scanner: None, longest_value }
+    }
+
     /// Adds a piece of the page; hands over what is complete.
     pub(super) fn feed(&mut self, data: Bytes, out: &mut impl Extend<Token>) {
         let text = if self.tail.is_empty() {
@@ -43,26 +53,28 @@ impl Parser {
         };
         let mut at = 0;
         while let Some(rest) = text.get(at..).filter(|r| !r.is_empty()) {
-            let start = FINDER.find(rest).unwrap_or_else(|| rest.len() - partial(rest));
+            let start = if self.scanner.is_some() { 0 } else { FINDER.find(rest).unwrap_or_else(|| rest.len() - partial(rest)) };
             if start > 0 {
                 out.extend([Token::Text(text.slice(at..at + start))]);
                 at += start;
                 continue;
             }
-            match rest.strip_prefix(OPEN).map(end_of_command) {
-                Some(Some(end)) => {
-                    let length = OPEN.len() + end + CLOSE.len();
-                    out.extend([Token::Command(text.slice(at..at + length))]);
-                    at += length;
-                }
-                Some(None) if rest.len() > LONGEST => {
-                    out.extend([Token::TooLong]);
-                    at = text.len();
-                }
-                _ => break,
-            }
+            let Some(inner) = rest.strip_prefix(OPEN) else { break };
+            let mut scanner = self.scanner.take().unwrap_or_else(|| Scanner::new(self.longest_value));
+            let Some(end) = scanner.go_on(inner) else {
+                self.scanner = Some(scanner);
+                break;
+            };
+            let command = text.slice(at..at + OPEN.len() + end);
+            at += command.len();
+            out.extend([match scanner.fault {
+                Some(fault) => Token::Malformed(command, fault),
+                None => Token::Command(command),
+            }]);
         }
-        self.tail.extend_from_slice(text.get(at..).unwrap_or_default());
+        let rest = text.get(at..).unwrap_or_default();
+        let forgets = self.scanner.as_mut().is_some_and(Scanner::forget);
+        self.tail.extend_from_slice(if forgets { OPEN } else { rest });
     }
 
     /// Nothing of the page is kept.
@@ -70,10 +82,11 @@ impl Parser {
         self.tail.is_empty()
     }
 
-    /// The page has ended: what is left is text.
+    /// The page has ended: what is left is nothing.
     pub(super) fn finish(&mut self, out: &mut impl Extend<Token>) {
+        let fault = self.scanner.take().and_then(|scanner| scanner.fault);
         if !self.tail.is_empty() {
-            out.extend([Token::Text(std::mem::take(&mut self.tail).into())]);
+            out.extend([Token::Cut(std::mem::take(&mut self.tail).into(), fault)]);
         }
     }
 }
@@ -83,27 +96,13 @@ fn partial(text: &[u8]) -> usize {
     (1..OPEN.len()).rev().find(|n| OPEN.get(..*n).is_some_and(|head| text.ends_with(head))).unwrap_or(0)
 }
 
-/// Where `-->` stands outside of quotes.
-fn end_of_command(text: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        at += text.get(at..)?.iter().position(|b| matches!(b, b'"' | b'\'' | b'-'))?;
-        let rest = text.get(at..)?;
-        match rest.first()? {
-            b'-' if rest.starts_with(CLOSE) => return Some(at),
-            b'-' => at += 1,
-            quote => at += 1 + end_of_quoted(rest.get(1..)?, *quote)? + 1,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::marks::inner;
     use super::*;
 
     fn whole(text: &'static str, step: usize) -> Vec<Token> {
-        let mut parser = Parser::default();
+        let mut parser = Parser::new(256);
         let mut out = Vec::new();
         for chunk in text.as_bytes().chunks(step) {
             parser.feed(Bytes::from_static(chunk), &mut out);
@@ -121,9 +120,14 @@ mod tests {
 
     #[test]
     fn however_the_page_is_cut() {
-        const COMMAND: &str = "<!--# echo var=\"a --> b\"  default='it\\'s \\$' - -- -->";
-        let text = "a<!-- x --><!--# echo var=\"a --> b\"  default='it\\'s \\$' - -- --> z <!--#";
-        let want = [Token::Text("a<!-- x -->".into()), Token::Command(COMMAND.into()), Token::Text(" z <!--#".into())];
+        const COMMAND: &str = "<!--# echo var=\"a --> b\"  default='it\\'s \\$' -->";
+        let text = "a<!-- x --><!--# echo var=\"a --> b\"  default='it\\'s \\$' --> z <!--#";
+        let want = [
+            Token::Text("a<!-- x -->".into()),
+            Token::Command(COMMAND.into()),
+            Token::Text(" z ".into()),
+            Token::Cut("<!--#".into(), None),
+        ];
         for step in 1..20 {
             assert_eq!(whole(text, step), want, "{step}");
         }
@@ -131,33 +135,20 @@ mod tests {
     }
 
     #[test]
-    fn a_command_without_an_end_is_given_up() {
-        let mut parser = Parser::default();
+    fn a_command_that_is_written_wrong_is_given_up_at_once() {
+        for step in 1..20 {
+            let all = whole("a<!--#echo x \"-->b<!-- <!--#echo x \"", step);
+            let [Token::Text(_), Token::Malformed(_, first), Token::Text(between), Token::Cut(_, Some(second))] = &*all else {
+                panic!("{all:?}")
+            };
+            assert_eq!((first, &**between), (second, &b"b<!-- "[..]));
+        }
+        let mut parser = Parser::new(256);
         let mut out = Vec::new();
-        parser.feed(Bytes::from_static(b"<!--#echo \""), &mut out);
-        assert!(out.is_empty());
-        for _ in 0..=LONGEST / 1000 {
+        parser.feed(Bytes::from_static(b"<!--#echo x "), &mut out);
+        for _ in 0..100 {
             parser.feed(vec![b'x'; 1000].into(), &mut out);
         }
-        assert_eq!(out.first(), Some(&Token::TooLong));
-        parser.feed(Bytes::from_static(b"y"), &mut out);
-        parser.finish(&mut out);
-        assert!(out.iter().skip(1).all(|t| matches!(t, Token::Text(_))), "{out:?}");
-    }
-
-    #[test]
-    fn quotes_hide_the_end() {
-        for (text, end) in [
-            ("a-->", Some(1)),
-            ("'-->'-->", Some(5)),
-            ("\"'-->\"-->", Some(6)),
-            ("'\\'-->'-->", Some(7)),
-            ("'\\\\'-->", Some(4)),
-            ("'-->", None),
-            ("--", None),
-            ("'\\", None),
-        ] {
-            assert_eq!(end_of_command(text.as_bytes()), end, "{text}");
-        }
+        assert!(out.is_empty() && parser.tail == OPEN);
     }
 }

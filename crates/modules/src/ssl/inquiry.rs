@@ -18,7 +18,7 @@ use tls::ocsp::{self, Status};
 /// Smallest zone, bytes: nginx's eight pages.
 const SMALLEST: usize = 8 * 4096;
 /// Who owns such zones.
-const OWNER: &str = "ssl_ocsp_cache";
+pub(super) const OWNER: &str = "ssl_ocsp_cache";
 /// How many certificates of a chain are asked about.
 const MOST: usize = 16;
 

@@ -1,7 +1,9 @@
 //! TLS in `stream`: the handshake phase, and the directives specific to `stream` (nginx manual, `ngx_stream_ssl_module`).
 
 use super::rows::STREAM_SERVERS;
-use ::session::tls::ClientVerify;
+use ::session::handshake_end::HandshakeEnd;
+use ::session::status_zone::ServerZone;
+use ::session::tls::{ClientVerify, Failed};
 use ::session::worker::Ended;
 use ::session::{Levels, Outcome};
 use base::log::Level;
@@ -75,8 +77,7 @@ async fn handshake(session: &Rc<Session>) -> Outcome {
     }
     let mut limit = session.limit(session.conf::<StreamConf>().timeout.unwrap_or(60_000));
     let opened = handshake::open(session, &mut limit).await;
-    let resumed = opened.is_ok().then(|| session.connection.tls_info().is_some_and(|found| found.resumed));
-    session.worker.count(Ended::Handshake(resumed));
+    count(session, &opened);
     match opened {
         Ok(stream) => {
             session.put_stream(stream);
@@ -97,6 +98,21 @@ async fn handshake(session: &Rc<Session>) -> Outcome {
         // Time is up, which nginx does not log.
         Err(None) => Outcome::Error,
     }
+}
+
+/// Counts the handshake, for the server that it was for too.
+fn count(session: &Session, opened: &Result<net::stream::Stream, Option<Failed>>) {
+    let server = session.server();
+    let end = match opened {
+        Ok(_) => {
+            let end = session.connection.tls_info().map(|found| server.tls.end(&found));
+            end.unwrap_or(HandshakeEnd::Complete { resumed: false, fault: None })
+        }
+        Err(Some(failed)) => failed.end(),
+        Err(None) => Failed::timed_out().end(),
+    };
+    session.worker.count(Ended::Handshake(end));
+    session.conf::<ServerZone>().count_handshake(&end);
 }
 
 /// Whether the client's certificate is what the server demands (`ngx_stream_ssl_handler`).

@@ -1,10 +1,11 @@
 //! An attempt of a health check: the response is read and not forwarded.
 
-use super::{Attempt, End, Problem, READING, now_ms};
+use super::{Attempt, End, Problem, now_ms};
 use crate::connection::UpstreamConnection;
 use crate::dialect::{Answer, Framing};
 use crate::exchange::{Exchange, Lease};
 use crate::limits::TIMED_OUT;
+use crate::relay::READING;
 use crate::sender::Sender;
 use ::upstream::secure::handshake::trouble;
 use base::log::Level;

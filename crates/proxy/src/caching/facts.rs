@@ -20,6 +20,8 @@ pub struct Facts {
     pub date: Cell<i64>,
     /// The `Last-Modified` that a conditional request may name, or -1.
     pub last_modified: Cell<i64>,
+    /// Bytes of the stored response that the client gets.
+    pub read: Cell<u64>,
     /// The `ETag` that it may name.
     pub etag: RefCell<Vec<u8>>,
 }
@@ -32,6 +34,7 @@ impl Facts {
         facts.status.set(None);
         facts.key.borrow_mut().clear();
         facts.date.set(0);
+        facts.read.set(0);
         facts.last_modified.set(-1);
         facts.etag.borrow_mut().clear();
         facts
@@ -56,10 +59,7 @@ pub fn define_all(variables: &mut Variables) {
     define(variables, "upstream_cache_age", NO_CACHE | EXTRA, |request, out| {
         with(
             request,
-            |facts| {
-                let gave = |status| !matches!(status, CacheStatus::Miss | CacheStatus::Bypass | CacheStatus::Expired);
-                facts.date.get() > 0 && facts.status.get().is_some_and(gave)
-            },
+            |facts| facts.date.get() > 0 && facts.status.get().is_some_and(CacheStatus::is_from_cache),
             |facts| push_number(out, (base::clock::now().sec - facts.date.get()).max(0).cast_unsigned()),
         )
     });

@@ -1,5 +1,6 @@
 //! Writes an upstream's response into the cache while it is sent to the client.
 
+use crate::caching::facts::Facts;
 use crate::caching::find::{Caching, Fetch};
 use crate::caching::plan::is_any_true;
 use crate::caching::rfc;
@@ -12,6 +13,7 @@ use base::log::Level;
 use cache::file_store::FileWriter;
 use cache::freshness::{Freshness, judge};
 use cache::{Digest, Head};
+use http::cache_report::CacheCounter;
 use http::{Request, log_request};
 use std::rc::Rc;
 use wire::known::Known;
@@ -158,6 +160,7 @@ impl Filling {
         if Caching::is_outdated(&self.store, &main, version, draft.head()) {
             return;
         }
+        let length = draft.length();
         let blocks = match draft.keep(&self.store.shelf, &self.digest) {
             Ok(blocks) => blocks,
             Err(error) => {
@@ -165,6 +168,10 @@ impl Filling {
                 return;
             }
         };
+        if let Some(status) = self.request.find_lasting::<Facts>().and_then(|facts| facts.status.get()) {
+            self.store.meter.add(CacheCounter::ResponsesWritten.of(status), 1);
+            self.store.meter.add(CacheCounter::BytesWritten.of(status), length);
+        }
         let mut gone = Vec::new();
         if self.store.index.stored(&self.digest, blocks, clock::now().sec, &mut gone).is_none() {
             // No room for its key: nobody would find the file, nor remove it.

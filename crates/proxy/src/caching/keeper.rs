@@ -7,6 +7,7 @@ use base::clock;
 use base::log::Level;
 use cache::{Digest, Phase, key};
 use http::Worker;
+use http::cache_report::CacheReports;
 use http::module::{Levels, Module};
 use http::purging::Purgeables;
 use net::ticker::Ticker;
@@ -26,6 +27,7 @@ const ROUND: u64 = 10;
 fn levels(levels: &mut Levels) {
     levels.main::<Caches>();
     levels.main::<Purgeables>();
+    levels.main::<CacheReports>();
 }
 
 fn start(worker: &Rc<Worker>) {

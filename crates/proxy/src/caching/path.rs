@@ -7,6 +7,7 @@ use cache::purges::Purges;
 use cache::{FileStore, Index, Policy};
 use conf::row::Cx;
 use conf::tree::Error;
+use http::cache_report::{CACHES, CacheReports};
 use http::purging::Purgeables;
 use http::root::MainContext;
 use session::directories::{Directories, Layout};
@@ -65,7 +66,10 @@ pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
     let zone = claim(cx, &name, size, &root)?;
     let at = cx.place();
     cx.global::<Directories>().claim(&root, Layout::Cache, Some(at)).map_err(|text| cx.error(text))?;
+    let meter = cx.global::<Zones>().meters.claim(&CACHES, &name);
+    let meter = meter.map_err(|error| cx.error(ClaimError::Map(name.clone(), error).to_string()))?;
     let store = Store {
+        meter,
         shelf: FileStore { root, levels: draft.levels },
         index: Index::new(zone, draft.policy, draft.max_size.div_ceil(512)),
         purges: Purges::default(),
@@ -77,6 +81,7 @@ pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
     };
     let store = Rc::new(store);
     cx.main::<Purgeables>().add(&name, store.clone());
+    cx.main::<CacheReports>().add(store.clone());
     // The place was empty a moment ago.
     let _ = place.store.set(store);
     Ok(())

@@ -17,6 +17,9 @@ use wire::span::Span;
 /// Gives the client a stored answer.
 pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
     let (request, route, record) = (&exchange.request, &exchange.route, &exchange.record);
+    if let Some(caching) = &exchange.caching {
+        caching.facts.read.set(stored.file_length());
+    }
     record.set_head(&*route.dialect, &stored.head.text, &stored.lines);
     let orders = headers::orders(request, route, record);
     if let Some(target) = orders.redirect {

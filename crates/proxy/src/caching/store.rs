@@ -3,11 +3,13 @@
 use base::clock;
 use base::log::Level;
 use cache::purges::{self, Purges};
-use cache::{Digest, FileStore, Head, Index, Purge, PurgeTarget, Purged, key};
+use cache::{Digest, FileStore, Head, Index, Phase, Purge, PurgeTarget, Purged, key};
 use conf::scope::Config;
 use http::Request;
+use http::cache_report::{CacheReport, CacheUsage};
 use http::log_request;
 use http::purging::Purgeable;
+use shm::Meter;
 use std::cell::OnceCell;
 use std::io;
 use std::rc::Rc;
@@ -45,6 +47,8 @@ pub struct Store {
     pub loader: Portion,
     /// `manager_*`
     pub manager: Portion,
+    /// What is counted of requests that ask it.
+    pub meter: Rc<Meter>,
 }
 
 impl Store {
@@ -104,6 +108,18 @@ impl Store {
 impl Purgeable for Store {
     fn purge(&self, purge: &Purge<'_>) -> io::Result<bool> {
         Store::purge(self, purge)
+    }
+}
+
+impl CacheReport for Store {
+    fn usage(&self) -> CacheUsage {
+        let (_, blocks) = self.index.totals();
+        let max_size = Some(self.index.max_size()).filter(|blocks| *blocks > 0);
+        CacheUsage { size: blocks * 512, max_size: max_size.map(|blocks| blocks * 512), cold: self.index.phase() == Phase::Cold }
+    }
+
+    fn meter(&self) -> &Meter {
+        &self.meter
     }
 }
 

@@ -70,6 +70,12 @@ impl Stored {
         body + self.head.body_start() + self.lines.len() * size_of::<HeaderSpan>() + size_of::<Stored>()
     }
 
+    /// Bytes of its file.
+    #[must_use]
+    pub fn file_length(&self) -> u64 {
+        self.body_start + self.head.length
+    }
+
     /// Whether the body in the file is what was written. Others go on meanwhile: it may be long.
     pub async fn is_whole(&self) -> bool {
         let Body::File(file) = &self.body else { return true };

@@ -6,8 +6,8 @@ use base::text::parse_number;
 use http::{Method, Outcome, Request, content_type};
 use session::variable::{VarIndex, get};
 use wire::h1::response::ResponseHead;
-use wire::memcached::answer::flags_of;
-use wire::memcached::line::{Command, push_key};
+use wire::memcached::answer::{ReplyError, flags_of};
+use wire::memcached::line::{Command, RequestLine, push_key};
 
 /// `memcached_pass`
 pub(crate) struct Memcached {
@@ -45,7 +45,15 @@ impl Dialect for Memcached {
     }
 
     fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
-        head(input, asked)
+        let head = head(input, asked)?;
+        if let Head::Complete(Answer { body: Framing::Value(..), length, .. }) = &head
+            && self.gzip_flag != 0
+            && parse_number(flags_of(input)).is_none()
+            && let Some(line) = RequestLine::of(asked.written)
+        {
+            return Err(ReplyError::Flags(length.saturating_sub(2)).message(&line, input));
+        }
+        Ok(head)
     }
 
     fn answered(&self, request: &Request, head: &[u8], answer: &Answer, asked: &Question<'_>) {

@@ -192,6 +192,7 @@ fn sessions(cx: &Cx<'_>, name: &str, size: usize, timeout: u64) -> Result<Sessio
         Err(error) => return Err(cx.error(error.to_string())),
     };
     {
+        zone.prepare();
         let mut note = zone.note.borrow_mut();
         if note.is_empty() {
             note.extend_from_slice(group.as_bytes());

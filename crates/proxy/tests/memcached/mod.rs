@@ -90,7 +90,13 @@ fn hostile_answers_end_their_connection() {
             ("VALUE other 0 5\r\nhello\r\nEND\r\n", 502, "", "memcached sent invalid key in response \"VALUE other 0 5\" for key \"k\""),
             ("VALUE k 0 -5\r\nhello\r\nEND\r\n", 502, "", "memcached sent invalid length in response \"VALUE k 0 -5\" for key \"k\""),
             ("SERVER_ERROR no\r\n", 502, "", "memcached sent invalid response: \"SERVER_ERROR no\""),
-            ("VALUE k 0 3\r\nhello\r\nEND\r\n", 200, "hel", "memcached sent invalid trailer"),
+            ("VALUE k 0 3\r\nhello\r\nEND\r\n", 200, "hel", "memcached sent invalid trailer while reading response header from upstream"),
+            (
+                "VALUE k 0 5\r\nhello\r\nEND\r\nVALUE",
+                200,
+                "hello",
+                "memcached sent invalid trailer while reading response header from upstream",
+            ),
             ("VALUE k 0 5\r\nhello", 200, "hello", "upstream prematurely closed connection"),
             ("VALUE k 0", 502, "", "upstream prematurely closed connection"),
         ] {
@@ -205,5 +211,24 @@ fn nginx_s_own_module_gets_values() {
         assert_eq!(status(&run(&site, Method::GET, &[], "").await), 500);
         assert!(site.log.borrow().contains("the \"$memcached_key\" variable is not set"));
         up.requests();
+    });
+}
+
+#[test]
+fn flags_matter_only_where_they_are_asked_for() {
+    worker(async {
+        const ODD: &str = "VALUE k x 2\r\nhi\r\nEND\r\n";
+        const NONE: &str = "VALUE k  2\r\nhi\r\nEND\r\n";
+        for (flag, answer, expected) in
+            [("", ODD, 200), ("", NONE, 200), ("memcached_gzip_flag 2;", ODD, 502), ("memcached_gzip_flag 2;", NONE, 502)]
+        {
+            let up = Upstream::scripted(vec![vec![("get k\r\n", answer)]]);
+            let site = Site::new(&format!("upstream u {{ server 127.0.0.1:{}; }} location / {{ memcached_pass u; {flag} }}", up.port));
+            let got = run(&site, Method::GET, &[("memcached_key", "k")], "").await;
+            assert_eq!(status(&got), expected, "{flag} {answer}");
+            let line = format!("memcached sent invalid flags in response \"{}\" for key \"k\"", answer.split('\r').next().unwrap());
+            assert_eq!(site.log.borrow().contains(&line), expected == 502, "{flag} {answer}: {}", site.log.borrow());
+            up.requests();
+        }
     });
 }

@@ -1,6 +1,7 @@
 //! The server's side of a handshake, as far as it is the same for all protocols. Reading, time limits and the log are the protocol's.
 
 use super::{Answer, ClientHello, HandshakeLeftovers, Rejection, Revocation, Secured, TlsInfo};
+use crate::handshake_end::{self, HandshakeEnd, TlsCounter};
 use base::errno;
 use base::log::Level;
 use net::tls::Failure;
@@ -43,6 +44,7 @@ pub struct Failed {
     pub alert: Option<u8>,
     /// Lines for the log.
     pub lines: Vec<(Level, String)>,
+    reason: Option<TlsCounter>,
 }
 
 /// Inspects the first bytes; `hello` keeps the parser's state.
@@ -66,22 +68,38 @@ fn describe(error: &TlsError) -> (Level, String) {
 
 impl Failed {
     fn with(alert: u8, error: &TlsError) -> Failed {
-        Failed { alert: Some(alert), lines: vec![describe(error)] }
+        Failed { alert: Some(alert), lines: vec![describe(error)], reason: handshake_end::reason(error) }
     }
 
     /// The client has gone or been silent.
     pub fn closed() -> Failed {
-        Failed { alert: None, lines: vec![(Level::Info, "peer closed connection in SSL handshake".to_owned())] }
+        Failed::by_peer("peer closed connection in SSL handshake".to_owned())
     }
 
     /// The client speaks plain text where nothing else than TLS is understood.
     pub fn not_tls() -> Failed {
-        Failed { alert: None, lines: vec![describe(&TlsError::new(267, "wrong version number"))] }
+        Failed::told_already(&TlsError::new(267, "wrong version number"))
     }
 
     /// The time for the handshake is over.
     pub fn timed_out() -> Failed {
-        Failed { alert: None, lines: vec![(Level::Info, "client timed out (110: Connection timed out)".to_owned())] }
+        let failed = Failed::by_peer("client timed out (110: Connection timed out)".to_owned());
+        Failed { reason: Some(TlsCounter::Timeout), ..failed }
+    }
+
+    /// What is counted of it.
+    pub fn end(&self) -> HandshakeEnd {
+        HandshakeEnd::Failed(self.reason)
+    }
+
+    /// The client has ended it; `line` says how.
+    pub fn by_peer(line: String) -> Failed {
+        Failed { alert: None, lines: vec![(Level::Info, line)], reason: None }
+    }
+
+    // The library, the transport or nobody tells the client.
+    fn told_already(error: &TlsError) -> Failed {
+        Failed { alert: None, lines: vec![describe(error)], reason: handshake_end::reason(error) }
     }
 }
 
@@ -99,9 +117,8 @@ impl From<TlsError> for Failed {
 }
 
 impl From<tls::quic::Failed> for Failed {
-    // The transport has told the client.
     fn from(failed: tls::quic::Failed) -> Failed {
-        Failed { alert: None, lines: vec![describe(&failed.error)] }
+        Failed::told_already(&failed.error)
     }
 }
 
@@ -109,7 +126,7 @@ impl From<Rejection> for Failed {
     fn from(rejection: Rejection) -> Failed {
         // `ssl_reject_handshake`
         if rejection.alert == UNRECOGNIZED_NAME {
-            return Failed { alert: Some(rejection.alert), lines: vec![(Level::Info, "handshake rejected".to_owned())] };
+            return Failed { alert: Some(rejection.alert), ..Failed::by_peer("handshake rejected".to_owned()) };
         }
         let mut failed = Failed::with(rejection.alert, &rejection.error);
         if !rejection.detail.is_empty() {
@@ -120,15 +137,11 @@ impl From<Rejection> for Failed {
 }
 
 impl From<Failure> for Failed {
-    // The library has told the client.
     fn from(failure: Failure) -> Failed {
         match failure {
             Failure::Closed => Failed::closed(),
-            Failure::Tls(error) => Failed { alert: None, lines: vec![describe(&error)] },
-            Failure::Io(error) => {
-                let line = format!("peer closed connection in SSL handshake {}", errno::describe(&error));
-                Failed { alert: None, lines: vec![(Level::Info, line)] }
-            }
+            Failure::Tls(error) => Failed::told_already(&error),
+            Failure::Io(error) => Failed::by_peer(format!("peer closed connection in SSL handshake {}", errno::describe(&error))),
         }
     }
 }

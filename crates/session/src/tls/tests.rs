@@ -129,6 +129,13 @@ fn clients_without_a_good_certificate_are_refused_where_one_is_demanded() {
         let server = ServerTls::<Bare>::default();
         server.verify.set(verify);
         assert_eq!(server.objection(Some(&found)), expected, "row {row}, {verify:?}");
+        let fault = expected.map(|(status, _)| match (status, found.verdict.0, found.revocation) {
+            (496, ..) => TlsCounter::NoCertificate,
+            (_, 10, _) => TlsCounter::ExpiredCertificate,
+            (_, _, Some(_)) => TlsCounter::RevokedCertificate,
+            _ => TlsCounter::OtherFault,
+        });
+        assert_eq!(server.end(&found), HandshakeEnd::Complete { resumed: found.resumed, fault }, "row {row}, {verify:?}");
     }
 }
 

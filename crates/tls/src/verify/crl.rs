@@ -4,7 +4,7 @@ use rustls::pki_types::UnixTime;
 use x509_parser::prelude::{FromDer, X509Version};
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::parsed::{Parsed, seconds, signs};
+use super::parsed::{Parsed, is_self_issued, seconds, signs};
 use super::reason::Verdict;
 use crate::certificate::{LoadError, pem, read};
 use crate::files::Files;
@@ -92,20 +92,19 @@ impl Crls {
         Self { lists }
     }
 
-    /// Checks each certificate of a chain: `issuers` lead to the one that signs itself. Says what is wrong.
-    pub(super) fn check(&self, leaf: &Parsed<'_>, issuers: &[Parsed<'_>], now: UnixTime, found: &mut Vec<Verdict>) {
+    /// Checks each certificate of a chain, the peer's own first. Says what is wrong.
+    pub(super) fn check(&self, path: &[Parsed<'_>], now: UnixTime, found: &mut Vec<Verdict>) {
         if self.lists.is_empty() {
             return;
         }
-        let subjects = std::iter::once(leaf).chain(issuers);
-        // The last one signs itself, its list too.
-        let signers = issuers.iter().chain(issuers.last());
-        for (certificate, issuer) in subjects.zip(signers) {
+        for (place, certificate) in path.iter().enumerate() {
+            // The last one signs itself, its list too, unless its issuer is not here.
+            let issuer = path.get(place + 1).or(Some(certificate).filter(|last| is_self_issued(last)));
             found.extend(self.one(certificate, issuer, seconds(now)).map(Verdict::new));
         }
     }
 
-    fn one(&self, certificate: &Parsed<'_>, issuer: &Parsed<'_>, now: i64) -> Option<u16> {
+    fn one(&self, certificate: &Parsed<'_>, issuer: Option<&Parsed<'_>>, now: i64) -> Option<u16> {
         let mine = self.lists.iter().filter(|list| list.issuer == certificate.issuer().as_raw());
         // Of several lists the one that is good now, then the latest.
         let current = |list: &Crl| list.from <= now && list.until.is_none_or(|until| now <= until);
@@ -113,6 +112,7 @@ impl Crls {
         if let Some(defect) = list.defect {
             return Some(defect);
         }
+        let Some(issuer) = issuer else { return Some(33) };
         let usage = issuer.key_usage().ok().flatten();
         if issuer.version() == X509Version::V3 && usage.is_some_and(|usage| !usage.value.crl_sign()) {
             return Some(35);

@@ -9,6 +9,7 @@ use super::parsed::{
     verified,
 };
 use super::reason::Verdict;
+use super::trust::Trust;
 
 /// No chain is followed further.
 const LONGEST: usize = 12;
@@ -24,19 +25,12 @@ struct Followed<'a> {
 }
 
 /// Everything that is wrong with a chain, in OpenSSL's order.
-pub(super) fn chain(
-    trust: &[Trusted],
-    depth: usize,
-    leaf: &Parsed<'_>,
-    others: &[CertificateDer<'_>],
-    usage: Usage,
-    now: UnixTime,
-) -> Vec<Verdict> {
+pub(super) fn chain(trust: &Trust, leaf: &Parsed<'_>, others: &[CertificateDer<'_>], usage: Usage, now: UnixTime) -> Vec<Verdict> {
     let mut found = Vec::new();
-    let chain = follow(trust, leaf, others, now);
+    let chain = follow(&trust.trusted, leaf, others, now);
     let Followed { path, given, rooted } = &chain;
     let Some(top) = path.last() else { return found };
-    if path.len() > depth + 2 || path.len() >= LONGEST {
+    if path.len() > trust.depth + 2 || path.len() >= LONGEST {
         found.push(Verdict::new(22));
     } else if !rooted {
         found.push(Verdict::new(match (is_self_issued(top), path.len(), *given < path.len()) {
@@ -47,6 +41,7 @@ pub(super) fn chain(
         }));
     }
     constraints(path, usage, &mut found);
+    trust.crls.check(path, now, &mut found);
     signatures(&chain, now, &mut found);
     found
 }

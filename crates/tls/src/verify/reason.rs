@@ -56,6 +56,7 @@ impl Verdict {
             26 => "unsuitable certificate purpose",
             27 => "certificate not trusted",
             32 => "key usage does not include certificate signing",
+            33 => "unable to get CRL issuer certificate",
             34 => "unhandled critical extension",
             35 => "key usage does not include CRL signing",
             36 => "unhandled critical CRL extension",

@@ -18,12 +18,12 @@ pub struct Trust {
     /// Those that sign themselves, as webpki takes them.
     anchors: Vec<Anchor>,
     /// All, for what webpki does not do.
-    trusted: Vec<Trusted>,
+    pub(super) trusted: Vec<Trusted>,
     /// Those that do not sign themselves.
     between: Vec<CertificateDer<'static>>,
-    crls: Crls,
+    pub(super) crls: Crls,
     /// How many certificates may stand between the peer's and the one that signs itself.
-    depth: usize,
+    pub(super) depth: usize,
 }
 
 #[derive(Debug)]
@@ -72,20 +72,20 @@ impl Trust {
         let mut found = Vec::new();
         let path = self.path(own, others, usage, now).or_else(|| beside::path(&self.trusted, own, &leaf, usage, now));
         let Some(path) = path else {
-            found = explain::chain(&self.trusted, self.depth, &leaf, others, usage, now);
+            found = explain::chain(self, &leaf, others, usage, now);
             return if found.is_empty() { vec![Verdict::UNSPECIFIED] } else { found };
         };
-        let issuers: Vec<_> = path.iter().filter_map(parse).collect();
-        if issuers.len() != path.len() {
+        let all: Vec<_> = std::iter::once(leaf.clone()).chain(path.iter().filter_map(parse)).collect();
+        if all.len() != path.len() + 1 {
             return vec![Verdict::UNSPECIFIED];
         }
-        if issuers.len() > self.depth + 1 {
+        if path.len() > self.depth + 1 {
             found.push(Verdict::new(22));
         }
         if name.is_some_and(|name| !host::matches(&leaf, name)) {
             found.push(Verdict::new(62));
         }
-        self.crls.check(&leaf, &issuers, now, &mut found);
+        self.crls.check(&all, now, &mut found);
         found
     }
 

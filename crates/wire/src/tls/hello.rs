@@ -156,8 +156,8 @@ impl Hello {
         Self::default()
     }
 
-    /// Nothing read yet, for who only looks and answers nothing, as nginx's `ssl_preread`: lists that TLS wants filled may be empty, and
-    /// that of the versions only has to begin.
+    /// Nothing read yet, for who only looks and answers nothing, as nginx's `ssl_preread`: lists that TLS wants filled may be empty,
+    /// that of the versions only has to begin, and records and the hello may have any length, which is the caller's to limit.
     #[must_use]
     pub fn lenient() -> Self {
         Self { lenient: true, ..Self::default() }
@@ -175,9 +175,10 @@ impl Hello {
                 return Ok(Status::Complete { len: self.taken });
             }
             let rest = data.get(self.taken..).unwrap_or_default();
-            let Some(payload) = record(rest, self.records > 0)? else { return Ok(Status::Partial) };
+            let Some(payload) = record(rest, self.records > 0, self.lenient)? else { return Ok(Status::Partial) };
             self.records += 1;
-            if self.records > RECORDS || self.message.len() + payload.len() > LONGEST + RECORD {
+            let too_long = self.records > RECORDS || self.message.len() + payload.len() > LONGEST + RECORD;
+            if too_long && !self.lenient {
                 return Err(HelloError::TooLong);
             }
             self.message.extend_from_slice(payload);
@@ -207,7 +208,7 @@ impl Hello {
         }
         let Some(&[_, high, middle, low]) = self.message.first_chunk() else { return Ok(None) };
         let whole = 4 + usize::from(high) * 65_536 + usize::from(middle) * 256 + usize::from(low);
-        if whole > LONGEST {
+        if whole > LONGEST && !self.lenient {
             return Err(HelloError::TooLong);
         }
         Ok((self.message.len() >= whole).then_some(whole))
@@ -237,7 +238,7 @@ impl Hello {
                 extensions.push(Extension { number, content });
             }
         }
-        if has_duplicates(&extensions) {
+        if !self.lenient && has_duplicates(&extensions) {
             return Err(HelloError::DuplicateExtension);
         }
         self.version = u16::try_from(version).unwrap_or_default();
@@ -270,7 +271,8 @@ impl Hello {
     /// The content of an extension.
     #[must_use]
     pub fn extension(&self, number: u16) -> Option<&[u8]> {
-        let found = self.extensions.iter().find(|extension| extension.number == number)?;
+        // Only who looks and answers nothing may see several.
+        let found = self.extensions.iter().rfind(|extension| extension.number == number)?;
         Some(found.content.of(&self.message))
     }
 
@@ -337,7 +339,7 @@ impl Hello {
 }
 
 /// The payload of the record that `data` starts with, when all of it is there.
-fn record(data: &[u8], follows: bool) -> Result<Option<&[u8]>, HelloError> {
+fn record(data: &[u8], follows: bool, lenient: bool) -> Result<Option<&[u8]>, HelloError> {
     let Some(first) = data.first() else { return Ok(None) };
     if *first != HANDSHAKE {
         return Err(if follows { HelloError::UnexpectedRecord } else { HelloError::NotHandshake });
@@ -347,7 +349,7 @@ fn record(data: &[u8], follows: bool) -> Result<Option<&[u8]>, HelloError> {
     }
     let Some(&[_, _, _, high, low]) = data.first_chunk() else { return Ok(None) };
     let length = usize::from(u16::from_be_bytes([high, low]));
-    if length == 0 || length > RECORD {
+    if (length == 0 || length > RECORD) && !lenient {
         return Err(HelloError::RecordLength);
     }
     Ok(data.get(5..5 + length))

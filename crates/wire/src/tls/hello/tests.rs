@@ -104,6 +104,20 @@ fn what_a_server_has_to_refuse_is_seen_only_by_who_answers() {
 }
 
 #[test]
+fn who_only_looks_waits_for_records_and_hellos_of_any_length() {
+    for data in [&b"\x16\x03\x01\x00\x00"[..], b"\x16\x03\x01\xff\xff", b"\x16\x03\x01\x00\x04\x01\x01\x00\x01"] {
+        assert_eq!(Hello::lenient().parse(data), Ok(Status::Partial), "{data:?}");
+    }
+    let mut twice = sample();
+    let place = twice.len() - 5;
+    twice[place..place + 2].copy_from_slice(&[0, 10]);
+    let twice = records(&twice, 99);
+    assert_eq!(Hello::lenient().parse(&twice), Ok(Status::Complete { len: twice.len() }));
+    let empty = [b"\x16\x03\x01\x00\x00", &*records(&sample(), 99)].concat();
+    assert_eq!(Hello::lenient().parse(&empty), Ok(Status::Complete { len: empty.len() }));
+}
+
+#[test]
 fn one_byte_records_are_bounded() {
     let mut long = vec![1, 0, 0xff, 0xff];
     long.resize(20_000, 0);
