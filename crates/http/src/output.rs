@@ -91,7 +91,7 @@ impl Request {
     }
 
     /// Whether any body filter will look at this response.
-    fn has_body_filters(&self) -> bool {
+    pub fn has_body_filters(&self) -> bool {
         self.body_filters_on.get() != 0 || self.with_location(|l| l.always_filtered)
     }
 

@@ -14,6 +14,8 @@ use wire::uri::escape::escape_html;
 
 /// Lines shown before and behind the one that failed.
 const AROUND: usize = 5;
+/// The bit of [`body`] among the body filters that run on demand.
+pub(crate) const MARK: u32 = 1 << 24;
 /// A larger file is not searched for its lines.
 const LARGEST: u64 = 1 << 20;
 
@@ -32,6 +34,7 @@ pub(crate) fn replace(request: &Request, state: &State, phase: &str, error: &Lua
         return Outcome::Error;
     }
     state.page.replace(Some(page(request, phase, error).into()));
+    request.demand_body_filter(MARK);
     Outcome::Status(500)
 }
 

@@ -4,7 +4,6 @@
 //! state are [`Runtime`]'s; what a function sees of what its code runs for is the [`Host`].
 #![forbid(unsafe_code)]
 
-pub(crate) mod alarms;
 pub mod host;
 pub mod json;
 pub mod library;

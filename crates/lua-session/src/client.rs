@@ -1,5 +1,6 @@
 //! The client's side of a session as a socket (`ngx.req.socket`): what is the same for every protocol.
 
+pub mod quick;
 pub mod read;
 pub mod write;
 

@@ -2,6 +2,7 @@
 
 use crate::collector::Included;
 use crate::filtering::{Types, admits, weaken_etag};
+use crate::marks;
 use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
@@ -53,7 +54,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     if given(&conf.before) || given(&conf.after) {
         let for_head = conf.clone();
         at.header_filter(move |request| header_filter(request, &for_head));
-        at.body_filter(move |request, chain| body_filter(request, chain, &conf));
+        at.body_filter_on_demand(marks::ADDITION, move |request, chain| body_filter(request, chain, &conf));
     }
     Ok(())
 }
@@ -69,6 +70,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
         weaken_etag(&mut response);
         drop(response);
         request.set_context(Rc::new(Adding::default()));
+        request.demand_body_filter(marks::ADDITION);
     }
     Step::Now(Outcome::Ok)
 }

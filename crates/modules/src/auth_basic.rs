@@ -12,6 +12,7 @@ use conf::row::Row;
 use conf::scope::Config;
 use conf::tree::Error;
 use http::{Attach, Complex, Headers, Levels, Module, Outcome, Phase, Request, Step, log_request};
+use session::alarms::Alarms;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -60,8 +61,9 @@ pub(crate) fn delayed(request: &Request, outcome: Outcome) -> Step {
     if delay == 0 || !matches!(outcome, Outcome::Status(401 | 407)) {
         return Step::Now(outcome);
     }
+    let alarm = Alarms::after(&request.worker, Duration::from_millis(delay));
     Step::wait(async move {
-        tokio::time::sleep(Duration::from_millis(delay)).await;
+        alarm.await;
         outcome
     })
 }

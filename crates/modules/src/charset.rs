@@ -1,7 +1,8 @@
 //! `charset`: names the character set of texts, and recodes them (`charset_map`).
 
 use crate::compile::complex;
-use crate::filtering::Types;
+use crate::filtering::{Types, admits_or};
+use crate::marks;
 use crate::transform::{self, Transform};
 use base::log::Level;
 use conf::context::{Arity, Context};
@@ -127,7 +128,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
         let recodes = !maps.list.is_empty();
         at.header_filter(move |request| header_filter(request, &conf, &maps));
         if recodes {
-            at.body_filter(transform::body_filter::<Recoder>);
+            transform::attach::<Recoder>(at);
         }
     }
     Ok(())
@@ -158,9 +159,8 @@ fn destination(request: &Rc<Request>, conf: &Conf, maps: &Maps) -> Option<Vec<u8
         if response.content_type.is_empty() {
             return None;
         }
-        let listed = |types: &Option<Types>| types.as_ref().map_or_else(|| Types::of(&TYPES).admit(&response), |t| t.admit(&response));
         if response.charset.is_empty() {
-            if !listed(&conf.types) {
+            if !admits_or(conf.types.as_ref(), &TYPES, &response) {
                 return None;
             }
         } else if conf.over != Some(true) {
@@ -214,6 +214,7 @@ fn name(request: &Request, charset: &[u8]) {
 
 impl Transform for Recoder {
     const NAME: &'static str = "charset";
+    const MARK: u32 = marks::CHARSET;
 
     fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
         let some = data.get(..SLICE).unwrap_or(data);

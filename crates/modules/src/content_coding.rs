@@ -35,6 +35,8 @@ pub(crate) trait Coding: Default + 'static {
     const NAME: &'static str;
     /// What failed, in the log.
     const ENCODER: &'static str;
+    /// Its bit among [`crate::marks`].
+    const MARK: u32;
     /// Level and the like.
     type Settings: Copy + 'static;
     /// What compresses.
@@ -81,7 +83,7 @@ pub(crate) fn attach<C: Coding>(
         }
         Step::Now(Outcome::Ok)
     });
-    at.body_filter(|request, chain| Filtered::Now(body_filter::<C>(request, chain)));
+    at.body_filter_on_demand(C::MARK, |request, chain| Filtered::Now(body_filter::<C>(request, chain)));
 }
 
 /// The logarithm of a size that must be a power of two among those allowed.
@@ -107,6 +109,7 @@ fn begin<C: Coding>(request: &Request, settings: C::Settings) {
     want_memory(request);
     let worker = &request.worker;
     request.set_context(Rc::new(Packing::<C>::new(worker.state(), worker.state(), settings, length)));
+    request.demand_body_filter(C::MARK);
 }
 
 /// The body filter of a coding.

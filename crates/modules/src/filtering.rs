@@ -104,14 +104,23 @@ impl Types {
         match self {
             // `*` is every answer, even one that names no type.
             Types::All => true,
-            Types::Some(set) => set.contains(&*type_of(response).to_ascii_lowercase()),
+            Types::Some(set) => match type_of(response) {
+                name if name.iter().any(u8::is_ascii_uppercase) => set.contains(&*name.to_ascii_lowercase()),
+                name => set.contains(name),
+            },
         }
     }
 }
 
 /// Whether an answer is of one of the types that a filter is for: `text/html` if none are named.
 pub(crate) fn admits(types: Option<&Types>, response: &Response) -> bool {
-    types.map_or_else(|| type_of(response).eq_ignore_ascii_case(b"text/html"), |types| types.admit(response))
+    admits_or(types, &["text/html"], response)
+}
+
+/// As [`admits`], where other types than `text/html` are the usual ones.
+pub(crate) fn admits_or(types: Option<&Types>, usual: &[&str], response: &Response) -> bool {
+    let is_usual = || usual.iter().any(|usual| type_of(response).eq_ignore_ascii_case(usual.as_bytes()));
+    types.map_or_else(is_usual, |types| types.admit(response))
 }
 
 /// The content type without parameters.

@@ -2,6 +2,7 @@
 
 use crate::accept_gzip::{self, accepted};
 use crate::filtering::{check_buffers, weaken_etag};
+use crate::marks;
 use crate::transform::{self, Transform};
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
@@ -48,7 +49,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     if at.conf::<Conf>().on == Some(true) {
         let accept = at.conf::<accept_gzip::Conf>();
         at.header_filter(move |request| header_filter(request, &accept));
-        at.body_filter(transform::body_filter::<Unpacking>);
+        transform::attach::<Unpacking>(at);
     }
     Ok(())
 }
@@ -74,6 +75,7 @@ fn header_filter(request: &Rc<Request>, accept: &accept_gzip::Conf) -> Step {
 
 impl Transform for Unpacking {
     const NAME: &'static str = "inflate()";
+    const MARK: u32 = marks::GUNZIP;
 
     fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
         let Some(decoder) = &mut self.0 else { return Ok(data.len()) };

@@ -3,6 +3,7 @@
 mod expires;
 
 use crate::compile::complex;
+use crate::marks;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
@@ -110,7 +111,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
         });
     }
     if own.trailers.is_some() {
-        place.body_filter(move |request, chain| Filtered::Now(Ok(add_trailers(request, &own, chain))));
+        place.body_filter_on_demand(marks::TRAILERS, move |request, chain| Filtered::Now(Ok(add_trailers(request, &own, chain))));
     }
     Ok(())
 }
@@ -144,6 +145,7 @@ fn add(request: &Rc<Request>, own: &Fields) {
     }
     if own.trailers.iter().flatten().any(|field| safe || field.always) {
         request.flags.expects_trailers.set(true);
+        request.demand_body_filter(marks::TRAILERS);
     }
 }
 

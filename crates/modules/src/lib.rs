@@ -70,6 +70,7 @@ pub mod index;
 pub mod limit_conn;
 pub mod limit_req;
 mod limits;
+mod marks;
 pub mod mirror;
 pub mod mp4;
 pub mod not_modified;

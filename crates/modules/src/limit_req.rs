@@ -10,6 +10,7 @@ use conf::scope::Frame;
 use conf::tree::Error;
 use http::{Attach, Levels, Module, Outcome, Phase, Request, Step, Variables, log_request};
 use session::Configured;
+use session::alarms::Alarms;
 use shm::{Guard, Record, Table};
 use std::rc::Rc;
 use std::time::Duration;
@@ -149,7 +150,7 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
 async fn wait(request: Rc<Request>, delay: u64) -> Outcome {
     let wire = request.wire.clone();
     tokio::select! {
-        () = tokio::time::sleep(Duration::from_millis(delay)) => Outcome::Declined,
+        () = Alarms::after(&request.worker, Duration::from_millis(delay)) => Outcome::Declined,
         () = std::future::poll_fn(move |cx| wire.poll_gone(cx)) => {
             request.flags.client_gone.set(true);
             Outcome::Status(499)

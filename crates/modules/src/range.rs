@@ -1,5 +1,6 @@
 //! Byte ranges of a response (RFC 9110 section 14; `max_ranges`): one part, several parts, 416.
 
+use crate::marks;
 use base::text::push_number;
 use http::line::Version;
 use http::location::Filtered;
@@ -14,12 +15,9 @@ use wire::range::{self, Ranges};
 /// all that change bytes.
 pub const MODULE: Module = Module { attach, ..Module::named("range") };
 
-/// Our bit among the body filters that run on demand.
-const MARK: u32 = 1;
-
 fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     at.header_filter(header_filter);
-    at.body_filter_on_demand(MARK, body_filter);
+    at.body_filter_on_demand(marks::RANGE, body_filter);
     Ok(())
 }
 
@@ -96,7 +94,7 @@ fn header_filter(request: &Rc<Request>) -> Step {
             let cut = if parts.len() == 1 { single(request, parts, total) } else { multipart(request, parts, total) };
             cut.offset.set(partial.map_or(0, |partial| partial.start));
             request.set_context(Rc::new(cut));
-            request.demand_body_filter(MARK);
+            request.demand_body_filter(marks::RANGE);
             Step::Now(Outcome::Ok)
         }
     }

@@ -1,6 +1,7 @@
 //! `slice`: a response fetched in pieces of one size, each by a subrequest, so that each can be cached separately.
 
 use crate::collector::Included;
+use crate::marks;
 use crate::range::{self, Partial};
 use base::log::Level;
 use conf::context::{Arity, Context};
@@ -53,7 +54,7 @@ fn rows() -> Vec<Row> {
 fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     if let Some(size @ 1..) = at.conf::<Conf>().size {
         at.header_filter(move |request| header_filter(request, size));
-        at.body_filter(move |request, chain| body_filter(request, chain, size));
+        at.body_filter_on_demand(marks::SLICE, move |request, chain| body_filter(request, chain, size));
     }
     Ok(())
 }
@@ -117,6 +118,7 @@ fn header_filter(request: &Rc<Request>, size: u64) -> Step {
         response.allow_ranges = true;
         drop(response);
         request.set_context(Rc::new(Partial::new(bytes.start)));
+        request.demand_body_filter(marks::SLICE);
     }
     Step::Now(Outcome::Ok)
 }

@@ -7,6 +7,7 @@ mod fetch;
 mod state;
 mod store;
 
+use crate::marks;
 use crate::srcache::conf::{Conf, rows};
 use crate::srcache::state::State;
 use base::text::push_number;
@@ -28,7 +29,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), ::conf::tree::Error> {
     if has_store {
         let for_body = for_head.clone();
         at.header_filter(move |request| store::header_filter(request, &for_head));
-        at.body_filter(move |request, chain| store::body_filter(request, chain, &for_body));
+        at.body_filter_on_demand(marks::SRCACHE, move |request, chain| store::body_filter(request, chain, &for_body));
     }
     Ok(())
 }

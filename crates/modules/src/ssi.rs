@@ -79,7 +79,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     if conf.on == Some(true) {
         let for_head = conf.clone();
         at.header_filter(move |request| header_filter(request, &for_head));
-        at.body_filter(body_filter);
+        at.body_filter_on_demand(crate::marks::SSI, body_filter);
     }
     Ok(())
 }
@@ -94,6 +94,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     }
     let longest_value = conf.value_length.unwrap_or(255) as usize;
     request.set_context(Rc::new(Page::new(longest_value, conf.silent == Some(true))));
+    request.demand_body_filter(crate::marks::SSI);
     want_memory(request);
     forget_body(request, conf.last_modified == Some(true));
     Step::Now(Outcome::Ok)

@@ -2,6 +2,7 @@
 
 use crate::compile::complex;
 use crate::filtering::{Types, admits, forget_body};
+use crate::marks;
 use crate::transform::{self, PART, Transform};
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
@@ -71,7 +72,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     let conf = at.conf::<Conf>();
     if conf.pairs.as_ref().is_some_and(|p| !p.is_empty()) {
         at.header_filter(move |request| header_filter(request, &conf));
-        at.body_filter(transform::body_filter::<Search>);
+        transform::attach::<Search>(at);
     }
     Ok(())
 }
@@ -96,6 +97,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
 
 impl Transform for Search {
     const NAME: &'static str = "sub_filter";
+    const MARK: u32 = marks::SUB;
 
     fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
         if self.tail.is_empty() {

@@ -5,7 +5,7 @@ use base::log::Level;
 use bytes::{Buf, Bytes};
 use http::below::NextFilters;
 use http::location::Filtered;
-use http::{Chain, Outcome, Piece, Request, log_request};
+use http::{Attach, Chain, Outcome, Piece, Request, log_request};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -21,6 +21,8 @@ pub(crate) const PART: usize = 64 * 1024;
 pub(crate) trait Transform: 'static {
     /// Its name in the log: `NAME failed`.
     const NAME: &'static str;
+    /// Its bit among [`crate::marks`].
+    const MARK: u32;
 
     /// Takes some of `data`, and makes about [`PART`] bytes of it at most. Answers how many bytes it took; with `pending` work it
     /// may take none.
@@ -46,6 +48,12 @@ struct TransformState<T>(RefCell<T>);
 pub(crate) fn begin<T: Transform>(request: &Request, transform: T) {
     want_memory(request);
     request.set_context(Rc::new(TransformState(RefCell::new(transform))));
+    request.demand_body_filter(T::MARK);
+}
+
+/// The body filter of a transformation, for those bodies for which it has [begun](`begin`).
+pub(crate) fn attach<T: Transform>(at: &mut Attach<'_>) {
+    at.body_filter_on_demand(T::MARK, body_filter::<T>);
 }
 
 /// Data on its way through a transformation.
@@ -120,8 +128,8 @@ fn chain_of(data: Vec<u8>) -> Chain {
     Chain { pieces, ..Chain::default() }
 }
 
-/// The body filter of a transformation: small data at once, the rest part by part.
-pub(crate) fn body_filter<T: Transform>(request: &Rc<Request>, chain: Chain) -> Filtered {
+/// Small data at once, the rest part by part.
+fn body_filter<T: Transform>(request: &Rc<Request>, chain: Chain) -> Filtered {
     let Some(state) = request.find_context::<TransformState<T>>().filter(|_| !request.flags.header_only.get()) else {
         return Filtered::Now(Ok(chain));
     };

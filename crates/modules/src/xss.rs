@@ -1,6 +1,7 @@
 //! `xss_get` and its companions: wraps JSON in a function call named by the request (JSONP), as in xss-nginx-module.
 
-use crate::filtering::{Types, want_memory};
+use crate::filtering::{Types, admits_or, want_memory};
+use crate::marks;
 use base::log::Level;
 use bytes::Bytes;
 use conf::context::{Arity, Context};
@@ -67,7 +68,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     let conf = at.conf::<Conf>();
     if conf.get == Some(true) {
         at.header_filter(move |request| header_filter(request, &conf));
-        at.body_filter(|request, chain| Filtered::Now(Ok(body_filter(request, chain))));
+        at.body_filter_on_demand(marks::XSS, |request, chain| Filtered::Now(Ok(body_filter(request, chain))));
     }
     Ok(())
 }
@@ -83,6 +84,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
         drop(response);
         want_memory(request);
         request.set_context(Rc::new(Call { function: Cell::new(Some(function.into())) }));
+        request.demand_body_filter(marks::XSS);
     }
     Step::Now(Outcome::Ok)
 }
@@ -104,11 +106,7 @@ fn function(request: &Request, conf: &Conf) -> Option<Vec<u8>> {
     };
     {
         let response = request.response.borrow();
-        let fits = match &conf.input_types {
-            Some(types) => types.admit(&response),
-            None => Types::of(&["application/json"]).admit(&response),
-        };
-        if !fits {
+        if !admits_or(conf.input_types.as_ref(), &["application/json"], &response) {
             return None;
         }
     }

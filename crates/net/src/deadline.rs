@@ -4,13 +4,13 @@
 //! the earliest limit that was in the list when it last looked: it is only disturbed when an earlier one comes, and finds
 //! most of what it slept for gone. Limits are exact to the event loop's millisecond, never early.
 
-use std::cell::{Cell, RefCell};
+use crate::kernel_timer::KernelTimer;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
-
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Longer than any wait.
 const FOREVER: Duration = Duration::from_secs(1 << 32);
@@ -32,9 +32,10 @@ struct Slab {
 #[derive(Debug, Default)]
 pub struct Deadlines {
     places: RefCell<Slab>,
-    /// Until when the task sleeps; none: until it is woken.
+    /// The earliest when it was last looked for.
     next: Cell<Option<Instant>>,
-    earlier: Notify,
+    /// What wakes the task then.
+    timer: OnceCell<KernelTimer>,
     tended: Cell<bool>,
 }
 
@@ -61,14 +62,12 @@ impl Deadlines {
         }
         let list = self.clone();
         Some(async move {
+            let timer = list.timer.get_or_init(KernelTimer::default);
             loop {
-                match list.next.get() {
-                    None => list.earlier.notified().await,
-                    Some(next) => {
-                        // Either is a reason to look.
-                        let _ = tokio::time::timeout_at(next, list.earlier.notified()).await;
-                    }
+                if let Some(next) = list.next.get() {
+                    timer.set(next);
                 }
+                poll_fn(|cx| timer.poll(cx)).await;
                 list.expire(Instant::now());
             }
         })
@@ -101,7 +100,10 @@ impl Deadlines {
         }
         if self.next.get().is_none_or(|next| due < next) {
             self.next.set(Some(due));
-            self.earlier.notify_one();
+            // A task that has not begun will look at all of them.
+            if let Some(timer) = self.timer.get() {
+                timer.set(due);
+            }
         }
         at
     }
@@ -124,6 +126,25 @@ impl Limit {
     }
 }
 
+impl Limit {
+    /// Waits for `work`, at most until the time is over.
+    ///
+    /// # Errors
+    /// The time is over.
+    pub async fn bound<T>(mut self, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => self.poll(cx).map(|()| Err(Elapsed)),
+        })
+        .await
+    }
+}
+
+/// The time was over before what was waited for came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
 impl Drop for Limit {
     fn drop(&mut self) {
         let Some(at) = self.place else { return };
@@ -138,7 +159,6 @@ impl Drop for Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::poll_fn;
 
     async fn wait(list: &Rc<Deadlines>, milliseconds: u64) -> Duration {
         let begun = Instant::now();
@@ -164,6 +184,9 @@ mod tests {
             drop(limit);
             assert!(wait(&list, 40).await >= Duration::from_millis(40));
             assert_eq!(list.places.borrow().all.len(), 3);
+            let soon = || list.limit(Duration::from_millis(20));
+            assert_eq!(soon().bound(wait(&list, 1)).await.map(|_| ()), Ok(()));
+            assert_eq!(soon().bound(std::future::pending::<()>()).await, Err(Elapsed));
         };
         tokio::select! { () = waits => {}, () = task => panic!("the list is still known") }
     }

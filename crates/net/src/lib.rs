@@ -9,6 +9,7 @@ pub mod address;
 pub mod connect;
 pub mod datagram;
 pub mod deadline;
+pub mod kernel_timer;
 pub mod listener;
 pub mod park;
 pub mod pool;

@@ -1,6 +1,7 @@
 //! A datagram socket with many peers: a listener over UDP or in the unix domain.
 
 use std::cell::OnceCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -47,7 +48,8 @@ impl SharedDatagrams {
     /// What recvmsg(2) reports; call again afterwards.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         loop {
-            let mut ready = self.io.readable().await?;
+            // Only one task waits here, which costs less than a place among many (`readable`).
+            let mut ready = poll_fn(|cx| self.io.poll_read_ready(cx)).await?;
             match sys::datagram::receive(self.io.get_ref(), buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -76,6 +76,21 @@ impl UpstreamConnection {
             self.arm();
         }
         Poll::Pending
+    }
+}
+
+/// The waker that a timer rings, for those who look at it again and again.
+#[derive(Debug, Default)]
+pub struct Bell(Option<Waker>);
+
+impl UpstreamConnection {
+    /// As [`UpstreamConnection::poll_timer`]; while the timer is known to ring for `bell`, it is not asked.
+    pub fn poll_timer_for(&mut self, cx: &mut Context<'_>, bell: &mut Bell) -> Poll<()> {
+        if bell.0.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && !self.timer.is_elapsed() {
+            return Poll::Pending;
+        }
+        bell.0 = Some(cx.waker().clone());
+        self.poll_timer(cx)
     }
 }
 

@@ -1,11 +1,12 @@
 //! The rate at which a response is read: `*_limit_rate`.
 
 use base::clock;
+use session::Worker;
+use session::alarms::{Alarm, Alarms};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::Sleep;
 
 /// So much of a second's worth is waited for at least, so that reads are not tiny.
 const PARTS: u64 = 20;
@@ -22,7 +23,7 @@ pub struct Pace {
     began_ms: u64,
     /// Bytes read.
     pub read: u64,
-    rest: Option<Pin<Box<Sleep>>>,
+    rest: Option<Alarm>,
 }
 
 impl Pace {
@@ -45,11 +46,11 @@ impl Pace {
     }
 
     /// How many of `size` bytes may be read now; none: it rests first.
-    pub fn allow(&mut self, size: usize) -> usize {
+    pub fn allow(&mut self, size: usize, worker: &Worker) -> usize {
         match self.allow_at(size, clock::monotonic_ms()) {
             Ok(allowed) => allowed,
             Err(delay) => {
-                self.rest = Some(Box::pin(tokio::time::sleep(Duration::from_millis(delay))));
+                self.rest = Some(Alarms::after(worker, Duration::from_millis(delay)));
                 0
             }
         }
@@ -73,7 +74,7 @@ impl Pace {
     /// Ready once the rest is over.
     pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(rest) = &mut self.rest {
-            ready!(rest.as_mut().poll(cx));
+            ready!(Pin::new(rest).poll(cx));
             self.rest = None;
         }
         Poll::Ready(())

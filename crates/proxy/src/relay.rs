@@ -192,7 +192,7 @@ impl<'a> Relay<'a> {
         if !pace.is_limited() {
             return;
         }
-        let size = pace.allow(self.exchange.route.plan.read_size);
+        let size = pace.allow(self.exchange.route.plan.read_size, &self.exchange.request.worker);
         if size > 0 && self.exchange.scratch.input.capacity() != size {
             self.exchange.scratch.input = Vec::with_capacity(size);
         }
@@ -392,7 +392,7 @@ fn emit(exchange: &Exchange, buffering: bool, store: &mut Store, data: &[IoSlice
         data.iter().for_each(|run| store.push(request, plan, run));
         return http::Step::Now(Outcome::Ok);
     }
-    if buffering || request.with_location(|l| l.body_filters.is_empty()) {
+    if buffering || !request.has_body_filters() {
         return request.output_slices(data);
     }
     let pieces = data.iter().map(|run| Piece::Bytes(Bytes::copy_from_slice(run))).collect();

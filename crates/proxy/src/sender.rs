@@ -9,7 +9,7 @@ use net::stream::Stream;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use wire::chunked::{CHUNK_END, LAST, SizeLine};
+use wire::chunked::{CHUNK_END, CHUNK_END_AND_LAST, LAST, SizeLine};
 use wire::fastcgi::request::{self as records, HEADER};
 
 use crate::channel::Channel;
@@ -66,7 +66,9 @@ pub struct Sender {
     /// What the client has sent before this began, while it is being written as it is.
     early: Option<Rc<Vec<u8>>>,
     buffer: Vec<u8>,
-    /// Bytes of either that have left.
+    /// What stands before either and behind it.
+    frame: (Option<SizeLine>, &'static [u8]),
+    /// Bytes of it and its frame that have left.
     written: usize,
     client_ended: bool,
     /// All of it is in frames.
@@ -93,8 +95,8 @@ impl Sender {
             Source::Client(came) => {
                 body = came.len() as u64;
                 match envelope {
-                    Envelope::Bare => early = Some(Rc::clone(came)),
-                    _ => push_framed(&mut buffer, came, envelope),
+                    Envelope::Records => records::push_body(&mut buffer, came),
+                    Envelope::Bare | Envelope::Chunks => early = Some(Rc::clone(came)),
                 }
             }
             Source::Nothing => {}
@@ -112,6 +114,7 @@ impl Sender {
             lead: [0; HEADER],
             lead_sent: HEADER,
             until: if in_records { 0 } else { u64::MAX },
+            frame: frame(envelope, body, false),
             early,
             buffer,
             written: 0,
@@ -248,10 +251,18 @@ impl Sender {
         request: &Rc<Request>,
     ) -> Poll<Result<(), SendError>> {
         loop {
-            let rest = self.early.as_deref().unwrap_or(&self.buffer).get(self.written..).unwrap_or_default();
+            let (line, end) = (self.frame.0.as_ref().map_or(&[][..], SizeLine::as_bytes), self.frame.1);
+            let mut written = self.written;
+            let mut rest = |part: &[u8]| {
+                let gone = written.min(part.len());
+                written -= gone;
+                gone
+            };
+            let data = self.early.as_deref().unwrap_or(&self.buffer);
             let first = head.get(self.head..).unwrap_or_default();
-            if !first.is_empty() || !rest.is_empty() {
-                let pieces = [IoSlice::new(first), IoSlice::new(rest)];
+            let [line, data, end] = [line, data, end].map(|part| part.get(rest(part)..).unwrap_or_default());
+            if !(first.is_empty() && line.is_empty() && data.is_empty() && end.is_empty()) {
+                let pieces = [first, line, data, end].map(IoSlice::new);
                 let wrote = ready!(poll_write(cx, stream, &pieces))?;
                 self.sent += wrote as u64;
                 let of_head = wrote.min(first.len());
@@ -271,24 +282,18 @@ impl Sender {
     /// Takes what is there of the client's body, framed for the upstream as one chunk.
     fn poll_take(&mut self, cx: &mut Context<'_>, request: &Rc<Request>) -> Poll<Result<(), Outcome>> {
         self.early = None;
-        self.buffer.clear();
+        self.frame = (None, &[]);
         self.written = 0;
-        if self.envelope == Envelope::Bare {
-            let mut data = std::mem::take(&mut self.buffer);
-            let polled = self.poll_body(cx, request, &mut data);
-            self.buffer = data;
-            ready!(polled)?;
-        } else {
-            let mut data = Vec::new();
-            ready!(self.poll_body(cx, request, &mut data))?;
-            push_framed(&mut self.buffer, &data, self.envelope);
-        }
-        if self.client_ended {
-            self.buffer.extend_from_slice(match self.envelope {
-                Envelope::Bare => &[],
-                Envelope::Chunks => LAST,
-                Envelope::Records => records::body_end(0),
-            });
+        let mut data = std::mem::take(&mut self.buffer);
+        data.clear();
+        let polled = self.poll_body(cx, request, &mut data);
+        self.buffer = data;
+        ready!(polled)?;
+        self.frame = frame(self.envelope, self.buffer.len() as u64, self.client_ended);
+        if self.envelope == Envelope::Records {
+            let mut framed = Vec::new();
+            records::push_body(&mut framed, &self.buffer);
+            self.buffer = framed;
         }
         Poll::Ready(Ok(()))
     }
@@ -327,17 +332,37 @@ impl Sender {
     }
 }
 
-/// Appends body bytes as the upstream shall see them.
-fn push_framed(out: &mut Vec<u8>, data: &[u8], envelope: Envelope) {
-    match envelope {
-        Envelope::Bare => out.extend_from_slice(data),
-        Envelope::Records => records::push_body(out, data),
-        Envelope::Chunks if data.is_empty() => {}
-        Envelope::Chunks => {
-            out.extend_from_slice(SizeLine::new(data.len() as u64).as_bytes());
-            out.extend_from_slice(data);
-            out.extend_from_slice(CHUNK_END);
+/// What stands around so many bytes of a body whose length the upstream does not know.
+fn frame(envelope: Envelope, length: u64, is_end: bool) -> (Option<SizeLine>, &'static [u8]) {
+    match (envelope, length, is_end) {
+        (Envelope::Records, _, true) => (None, records::body_end(0)),
+        (Envelope::Bare | Envelope::Records, ..) | (Envelope::Chunks, 0, false) => (None, &[]),
+        (Envelope::Chunks, 0, true) => (None, LAST),
+        (Envelope::Chunks, _, false) => (Some(SizeLine::new(length)), CHUNK_END),
+        (Envelope::Chunks, _, true) => (Some(SizeLine::new(length)), CHUNK_END_AND_LAST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_around_a_part_of_a_body() {
+        for (envelope, length, is_end, before, behind) in [
+            (Envelope::Bare, 5, false, "", ""),
+            (Envelope::Bare, 5, true, "", ""),
+            (Envelope::Chunks, 0, false, "", ""),
+            (Envelope::Chunks, 0, true, "", "0\r\n\r\n"),
+            (Envelope::Chunks, 26, false, "1a\r\n", "\r\n"),
+            (Envelope::Chunks, 26, true, "1a\r\n", "\r\n0\r\n\r\n"),
+            (Envelope::Records, 5, false, "", ""),
+        ] {
+            let (line, end) = frame(envelope, length, is_end);
+            let line = line.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned()).unwrap_or_default();
+            assert_eq!((line.as_str(), end), (before, behind.as_bytes()), "{envelope:?} {length} {is_end}");
         }
+        assert_eq!(frame(Envelope::Records, 5, true).1, records::body_end(0));
     }
 }
 

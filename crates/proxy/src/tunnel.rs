@@ -1,6 +1,6 @@
 //! After a 101: copies bytes in both directions until one side closes or both are silent for too long.
 
-use crate::connection::UpstreamConnection;
+use crate::connection::{Bell, UpstreamConnection};
 use crate::limits::{TIMED_OUT, default};
 use ::upstream::secure::handshake::trouble;
 use base::errno;
@@ -98,41 +98,44 @@ pub async fn run(
     let _ = upstream.channel.stream().set_no_delay(true);
     upstream.set_timer(timeout);
     request.action.set("proxying upgraded connection");
-    let ended = std::future::poll_fn(|cx| poll(cx, &*client, &mut upstream, &mut up, &mut down, &mut passed, timeout)).await;
+    let mut bell = Bell::default();
+    let ended = std::future::poll_fn(|cx| {
+        let moved = carry(cx, &*client, &mut upstream, [&mut up, &mut down], &mut passed);
+        match moved {
+            Ok(false) => {}
+            Ok(true) => upstream.set_timer(timeout),
+            Err(end) => return Poll::Ready(end),
+        }
+        upstream.poll_timer_for(cx, &mut bell).map(|()| End::Silent)
+    })
+    .await;
     ended.log(request);
     passed
 }
 
-fn poll(
+/// Moves what can be moved in both directions; whether anything was.
+fn carry(
     cx: &mut Context<'_>,
     client: &dyn Tunnel,
     upstream: &mut UpstreamConnection,
-    up: &mut Direction,
-    down: &mut Direction,
+    [up, down]: [&mut Direction; 2],
     passed: &mut Transferred,
-    timeout: u64,
-) -> Poll<End> {
+) -> Result<bool, End> {
     // Each way goes as far as it can, so that neither has to be looked at again for what the other one did.
-    let carried =
-        carry_down(cx, client, upstream, down, &mut passed.down).and_then(|()| carry_up(cx, client, upstream, up, &mut passed.up));
-    if let Err(end) = carried {
-        return Poll::Ready(end);
-    }
+    carry_down(cx, client, upstream, down, &mut passed.down)?;
+    carry_up(cx, client, upstream, up, &mut passed.up)?;
     // The end of one direction ends both, once its last bytes have left.
     if down.ended && down.is_empty() {
         match client.poll_shutdown(cx) {
-            Poll::Ready(Ok(())) => return Poll::Ready(End::Over),
-            Poll::Ready(Err(error)) => return Poll::Ready(End::Client("shutdown()", error)),
+            Poll::Ready(Ok(())) => return Err(End::Over),
+            Poll::Ready(Err(error)) => return Err(End::Client("shutdown()", error)),
             Poll::Pending => {}
         }
     }
     if up.ended && up.is_empty() {
-        return Poll::Ready(End::Over);
+        return Err(End::Over);
     }
-    if std::mem::take(&mut down.moved) | std::mem::take(&mut up.moved) {
-        upstream.set_timer(timeout);
-    }
-    upstream.poll_timer(cx).map(|()| End::Silent)
+    Ok(std::mem::take(&mut down.moved) | std::mem::take(&mut up.moved))
 }
 
 /// From the upstream to the client, until one of them lets it wait.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod alarms;
 pub mod captures;
 pub mod client;
 pub mod complex;

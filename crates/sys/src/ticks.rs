@@ -1,4 +1,4 @@
-//! A periodic timer as a descriptor, timerfd_create(2).
+//! A timer as a descriptor, timerfd_create(2).
 
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-/// A descriptor that can be read once in each period.
+/// A descriptor that can be read once in each period, or once.
 #[derive(Debug)]
 pub struct Ticks(TimerFd);
 
@@ -27,6 +27,16 @@ impl Ticks {
     pub fn start(&self, period: Duration) -> io::Result<()> {
         let period = TimeSpec::nanoseconds(i64::try_from(period.as_nanos()).unwrap_or(i64::MAX));
         Ok(self.0.set(Expiration::Interval(period), TimerSetTimeFlags::empty())?)
+    }
+
+    /// Can be read once when so much time has passed.
+    ///
+    /// # Errors
+    /// What timerfd_settime(2) reports.
+    pub fn ring_after(&self, time: Duration) -> io::Result<()> {
+        // No time at all would stop it.
+        let time = TimeSpec::nanoseconds(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX).max(1));
+        Ok(self.0.set(Expiration::OneShot(time), TimerSetTimeFlags::empty())?)
     }
 
     /// Runs no more.

@@ -197,6 +197,8 @@ impl SizeLine {
 
 /// What follows the data of each chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
+/// As [`CHUNK_END`], where a body without trailers ends there.
+pub const CHUNK_END_AND_LAST: &[u8] = b"\r\n0\r\n\r\n";
 /// The last chunk of a body without trailers.
 pub const LAST: &[u8] = b"0\r\n\r\n";
 /// The start of the last chunk of a body with trailers; the lines and an empty line follow.

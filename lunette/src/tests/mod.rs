@@ -1,6 +1,7 @@
 //! A server for tests, and samples of what it takes to add a feature: each is one file, and here is the line that registers it.
 
 mod directive;
+mod filters;
 pub(crate) mod running;
 mod variable;
 
@@ -18,5 +19,5 @@ use std::rc::Rc;
 /// The modules with the samples among them: one is a module that has got a directive more, the other is new.
 pub(crate) fn among(modules: &[Module]) -> Rc<[Module]> {
     let extended = modules.iter().map(|module| if module.name == directive::MODULE.name { directive::MODULE } else { *module });
-    extended.chain([variable::MODULE]).collect()
+    extended.chain([variable::MODULE, filters::MODULE]).collect()
 }

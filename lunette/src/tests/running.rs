@@ -57,11 +57,29 @@ impl Running {
 
     /// Its whole answer to a request for `path`.
     pub(crate) fn get(&self, path: &str) -> String {
+        self.get_from("localhost", path)
+    }
+
+    /// Its whole answer to a request for `path` of this host.
+    pub(crate) fn get_from(&self, host: &str, path: &str) -> String {
         let mut stream = self.connect();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Waits until this is the last line of a file below its prefix.
+    pub(crate) fn await_last_line(&self, file: &str, line: &str) {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let text = std::fs::read_to_string(self.prefix.join(file)).unwrap_or_default();
+            if text.lines().last() == Some(line) {
+                return;
+            }
+            assert!(Instant::now() < end, "{line}\n{text}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

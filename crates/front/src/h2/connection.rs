@@ -126,7 +126,8 @@ impl H2 {
 
     /// Reads what has arrived. `Ok(0)` is the end of the stream.
     pub fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.borrow_mut().poll_fill(&mut self.socket.borrow_mut(), cx)
+        let wanted = self.codec.borrow().left_of_frame();
+        self.input.borrow_mut().poll_fill_with(&mut self.socket.borrow_mut(), cx, wanted)
     }
 
     /// The connection is lost: every stream learns of it.

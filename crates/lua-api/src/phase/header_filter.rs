@@ -30,7 +30,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
         let entry = Entry::new(place, code, LuaPhase::HEADER_FILTER);
         if place.conf::<Options>().dev_errors == Some(true) {
-            place.body_filter(dev_page::body);
+            place.body_filter_on_demand(dev_page::MARK, dev_page::body);
         }
         if entry.may_wait() {
             place.header_filter(move |request| run_waiting(&entry, request));

@@ -1,10 +1,11 @@
 local b = ...
-local R, ngx = b.R, b.ngx
+local R, C, ngx = b.R, b.C, b.ngx
 local ipairs, setmetatable, sockets = ipairs, setmetatable, getmetatable(ngx).sockets
 local take, raised, RAISE = b.N.client, b.raised, b.RAISE
-local body_methods, raw_methods = {}, { send = R.client_send }
+local receive = sockets.receiver(R.client_receive, C.client_quick_receive)
+local body_methods, raw_methods = {}, { send = sockets.sender(R.client_send, C.client_quick_send) }
 for _, t in ipairs { body_methods, raw_methods } do
-    t.receive, t.receiveany, t.receiveuntil = R.client_receive, R.client_receiveany, sockets.receiveuntil(R.client_until)
+    t.receive, t.receiveany, t.receiveuntil = receive, R.client_receiveany, sockets.receiveuntil(R.client_until)
     t.settimeout, t.settimeouts, t.getfd = sockets.settimeout, sockets.settimeouts, R.client_fd
 end
 local body_meta, raw_meta = { __index = body_methods }, { __index = raw_methods }

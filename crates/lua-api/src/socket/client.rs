@@ -6,13 +6,13 @@ pub mod used;
 
 use crate::api::ANSWERING;
 use lua::{Group, Row};
-use lua_session::client::{descriptor, read, write};
+use lua_session::client::{descriptor, quick, read, write};
 use used::UsedClient;
 
 /// The rows of `ngx.req.socket` and its objects.
 #[must_use]
 pub fn group() -> Group {
-    let rows = vec![
+    let mut rows = vec![
         Row::calls("client", ANSWERING, take::take),
         Row::calls("client_fd", ANSWERING, descriptor::<UsedClient>),
         Row::suspends("client_receive", ANSWERING, read::receive::<UsedClient>),
@@ -20,5 +20,6 @@ pub fn group() -> Group {
         Row::suspends("client_until", ANSWERING, read::receive_until::<UsedClient>),
         Row::suspends("client_send", ANSWERING, write::send::<UsedClient>),
     ];
+    rows.extend(quick::rows::<{ ANSWERING.bits() }, UsedClient>());
     Group { name: "ngx.req.socket", rows, glue: include_str!("client.lua") }
 }

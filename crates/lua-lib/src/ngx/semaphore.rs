@@ -2,10 +2,10 @@
 //! (`ngx_http_lua_semaphore.c`, `ngx/semaphore.lua`).
 
 use crate::ANYWHERE;
-use crate::alarms::Alarms;
 use crate::host::{expect_worker, host};
 use foldhash::HashMap;
 use lua::{CallContext, Group, PhaseSet, Raise, Reply, Row, Stack, Suspension, Value};
+use session::alarms::Alarms;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -1,9 +1,9 @@
 //! `ngx.sleep` (`ngx_http_lua_sleep.c`).
 
-use crate::alarms::Alarms;
 use crate::host::{Host, expect_worker, host, with_host};
 use base::log::Level;
 use lua::{CallContext, Group, Raise, Reply, Row, Stack, Suspension, YIELDABLE};
+use session::alarms::Alarms;
 use std::rc::Rc;
 use std::time::Duration;
 

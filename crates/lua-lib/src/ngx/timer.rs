@@ -1,6 +1,5 @@
 //! `ngx.timer.at`, `ngx.timer.every` (`ngx_http_lua_timer.c`; semantics: "Timers").
 
-use crate::alarms::{Alarm, Alarms};
 use crate::host::{HostFactory, expect_host};
 use crate::machine::Machine;
 use crate::runtime::Runtime;
@@ -8,6 +7,7 @@ use crate::timers::Timers;
 use base::log::Level;
 use lua::{CallContext, Group, Job, LuaPhase, PhaseSet, Raise, Ref, Row, Stack, Started, Type, Value};
 use session::Worker;
+use session::alarms::{Alarm, Alarms};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;

@@ -7,6 +7,7 @@ use crate::socket::settings::SocketOptions;
 use crate::socket::state::{Socket, Work};
 use base::log::ErrorLog;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
+use net::deadline::Limit;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -80,6 +81,11 @@ impl Call {
             _ => configured.unwrap_or(60_000),
         };
         Duration::from_millis(milliseconds)
+    }
+
+    /// Until when a wait lasts that begins now.
+    pub fn limit(&self, after: Duration) -> Limit {
+        self.hub.limit(&*self.host, after)
     }
 
     /// Checks that the socket belongs to this request and that none of `works` is under way.

@@ -1,5 +1,6 @@
 //! All cosockets of a worker by number.
 
+use crate::host::Host;
 use crate::resources::Resources;
 use crate::socket::datagrams::Datagrams;
 use crate::socket::owned::Keeper;
@@ -7,10 +8,11 @@ use crate::socket::pools::Pools;
 use crate::socket::secure::sessions::Sessions;
 use crate::socket::state::Socket;
 use crate::socket::table::Table;
-use net::deadline::Deadlines;
+use net::deadline::{Deadlines, Limit};
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Most sockets that are kept for the next requests.
 const SPARE: usize = 64;
@@ -27,8 +29,8 @@ pub struct Hub {
     sockets: RefCell<Table<Kept>>,
     /// Unused sockets, with their buffers.
     spare: RefCell<Vec<Rc<Socket>>>,
-    /// Until when receives wait.
-    pub deadlines: Rc<Deadlines>,
+    /// Until when sockets wait.
+    deadlines: Rc<Deadlines>,
     /// Idle connections.
     pub pools: Rc<Pools>,
     packet: RefCell<Vec<u8>>,
@@ -37,6 +39,16 @@ pub struct Hub {
 }
 
 impl Hub {
+    /// Until when a wait lasts that begins now, in the worker that `host` runs in.
+    pub fn limit(&self, host: &dyn Host, after: Duration) -> Limit {
+        if let Some(worker) = host.worker()
+            && let Some(task) = self.deadlines.maintain()
+        {
+            worker.spawn(Box::pin(task));
+        }
+        self.deadlines.limit(after)
+    }
+
     /// Makes a TCP socket for a request and answers its number.
     pub fn open(&self, owner: &Rc<Resources>) -> (u64, Rc<Socket>) {
         let mut socket = self.spare.borrow_mut().pop().unwrap_or_default();

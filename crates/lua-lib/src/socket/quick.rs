@@ -18,18 +18,20 @@ use std::time::Duration;
 const MASK: u32 = YIELDABLE.bits();
 
 /// The result is not to be had this way.
-const NO: f64 = -1.0;
+pub const NO: f64 = -1.0;
 /// Of a receive: the row must see to it.
-const ELSEWHERE: i32 = 0;
+pub const ELSEWHERE: i32 = 0;
 /// It is in the output buffer.
-const HERE: i32 = 1;
+pub const HERE: i32 = 1;
 /// The thread waits for it.
-const PARKED: i32 = 2;
+pub const PARKED: i32 = 2;
+/// Of a client's send: it has failed, and the thread waits for what it gets.
+pub const REFUSED: i32 = -2;
 
 const CONNECTING: u8 = Work::Connecting as u8 | Work::Resolving as u8;
 const READING: u8 = CONNECTING | Work::Reading as u8;
 /// What a send may not meet.
-pub(crate) const WRITING: u8 = CONNECTING | Work::Writing as u8;
+pub const WRITING: u8 = CONNECTING | Work::Writing as u8;
 const ANYTHING: u8 = READING | WRITING;
 
 /// A handler with more sockets than this lets the rows watch over those that Lua drops.
@@ -46,6 +48,7 @@ pub fn rows() -> Vec<Row> {
         Row::fast::<MASK, _, _>("quick_keep", keep),
         Row::constant("HERE", HERE),
         Row::constant("PARKED", PARKED),
+        Row::constant("REFUSED", REFUSED),
     ]
 }
 
@@ -99,8 +102,9 @@ fn reconnect(here: &dyn Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
 }
 
 /// What `receive` is asked for: a line if `count` is 0.
+#[must_use]
 #[inline]
-fn want(count: f64) -> Option<Want> {
+pub fn want(count: f64) -> Option<Want> {
     match count {
         0.0 => Some(Want::Line),
         count if count >= 1.0 => Some(Want::Bytes(count as usize)),

@@ -237,12 +237,7 @@ struct Waiting {
 
 impl Waiting {
     fn new(host: &dyn Host, receiving: Receiving, timeout: Duration, reporter: Reporter, until: bool) -> Waiting {
-        let limit = host.hub().map(|hub| {
-            if let (Some(task), Some(worker)) = (hub.deadlines.maintain(), host.worker()) {
-                worker.spawn(Box::pin(task));
-            }
-            hub.deadlines.limit(timeout)
-        });
+        let limit = host.hub().map(|hub| hub.limit(host, timeout));
         let busy = receiving.socket.begin(Work::Reading);
         Waiting { receiving, limit, reporter, until, _busy: busy }
     }

@@ -54,7 +54,7 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise
     // What the kernel does not take at once is kept until it does.
     let data = data.get(sent..).unwrap_or_default().to_vec();
     let mut sent = 0;
-    let busy = socket.begin(Work::Writing);
+    let (busy, limit) = (socket.begin(Work::Writing), call.limit(timeout));
     Ok(Suspension::wait(async move {
         let _busy = busy;
         let writing = std::future::poll_fn(|cx| {
@@ -69,7 +69,7 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise
                 std::task::ready!(stream.poll_write_ready(cx))?;
             }
         });
-        Ok(match tokio::time::timeout(timeout, writing).await {
+        Ok(match limit.bound(writing).await {
             Ok(Ok(())) => Reply::One(Value::Number(total as f64)),
             Ok(Err(error)) => failure(refuse(&socket, &reporter, &error)),
             Err(_) => {

@@ -265,8 +265,62 @@ local function receiveuntil(row)
 end
 methods.receiveuntil = receiveuntil(until_row)
 
+-- The methods of sockets whose usual receives and sends `quick` does, and whose others are those of `row`.
+local function receiver(row, quick)
+    local function receive(n, self, what)
+        if type(self) == "table" and self[1] then
+            local count = (n == 1 or what == "*l") and 0 or what
+            if type(count) == "number" and (count >= 1 or count ~= what) and can_wait() then
+                local state = quick(cx, self[1], count, self[5] or 0)
+                if state == K.HERE then
+                    local data = text()
+                    return data
+                elseif state == K.PARKED then
+                    return wait()
+                end
+            end
+        end
+        if n == 1 then
+            return row(self)
+        end
+        return row(self, what)
+    end
+    return function(...)
+        local n = select("#", ...)
+        if n == 1 or n == 2 then
+            return receive(n, ...)
+        end
+        return row(...)
+    end
+end
+
+local function sender(row, quick)
+    local function send(self, data)
+        if type(self) == "table" and self[1] and type(data) == "string" and can_wait() then
+            local count = quick(cx, self[1], data, #data)
+            if count == #data then
+                return count
+            elseif count == K.REFUSED then
+                return wait()
+            elseif count > 0 then
+                return rest_sent(#data, row(self, data:sub(count + 1)))
+            end
+        end
+        return row(self, data)
+    end
+    return function(...)
+        if select("#", ...) == 2 then
+            return send(...)
+        end
+        return row(...)
+    end
+end
+
 -- For sockets of other kinds.
-getmetatable(ngx).sockets = { receiveuntil = receiveuntil, settimeout = methods.settimeout, settimeouts = methods.settimeouts }
+getmetatable(ngx).sockets = {
+    receiveuntil = receiveuntil, receiver = receiver, sender = sender,
+    settimeout = methods.settimeout, settimeouts = methods.settimeouts,
+}
 
 local function new()
     return quick_allowed(cx) and setmetatable({ false }, meta)

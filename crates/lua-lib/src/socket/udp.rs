@@ -206,7 +206,7 @@ fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise>
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         Err(error) => return Ok(fail(stack, &lost(&socket, &reporter, &error))),
     }
-    let busy = socket.begin();
+    let (busy, limit) = (socket.begin(), call.limit(timeout));
     let hub = call.hub.clone();
     Ok(Suspension::wait(async move {
         let _busy = busy;
@@ -219,7 +219,7 @@ fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise>
                 }
             }
         };
-        Ok(match tokio::time::timeout(timeout, receiving).await {
+        Ok(match limit.bound(receiving).await {
             Ok(Ok(data)) => Reply::One(data.into()),
             Ok(Err(error)) => failure(lost(&socket, &reporter, &error).into_bytes()),
             Err(_) => {

@@ -6,7 +6,8 @@ use lua_lib::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
 use lua_lib::socket::receive::wanted;
 use lua_lib::socket::report::Reporter;
 use lua_lib::socket::scan::Want;
-use lua_lib::socket::state::{Work, error_text};
+use lua_lib::socket::state::{Busy, Work, error_text};
+use net::deadline::Limit;
 use std::io;
 use std::task::{Context, Poll, Waker};
 
@@ -114,7 +115,8 @@ fn partial<C: ClientSocket>(client: &C, want: &Want, closed: bool) -> Value {
     Value::from(data)
 }
 
-fn reply<C: ClientSocket>(client: &C, want: &Want, end: Received, until: bool) -> Reply {
+/// What Lua gets.
+pub(crate) fn reply<C: ClientSocket>(client: &C, want: &Want, end: Received, until: bool) -> Reply {
     match end {
         Received::Found(data, complete) if until => Reply::Many(vec![data.into(), Value::Nil, Value::Nil, complete.into()]),
         Received::Found(data, _) => Reply::One(data.into()),
@@ -162,16 +164,25 @@ fn run<C: ClientSocket>(
         }
         Poll::Pending => {}
     }
-    let busy = client.socket().begin(Work::Reading);
-    Ok(Suspension::wait(async move {
-        let _busy = busy;
-        let end = tokio::time::timeout(timeout, std::future::poll_fn(|cx| client.poll_receive(&mut receiving, cx))).await;
-        Ok(match end {
-            Ok(end) => reply(&client, &receiving.want, end, until),
-            Err(_) => {
-                reporter.error("lua tcp socket read timed out");
-                Reply::Many(vec![Value::Nil, "timeout".into(), partial(&client, &receiving.want, false)])
-            }
-        })
-    }))
+    let (busy, limit) = (client.socket().begin(Work::Reading), call.limit(timeout));
+    Ok(Suspension::wait(wait(client, receiving, busy, limit, reporter, until)))
+}
+
+/// Waits for what is received, at most until `limit`.
+pub(crate) async fn wait<C: ClientSocket>(
+    client: C,
+    mut receiving: Receiving,
+    _busy: Busy,
+    limit: Limit,
+    reporter: Reporter,
+    until: bool,
+) -> Result<Reply, Raise> {
+    let end = limit.bound(std::future::poll_fn(|cx| client.poll_receive(&mut receiving, cx))).await;
+    Ok(match end {
+        Ok(end) => reply(&client, &receiving.want, end, until),
+        Err(_) => {
+            reporter.error("lua tcp socket read timed out");
+            Reply::Many(vec![Value::Nil, "timeout".into(), partial(&client, &receiving.want, false)])
+        }
+    })
 }

@@ -37,10 +37,10 @@ pub fn send<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<
         }
         Poll::Pending => {}
     }
-    let busy = sending.client.socket().begin(Work::Writing);
+    let (busy, limit) = (sending.client.socket().begin(Work::Writing), call.limit(timeout));
     Ok(Suspension::wait(async move {
         let _busy = busy;
-        Ok(match tokio::time::timeout(timeout, std::future::poll_fn(|cx| sending.poll(cx))).await {
+        Ok(match limit.bound(std::future::poll_fn(|cx| sending.poll(cx))).await {
             Ok(Ok(())) => Reply::One(Value::Number(total)),
             Ok(Err(error)) => failure(sending.refuse(&error)),
             Err(_) => {
@@ -76,10 +76,14 @@ impl<C: ClientSocket> Sending<C> {
         self.client.socket().inner.borrow_mut().write_closed = true;
     }
 
-    /// Closes the direction after an error; the error's text for Lua.
     fn refuse(&self, error: &io::Error) -> Value {
-        self.close();
-        self.client.report("send()", error);
-        error_text(error)
+        refuse(&self.client, error)
     }
+}
+
+/// Closes the direction after an error; the error's text for Lua.
+pub(crate) fn refuse<C: ClientSocket>(client: &C, error: &io::Error) -> Value {
+    client.socket().inner.borrow_mut().write_closed = true;
+    client.report("send()", error);
+    error_text(error)
 }

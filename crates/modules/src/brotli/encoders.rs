@@ -2,6 +2,7 @@
 
 use super::tables::Tables;
 use crate::content_coding::{Coding, Encoder};
+use crate::marks;
 use brotli::enc::encode::{BrotliEncoderDestroyInstance, BrotliEncoderOperation, BrotliEncoderParameter, BrotliEncoderStateStruct};
 use std::io;
 
@@ -37,6 +38,7 @@ fn window_for(Settings { level, window }: Settings, length: Option<u64>) -> u32 
 impl Coding for Encoders {
     const NAME: &'static str = "br";
     const ENCODER: &'static str = "brotli";
+    const MARK: u32 = marks::BROTLI;
     type Settings = Settings;
     type Encoder = BrotliEncoder;
 

@@ -12,6 +12,7 @@ use http::content_type;
 use http::output::then;
 use http::{Chain, Outcome, Request, Step};
 use session::BoxFuture;
+use session::alarms::Alarms;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -192,7 +193,7 @@ impl Run {
     fn sleep(&mut self, command: &Command) -> Step {
         let Some(time) = seconds(&self.request, command) else { return Outcome::Status(500).into() };
         if self.held.borrow().is_empty() {
-            return wait_unit(Box::pin(tokio::time::sleep(time)));
+            return wait_unit(Box::pin(Alarms::after(&self.request.worker, time)));
         }
         let (request, head, held) = (self.request.clone(), self.head(), self.held.clone());
         Step::wait(async move {

@@ -3,6 +3,7 @@
 
 use super::short::{self, Short};
 use crate::content_coding::{Coding, Encoder};
+use crate::marks;
 use flate2::{Compress, Compression, FlushCompress, Status};
 use std::cell::RefCell;
 use std::io;
@@ -72,6 +73,7 @@ fn window_for(most: u8, length: Option<u64>) -> u8 {
 impl Coding for Compressors {
     const NAME: &'static str = "gzip";
     const ENCODER: &'static str = "gzip";
+    const MARK: u32 = marks::GZIP;
     type Settings = Settings;
     type Encoder = Compressor;
 

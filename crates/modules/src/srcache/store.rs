@@ -2,6 +2,7 @@
 
 use crate::collector::Collector;
 use crate::filtering::want_memory;
+use crate::marks;
 use crate::srcache::conf::Conf;
 use crate::srcache::fetch::{RANGE_MARK, bytes_of, subrequest};
 use crate::srcache::state::State;
@@ -47,6 +48,7 @@ pub(crate) fn header_filter(request: &Rc<Request>, own: &Conf) -> Step {
     write_head(&request.response.borrow(), own, &mut state.text.borrow_mut());
     state.head.set(state.text.borrow().len());
     state.storing.set(true);
+    request.demand_body_filter(marks::SRCACHE);
     want_memory(request);
     go_on
 }

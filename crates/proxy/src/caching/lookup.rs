@@ -19,6 +19,7 @@ use http::metrics::CacheStatus;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{Outcome, Request};
 use session::BoxFuture;
+use session::alarms::Alarms;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -199,7 +200,7 @@ impl Waiting {
         let pause = Duration::from_millis(self.pause.min(left));
         self.pause = (self.pause * 2).min(PAUSE.1);
         tokio::select! {
-            () = tokio::time::sleep(pause) => true,
+            () = Alarms::after(&request.worker, pause) => true,
             () = std::future::poll_fn(|cx| request.wire.poll_gone(cx)) => false,
         }
     }

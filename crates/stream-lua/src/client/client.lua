@@ -4,8 +4,9 @@ local setmetatable, error, tonumber, sockets = setmetatable, error, tonumber, ge
 local take, raised, RAISE = b.N.client, b.raised, b.RAISE
 
 local stream = {
-    receive = R.client_receive, receiveany = R.client_receiveany, receiveuntil = sockets.receiveuntil(R.client_until),
-    peek = R.client_peek, send = R.client_send, shutdown = R.client_shutdown, getfd = R.client_fd,
+    receive = sockets.receiver(R.client_receive, C.client_quick_receive), receiveany = R.client_receiveany,
+    receiveuntil = sockets.receiveuntil(R.client_until),
+    peek = R.client_peek, send = sockets.sender(R.client_send, C.client_quick_send), shutdown = R.client_shutdown, getfd = R.client_fd,
     serversslhandshake = R.client_handshake, setoption = R.client_setoption, getoption = R.client_getoption,
     settimeout = sockets.settimeout, settimeouts = sockets.settimeouts,
 }

@@ -11,12 +11,12 @@ mod used;
 
 use crate::control::SERVING;
 use lua::{Group, LuaPhase, PhaseSet, Row};
-use lua_session::client::{descriptor, read, write};
+use lua_session::client::{descriptor, quick, read, write};
 use used::UsedClient;
 
 /// The parts' rows and glue.
 pub(crate) fn groups() -> Vec<Group> {
-    let rows = vec![
+    let mut rows = vec![
         Row::calls("client", SERVING, take::take),
         Row::calls("client_fd", SERVING, descriptor::<UsedClient>),
         Row::calls("client_setoption", SERVING, |cx, stack| take::option(cx, stack, true)),
@@ -34,5 +34,6 @@ pub(crate) fn groups() -> Vec<Group> {
         Row::fast::<{ PhaseSet::EVERYWHERE.bits() }, _, _>("start_time", take::start_time),
         Row::constant("IS_UDP", take::IS_UDP),
     ];
+    rows.extend(quick::rows::<{ SERVING.bits() }, UsedClient>());
     vec![Group { name: "ngx.req.socket", rows, glue: include_str!("client.lua") }]
 }

@@ -219,6 +219,15 @@ impl Codec {
         !matches!(self.reading, Reading::Head) || self.block.is_some()
     }
 
+    /// Bytes to come of a DATA frame that is partly read.
+    #[must_use]
+    pub fn left_of_frame(&self) -> usize {
+        match self.reading {
+            Reading::Data { left, pad, .. } => left + pad,
+            Reading::Preface | Reading::Head | Reading::Block { .. } | Reading::Skip { .. } => 0,
+        }
+    }
+
     /// A header block is partly read: `client_header_timeout` runs.
     #[must_use]
     pub fn is_inside_head(&self) -> bool {

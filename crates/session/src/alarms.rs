@@ -1,26 +1,25 @@
-//! The expiry of sleeps and timers. Those that expire in the same millisecond do so in the order in which they were started.
+//! The expiry of pauses, sleeps and timers. Those that expire in the same millisecond do so in the order in which they were started.
 
-use session::Worker;
-use std::cell::{Cell, RefCell};
+use crate::Worker;
+use net::kernel_timer::KernelTimer;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// When it ends, in milliseconds of the list's own clock, and its number.
 type Key = (u64, u64);
 
 /// The sleeps and timers of one worker.
-pub(crate) struct Alarms {
+pub struct Alarms {
     begun: Instant,
     waiting: RefCell<BTreeMap<Key, Waker>>,
     numbers: Cell<u64>,
-    /// An earlier one came than the task sleeps for.
-    earlier: Notify,
+    /// What wakes the task for the first of them.
+    timer: OnceCell<KernelTimer>,
     tended: Cell<bool>,
 }
 
@@ -30,7 +29,7 @@ impl Default for Alarms {
             begun: Instant::now(),
             waiting: RefCell::default(),
             numbers: Cell::new(0),
-            earlier: Notify::new(),
+            timer: OnceCell::new(),
             tended: Cell::new(false),
         }
     }
@@ -38,7 +37,7 @@ impl Default for Alarms {
 
 impl Alarms {
     /// An alarm so long from now, on the worker's list.
-    pub(crate) fn after(worker: &Worker, delay: Duration) -> Alarm {
+    pub fn after(worker: &Worker, delay: Duration) -> Alarm {
         let list = worker.state::<Alarms>();
         if !list.tended.replace(true) {
             worker.spawn(Box::pin(list.clone().maintain()));
@@ -62,14 +61,12 @@ impl Alarms {
 
     /// Wakes them; never ends.
     async fn maintain(self: Rc<Self>) {
+        let timer = self.timer.get_or_init(KernelTimer::default);
         loop {
-            match self.first().and_then(|key| self.time_of(key)) {
-                None => self.earlier.notified().await,
-                Some(time) => {
-                    // Either is a reason to look.
-                    let _ = tokio::time::timeout_at(time, self.earlier.notified()).await;
-                }
+            if let Some(time) = self.first().and_then(|key| self.time_of(key)) {
+                timer.set(time);
             }
+            poll_fn(|cx| timer.poll(cx)).await;
             let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             while self.first().is_some_and(|key| key.0 <= now) {
                 let due = self.waiting.borrow_mut().pop_first();
@@ -82,7 +79,7 @@ impl Alarms {
 }
 
 /// One sleep or timer: ready when its time has come.
-pub(crate) struct Alarm {
+pub struct Alarm {
     list: Rc<Alarms>,
     key: Key,
     entered: bool,
@@ -101,8 +98,9 @@ impl Future for Alarm {
         let first = waiting.first_key_value().is_none_or(|(key, _)| self.key < *key);
         waiting.insert(self.key, context.waker().clone());
         drop(waiting);
-        if first {
-            self.list.earlier.notify_one();
+        // A task that has not begun will look at all of them.
+        if first && let (Some(timer), Some(time)) = (self.list.timer.get(), self.list.time_of(self.key)) {
+            timer.set(time);
         }
         self.entered = true;
         Poll::Pending
