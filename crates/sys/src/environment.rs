@@ -10,7 +10,7 @@ use std::io;
 /// `ResourceBusy` when the process has more than one thread: another thread might be reading the environment.
 pub fn replace(entries: &[(OsString, OsString)]) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
-    if crate::process::thread_count() != 1 {
+    if !is_alone() {
         return Err(io::ErrorKind::ResourceBusy.into());
     }
     let storable = |(name, value): &&(OsString, OsString)| {
@@ -25,4 +25,15 @@ pub fn replace(entries: &[(OsString, OsString)]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether this is the only thread. One that was joined may stand in the kernel's list for a moment.
+fn is_alone() -> bool {
+    const MOMENTS: usize = 50;
+    (0..MOMENTS).any(|moment| {
+        if moment > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        crate::process::thread_count() == 1
+    })
 }
