@@ -68,8 +68,11 @@ async fn serve_streams(front: Rc<Front>, opened: quic::Opened) {
             _ => {}
         }
         waiting.retain(|id, (bytes, ended)| {
-            while matches!(connection.read(*id, 65_536, bytes), Ok(Read::Data(_))) {}
-            *ended |= matches!(connection.read(*id, 1, bytes), Ok(Read::End(_)) | Err(_));
+            let mut last = connection.read(*id, 65_536, bytes);
+            while let Ok(Read::Data(_)) = last {
+                last = connection.read(*id, 65_536, bytes);
+            }
+            *ended |= matches!(last, Ok(Read::End(_)) | Err(_));
             let taken = connection.write(*id, bytes).unwrap_or(bytes.len());
             bytes.drain(..taken);
             let over = *ended && bytes.is_empty();

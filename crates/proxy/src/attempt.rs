@@ -334,8 +334,10 @@ impl<'a> Attempt<'a> {
         if buffering {
             request.action.set(READING);
         }
-        let tee = Tee::begin(exchange, &answer, buffering);
+        let tee = Tee::prepare(exchange, &answer, buffering);
         if answer.tunnel {
+            // Others that wait for an answer to keep wait no longer.
+            drop(Tee::begin(tee, exchange, &answer, buffering));
             return Ending::later(async move { End::Answered(self.tunnel(connection, answer.length).await) });
         }
         match self.exchange.request.send_header() {
@@ -381,6 +383,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn relay(&mut self, connection: Box<UpstreamConnection>, answer: Answer, buffering: bool, tee: Option<Tee>) -> Ending<'_> {
+        let tee = Tee::begin(tee, self.exchange, &answer, buffering);
         let head = self.exchange.scratch.end_of(answer.length);
         let relay = Relay {
             exchange: &mut *self.exchange,

@@ -1,6 +1,7 @@
 //! A copy of a body that is taken while the client gets it.
 
 use crate::caching::fill::Filling;
+use crate::caching::plan::is_any_true;
 use crate::caching::{fill, serve};
 use crate::dialect::Answer;
 use crate::exchange::Exchange;
@@ -15,18 +16,23 @@ pub enum Tee {
 }
 
 impl Tee {
-    /// Begins a copy of an answer, if there is to be one.
-    pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Option<Tee> {
-        if exchange.caching.is_some() {
-            let own = fill::may_store(exchange, answer);
-            let filling = fill::begin(exchange, answer, buffering);
-            if own || filling.is_some() {
-                serve::own(&exchange.request);
-            }
-            let filling = filling?;
-            return Some(Tee::Cache(Box::new(filling)));
+    /// What has to be known before the head leaves: who judges the client's conditions. Begins a copy where that depends on it.
+    pub fn prepare(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Option<Tee> {
+        let caching = exchange.caching.as_ref()?;
+        let filling = if caching.plan.rfc9111 { fill::begin(exchange, answer, buffering) } else { None };
+        if filling.is_some() || fill::may_store(exchange, answer) {
+            serve::own(&exchange.request);
         }
-        storing::begin(exchange, answer, buffering).map(|copy| Tee::File(Box::new(copy)))
+        filling.map(|filling| Tee::Cache(Box::new(filling)))
+    }
+
+    /// Begins a copy of an answer, if there is to be one: header filters have seen its head and may have kept it out.
+    pub fn begin(prepared: Option<Tee>, exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Option<Tee> {
+        match exchange.caching.as_ref().map(|caching| caching.plan.clone()) {
+            Some(plan) if plan.rfc9111 => prepared.filter(|_| !is_any_true(&plan.no_cache, &exchange.request)),
+            Some(_) => fill::begin(exchange, answer, buffering).map(|filling| Tee::Cache(Box::new(filling))),
+            None => storing::begin(exchange, answer, buffering).map(|copy| Tee::File(Box::new(copy))),
+        }
     }
 
     /// Appends bytes of the body.

@@ -252,7 +252,11 @@ impl Client {
                     self.connection.handle_event(event);
                 }
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::ConnectionRefused) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted | ErrorKind::ConnectionRefused
+                ) => {}
             Err(error) => panic!("{error}"),
         }
         if self.connection.poll_timeout().is_some_and(|at| at <= Instant::now()) {

@@ -213,6 +213,20 @@ fn what_a_dictionary_refuses_is_blamed_on_its_caller() {
 }
 
 #[test]
+fn digits_are_numbers_for_a_dictionary() {
+    let prefix = Prefix::new();
+    let code =
+        "local d = ngx.shared.d d:set('k', 1) ngx.say(d:expire('k', '100'), d:ttl('k') > 90, d:flush_expired('3'), d:flush_expired())
+        ngx.say(select(2, pcall(d.expire, d, 'k', true))) ngx.say(select(2, pcall(d.flush_expired, d, 'x')))";
+    let port = serve(&prefix, "lua_shared_dict d 1m;", &format!("location / {{ content_by_lua_block {{ {code} }} }}"));
+    let (_, said) = say(port, "/");
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.first(), Some(&"truetrue00"), "{said}");
+    assert!(said.contains("attempt to perform arithmetic on local 'exptime' (a boolean value)"), "{said}");
+    assert!(said.contains("bad argument #1 to 'flush_expired' (number expected, got string)"), "{said}");
+}
+
+#[test]
 fn odd_arguments_are_taken_as_in_openresty() {
     let prefix = Prefix::new();
     let code = r#"

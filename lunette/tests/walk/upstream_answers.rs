@@ -126,10 +126,11 @@ fn upstream() -> (u16, Arc<Mutex<Vec<String>>>) {
             }
             let head = String::from_utf8_lossy(&head).into_owned();
             let number = head.split('/').nth(1).and_then(|rest| rest.split(' ').next()).and_then(|number| number.parse::<usize>().ok());
+            // Who has the answer looks at what was asked.
+            kept.lock().unwrap().push(head);
             if let Some(case) = number.and_then(|number| CASES.get(number)) {
                 let _ = stream.write_all(case.answer.as_bytes());
             }
-            kept.lock().unwrap().push(head);
         }
     });
     (port, heads)
@@ -256,4 +257,26 @@ fn a_debug_log_shows_the_head_that_is_sent() {
     assert!(head.contains("\r\nX-Word: w\r\n"), "{head}");
     let log = prefix.read("logs/error.log");
     assert!(log.contains(&format!(" http proxy header:\n\"{head}\"")), "{log}");
+}
+
+/// What a header filter sets still decides whether an answer is kept.
+#[test]
+fn code_that_sees_the_head_may_keep_an_answer_out_of_the_cache() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let (behind, _heads) = upstream();
+    let whole = CASES.iter().position(|case| case.answer == WHOLE).unwrap();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; error_log logs/error.log;\nevents {{ }}\nhttp {{ access_log off; proxy_cache_path cache keys_zone=z:1m;\n\
+             server {{ listen 127.0.0.1:{port};\nlocation = /kept {{ set $skip 0; proxy_pass http://127.0.0.1:{behind}/{whole}; proxy_cache z; proxy_cache_key k;\n\
+             proxy_cache_valid 1m; proxy_no_cache $skip; add_header X-Cache $upstream_cache_status;\n\
+             header_filter_by_lua_block {{ ngx.var.skip = ngx.var.http_x_skip }} }} }} }}\n"
+        ),
+    );
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    for (skip, status) in [(1, "MISS"), (1, "MISS"), (0, "MISS"), (0, "HIT")] {
+        let answer = ask(port, &format!("GET /kept HTTP/1.0\r\nX-Skip: {skip}\r\n\r\n"));
+        assert!(answer.contains(&format!("\r\nX-Cache: {status}\r\n")), "{skip}: {answer}");
+    }
 }

@@ -61,8 +61,10 @@ pub struct Wire {
     pub finished: bool,
     /// Its request is over: it goes when `out` is empty.
     pub left: bool,
-    /// It stands among those that have something to send.
+    /// It stands among those that have something to send, or has its turn.
     pub queued: bool,
+    /// It has had something to say since its turn began.
+    pub again: bool,
 }
 
 impl Default for Wire {
@@ -84,6 +86,7 @@ impl Default for Wire {
             finished: false,
             left: false,
             queued: false,
+            again: false,
         }
     }
 }
@@ -132,7 +135,11 @@ impl H3 {
 
     /// The stream has something to send.
     pub fn want(&self, id: u64) {
-        let new = self.with_wire(id, |wire| !std::mem::replace(&mut wire.queued, true)).unwrap_or(false);
+        let new = self.with_wire(id, |wire| {
+            wire.again = true;
+            !std::mem::replace(&mut wire.queued, true)
+        });
+        let new = new.unwrap_or(false);
         if !new {
             return;
         }
@@ -158,7 +165,7 @@ impl H3 {
             let Some(id) = self.next_ready() else { return false };
             // A head waits for what comes behind it, unless it has waited for the transport.
             let waited = self.with_wire(id, |wire| {
-                wire.queued = false;
+                wire.again = false;
                 wire.sent > 0 || wire.frame > 0 || !wire.rest.is_empty() || wire.out.len() > SMALL
             });
             if waited.unwrap_or(false) {
@@ -168,6 +175,14 @@ impl H3 {
                 stream.send_some();
             }
             self.flush(id);
+            // All of what ends has been handed over, or the transport tells when it takes the rest.
+            let more = self.with_wire(id, |wire| {
+                wire.queued = false;
+                wire.again && !wire.finish
+            });
+            if more.unwrap_or(false) {
+                self.want(id);
+            }
         }
         self.has_ready()
     }

@@ -227,11 +227,8 @@ fn make(stack: &mut Stack<'_>, at: usize, issuer: &Issuer, number: usize) -> Res
     let request = {
         let uri = stack.bytes(at).unwrap_or_default();
         let mut buffer = Vec::new();
-        let target = internal::check(uri, &mut buffer).map_err(|_| {
-            let shown = String::from_utf8_lossy(uri);
-            parent.log(Level::Error, format!("unsafe URI \"{shown}\" was detected").as_bytes());
-            Raise::new(format!("unsafe uri in argument #{number}: {shown}")).at_level(2)
-        })?;
+        let target = internal::check(uri, &mut buffer)
+            .map_err(|_| Raise::new(format!("unsafe uri in argument #{number}: {}", String::from_utf8_lossy(uri))).at_level(2))?;
         let args = join(::wire::uri::args::split(uri).1, stack.bytes(at + ARGS).unwrap_or_default());
         let method = Some((method, name.as_bytes()));
         let what = Subrequest { uri: target.path(uri, &buffer), args: &args, method, wire: wire.clone(), body, variables };

@@ -65,6 +65,9 @@ mod tests {
               return time('1m 30s', 1), time('20ms', 0), time('soon', 1), tonumber(time('2', 1), 10)",
                 "90 20 -1 2",
             ),
+            // Declared by libraries of OpenResty, and used by others that declare nothing.
+            ("ffi.cdef[[void *malloc(size_t size);]] C.free(C.malloc(8)) return tostring(ffi.typeof('u_char'))", "ctype<unsigned char>"),
+            ("ffi.cdef[[typedef unsigned char u_char; void free(void *ptr);]] return ffi.sizeof('u_char')", "1"),
             ("return C.ngx_http_lua_ffi_now() == ngx.now(), C.ngx_http_lua_ffi_time() == ngx.time()", "true true"),
             ("C.ngx_http_lua_ffi_http_time(out, 784111777) return ffi.string(out)", "Sun, 06 Nov 1994 08:49:37 GMT"),
             (

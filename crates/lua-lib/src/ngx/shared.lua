@@ -167,7 +167,7 @@ local function expire(dict, key, exptime)
     if not key then
         return nil, err
     end
-    if C.shared_expire(cx, id, key, #key, exptime) < 0 then
+    if C.shared_expire(cx, id, key, #key, exptime + 0) < 0 then
         return nil, text()
     end
     return true
@@ -266,7 +266,11 @@ function methods.flush_all(dict)
 end
 
 function methods.flush_expired(dict, max)
-    return (C.shared_flush_expired(cx, number_of(dict), max or 0))
+    local id, most = number_of(dict), tonumber(max or 0)
+    if not most then
+        error("bad argument #1 to 'flush_expired' (number expected, got " .. type(max) .. ")", 2)
+    end
+    return (C.shared_flush_expired(cx, id, most))
 end
 
 function methods.get_keys(dict, max)

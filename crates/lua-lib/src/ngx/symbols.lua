@@ -3,6 +3,8 @@ local cdef, find, pcall = ffi.cdef, string.find, pcall
 
 -- What resty.core.base and its like declare. A request is a handle: nothing looks into it.
 cdef [[
+typedef unsigned char u_char;
+void free(void *ptr);
 typedef struct { size_t len; const unsigned char *data; } ngx_str_t;
 typedef struct ngx_http_request_s ngx_http_request_t;
 typedef struct { int len; const unsigned char *data; } ngx_http_lua_ffi_str_t;

@@ -179,11 +179,10 @@ impl Link {
         let (mut used, mut kept) = (0, input.len());
         while self.fault.is_none() {
             match self.client.poll(self.raw.get(used..).unwrap_or_default(), &mut self.out) {
-                // The answer was whole before; the client knows that no other can follow.
-                Err(_) if self.ended => break,
                 Err(failure) => {
-                    // What came with it is not passed on, so that nobody takes it for all.
+                    // What came with it is not passed on, so that nobody takes it for all, nor what is left for an answer that has ended.
                     input.truncate(kept);
+                    self.ended = false;
                     self.fault = Some(failure.text);
                 }
                 Ok(poll) => {
