@@ -85,7 +85,7 @@ impl Call {
 
     /// Until when a wait lasts that begins now.
     pub fn limit(&self, after: Duration) -> Limit {
-        self.hub.limit(&*self.host, after)
+        self.hub.limit(self.host.worker().map(|worker| &**worker), after)
     }
 
     /// Checks that the socket belongs to this request and that none of `works` is under way.

@@ -1,6 +1,5 @@
 //! All cosockets of a worker by number.
 
-use crate::host::Host;
 use crate::resources::Resources;
 use crate::socket::datagrams::Datagrams;
 use crate::socket::owned::Keeper;
@@ -9,6 +8,7 @@ use crate::socket::secure::sessions::Sessions;
 use crate::socket::state::Socket;
 use crate::socket::table::Table;
 use net::deadline::{Deadlines, Limit};
+use session::Worker;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
@@ -40,8 +40,8 @@ pub struct Hub {
 
 impl Hub {
     /// Until when a wait lasts that begins now, in the worker that `host` runs in.
-    pub fn limit(&self, host: &dyn Host, after: Duration) -> Limit {
-        if let Some(worker) = host.worker()
+    pub fn limit(&self, worker: Option<&Worker>, after: Duration) -> Limit {
+        if let Some(worker) = worker
             && let Some(task) = self.deadlines.maintain()
         {
             worker.spawn(Box::pin(task));

@@ -237,7 +237,7 @@ struct Waiting {
 
 impl Waiting {
     fn new(host: &dyn Host, receiving: Receiving, timeout: Duration, reporter: Reporter, until: bool) -> Waiting {
-        let limit = host.hub().map(|hub| hub.limit(host, timeout));
+        let limit = host.hub().map(|hub| hub.limit(host.worker().map(|worker| &**worker), timeout));
         let busy = receiving.socket.begin(Work::Reading);
         Waiting { receiving, limit, reporter, until, _busy: busy }
     }

@@ -54,7 +54,7 @@ fn begin<C: ClientSocket>(cx: &CallContext, id: f64, count: f64, own: f64) -> Op
         Poll::Ready(end) => cx.park(std::future::ready(Ok(read::reply(&client, &receiving.want, end, false)))),
         Poll::Pending => {
             let milliseconds = if own > 0.0 { own as u64 } else { options.read_timeout.unwrap_or(60_000) };
-            let limit = here.hub()?.limit(&*here, Duration::from_millis(milliseconds));
+            let limit = here.hub()?.limit(here.worker().map(|worker| &**worker), Duration::from_millis(milliseconds));
             let busy = client.socket().begin(Work::Reading);
             cx.park(read::wait(client, receiving, busy, limit, Reporter::new(cx, &here, &options), false))
         }
