@@ -343,6 +343,14 @@ fn frame(envelope: Envelope, length: u64, is_end: bool) -> (Option<SizeLine>, &'
     }
 }
 
+/// Writes some of the pieces; a stream that takes nothing has failed.
+fn poll_write(cx: &mut Context<'_>, stream: &mut Stream, pieces: &[IoSlice<'_>]) -> Poll<Result<usize, SendError>> {
+    Poll::Ready(match ready!(stream.poll_write_vectored(cx, pieces)) {
+        Ok(0) => Err(SendError::Upstream(io::ErrorKind::WriteZero.into())),
+        other => other.map_err(SendError::Upstream),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -364,12 +372,4 @@ mod tests {
         }
         assert_eq!(frame(Envelope::Records, 5, true).1, records::body_end(0));
     }
-}
-
-/// Writes some of the pieces; a stream that takes nothing has failed.
-fn poll_write(cx: &mut Context<'_>, stream: &mut Stream, pieces: &[IoSlice<'_>]) -> Poll<Result<usize, SendError>> {
-    Poll::Ready(match ready!(stream.poll_write_vectored(cx, pieces)) {
-        Ok(0) => Err(SendError::Upstream(io::ErrorKind::WriteZero.into())),
-        other => other.map_err(SendError::Upstream),
-    })
 }
