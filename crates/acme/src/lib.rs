@@ -1,8 +1,8 @@
 //! Certificates that the server gets by itself: `acme_issuer`, `acme_certificate` (RFC 8555; the manual of `ngx_http_acme_module`).
 //!
-//! The configuration makes [`issuer`]s with their orders. One worker keeps certificates fresh ([`renewal`]): it speaks the protocol
-//! ([`client`] over [`transport`], signed by [`jws`]) and proves control of names by [`challenge`]s, which all workers answer from the
-//! shared [`zone`]. Certificates come to `ssl_certificate` by variables, so that they change without a reload.
+//! The configuration makes `issuer`s with their orders. One worker keeps certificates fresh (`renewal`): it speaks the protocol
+//! (`client` over `transport`, signed by `jws`) and proves control of names by `challenge`s, which all workers answer from the
+//! shared `zone`. Certificates come to `ssl_certificate` by variables, so that they change without a reload.
 
 #![forbid(unsafe_code)]
 
