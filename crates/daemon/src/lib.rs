@@ -1,6 +1,6 @@
 //! The process model: command line, master and workers, signals, reload and binary upgrade.
 //!
-//! Nothing here knows of HTTP or Lua: the binary gives an [`Application`], and [`run`] calls it at the moments at which
+//! Nothing here knows of HTTP or Lua: the binary gives an [`Application`], and [`run()`] calls it at the moments at which
 //! nginx would load a configuration, run its modules' hooks or start a worker.
 #![forbid(unsafe_code)]
 

@@ -7,7 +7,7 @@ use crate::raise::Raise;
 use crate::stack::Stack;
 use crate::threads::{Core, State, Thread};
 
-/// Keeps the function at index 1, which [`Job::rouse`](crate::Job::rouse) will run. False: there is one already.
+/// Keeps the function at index 1, which [`Job::wake_standby`](crate::Job::wake_standby) will run. False: there is one already.
 ///
 /// # Errors
 /// No handler runs, or no Lua function stands there.

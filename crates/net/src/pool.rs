@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::clock;
 use tokio::sync::Notify;
 
-/// How often [`Pool::tend`] looks for connections that have died or waited too long.
+/// How often [`Pool::maintain`] looks for connections that have died or waited too long.
 const TICK: Duration = Duration::from_secs(1);
 
 /// A connection that can say whether it is still good for use.

@@ -105,7 +105,7 @@ pub(crate) fn balance<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: M
     builder.allowed = Some(allowed);
 }
 
-/// As [`balance`], for directives that end there.
+/// As [`balance()`], for directives that end there.
 pub(crate) fn only<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: MethodLimits) -> Result<(), Error> {
     balance::<P>(cx, balancing, allowed);
     Ok(())

@@ -296,7 +296,7 @@ impl Pools {
         }
     }
 
-    /// Whether [`Pools::tend`]'s task runs.
+    /// Whether [`Pools::maintain`]'s task runs.
     pub(crate) fn is_tended(&self) -> bool {
         self.tended.get()
     }
