@@ -1,6 +1,6 @@
 //! `*_cache`: responses of upstreams stored on disk and reused.
 //!
-//! [`conf`] and [`rows`] have the directives of a location, [`path`] has `*_cache_path`; [`mod@find`] runs before the upstream is asked,
+//! [`conf`] and [`rows`] have the directives of a location, [`path`] has `*_cache_path`; [`mod@lookup`] runs before the upstream is asked,
 //! [`fill`] while its response is forwarded.
 
 pub mod conf;
