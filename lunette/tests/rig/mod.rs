@@ -70,15 +70,22 @@ impl Prefix {
     pub(crate) fn is_down(&self) -> bool {
         self.read("logs/nginx.pid").is_empty()
     }
+
+    /// Whether the process with this number is a master with this prefix: the number may be another's by now.
+    fn is_master(&self, pid: &str) -> bool {
+        let title = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&title).contains(&*self.path.to_string_lossy())
+    }
 }
 
 impl Drop for Prefix {
     fn drop(&mut self) {
         if !self.is_down() {
-            // A test that failed leaves its server; it must not outlive the test.
-            let told = self.run(&["-s", "stop"]).status.success();
+            // A test that failed leaves its server; it must not outlive the test. The configuration may be one that `-s stop` refuses.
+            let pid = self.read("logs/nginx.pid").trim().to_owned();
             let end = Instant::now() + PATIENCE;
-            while told && !self.is_down() && Instant::now() < end {
+            while self.is_master(&pid) && Instant::now() < end {
+                drop(Command::new("kill").args(["-TERM", pid.as_str()]).output());
                 sleep(Duration::from_millis(10));
             }
         }
