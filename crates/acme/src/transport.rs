@@ -85,7 +85,7 @@ impl Transport<'_> {
             let verdict = secured.client().and_then(|mut session| session.verdict(Some(&url.host)));
             let verdict = verdict.unwrap_or(tls::verify::Verdict::UNSPECIFIED);
             if !verdict.is_ok() {
-                return Err(format!("peer certificate verify error: ({}:{})", verdict.code, verdict.text()));
+                return Err(format!("upstream SSL certificate verify error: ({}:{})", verdict.code, verdict.text()));
             }
         }
         Ok(Stream::Tls(Box::new(secured)))
