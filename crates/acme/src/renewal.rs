@@ -128,6 +128,7 @@ impl Keeper {
             if self.worker.exiting.get() {
                 return None;
             }
+            self.zone.extend_claim(&issuer.name);
             let schedule = memory.schedules.entry(order.id.clone()).or_insert_with(|| self.schedule(issuer, order));
             match self.renew(&mut client, order, schedule).await {
                 Ok(()) => memory.account = None,
