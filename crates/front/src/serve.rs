@@ -159,6 +159,9 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
     });
     tokio::task::spawn_local(tend_lot(front.clone()));
     worker.offer_unix_listeners(listening.iter().filter_map(Listening::unix_name).collect());
+    if seat.relieves {
+        worker.wait_for_predecessors();
+    }
     start(&worker);
     listening.iter().for_each(|one| one.service.started(&front, &listening));
     let acceptors = listen(&front, seat.listeners, &listening, seat.single);
@@ -264,6 +267,7 @@ async fn follow_commands(
         };
         match command {
             Ok(Command::Reopen) => reopen(),
+            Ok(Command::Begin) => front.worker.begin(),
             Ok(Command::Quit) => break true,
             Ok(Command::Terminate | Command::ShutdownTimeout) | Err(_) => break false,
         }
@@ -300,6 +304,7 @@ async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
     for (fd, parked) in front.lot().drain_all() {
         front.close_parked(fd, parked);
     }
+    commands.stopped();
     front.active.wake_all();
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     while !front.active.is_empty() || front.worker.is_held() {
@@ -309,7 +314,7 @@ async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
                 Ok(Command::ShutdownTimeout) => return close_all(front).await,
                 Ok(Command::Terminate) | Err(_) => return,
                 Ok(Command::Reopen) => reopen(),
-                Ok(Command::Quit) => {}
+                Ok(Command::Quit | Command::Begin) => {}
             }
         }
     }
