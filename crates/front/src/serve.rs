@@ -28,6 +28,9 @@ use std::time::Duration;
 /// Most connections that a leaving worker still takes from a listener, and how often it looks whether the last ones have ended.
 const LAST: usize = 16;
 
+/// The same for a listener that may be this worker's alone, `reuseport`: who waits there would be turned away.
+const LAST_OF_OWN: usize = 4096;
+
 /// What the binary knows and the event loop needs.
 pub struct Setup {
     /// `worker_connections`.
@@ -176,8 +179,6 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
     front.share.leave();
     if graceful {
         take_last(&front, acceptors);
-    }
-    if graceful {
         finish(&front, &mut commands, &*reopen).await;
     }
     front.endpoints.flush().await;
@@ -228,10 +229,11 @@ async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, (service, listen): Pla
     }
 }
 
-/// The connections that this worker was woken for and had no time to accept: no other worker was woken.
+/// The connections that this worker was woken for and had no time to accept: no other worker was woken, or there is none.
 fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, Place)>) {
     for (acceptor, (service, listen)) in acceptors {
-        for (fd, peer) in std::iter::from_fn(|| acceptor.take_waiting()).take(LAST) {
+        let most = if acceptor.is_exclusive() { LAST } else { LAST_OF_OWN };
+        for (fd, peer) in std::iter::from_fn(|| acceptor.take_waiting()).take(most) {
             service.accepted(front, fd, peer, listen);
         }
     }

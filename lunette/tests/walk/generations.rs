@@ -1,6 +1,7 @@
 //! A reload as Lua code of a new worker sees it: it talks to its own generation, never to the one that leaves.
 
-use crate::rig::{Prefix, free_port, until};
+use crate::rig::{Prefix, connect_and_send, free_port, parse, signal, until};
+use std::io::Read;
 
 /// Asks each listener from a timer and logs who answered.
 const ASK: &str = r#"
@@ -55,5 +56,39 @@ fn timers_of_a_new_worker_reach_only_new_workers() {
             let log = prefix.read("logs/error.log");
             assert_eq!(log.matches(&format!("{asked}{generation};")).count(), workers, "{log}");
         }
+    }
+}
+
+/// Fewer workers have fewer sockets of a `reuseport` listener: who waits on one that goes has nobody else.
+#[test]
+fn connections_that_wait_on_a_socket_that_goes_are_taken() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let configure = |workers| {
+        let text = format!(
+            "worker_processes {workers};\nerror_log logs/error.log notice;\nevents {{ worker_connections 10224; }}\n\
+             http {{ server {{ listen 127.0.0.1:{port} reuseport; return 200 'here'; }} }}\n"
+        );
+        prefix.write("conf/nginx.conf", &text);
+    };
+    configure(2);
+    assert!(prefix.run(&[]).status.success());
+    let started = || {
+        let log = prefix.read("logs/error.log");
+        let of = |line: &str| line.split_once(": start worker process ").and_then(|(_, pid)| pid.trim().parse::<i32>().ok());
+        log.lines().filter_map(of).collect::<Vec<_>>()
+    };
+    until("two workers", || started().len() == 2);
+    let old = started();
+    connect_and_send(port, "GET / HTTP/1.0\r\n\r\n").read_to_end(&mut Vec::new()).unwrap();
+    old.iter().for_each(|pid| signal("-STOP", pid));
+    let waiting: Vec<_> = (0..200).map(|_| connect_and_send(port, "GET / HTTP/1.0\r\n\r\n")).collect();
+    configure(1);
+    signal("-HUP", prefix.master());
+    until("the new worker", || started().len() == 3);
+    old.iter().for_each(|pid| signal("-CONT", pid));
+    for mut client in waiting {
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).unwrap();
+        assert_eq!(parse(&bytes).unwrap().text(), "here");
     }
 }
