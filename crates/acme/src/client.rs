@@ -220,7 +220,7 @@ impl Client<'_> {
             identifier: &authorization.identifier.value,
             authorization: self.key.authorization(&challenge.token),
         };
-        proof.show(self.zone, key).map_err(|text| AcmeError::Unexpected(text.to_owned()))?;
+        proof.publish(self.zone, key).map_err(|text| AcmeError::Unexpected(text.to_owned()))?;
         let done = self.await_authorization(url, challenge, kind).await;
         proof.hide(self.zone);
         done

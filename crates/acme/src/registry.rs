@@ -180,7 +180,7 @@ fn names(names: &[ServerName], span: Span, frame: &Frame) -> Result<Vec<Identifi
 
 /// `$acme_certificate` and `$acme_certificate_key`: what `ssl_certificate` and `ssl_certificate_key` take as `data:`.
 pub(crate) fn variables(variables: &mut Variables<http::Request>) {
-    fn show(request: &http::Request, find: fn(&Wanted) -> Option<Rc<Issued>>, part: fn(&Issued) -> &[u8], out: &mut Vec<u8>) -> bool {
+    fn push_value(request: &http::Request, find: fn(&Wanted) -> Option<Rc<Issued>>, part: fn(&Issued) -> &[u8], out: &mut Vec<u8>) -> bool {
         let server = request.server();
         let Some(conf) = server.conf.share::<ServerConf>() else { return false };
         let Some(issued) = conf.wanted.get().and_then(find) else { return false };
@@ -188,6 +188,6 @@ pub(crate) fn variables(variables: &mut Variables<http::Request>) {
         out.extend_from_slice(part(&issued));
         true
     }
-    variables.define("acme_certificate", 0, Rc::new(|request, out| show(request, Wanted::now, |issued| &issued.chain, out)));
-    variables.define("acme_certificate_key", 0, Rc::new(|request, out| show(request, Wanted::last, |issued| &issued.key, out)));
+    variables.define("acme_certificate", 0, Rc::new(|request, out| push_value(request, Wanted::now, |issued| &issued.chain, out)));
+    variables.define("acme_certificate_key", 0, Rc::new(|request, out| push_value(request, Wanted::last, |issued| &issued.key, out)));
 }

@@ -41,7 +41,7 @@ impl Zone {
     }
 
     pub(crate) fn certificate(&self, issuer: &str, order: &str) -> Option<Issued> {
-        self.pair(Kind::Certificate, &format!("{issuer}\0{order}")).map(|(chain, key)| Issued { chain, key })
+        self.read_pair(Kind::Certificate, &format!("{issuer}\0{order}")).map(|(chain, key)| Issued { chain, key })
     }
 
     pub(crate) fn set_certificate(&self, issuer: &str, order: &str, issued: &Issued) -> Result<(), Full> {
@@ -72,7 +72,7 @@ impl Zone {
 
     /// Certificate and key that a handshake for an identifier is answered with (RFC 8737).
     pub(crate) fn handshake(&self, identifier: &str) -> Option<Issued> {
-        self.pair(Kind::Handshake, identifier).map(|(chain, key)| Issued { chain, key })
+        self.read_pair(Kind::Handshake, identifier).map(|(chain, key)| Issued { chain, key })
     }
 
     pub(crate) fn set_handshake(&self, identifier: &str, proof: &Issued) -> Result<(), Full> {
@@ -84,7 +84,7 @@ impl Zone {
     }
 
     /// Whether this process may go to work for an issuer, or somebody else is at it.
-    pub(crate) fn claim(&self, issuer: &str) -> bool {
+    pub(crate) fn lock(&self, issuer: &str) -> bool {
         self.set(Kind::Claim, issuer, b"", StoreMode::Absent, CLAIM_MS).is_ok()
     }
 
@@ -110,7 +110,7 @@ impl Zone {
     }
 
     /// Two values in one, so that none is seen without its fellow.
-    fn pair(&self, kind: Kind, key: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    fn read_pair(&self, kind: Kind, key: &str) -> Option<(Vec<u8>, Vec<u8>)> {
         let value = self.get(kind, key)?;
         let (length, both) = value.split_first_chunk::<4>()?;
         let (first, second) = both.split_at_checked(u32::from_le_bytes(*length) as usize)?;
@@ -152,10 +152,10 @@ mod tests {
     #[test]
     fn one_works_for_an_issuer_at_a_time() {
         let zone = Zone::new(&shm::Zone::new("z", OWNER, DEFAULT.1).unwrap());
-        assert!(zone.claim("i") && !zone.claim("i") && zone.claim("j"));
+        assert!(zone.lock("i") && !zone.lock("i") && zone.lock("j"));
         zone.extend_claim("i");
-        assert!(!zone.claim("i"));
+        assert!(!zone.lock("i"));
         zone.release("i");
-        assert!(zone.claim("i"));
+        assert!(zone.lock("i"));
     }
 }

@@ -203,7 +203,7 @@ impl Group {
         if snapshot.is_single() {
             let peer = snapshot.primary.peers.first()?;
             let bound = snapshot.primary.bound(&selection.bound, &selection.tried, now_ms).is_some();
-            if !bound && (peer.standing() != crate::ServerState::Up || !peer.is_healthy()) {
+            if !bound && (peer.state() != crate::ServerState::Up || !peer.is_healthy()) {
                 return None;
             }
             return peer.take(now_ms);
@@ -239,11 +239,11 @@ impl Group {
     }
 
     /// A try has come as far as `what` says, `after_ms` after it began.
-    pub fn heard(&self, choice: &Choice, what: Measure, after_ms: u64, now_ms: u64) {
+    pub fn measure(&self, choice: &Choice, what: Measure, after_ms: u64, now_ms: u64) {
         if let Balancing::LeastTime { measure, waiting: true } = self.balancing
             && measure == what
         {
-            least_time::heard(choice, after_ms, now_ms);
+            least_time::measure(choice, after_ms, now_ms);
         }
     }
 

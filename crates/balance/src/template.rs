@@ -99,7 +99,7 @@ impl Template {
                     peers.hold(old.identity.record, valid_ms);
                 }
                 None => {
-                    peers.leave(old.identity.record);
+                    peers.remove(old.identity.record);
                     update.changed = true;
                 }
             }

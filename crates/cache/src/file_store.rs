@@ -65,7 +65,7 @@ impl FileStore {
     ///
     /// # Errors
     /// Those of `open(2)` and `mkdir(2)`.
-    pub fn draft(&self, digest: &Digest, directory: Option<&Path>, head: Head) -> io::Result<FileWriter> {
+    pub fn create(&self, digest: &Digest, directory: Option<&Path>, head: Head) -> io::Result<FileWriter> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let unique = format!("{:010}.{}", number, std::process::id());
@@ -224,7 +224,7 @@ impl FileWriter {
     ///
     /// # Errors
     /// Those of `write(2)` and `rename(2)`.
-    pub fn keep(mut self, shelf: &FileStore, digest: &Digest) -> io::Result<u64> {
+    pub fn commit(mut self, shelf: &FileStore, digest: &Digest) -> io::Result<u64> {
         self.head.length = self.written;
         self.head.body_sum = self.sum.clone().finalize();
         let mut bytes = Vec::new();

@@ -196,7 +196,7 @@ fn give_away(root: &Path, file: &File) {
 ///
 /// # Errors
 /// Those of `open(2)`, `write(2)` and `rename(2)`.
-pub fn forget(root: &Path, until_ms: i64) -> io::Result<()> {
+pub fn remove_until(root: &Path, until_ms: i64) -> io::Result<()> {
     let _held = open_locked(root)?;
     let text = fs::read(path(root))?;
     let mut kept = Vec::new();
@@ -276,7 +276,7 @@ mod tests {
         }
         let purges = Purges::default();
         assert_eq!(purges.cover(&root, 0, b"/a", HEAD, 5), Purged::Hard);
-        forget(&root, 15).unwrap();
+        remove_until(&root, 15).unwrap();
         add(&root, 30, &HARD(PurgeTarget::Prefix(b"/c"))).unwrap();
         for purges in [purges, Purges::default()] {
             let cover = |key: &[u8]| purges.cover(&root, 1, key, HEAD, 5);

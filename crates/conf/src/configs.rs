@@ -122,7 +122,7 @@ impl Configs {
     /// Moves the values of an outermost block into their final form.
     pub fn freeze(&self, scope: &Scope) -> ConfMap {
         let mut values: Vec<Rc<dyn Any>> = self.types.iter().map(|kind| (kind.default)()).collect();
-        for place in self.said(scope) {
+        for place in self.own_types(scope) {
             if let (Some(kind), Some(value)) = (self.types.get(place), values.get_mut(place)) {
                 *value = (kind.finish)(scope, None);
             }
@@ -133,9 +133,9 @@ impl Configs {
 
     /// Moves the values of a block into their final form; what it does not say comes from `parent`.
     pub fn merge(&self, scope: &Scope, parent: &ConfMap) -> ConfMap {
-        let base = parent.heirs.get_or_init(|| self.heirs(parent)).clone();
+        let base = parent.heirs.get_or_init(|| self.children(parent)).clone();
         let mut map = ConfMap { places: self.places.clone(), base, ..ConfMap::default() };
-        let said = self.said(scope);
+        let said = self.own_types(scope);
         map.own.reserve_exact(said.len());
         for place in said {
             let Some(kind) = self.types.get(place) else { continue };
@@ -146,12 +146,12 @@ impl Configs {
     }
 
     /// The places of the types that a block has values of.
-    fn said(&self, scope: &Scope) -> Vec<usize> {
+    fn own_types(&self, scope: &Scope) -> Vec<usize> {
         scope.types().iter().filter_map(|id| self.places.get(id).copied()).collect()
     }
 
     /// What the children of a block have in common.
-    fn heirs(&self, parent: &ConfMap) -> Rc<Layer> {
+    fn children(&self, parent: &ConfMap) -> Rc<Layer> {
         let base = parent.base.heirs.get_or_init(|| Rc::new(self.heirs_of(&parent.base.values)));
         if parent.own.is_empty() {
             return base.clone();

@@ -62,20 +62,20 @@ impl Board {
         }
     }
 
-    fn lasting(&self, at: usize) -> u64 {
+    fn lifetime(&self, at: usize) -> u64 {
         self.lasting.as_ref().and_then(|memory| memory.atomic_u64(at)).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
     /// How many workers have died and got successors, since the master started.
     #[must_use]
     pub fn respawned(&self) -> u64 {
-        self.lasting(RESPAWNED)
+        self.lifetime(RESPAWNED)
     }
 
     /// How many generations of workers there were, this one included.
     #[must_use]
     pub fn generations(&self) -> u64 {
-        self.lasting(GENERATIONS)
+        self.lifetime(GENERATIONS)
     }
 
     /// A number for the next connection, unique among all processes since the master started; none without memory.

@@ -130,7 +130,7 @@ impl Commands {
                         None
                     }
                 },
-                () = until(self.deadline) => {
+                () = sleep_until(self.deadline) => {
                     self.deadline = None;
                     return Ok(Command::ShutdownTimeout);
                 }
@@ -225,7 +225,7 @@ pub(crate) fn read_byte(mut channel: &UnixStream) -> io::Result<Option<u8>> {
     Ok(if channel.read(&mut byte)? == 0 { None } else { Some(byte[0]) })
 }
 
-async fn until(deadline: Option<Instant>) {
+async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,

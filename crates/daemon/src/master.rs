@@ -155,13 +155,13 @@ impl<'a, A: Application> Master<'a, A> {
 
     fn note_all(&mut self, mut received: Option<Received>) {
         while let Some(one) = received {
-            self.note(one);
+            self.record(one);
             received = signal::wait(&SIGNALS, Some(Duration::ZERO)).unwrap_or(None);
         }
     }
 
     /// Logs a signal and remembers what it asks for.
-    fn note(&mut self, received: Received) {
+    fn record(&mut self, received: Received) {
         let mut ignored = false;
         let action = match received.number {
             signal::SIGQUIT => {
@@ -291,7 +291,7 @@ impl<'a, A: Application> Master<'a, A> {
     /// Does what the signals asked for, in nginx's order.
     fn handle_signals(&mut self) {
         if self.wishes.terminate {
-            self.press();
+            self.escalate();
             return;
         }
         if self.wishes.quit {
@@ -321,7 +321,7 @@ impl<'a, A: Application> Master<'a, A> {
     }
 
     /// Asks workers to terminate, more and more often, and kills them in the end.
-    fn press(&mut self) {
+    fn escalate(&mut self) {
         let now = Instant::now();
         let delay = match self.pressure {
             None => FIRST_PRESSURE,

@@ -11,7 +11,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row, Warnings};
 use conf::scope::{Config, Frame};
 use conf::tree::{Error, Span};
-use gather::{AddressGroup, ListenRequest, Shared, gather, shown, sockets};
+use gather::{AddressGroup, ListenRequest, Shared, gather, session_address, sockets};
 use http::Server;
 use http::connection::Address;
 use http::core::ServerCore;
@@ -55,7 +55,7 @@ impl Endpoints {
     /// One entry per socket, for [`http::Http`].
     pub fn listens(&self) -> Vec<Listen> {
         let pairs = self.specs.iter().zip(&self.listens);
-        pairs.map(|(spec, endpoints)| Listen { address: shown(&spec.address), endpoints: endpoints.clone() }).collect()
+        pairs.map(|(spec, endpoints)| Listen { address: session_address(&spec.address), endpoints: endpoints.clone() }).collect()
     }
 }
 
@@ -138,7 +138,7 @@ fn has_certificates(one: &AddressGroup<Server>) -> Result<(), Error> {
     let Some(server) = default.filter(|_| one.wanted.tls || name == "quic") else { return Ok(()) };
     match server.tls.handshakes.get() {
         None => Err(Error::new(format!("no \"ssl_certificate\" is defined for the \"listen ... {name}\" directive"), one.wanted.span)),
-        Some(handshakes) if name == "quic" && !handshakes.speaks(TLS13) => {
+        Some(handshakes) if name == "quic" && !handshakes.supports_version(TLS13) => {
             Err(Error::new("\"ssl_protocols\" must enable TLSv1.3 for the \"listen ... quic\" directive", one.wanted.span))
         }
         Some(_) => Ok(()),
@@ -170,7 +170,9 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Resu
     let usual = http.global.get::<Protocols>().usual();
     for Shared { spec, members } in sockets(&gathered) {
         endpoints.specs.push(spec.clone());
-        endpoints.listens.push(members.iter().map(|one| (shown(&one.wanted.spec.address), Rc::new(endpoint(one, usual)))).collect());
+        endpoints
+            .listens
+            .push(members.iter().map(|one| (session_address(&one.wanted.spec.address), Rc::new(endpoint(one, usual)))).collect());
     }
     Ok(endpoints)
 }

@@ -56,7 +56,7 @@ pub struct Protocol {
     /// room, and by `Worker::exiting` when it must come to an end; both wake it.
     pub start: fn(&Rc<Front>, Accepted),
     /// Appends what is sent to a parked client before its connection is closed (GOAWAY, for instance).
-    pub farewell: fn(&mut Parked, &mut Vec<u8>),
+    pub close_parked: fn(&mut Parked, &mut Vec<u8>),
 }
 
 /// A connection whose protocol is known: everything that came before its first request.
@@ -224,7 +224,7 @@ impl Front {
     }
 
     /// The parking lot.
-    pub fn lot(&self) -> &ParkingLot<Parked> {
+    pub fn parking_lot(&self) -> &ParkingLot<Parked> {
         &self.lot
     }
 
@@ -246,7 +246,7 @@ impl Front {
     pub(crate) fn close_parked(&self, fd: OwnedFd, mut parked: Parked) {
         let mut words = Vec::new();
         if let Some(protocol) = self.protocol(parked.protocol) {
-            (protocol.farewell)(&mut parked, &mut words);
+            (protocol.close_parked)(&mut parked, &mut words);
         }
         // Who does not take it now will see the connection closed.
         match parked.session {

@@ -73,7 +73,7 @@ impl Front {
         self.opened(stream, info, listen)
     }
 
-    fn woken(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
+    fn unpark(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
         let http = self.worker.http();
         let own = http.listens.get(parked.listen as usize).map(|listen| &listen.address);
         let (peer, local) = (address(SockRef::from(&fd).peer_addr()), local(&fd, own));
@@ -127,9 +127,9 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
     let active = front.active.clone();
     let lender = Rc::downgrade(&front);
     let forget = move || {
-        buffers::forget();
+        buffers::clear();
         if let Some(front) = lender.upgrade() {
-            front.worker.spare.forget();
+            front.worker.spare.clear();
         }
     };
     let reporter = Rc::downgrade(&front);
@@ -170,7 +170,7 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
     tokio::task::spawn_local(async move { tended.share.maintain(|| tended.open()).await });
     commands.ready();
     let graceful = follow_commands(&front, &mut commands, &*reopen, accepting).await;
-    front.share.leave();
+    front.share.stop_accepting();
     if graceful {
         take_last(&front, acceptors);
     }
@@ -236,8 +236,8 @@ fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, Place)>) {
 
 async fn tend_lot(front: Rc<Front>) {
     loop {
-        match front.lot().next().await {
-            Ok(Unparked::Woken { fd, payload }) => front.woken(fd, payload),
+        match front.parking_lot().next().await {
+            Ok(Unparked::Woken { fd, payload }) => front.unpark(fd, payload),
             Ok(Unparked::Expired { fd, payload }) => {
                 front.close_parked(fd, payload);
                 front.share.note_open(front.open());
@@ -297,7 +297,7 @@ async fn close_all(front: &Front) {
 /// already on its way and get `Connection: close` with its answer.
 async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
     front.worker.begin_exit();
-    for (fd, parked) in front.lot().drain_all() {
+    for (fd, parked) in front.parking_lot().drain_all() {
         front.close_parked(fd, parked);
     }
     front.active.wake_all();

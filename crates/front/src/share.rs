@@ -65,7 +65,7 @@ impl Share {
     }
 
     /// The worker takes no more connections.
-    pub fn leave(&self) {
+    pub fn stop_accepting(&self) {
         self.acceptors.borrow().iter().for_each(|acceptor| acceptor.retire());
         self.acceptors.take();
         self.board.close(self.number);

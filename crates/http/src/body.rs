@@ -62,7 +62,7 @@ impl TempFile {
     }
 
     /// The file stays when this value goes (`client_body_in_file_only on`).
-    pub fn keep(&self) {
+    pub fn persist(&self) {
         self.keep.set(true);
     }
 }
@@ -234,7 +234,7 @@ impl Limits {
     }
 
     /// nginx lets a body stay in memory where HTTP/1 says its length and what did not come with the head is at most a quarter larger than its buffer.
-    fn roomy(&self, request: &Request, body: &Body) -> u64 {
+    fn memory_limit(&self, request: &Request, body: &Body) -> u64 {
         let more = body.length().is_some() && request.version() < Version::Http2;
         if more { (self.buffer + self.buffer / 4) as u64 + self.with_head } else { self.buffer as u64 }
     }
@@ -311,7 +311,7 @@ fn take(request: &Request, body: &Body, limits: &Limits, n: u64) -> Option<Outco
     }
     let in_memory = body.data.borrow().len();
     let fits = match body.length() {
-        Some(length) => length <= limits.roomy(request, body),
+        Some(length) => length <= limits.memory_limit(request, body),
         None => in_memory <= limits.buffer,
     };
     let spill = limits.file_only || (!fits && in_memory >= limits.buffer) || body.file.borrow().is_some() && in_memory >= limits.buffer;
@@ -336,7 +336,7 @@ fn spill_or_fail(request: &Request, body: &Body, warn: bool) -> Option<Outcome> 
 
 fn finish(request: &Request, body: &Body, limits: &Limits) -> Outcome {
     let has_file = body.file.borrow().is_some();
-    let too_large = body.data.borrow().len() as u64 > limits.roomy(request, body);
+    let too_large = body.data.borrow().len() as u64 > limits.memory_limit(request, body);
     if (has_file || limits.file_only || too_large)
         && let Some(outcome) = spill_or_fail(request, body, !limits.file_only)
     {
@@ -345,7 +345,7 @@ fn finish(request: &Request, body: &Body, limits: &Limits) -> Outcome {
     if limits.keep
         && let Some(file) = body.file()
     {
-        file.keep();
+        file.persist();
     }
     body.length.set(Some(body.received.get()));
     body.set_state(BodyState::Read);

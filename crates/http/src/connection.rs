@@ -64,7 +64,7 @@ pub trait Downstream {
     }
 
     /// Bytes that were queued and never leave, since the client is gone.
-    fn lost(&self) -> u64 {
+    fn unsent(&self) -> u64 {
         0
     }
 

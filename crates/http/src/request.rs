@@ -177,12 +177,12 @@ impl Request {
             parent.server(),
             cache,
         );
-        child.descend(parent, what);
+        child.init_subrequest(parent, what);
         child
     }
 
     /// Makes a vacated request a subrequest of `parent`.
-    pub(crate) fn descend(&mut self, parent: &Rc<Request>, what: Subrequest<'_>) {
+    pub(crate) fn init_subrequest(&mut self, parent: &Rc<Request>, what: Subrequest<'_>) {
         match what.variables {
             SubrequestVariables::Shared => self.cache = parent.cache.clone(),
             SubrequestVariables::Copied => self.cache.copy_from(&parent.cache),
@@ -200,7 +200,7 @@ impl Request {
         }
         self.headers.get_mut().copy_from(&parent.headers.borrow());
         let method = what.method.unwrap_or((Method::GET, b"GET"));
-        self.line.get_mut().descend(&parent.line.borrow(), what.uri, what.args, method);
+        self.line.get_mut().derive(&parent.line.borrow(), what.uri, what.args, method);
         self.flags.internal.set(true);
         // nginx's word for what goes on is the connection's: a request that begins clears it for those around it.
         let mut outer = Some(parent);
@@ -375,7 +375,7 @@ impl Request {
     }
 
     /// As [`Request::context`], but internal redirects do not clear it.
-    pub fn lasting<T: Default + 'static>(&self) -> Rc<T> {
+    pub fn client_context<T: Default + 'static>(&self) -> Rc<T> {
         let found = self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok());
         found.unwrap_or_else(|| {
             let made = Rc::new(T::default());

@@ -66,19 +66,19 @@ impl RequestPool {
         if let Some(mut request) = self.idle(&parent.http)
             && let Some(own) = Rc::get_mut(&mut request)
         {
-            own.descend(parent, what);
+            own.init_subrequest(parent, what);
             return request;
         }
         Rc::new(Request::child(parent, what))
     }
 
     /// Lets go of the requests that wait.
-    pub fn forget(&self) {
+    pub fn clear(&self) {
         self.kept.take();
     }
 
     /// Takes a finished request back, unless it is still referenced.
-    pub fn give(&self, mut request: Rc<Request>) {
+    pub fn put(&self, mut request: Rc<Request>) {
         let Some(own) = Rc::get_mut(&mut request) else { return };
         // Requests hold their worker, which must be able to go.
         if own.worker.exiting.get() {

@@ -66,7 +66,7 @@ pub fn attach<S: Session>(at: &impl Join<S>) -> Result<(), Error> {
             ready
         }
     };
-    options.settle(ready);
+    options.set(ready);
     Ok(())
 }
 

@@ -63,14 +63,14 @@ impl CtxTable {
     }
 
     /// Hands the table on, if there is one.
-    pub fn leave(&self) -> Option<LeftCtx> {
+    pub fn take(&self) -> Option<LeftCtx> {
         let slots = self.slots.get()?.clone();
         let slot = self.slot.take();
         (slot != 0).then_some(LeftCtx { slot, slots })
     }
 
     /// The table, for those who keep it beyond the session's state; `None` if there is none, or if somebody has it.
-    pub fn keep(&self) -> Option<LeftCtx> {
+    pub fn share(&self) -> Option<LeftCtx> {
         let slots = self.slots.get().filter(|_| self.exists() && !self.is_kept.replace(true))?;
         Some(LeftCtx { slot: self.slot.get(), slots: slots.clone() })
     }
@@ -115,10 +115,10 @@ mod tests {
     fn a_place_that_somebody_keeps_is_his_to_give() {
         let slots = Rc::new(Slots::default());
         let table = CtxTable::default();
-        assert!(table.keep().is_none(), "there is no table yet");
+        assert!(table.share().is_none(), "there is no table yet");
         table.slot(&slots);
-        let kept = table.keep().unwrap();
-        assert!(kept.slot() == 1 && table.keep().is_none());
+        let kept = table.share().unwrap();
+        assert!(kept.slot() == 1 && table.share().is_none());
         table.give_back();
         assert_eq!(table.slot(&slots), -2, "the first is in use");
         drop(kept);

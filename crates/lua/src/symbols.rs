@@ -87,7 +87,7 @@ unsafe fn bytes<'a>(start: *const u8, length: usize) -> &'a [u8] {
 
 /// # Safety
 /// `from.len()` bytes at `to` are writable.
-unsafe fn give(to: *mut u8, from: &[u8]) {
+unsafe fn write(to: *mut u8, from: &[u8]) {
     // SAFETY: the caller's contract; what is read is ours.
     unsafe { to.copy_from_nonoverlapping(from.as_ptr(), from.len()) }
 }
@@ -195,7 +195,7 @@ pub unsafe extern "C" fn ngx_http_lua_ffi_crc32_long(data: *const u8, length: us
 pub(crate) unsafe extern "C" fn ngx_http_lua_ffi_md5_bin(data: *const u8, length: usize, out: *mut u8) {
     use md5::Digest;
     // SAFETY: the caller's contract.
-    unsafe { give(out, &md5::Md5::digest(bytes(data, length))) }
+    unsafe { write(out, &md5::Md5::digest(bytes(data, length))) }
 }
 
 /// # Safety
@@ -215,7 +215,7 @@ pub unsafe extern "C" fn ngx_http_lua_ffi_md5(data: *const u8, length: usize, ou
 pub unsafe extern "C" fn ngx_http_lua_ffi_sha1_bin(data: *const u8, length: usize, out: *mut u8) {
     use sha1::Digest;
     // SAFETY: the caller's contract.
-    unsafe { give(out, &sha1::Sha1::digest(bytes(data, length))) }
+    unsafe { write(out, &sha1::Sha1::digest(bytes(data, length))) }
 }
 
 /// `ngx.worker.pid`

@@ -77,12 +77,12 @@ impl<T: Clone> KeptBodies<T> {
         if inner.seen.contains(&Some(key)) {
             return Wish::Keep(key);
         }
-        inner.note(key);
+        inner.record(key);
         Wish::Make
     }
 
     /// Keeps what was made of a body, of about `size` bytes.
-    pub(crate) fn keep(&self, key: Key, body: &Bytes, made: &T, size: usize) {
+    pub(crate) fn insert(&self, key: Key, body: &Bytes, made: &T, size: usize) {
         let mut inner = self.inner.borrow_mut();
         let size = body.len() + size;
         if inner.memory + size > MEMORY {
@@ -97,7 +97,7 @@ impl<T: Clone> KeptBodies<T> {
 }
 
 impl<T> Inner<T> {
-    fn note(&mut self, key: Key) {
+    fn record(&mut self, key: Key) {
         if self.seen.len() < SIGHTINGS {
             return self.seen.push(Some(key));
         }
@@ -124,12 +124,12 @@ impl<T> Inner<T> {
 mod tests {
     use super::*;
 
-    fn see(kept: &KeptBodies<Bytes>, body: &Bytes, level: usize) -> Option<Bytes> {
+    fn lookup(kept: &KeptBodies<Bytes>, body: &Bytes, level: usize) -> Option<Bytes> {
         match kept.lookup(&body.clone(), level) {
             Wish::Known(packed) => Some(packed),
             Wish::Keep(key) => {
                 let packed = Bytes::from(format!("{} at {level}", body.len()));
-                kept.keep(key, body, &packed, packed.len());
+                kept.insert(key, body, &packed, packed.len());
                 None
             }
             Wish::Make => None,
@@ -150,12 +150,12 @@ mod tests {
             (&body, 9, Some("1000 at 9")),
             (&body, 2, Some("1000 at 2")),
         ] {
-            assert_eq!(see(&kept, body, level).as_deref(), expected.map(str::as_bytes));
+            assert_eq!(lookup(&kept, body, level).as_deref(), expected.map(str::as_bytes));
         }
         for _ in 0..3 {
             assert!(matches!(kept.lookup(&Bytes::from(vec![1; 1000]), 2), Wish::Make), "nobody else holds it");
             let long = Bytes::from(vec![0; LONGEST + 1]);
-            assert!(see(&kept, &long, 2).is_none());
+            assert!(lookup(&kept, &long, 2).is_none());
         }
     }
 
@@ -164,20 +164,20 @@ mod tests {
         let kept = KeptBodies::default();
         let needed = Bytes::from(vec![1; 1000]);
         for _ in 0..2 {
-            see(&kept, &needed, 2);
+            lookup(&kept, &needed, 2);
         }
         for _ in 0..400 {
             let passing = Bytes::from(vec![2; LONGEST]);
             for _ in 0..2 {
-                see(&kept, &passing, 2);
+                lookup(&kept, &passing, 2);
             }
             assert!(kept.inner.borrow().memory <= MEMORY);
         }
-        assert!(see(&kept, &needed, 2).is_some());
+        assert!(lookup(&kept, &needed, 2).is_some());
         let held: Vec<_> = (0..400).map(|_| Bytes::from(vec![2; LONGEST])).collect();
         for body in &held {
             for _ in 0..2 {
-                see(&kept, body, 2);
+                lookup(&kept, body, 2);
             }
         }
         let inner = kept.inner.borrow();

@@ -54,7 +54,7 @@ impl Collector {
     }
 
     /// Keeps the body.
-    pub(crate) fn keeping() -> Rc<Collector> {
+    pub(crate) fn collecting() -> Rc<Collector> {
         Collector::new(true, None)
     }
 
@@ -203,7 +203,7 @@ impl Included {
     }
 
     /// Runs the parent's content once more in a request of its own, which `prepare` gets before.
-    pub(crate) fn again(parent: &Rc<Request>, prepare: impl FnOnce(&Rc<Request>)) -> Option<Included> {
+    pub(crate) fn rerun(parent: &Rc<Request>, prepare: impl FnOnce(&Rc<Request>)) -> Option<Included> {
         let content = parent.with_location(|location| location.content.clone())?;
         let wire = Collector::new(true, Some(parent.wire.clone()));
         let child = {
@@ -219,7 +219,7 @@ impl Included {
     }
 
     /// An answer that says `text`, with the parent's place and filters.
-    pub(crate) fn saying(parent: &Rc<Request>, content_type: &[u8], text: Bytes) -> Option<Included> {
+    pub(crate) fn with_text(parent: &Rc<Request>, content_type: &[u8], text: Bytes) -> Option<Included> {
         let (uri, args) = {
             let line = parent.line.borrow();
             (line.uri.clone(), line.args.clone())

@@ -15,7 +15,7 @@ use session::variable;
 use std::rc::Rc;
 
 /// Fields of forms.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Used>, attach, ..Module::named("form_input") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Used>, attach, ..Module::named("form_input") };
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::rc::Rc;
 
 /// The module; it comes before all filters that read text.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("gunzip") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("gunzip") };
 
 #[derive(Default)]
 struct Conf {

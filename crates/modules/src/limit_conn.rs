@@ -117,7 +117,7 @@ struct Count<S> {
 }
 
 fn handle<S: Configured>(session: &S, conf: &Conf<S>) -> Outcome {
-    let status = session.lasting::<Status<Limit<S>>>();
+    let status = session.session_context::<Status<Limit<S>>>();
     if !status.0.get().is_empty() {
         return Outcome::Declined;
     }

@@ -80,7 +80,7 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
         Ok(opened) => opened,
         Err(outcome) => return Step::Now(outcome),
     };
-    let cutting = match wanted(request).map(|(start, length)| cut_out(&file, conf, start, length)) {
+    let cutting = match requested_range(request).map(|(start, length)| cut_out(&file, conf, start, length)) {
         None | Some(Ok(None)) => None,
         Some(Ok(cutting)) => cutting,
         Some(Err(failure)) => {
@@ -107,14 +107,14 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
     content_type::set_by_extension(request);
     {
         let mut response = request.response.borrow_mut();
-        (response.allow_ranges, response.single_range) = (true, wanted(request).is_some());
+        (response.allow_ranges, response.single_range) = (true, requested_range(request).is_some());
     }
     request.action.set("sending mp4 to client");
     serve::send_chain(request, Chain { pieces, flush: false, last: true })
 }
 
 /// Start and length in milliseconds (0: to the end) that the arguments ask for; `None`: the whole film.
-fn wanted(request: &Request) -> Option<(u64, u64)> {
+fn requested_range(request: &Request) -> Option<(u64, u64)> {
     let line = request.line.borrow();
     let moment = |name: &[u8]| wire::uri::args::find(&line.args, name).and_then(milliseconds);
     let (start, end) = (moment(b"start"), moment(b"end").filter(|end| *end > 0));

@@ -74,7 +74,7 @@ fn header_filter(request: &Rc<Request>) -> Step {
         return Step::Now(Outcome::Ok);
     }
     let max = max.map(|m| u32::try_from(m).unwrap_or(u32::MAX));
-    match wanted(request, total, max) {
+    match requested_ranges(request, total, max) {
         Ranges::Whole => {
             request.response.borrow_mut().headers.set(b"Accept-Ranges", b"bytes");
             Step::Now(Outcome::Ok)
@@ -100,7 +100,7 @@ fn header_filter(request: &Rc<Request>) -> Step {
     }
 }
 
-fn wanted(request: &Request, total: u64, max: Option<u32>) -> Ranges {
+fn requested_ranges(request: &Request, total: u64, max: Option<u32>) -> Ranges {
     let headers = request.headers.borrow();
     let Some(value) = headers.get(b"Range") else { return Ranges::Whole };
     if let Some(condition) = headers.get(b"If-Range")

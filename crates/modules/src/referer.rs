@@ -12,7 +12,7 @@ use http::{Levels, Module, Regex, Request, Variables};
 use std::rc::Rc;
 
 /// `valid_referers`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Referers>, variables, attach, ..Module::named("referer") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Referers>, variables, attach, ..Module::named("referer") };
 
 #[derive(Default)]
 struct Referers {

@@ -12,7 +12,7 @@ use wire::h1::host;
 use wire::tls::hello::{Hello, Status, extension};
 
 /// `ssl_preread`.
-pub const STREAM: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("ssl_preread") };
+pub const STREAM: Module = Module { rows, levels: Levels::location_only::<Conf>, variables, attach, ..Module::named("ssl_preread") };
 
 #[derive(Default)]
 struct Conf {

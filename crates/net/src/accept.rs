@@ -129,8 +129,8 @@ impl Acceptor {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => {
-                    if lasts(&error) {
-                        self.rest();
+                    if is_persistent(&error) {
+                        self.disarm();
                         self.register()?;
                     }
                     return Err(error);
@@ -176,7 +176,7 @@ impl Acceptor {
         let wanted = !self.held.get() && self.rests_until.get().is_none();
         let Some(exclusive) = self.exclusive.as_ref().filter(|_| wanted != self.watched.get()) else { return Ok(()) };
         if wanted {
-            exclusive.enter(&self.io).inspect_err(|_| self.rest())?;
+            exclusive.enter(&self.io).inspect_err(|_| self.disarm())?;
             self.taken.set(0);
             self.turn.set(0);
         } else {
@@ -206,12 +206,12 @@ impl Acceptor {
         exclusive.set.delete(&self.io)?;
         exclusive.enter(&self.io).inspect_err(|_| {
             self.watched.set(false);
-            self.rest();
+            self.disarm();
         })
     }
 
     /// The next [`Acceptor::accept`] waits, and registers anew.
-    fn rest(&self) {
+    fn disarm(&self) {
         self.rests_until.set(Some(Instant::now() + REST));
     }
 }
@@ -221,7 +221,7 @@ impl Exclusive {
         self.set.add(io, self.events, self.token)
     }
 
-    pub(crate) fn leave(&self, io: &AsyncFd<OwnedFd>) -> io::Result<()> {
+    pub(crate) fn deregister(&self, io: &AsyncFd<OwnedFd>) -> io::Result<()> {
         self.set.delete(io)
     }
 }
@@ -238,7 +238,7 @@ pub fn severity(error: &io::Error) -> Level {
 }
 
 /// Whether the next call would fail in the same way: the listener stays ready, so that calling again at once is a loop without an end.
-fn lasts(error: &io::Error) -> bool {
+fn is_persistent(error: &io::Error) -> bool {
     !error.raw_os_error().is_some_and(|number| OF_ONE_CONNECTION.contains(&number))
 }
 
@@ -302,7 +302,7 @@ mod tests {
         for (number, rests) in
             [(103, false), (71, false), (113, false), (1, false), (23, true), (24, true), (12, true), (105, true), (22, true)]
         {
-            assert_eq!(lasts(&io::Error::from_raw_os_error(number)), rests, "{number}");
+            assert_eq!(is_persistent(&io::Error::from_raw_os_error(number)), rests, "{number}");
         }
     }
 

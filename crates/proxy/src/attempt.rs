@@ -21,7 +21,7 @@ use crate::sender::{SendError, Sender};
 use crate::settings::next;
 use crate::tee::Tee;
 use crate::tunnel;
-use ::upstream::secure::handshake::trouble;
+use ::upstream::secure::handshake::error_line;
 use base::clock;
 use base::errno;
 use base::log::Level;
@@ -149,7 +149,7 @@ impl<'a> Attempt<'a> {
         self.exchange.take_idle(&self.lease.peer)
     }
 
-    fn gone(&self) -> Outcome {
+    fn client_closed(&self) -> Outcome {
         self.request().flags.client_gone.set(true);
         self.request().log(Level::Info, b"client prematurely closed connection, so upstream connection is closed too");
         Outcome::Status(499)
@@ -210,21 +210,21 @@ impl<'a> Attempt<'a> {
                 }
                 Poll::Ready(Err(error)) => {
                     self.request().action.set(READING_HEAD);
-                    let line = trouble("recv()", "SSL_read()", &error);
+                    let line = error_line("recv()", "SSL_read()", &error);
                     return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line)));
                 }
                 Poll::Pending => break,
             }
         }
         if let Some(error) = &self.send_error {
-            let line = trouble("writev()", "SSL_write()", error);
+            let line = error_line("writev()", "SSL_write()", error);
             return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line)));
         }
         if connection.poll_timer(cx).is_ready() {
             return Poll::Ready(Err(Problem::Server(next::TIMEOUT, 504, TIMED_OUT.to_vec())));
         }
         if self.watch && !self.sender.takes_from_client() && self.request().wire.poll_gone(cx).is_ready() {
-            return Poll::Ready(Err(Problem::Client(self.gone())));
+            return Poll::Ready(Err(Problem::Client(self.client_closed())));
         }
         Poll::Pending
     }
@@ -284,8 +284,8 @@ impl<'a> Attempt<'a> {
         if failure.is_some() {
             return failure;
         }
-        self.lease.heard(exchange.record.header_time());
-        exchange.learn(&self.lease.peer, true);
+        self.lease.head_received(exchange.record.header_time());
+        exchange.learn_session(&self.lease.peer, true);
         exchange.show_dialect(answer);
         if let Some(outdating) = &exchange.outdating {
             outdating.answered(&exchange.request, answer.status);
@@ -302,7 +302,7 @@ impl<'a> Attempt<'a> {
             return self.announce(connection, answer);
         }
         Ending::later(async move {
-            let Some(outcome) = serve::instead(self.exchange, answer.status).await else {
+            let Some(outcome) = serve::serve_stored(self.exchange, answer.status).await else {
                 return self.announce(connection, answer).end().await;
             };
             self.keep_whole(connection, &answer);
@@ -367,7 +367,7 @@ impl<'a> Attempt<'a> {
         };
         let bare = bare && self.exchange.scratch.holds_only(answer.length);
         if bare && answer.keep_alive && self.sender.is_done() {
-            self.exchange.keep(&self.lease.peer, connection);
+            self.exchange.release(&self.lease.peer, connection);
         }
     }
 

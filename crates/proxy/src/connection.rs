@@ -209,7 +209,7 @@ impl Keepalive {
         }
         let idle = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         connection.idle_until_ms = now_ms.saturating_add(idle);
-        connection.channel.rest();
+        connection.channel.shrink();
         let key = connection.key.take().filter(|key| wanted.fits(key)).unwrap_or_else(|| Rc::new(wanted.key()));
         connection.key = Some(key.clone());
         self.pool.pool.put(key, connection, timeout);

@@ -275,7 +275,7 @@ pub trait Dialect {
     ///
     /// # Errors
     /// The answer to a request that is not passed on. It has been logged.
-    fn admit(&self, _request: &Request) -> Result<(), Outcome> {
+    fn check_request(&self, _request: &Request) -> Result<(), Outcome> {
         Ok(())
     }
 
@@ -283,7 +283,7 @@ pub trait Dialect {
     ///
     /// # Errors
     /// The answer to a request without a body that it needs. It has been logged.
-    fn carried(&self, _request: &Request) -> Result<Carried, Outcome> {
+    fn request_body(&self, _request: &Request) -> Result<Carried, Outcome> {
         Ok(Carried::Client)
     }
 
@@ -355,19 +355,19 @@ impl Framing {
     }
 
     /// What the last step wants to be logged.
-    pub fn remark(&mut self) -> Option<(Level, Vec<u8>)> {
+    pub fn log_line(&mut self) -> Option<(Level, Vec<u8>)> {
         let Framing::Records(body) = self else { return None };
-        Some(match body.remark()? {
-            Remark::Errors(text) => (Level::Error, fastcgi::said(&text)),
+        Some(match body.take_log()? {
+            Remark::Errors(text) => (Level::Error, fastcgi::stderr_line(&text)),
             Remark::Excess => (Level::Warn, b"upstream sent more data than specified in \"Content-Length\" header".to_vec()),
         })
     }
 
     /// What to log about bytes after the body.
     #[must_use]
-    pub fn excess(&self, rest: &[u8]) -> (Level, Vec<u8>) {
+    pub fn excess_log(&self, rest: &[u8]) -> (Level, Vec<u8>) {
         match self {
-            Framing::Replies(_) => (Level::Warn, redis2::excess(rest)),
+            Framing::Replies(_) => (Level::Warn, redis2::excess_log(rest)),
             Framing::Value(_, line) => (Level::Error, line.as_bytes().to_vec()),
             _ => (Level::Warn, b"upstream sent more data than specified in \"Content-Length\" header".to_vec()),
         }

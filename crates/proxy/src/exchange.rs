@@ -211,7 +211,7 @@ impl Exchange {
     }
 
     /// Tells the group's balancer how a try of a server that it chose has failed.
-    pub fn note(&self, failure: &retry::Failure) {
+    pub fn report_failure(&self, failure: &retry::Failure) {
         if let Some(turn) = self.turn.as_ref().filter(|_| self.target.is_some()) {
             let failed = failure.verdict() == Verdict::Failed;
             turn.end(balancer::Failure { failed, status: failure.status });
@@ -287,7 +287,7 @@ impl Exchange {
     }
 
     /// Learns from an answer which server its session is bound to.
-    pub fn learn(&self, peer: &Peer, at_header: bool) {
+    pub fn learn_session(&self, peer: &Peer, at_header: bool) {
         if let Some(sticky) = &self.upstream.own.sticky {
             sticky.learn(&self.request, &self.session, &peer.id, at_header, clock::monotonic_ms());
         }
@@ -356,7 +356,7 @@ impl Exchange {
 
     /// Which of a pool's connections lead to `peer` as they should.
     #[must_use]
-    pub fn wanted<'a>(&'a self, peer: &'a Peer) -> Wanted<'a> {
+    pub fn pool_key<'a>(&'a self, peer: &'a Peer) -> Wanted<'a> {
         let apart = self.upstream.own.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
         let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
         let secure = self.secure.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
@@ -405,8 +405,8 @@ impl Lease {
     }
 
     /// The answer's head is here, `header_ms` after the try began.
-    pub fn heard(&self, header_ms: u64) {
-        self.upstream.group.heard(&self.choice, Measure::Header, header_ms, clock::monotonic_ms());
+    pub fn head_received(&self, header_ms: u64) {
+        self.upstream.group.measure(&self.choice, Measure::Header, header_ms, clock::monotonic_ms());
     }
 
     /// Gives the server back with a verdict; only good answers have times.

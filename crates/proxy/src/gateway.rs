@@ -124,7 +124,7 @@ pub fn attach<T: Gateway, D: Dialect + 'static>(at: &mut Attach<'_>, dialect: im
     let error = |error: SettingError| place.error(error);
     place.redirect_slash(at);
     values.family.check(T::NAME)?;
-    place.settle(at, 0)?;
+    place.resolve(at, 0)?;
     let plan = values.family.plan(T::NAME, T::HIDDEN).map_err(error)?;
     let secure = match T::SECURE_SCHEME {
         "" => None,

@@ -89,7 +89,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let Some(place) = values.place(at) else { return Ok(()) };
     let error = |error: SettingError| place.error(error);
     place.redirect_slash(at);
-    place.settle(at, 0)?;
+    place.resolve(at, 0)?;
     let mut plan = place::plan(&values.family, "grpc", &HIDDEN).map_err(error)?;
     // A request's body goes on as it comes, as its answer does, and trailers always.
     (plan.request_buffering, plan.pass_trailers) = (false, true);

@@ -18,7 +18,7 @@ pub(crate) struct Early(pub(crate) RefCell<Vec<u8>>);
 /// # Errors
 /// What to answer.
 pub(crate) fn choose_body(request: &Rc<Request>, route: &Route) -> Result<(Source, Sent), Outcome> {
-    match route.dialect.carried(request)? {
+    match route.dialect.request_body(request)? {
         Carried::Own(own) => {
             let length = own.len() as u64;
             return Ok((Source::Own(Rc::new(own)), Sent::Length(length)));

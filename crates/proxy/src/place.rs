@@ -160,8 +160,8 @@ impl Place {
     ///
     /// # Errors
     /// A group or a name that is not there.
-    pub fn settle(&self, at: &Attach<'_>, port: u16) -> Result<(), Error> {
-        self.pass.settle(&at.main_conf::<Upstreams>(), port).map_err(|text| self.error(text))
+    pub fn resolve(&self, at: &Attach<'_>, port: u16) -> Result<(), Error> {
+        self.pass.resolve(&at.main_conf::<Upstreams>(), port).map_err(|text| self.error(text))
     }
 
     /// Requests for the location without the slash at its end are redirected to it.
@@ -204,7 +204,7 @@ pub fn attach<T: Protocol>(
     plan.force_ranges = T::NAME == "memcached";
     let Some(place) = values.place(at) else { return Ok(()) };
     place.redirect_slash(at);
-    place.settle(at, 0)?;
+    place.resolve(at, 0)?;
     place.serve(at, values, Route::plain(plan, place.pass.clone(), None, dialect));
     Ok(())
 }

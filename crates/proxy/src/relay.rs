@@ -11,7 +11,7 @@ use crate::route::Route;
 use crate::sender::{SendError, Sender};
 use crate::settings::Plan;
 use crate::tee::Tee;
-use ::upstream::secure::handshake::trouble;
+use ::upstream::secure::handshake::error_line;
 use base::clock;
 use base::log::Level;
 use bytes::Bytes;
@@ -166,7 +166,7 @@ impl<'a> Relay<'a> {
         loop {
             let rest = self.exchange.scratch.input.get(at..).unwrap_or_default();
             let step = self.connection.channel.next(&mut self.framing, rest);
-            if let Some((level, line)) = self.framing.remark() {
+            if let Some((level, line)) = self.framing.log_line() {
                 self.exchange.request.log(level, &line);
             }
             match step {
@@ -202,14 +202,14 @@ impl<'a> Relay<'a> {
     fn end(self, finish: BodyEnd, clean: bool) -> http::Step {
         let Relay { exchange, connection, sender, store, .. } = self;
         if let Some(tee) = self.tee.filter(|_| finish == BodyEnd::Whole) {
-            tee.keep();
+            tee.commit();
         }
         exchange.record.update(clock::monotonic_ms(), |t, elapsed| {
             t.response = Some(elapsed);
             t.sent = sender.sent;
         });
         if clean && self.keep_alive && sender.is_done() {
-            exchange.keep(&self.lease.peer, connection);
+            exchange.release(&self.lease.peer, connection);
         }
         let finish = if self.client_left { BodyEnd::ClientGone } else { finish };
         if finish == BodyEnd::Whole && store.is_empty() {
@@ -236,7 +236,7 @@ impl<'a> Relay<'a> {
             let Some(slot) = runs.get_mut(count) else { break Decoded::On(at) };
             let rest = input.get(at..).unwrap_or_default();
             let step = self.connection.channel.next(&mut self.framing, rest);
-            if let Some((level, line)) = self.framing.remark() {
+            if let Some((level, line)) = self.framing.log_line() {
                 self.exchange.request.log(level, &line);
             }
             match step {
@@ -253,7 +253,7 @@ impl<'a> Relay<'a> {
                 Ok(Step::Done { end }) => {
                     let extra = rest.len() > end;
                     if extra {
-                        let (level, line) = self.framing.excess(rest.get(end..).unwrap_or_default());
+                        let (level, line) = self.framing.excess_log(rest.get(end..).unwrap_or_default());
                         self.exchange.request.log(level, &line);
                     }
                     self.take_trailers();
@@ -330,7 +330,7 @@ impl<'a> Relay<'a> {
                 }
                 Poll::Ready(Err(error)) => {
                     let call = if self.buffering { "readv()" } else { "recv()" };
-                    self.exchange.request.log(Level::Error, &trouble(call, "SSL_read()", &error));
+                    self.exchange.request.log(Level::Error, &error_line(call, "SSL_read()", &error));
                     return Poll::Ready(Event::Failed);
                 }
                 Poll::Pending => {}
@@ -409,14 +409,14 @@ fn keeps_up(request: &Request, plan: &Plan) -> bool {
 async fn feed(request: &Rc<Request>, plan: &Plan, store: &mut Store) -> bool {
     while !store.is_empty() && request.wire.queued() <= plan.busy {
         let Some(piece) = store.take(plan.busy) else { return true };
-        if !give(request, piece).await {
+        if !send(request, piece).await {
             return false;
         }
     }
     true
 }
 
-async fn give(request: &Rc<Request>, piece: Piece) -> bool {
+async fn send(request: &Rc<Request>, piece: Piece) -> bool {
     let chain = Chain { pieces: vec![piece], ..Chain::default() };
     request.output(chain).finish().await == Outcome::Ok
 }

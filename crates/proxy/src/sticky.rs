@@ -82,7 +82,7 @@ impl Sticky {
             return;
         }
         let name = learn.sessions.name();
-        match learn.sessions.learn(session, server.as_bytes(), !created.is_empty(), now_ms) {
+        match learn.sessions.bind(session, server.as_bytes(), !created.is_empty(), now_ms) {
             LearnOutcome::Kept | LearnOutcome::Unknown => {}
             learned => {
                 let log = &request.worker.log;

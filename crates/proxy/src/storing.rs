@@ -76,7 +76,7 @@ impl Copy {
     }
 
     /// The body is whole: the file takes its place.
-    pub fn keep(mut self) {
+    pub fn commit(mut self) {
         let Some(temp) = self.temp.take() else { return };
         if let Err(error) = self.place(&temp) {
             let (from, to) = (temp.path.display(), self.path.display());

@@ -21,7 +21,7 @@ impl Tee {
         let caching = exchange.caching.as_ref()?;
         let filling = if caching.plan.rfc9111 { fill::begin(exchange, answer, buffering) } else { None };
         if filling.is_some() || fill::may_store(exchange, answer) {
-            serve::own(&exchange.request);
+            serve::own_conditions(&exchange.request);
         }
         filling.map(|filling| Tee::Cache(Box::new(filling)))
     }
@@ -53,10 +53,10 @@ impl Tee {
     }
 
     /// The body is whole.
-    pub fn keep(self) {
+    pub fn commit(self) {
         match self {
-            Tee::Cache(filling) => filling.keep(),
-            Tee::File(copy) => copy.keep(),
+            Tee::Cache(filling) => filling.commit(),
+            Tee::File(copy) => copy.commit(),
         }
     }
 }

@@ -108,7 +108,7 @@ impl Meter {
 
     /// Where this process's lane begins.
     #[inline]
-    fn own(&self) -> Option<usize> {
+    fn own_lane(&self) -> Option<usize> {
         match self.own.get() {
             0 => self.look_for_own(),
             own => Some(own),
@@ -126,13 +126,13 @@ impl Meter {
     #[inline]
     #[must_use]
     pub fn lane<const N: usize>(&self) -> Option<Lane<'_, N>> {
-        self.memory.words(self.own()?).filter(|_| N <= self.kind.counters).map(Lane)
+        self.memory.words(self.own_lane()?).filter(|_| N <= self.kind.counters).map(Lane)
     }
 
     /// Counts in this process's lane.
     #[inline]
     pub fn add(&self, number: usize, amount: u64) {
-        let counter = self.own().filter(|_| number < self.kind.counters).and_then(|own| self.memory.atomic_u64(own + 8 * number));
+        let counter = self.own_lane().filter(|_| number < self.kind.counters).and_then(|own| self.memory.atomic_u64(own + 8 * number));
         if let Some(counter) = counter {
             add(counter, amount);
         }
@@ -169,7 +169,7 @@ impl Meter {
         }
     }
 
-    fn bury(&self, account: usize) {
+    fn retire(&self, account: usize) {
         let (Some(from), Some(to)) = (self.counters(BEFORE + account), self.counters(ENDED)) else { return };
         let mut counted: Vec<u64> = from.iter().map(|counter| counter.swap(0, Ordering::Relaxed)).collect();
         (self.kind.complete)(&mut counted);
@@ -192,7 +192,7 @@ impl Meters {
         Meters { current: Vec::new(), previous: self.current.clone() }
     }
 
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn drop_unclaimed(&mut self) {
         self.previous = Vec::new();
     }
 
@@ -219,8 +219,8 @@ impl Meters {
     }
 
     /// To be called by the master when a process has ended, before its account is closed.
-    pub fn bury(&self, account: usize) {
-        self.current.iter().for_each(|meter| meter.bury(account));
+    pub fn retire(&self, account: usize) {
+        self.current.iter().for_each(|meter| meter.retire(account));
     }
 }
 
@@ -257,14 +257,14 @@ mod tests {
         meter.reset();
         meter.add(2, 4);
         assert_eq!((meter.read(), meter.totals()), (vec![0, 0, 4], vec![7, 0, 5]));
-        first.bury(tally.account_of(7).unwrap());
+        first.retire(tally.account_of(7).unwrap());
         tally.close(7, |_| false);
         assert_eq!((meter.read(), bound.read(), tally.account_of(7)), (vec![0, 0, 4], vec![3, 2], None));
         let mut second = first.successor();
         assert_eq!(second.of(&PLAIN).count(), 0);
         assert!(Rc::ptr_eq(&second.claim(&PLAIN, "z").unwrap(), &meter));
         assert_eq!((second.claim(&PLAIN, "y").unwrap().totals(), second.of(&PLAIN).count()), (vec![0, 0, 0], 2));
-        second.settle();
+        second.drop_unclaimed();
         assert_eq!(second.claim(&BOUND, "z").unwrap().totals(), [0, 0]);
     }
 }

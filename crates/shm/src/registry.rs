@@ -68,16 +68,16 @@ impl Zones {
 
     /// To be called by the master when it has buried a worker: frees all locks that it held. Returns what was lost because it died
     /// in the middle of a change; what another worker mends at this moment is told at the next death.
-    pub fn buried(&self, process: i32) -> Vec<Loss> {
+    pub fn reap(&self, process: i32) -> Vec<Loss> {
         let mut lost = Vec::new();
         for zone in &self.current {
-            zone.buried(process);
+            zone.reap(process);
             if ![dict::OWNER, dict::STREAM_OWNER].contains(&zone.owner()) {
                 continue;
             }
             let dict = Dict::new(zone);
-            dict.buried(process);
-            let parts = zone.new_losses(dict.accidents().1);
+            dict.reap(process);
+            let parts = zone.new_losses(dict.recoveries().1);
             if parts > 0 {
                 lost.push(Loss { name: zone.name().to_owned(), parts, of: dict.shards() });
             }
@@ -86,9 +86,9 @@ impl Zones {
     }
 
     /// Lets go of what the previous configuration had and this one does not: nothing is claimed any more.
-    pub fn settle(&mut self) {
+    pub fn drop_unclaimed(&mut self) {
         self.previous = Vec::new();
-        self.meters.settle();
+        self.meters.drop_unclaimed();
     }
 
     /// The zones of this configuration.
@@ -116,7 +116,7 @@ impl Zones {
     /// As [`Zones::claim`].
     pub fn claim_lasting(&mut self, name: &str, owner: &'static str, format: u32, size: usize) -> Result<Rc<Zone>, ClaimError> {
         let kept = self.previous(name, owner).filter(|zone| zone.size() == size).cloned();
-        self.take(name, owner, size, kept, |name, owner, size| Zone::lasting(name, owner, format, size))
+        self.take(name, owner, size, kept, |name, owner, size| Zone::persistent(name, owner, format, size))
     }
 
     /// The files by which a new binary gets zones.
@@ -197,7 +197,7 @@ mod tests {
         new.take_over(&files, "cache", 1);
         new.claim_lasting("same", "cache", 1, MIN_SIZE).unwrap().lock().set_root(0, 6);
         assert_eq!(old.find("same").unwrap().lock().root(0), 6);
-        new.settle();
+        new.drop_unclaimed();
         assert!(new.previous("gone", "cache").is_none() && new.files().len() == 1);
     }
 

@@ -46,12 +46,12 @@ impl Handler {
                 self.entry.end(host, has_failed(&ended));
                 state.waiting.try_send(session);
                 if state.waiting.is_empty() || has_failed(&ended) {
-                    return Step::Now(self.settle(session, &state, &ended));
+                    return Step::Now(self.outcome(session, &state, &ended));
                 }
                 let (handler, session) = (self.clone(), session.clone());
                 return Step::wait(async move {
                     drain(&session, &state).await;
-                    handler.settle(&session, &state, &ended)
+                    handler.outcome(&session, &state, &ended)
                 });
             }
             Started::Waiting(job) => job,
@@ -65,11 +65,11 @@ impl Handler {
                 true => state.waiting.try_send(&session),
                 false => drain(&session, &state).await,
             }
-            handler.settle(&session, &state, &ended)
+            handler.outcome(&session, &state, &ended)
         })
     }
 
-    fn settle(&self, session: &Session, state: &State, ended: &Completion) -> Outcome {
+    fn outcome(&self, session: &Session, state: &State, ended: &Completion) -> Outcome {
         if let Completion::Failed(error) = ended {
             session.log(Level::Error, &[b"lua entry thread aborted: ".as_slice(), &error.log_text()].concat());
         }

@@ -83,7 +83,7 @@ impl Waiting {
                 Poll::Ready(Err(error)) => self.give_up(session, SendError::Lost, &error, &mut bytes),
                 Poll::Pending => {
                     let mut limit = self.limit.borrow_mut();
-                    let limit = limit.get_or_insert_with(|| session.limit(patience(session)));
+                    let limit = limit.get_or_insert_with(|| session.limit(send_timeout(session)));
                     if limit.poll(cx).is_pending() {
                         return Poll::Pending;
                     }
@@ -125,6 +125,6 @@ impl Waiting {
 }
 
 /// How long the client may take nothing, milliseconds.
-fn patience(session: &Session) -> u64 {
+fn send_timeout(session: &Session) -> u64 {
     session.conf::<SocketOptions>().send_timeout.unwrap_or(60_000)
 }

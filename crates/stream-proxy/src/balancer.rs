@@ -37,7 +37,7 @@ impl BalancerState {
     ///
     /// # Errors
     /// There is none for this try.
-    pub(crate) async fn ask(
+    pub(crate) async fn choose(
         &self,
         session: &Rc<Session>,
         upstream: &Upstream,
@@ -50,7 +50,7 @@ impl BalancerState {
         };
         let target = self.turn.take();
         // The current one counts too.
-        selection.tries = self.turn.left() + 1;
+        selection.tries = self.turn.tries_left() + 1;
         match decision {
             Decision::Go => {}
             Decision::NobodyLeft => return Err(BalanceError::NobodyLeft),

@@ -130,7 +130,7 @@ impl Job<'_> {
             lease.connected();
         }
         let after_ms = self.record.connected();
-        lease.heard(Measure::Connect, after_ms);
+        lease.measure(Measure::Connect, after_ms);
         log_session!(self.session, Level::Debug, "stream proxy connected");
     }
 }

@@ -70,7 +70,7 @@ impl Exchange<'_> {
             let end = match self.wait().await {
                 Event::Client(read, datagram) => {
                     let end = self.pass_up(read, &datagram);
-                    self.buffers.give(datagram);
+                    self.buffers.put(datagram);
                     end
                 }
                 Event::Server => {
@@ -105,7 +105,7 @@ impl Exchange<'_> {
                 }
                 match session.poll_read(cx, &mut buffer) {
                     Poll::Ready(read) => return Poll::Ready(Event::Client(read, buffer)),
-                    Poll::Pending => buffers.give(buffer),
+                    Poll::Pending => buffers.put(buffer),
                 }
             }
             if down.poll_allow(session, cx, 1).is_ready() && readable.as_mut().poll(cx).is_ready() {
@@ -131,7 +131,7 @@ impl Exchange<'_> {
             }
         };
         self.idle.moved();
-        self.up.took(session, count);
+        self.up.consume(session, count);
         if !std::mem::take(&mut self.is_first) {
             self.requests += 1;
         }
@@ -169,7 +169,7 @@ impl Exchange<'_> {
         };
         self.idle.moved();
         self.responses += 1;
-        self.down.took(session, count);
+        self.down.consume(session, count);
         let received = &self.job.record.received;
         received.set(received.get() + count as u64);
         (self.heard)();

@@ -44,8 +44,8 @@ impl Lease {
     }
 
     /// The attempt has reached this point, `after_ms` after it began.
-    pub fn heard(&self, what: Measure, after_ms: u64) {
-        self.upstream.group.heard(&self.choice, what, after_ms, clock::monotonic_ms());
+    pub fn measure(&self, what: Measure, after_ms: u64) {
+        self.upstream.group.measure(&self.choice, what, after_ms, clock::monotonic_ms());
     }
 
     /// Gives the server back with a verdict; only sessions that went well have times.

@@ -51,7 +51,7 @@ impl Pace {
     }
 
     /// So much was passed on.
-    pub fn took(&mut self, session: &Session, count: usize) {
+    pub fn consume(&mut self, session: &Session, count: usize) {
         if self.rate == 0 {
             return;
         }

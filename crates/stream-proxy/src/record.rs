@@ -51,13 +51,13 @@ impl Record {
 
     /// The connection stands; answers after how long.
     pub fn connected(&self) -> u64 {
-        self.note(|last| &mut last.connect)
+        self.record(|last| &mut last.connect)
     }
 
     /// Records the first byte from the server; returns the time that it took.
     pub fn first_byte(&self) -> Option<u64> {
         let known = self.tries.borrow().last().is_none_or(|last| last.first_byte.is_some());
-        if known { None } else { Some(self.note(|last| &mut last.first_byte)) }
+        if known { None } else { Some(self.record(|last| &mut last.first_byte)) }
     }
 
     /// The current try is over, if there is one.
@@ -70,7 +70,7 @@ impl Record {
         }
     }
 
-    fn note(&self, field: fn(&mut Try) -> &mut Option<u64>) -> u64 {
+    fn record(&self, field: fn(&mut Try) -> &mut Option<u64>) -> u64 {
         let mut tries = self.tries.borrow_mut();
         let Some(last) = tries.last_mut() else { return 0 };
         let passed = clock::monotonic_ms().saturating_sub(last.began_ms);
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     /// `$upstream_addr` and `$upstream_bytes_sent` of these tries: the server, and the bytes to it.
-    fn shown(tries: &[(Option<&str>, u64)]) -> (String, String) {
+    fn formatted(tries: &[(Option<&str>, u64)]) -> (String, String) {
         let record = Record::default();
         for (peer, sent) in tries {
             record.begin();
@@ -153,7 +153,7 @@ mod tests {
             (&[(None, 0), (Some("b:2"), 1), (Some("group"), 0)], "-, b:2, group", "0, 1, 0"),
         ];
         for (tries, peers, sent) in table {
-            assert_eq!(shown(tries), (peers.to_owned(), sent.to_owned()));
+            assert_eq!(formatted(tries), (peers.to_owned(), sent.to_owned()));
         }
     }
 

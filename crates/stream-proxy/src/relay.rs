@@ -16,7 +16,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use upstream::secure::handshake::trouble;
+use upstream::secure::handshake::error_line;
 
 /// How often one way goes on before the other has its turn.
 const TURNS: usize = 4;
@@ -156,7 +156,7 @@ impl Relay<'_> {
             let went = self.read(cx, from_upstream, &mut buffer);
             if buffer.is_empty() {
                 if buffer.capacity() > 0 {
-                    self.buffers.give(buffer);
+                    self.buffers.put(buffer);
                 }
             } else {
                 let flow = if from_upstream { &mut self.down } else { &mut self.up };
@@ -193,7 +193,7 @@ impl Relay<'_> {
             Ok(_) => {}
             Err(error) => {
                 flow.ended = true;
-                self.log_trouble(from_upstream, trouble("recv()", "SSL_read()", &error), &error);
+                self.log_trouble(from_upstream, error_line("recv()", "SSL_read()", &error), &error);
             }
         }
         true
@@ -222,14 +222,14 @@ impl Relay<'_> {
                 Ok(count) => {
                     self.idle.moved();
                     flow.written += count;
-                    flow.pace.took(session, count);
+                    flow.pace.consume(session, count);
                     if !from_upstream {
                         let sent = &self.job.record.sent;
                         sent.set(sent.get() + count as u64);
                     }
                 }
                 Err(error) => {
-                    self.log_trouble(!from_upstream, trouble("send()", "SSL_write()", &error), &error);
+                    self.log_trouble(!from_upstream, error_line("send()", "SSL_write()", &error), &error);
                     return Err(RelayEnd);
                 }
             }

@@ -209,7 +209,7 @@ impl<'a> Subject<'a> {
 
     /// Where the character behind offset `at` begins; one byte on where `regex` does not work on UTF-8.
     #[must_use]
-    pub fn behind(&self, at: usize, regex: &Regex) -> usize {
+    pub fn next_char(&self, at: usize, regex: &Regex) -> usize {
         let mut next = at + 1;
         while regex.utf && self.bytes.get(next).is_some_and(|byte| byte & 0xc0 == 0x80) {
             next += 1;

@@ -100,7 +100,7 @@ pub fn prepare(socket: &impl AsFd, v6: bool, wishes: UdpOptions) -> bool {
 ///
 /// # Errors
 /// What setsockopt(2) reports.
-pub fn steer(socket: &impl AsFd, length: u8, factor: u32) -> io::Result<()> {
+pub fn attach_steering(socket: &impl AsFd, length: u8, factor: u32) -> io::Result<()> {
     const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
     const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const IF_BITS: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
@@ -173,7 +173,7 @@ impl Batch {
 
     /// How many receptions fit.
     #[must_use]
-    pub fn room(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.headers.len()
     }
 
@@ -225,7 +225,7 @@ impl Batch {
         let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header.msg_hdr) };
         while !next.is_null() {
             // SAFETY: the macros gave a pointer to a whole control header in the room.
-            unsafe { note(&mut arrived, next) };
+            unsafe { read_control(&mut arrived, next) };
             // SAFETY: as above.
             next = unsafe { libc::CMSG_NXTHDR(&raw const header.msg_hdr, next) };
         }
@@ -235,7 +235,7 @@ impl Batch {
 
 /// # Safety
 /// `control` points to a control message of a reception.
-unsafe fn note(arrived: &mut ReceivedDatagrams<'_>, control: *const libc::cmsghdr) {
+unsafe fn read_control(arrived: &mut ReceivedDatagrams<'_>, control: *const libc::cmsghdr) {
     // SAFETY: the caller says so; what stands behind the header is of the type that its level and kind tell, and it may lie unaligned.
     unsafe {
         let (level, kind, data) = ((*control).cmsg_level, (*control).cmsg_type, libc::CMSG_DATA(control));
@@ -472,7 +472,7 @@ mod tests {
         let address = first.local_addr().unwrap().as_socket().unwrap();
         let sockets = [first, bound(address), bound(address)];
         let factor = 0x0123_4567;
-        steer(&sockets[0], 20, factor).unwrap();
+        attach_steering(&sockets[0], 20, factor).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut batch = Batch::new(4, 2048);
         for number in [0, 2, 1, 2, 0] {

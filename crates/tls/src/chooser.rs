@@ -34,7 +34,7 @@ pub trait CertificateChooser: fmt::Debug + Send + Sync {
 }
 
 /// Asks `asked` when the server asks, and shows what `config` does where it chooses nothing else.
-pub(crate) fn asking(config: &mut ClientConfig, asked: Arc<dyn CertificateChooser>) {
+pub(crate) fn install(config: &mut ClientConfig, asked: Arc<dyn CertificateChooser>) {
     let asking = Arc::new(ChooserAdapter {
         own: config.client_auth_cert_resolver.clone(),
         log: config.key_log.clone(),

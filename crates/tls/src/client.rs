@@ -102,9 +102,9 @@ impl Settings {
     /// The same for one session in which `asked` chooses the certificate. It cannot be resumed: what was chosen for one is
     /// not for the next.
     #[must_use]
-    pub fn asking(&self, asked: Arc<dyn CertificateChooser>) -> Self {
+    pub fn with_chooser(&self, asked: Arc<dyn CertificateChooser>) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        chooser::asking(&mut config, asked);
+        chooser::install(&mut config, asked);
         Self { config: Arc::new(config), ..self.clone() }
     }
 
@@ -146,7 +146,7 @@ impl ClientSession {
         {
             return Some(*found);
         }
-        let found = self.judge.as_ref().map(|servers| servers.judge(self.peer_chain(), name))?;
+        let found = self.judge.as_ref().map(|servers| servers.verify(self.peer_chain(), name))?;
         self.origin.judged = Some((name.map(Into::into), found));
         Some(found)
     }
@@ -155,7 +155,7 @@ impl ClientSession {
     pub fn verdict_by(&mut self, servers: Option<&Arc<ServerVerifier>>, name: Option<&str>) -> Option<Verdict> {
         match (servers, &self.judge) {
             (Some(servers), Some(own)) if !Arc::ptr_eq(servers, own) && !self.is_handshaking() => {
-                Some(servers.judge(self.peer_chain(), name))
+                Some(servers.verify(self.peer_chain(), name))
             }
             _ => self.verdict(name),
         }

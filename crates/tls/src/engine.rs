@@ -73,7 +73,7 @@ impl Engine for UnbufferedClientConnection {
 pub(crate) fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, records: &mut Records) -> Result<(), TlsError> {
     let mut least = OVERHEAD;
     loop {
-        match data.encode(records.room(least)) {
+        match data.encode(records.spare_capacity(least)) {
             Ok(count) => {
                 records.wrote(count);
                 return Ok(());

@@ -139,7 +139,7 @@ pub fn request(certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_>) ->
 ///
 /// # Errors
 /// When the answer is worth nothing.
-pub fn judge(
+pub fn verify(
     answer: &[u8],
     certificate: &CertificateDer<'_>,
     issuer: &CertificateDer<'_>,
@@ -157,7 +157,7 @@ pub fn judge(
     if verify && !basic.is_signed(&issuer, now) {
         return Err(OcspError::Unverified);
     }
-    let found = basic.about(&certificate, &issuer).ok_or(OcspError::NotFound)?;
+    let found = basic.status_of(&certificate, &issuer).ok_or(OcspError::NotFound)?;
     if found.from > now + SKEW || found.answer.until.is_some_and(|until| until < now - SKEW || until < found.from) {
         return Err(OcspError::OutOfDate);
     }
@@ -283,14 +283,14 @@ impl Basic<'_> {
         (named || keyed) && signs(signer, &self.algorithm, self.signed, self.signature)
     }
 
-    fn about(&self, certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> Option<Single> {
+    fn status_of(&self, certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> Option<Single> {
         let mut all = Reader(self.singles);
-        std::iter::from_fn(|| all.next(0x10)).find_map(|any| about(Reader(any.data), certificate, issuer))
+        std::iter::from_fn(|| all.next(0x10)).find_map(|any| matching_single(Reader(any.data), certificate, issuer))
     }
 }
 
 /// What one part of an answer says, if it is about this certificate.
-fn about(mut part: Reader<'_>, certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> Option<Single> {
+fn matching_single(mut part: Reader<'_>, certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> Option<Single> {
     let mut id = Reader(part.next(0x10)?.data);
     let object = Reader(id.next(0x10)?.data).next(Tag::Oid.0)?;
     let algorithm = match object.data {

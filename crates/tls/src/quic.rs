@@ -96,7 +96,7 @@ impl QuicSession {
     #[must_use]
     pub fn established(&self) -> Established {
         let chain = self.engine.peer_certificates().unwrap_or_default();
-        let verdict = self.settings.clients().filter(|_| !self.is_handshaking()).and_then(|clients| clients.judge(chain));
+        let verdict = self.settings.clients().filter(|_| !self.is_handshaking()).and_then(|clients| clients.verify(chain));
         let mut found = Established::of(&self.engine);
         (found.exporter, found.verdict) = (self.exporter.made.clone(), verdict);
         if !found.resumed {

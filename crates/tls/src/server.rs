@@ -259,7 +259,7 @@ impl ServerSession {
     /// What was found about the client's certificate: `None` when none was asked for or none came. Computed once.
     pub fn verdict(&mut self) -> Option<&Verdict> {
         if self.verdict.is_none() && !self.is_handshaking() {
-            let found = self.judge.as_ref().and_then(|clients| clients.judge(self.peer_chain()));
+            let found = self.judge.as_ref().and_then(|clients| clients.verify(self.peer_chain()));
             self.verdict = found;
         }
         self.verdict.as_ref()

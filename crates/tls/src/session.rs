@@ -363,7 +363,7 @@ fn encrypted(
     mut make: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
 ) -> Result<(), TlsError> {
     loop {
-        match make(records.room(least)) {
+        match make(records.spare_capacity(least)) {
             Ok(count) => {
                 records.wrote(count);
                 return Ok(());

@@ -211,7 +211,7 @@ impl BalancerContext {
     }
 
     /// Tries left behind the current one.
-    pub fn left(&self) -> usize {
+    pub fn tries_left(&self) -> usize {
         self.left.get()
     }
 
@@ -245,20 +245,20 @@ mod tests {
         };
         let turn = BalancerContext::new(1, 4);
         turn.begin();
-        assert_eq!((turn.left(), turn.last_failure()), (0, None));
+        assert_eq!((turn.tries_left(), turn.last_failure()), (0, None));
         // What was said last holds.
         assert!(turn.allow_more(1) && turn.allow_more(2) && go(&turn));
         turn.begin();
         turn.begin();
         assert!(!turn.allow_more(5) && go(&turn));
-        assert_eq!(turn.left(), 1);
+        assert_eq!(turn.tries_left(), 1);
         let endless = BalancerContext::new(1, 0);
         endless.begin();
         assert!(endless.allow_more(1000));
         assert!(endless.take().is_none());
-        assert_eq!(endless.left(), 0);
+        assert_eq!(endless.tries_left(), 0);
         assert!(endless.allow_more(1000) && go(&endless));
-        assert_eq!(endless.left(), 1000);
+        assert_eq!(endless.tries_left(), 1000);
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Member {
     /// after failures.
     #[must_use]
     pub fn state(&self) -> &'static str {
-        match (self.peer.standing(), self.peer.health()) {
+        match (self.peer.state(), self.peer.health()) {
             (ServerState::Down, _) => "down",
             (_, Health::Unhealthy) => "unhealthy",
             (_, Health::Checking) => "checking",

@@ -267,7 +267,7 @@ fn hosts_of_urls_find_groups_or_make_them() {
     let frame = read::<Bound>("upstream App { server 127.0.0.1; }").unwrap();
     let groups = frame.main.get::<Upstreams<Bound>>();
     let parse = |text: &str| url::parse(text.as_bytes(), 80).unwrap();
-    let settle = |text: &str, port| hosts::settle(&groups, &parse(text), port);
+    let settle = |text: &str, port| hosts::resolve(&groups, &parse(text), port);
     assert_eq!(&*settle("app", 80).unwrap().name, "App");
     assert_eq!(settle("app:80", 80).err().unwrap(), "upstream \"App\" may not have port 80".into());
     assert_eq!(settle("127.0.0.1", 0).err().unwrap(), "no port in upstream \"127.0.0.1\"".into());

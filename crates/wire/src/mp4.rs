@@ -83,7 +83,7 @@ pub fn header(data: &[u8], left: u64) -> Result<Option<Header>, Fault> {
 }
 
 /// Calls `f` with the name and the content of each atom in `data`.
-fn each<'a>(data: &'a [u8], mut f: impl FnMut(Name, &'a [u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+fn for_each_atom<'a>(data: &'a [u8], mut f: impl FnMut(Name, &'a [u8]) -> Result<(), Fault>) -> Result<(), Fault> {
     let mut rest = data;
     while !rest.is_empty() {
         let Some(header) = header(rest, rest.len() as u64)? else { break };
@@ -96,7 +96,7 @@ fn each<'a>(data: &'a [u8], mut f: impl FnMut(Name, &'a [u8]) -> Result<(), Faul
 }
 
 /// Puts the content of an atom into its place, which must be empty.
-fn once<'a>(slot: &mut Option<&'a [u8]>, name: &str, content: &'a [u8]) -> Result<(), Fault> {
+fn set_once<'a>(slot: &mut Option<&'a [u8]>, name: &str, content: &'a [u8]) -> Result<(), Fault> {
     if slot.replace(content).is_some() {
         return within(format!("duplicate mp4 {name} atom"));
     }
@@ -153,7 +153,7 @@ mod tests {
         atom(&mut out, b"moov", |out| atom(out, b"free", |out| out.push(1)));
         assert_eq!(out, b"\0\0\0\x11moov\0\0\0\x09free\x01");
         let mut seen = Vec::new();
-        each(&out[8..], |name, content| {
+        for_each_atom(&out[8..], |name, content| {
             seen.push((name, content.to_vec()));
             Ok(())
         })

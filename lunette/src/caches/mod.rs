@@ -29,28 +29,28 @@ struct Words<'a> {
 /// Runs the command; the result is its exit code.
 pub(crate) fn run(arguments: &[OsString]) -> i32 {
     let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
-    let Some(words) = read(arguments.iter().map(|argument| &**argument)) else { return complain(USAGE.trim_end()) };
+    let Some(words) = read(arguments.iter().map(|argument| &**argument)) else { return print_error(USAGE.trim_end()) };
     let [action, directory, rest @ ..] = words.plain.as_slice() else {
-        return if arguments.iter().any(|word| word == "--help" || word == "-h") { show(USAGE) } else { complain(USAGE.trim_end()) };
+        return if arguments.iter().any(|word| word == "--help" || word == "-h") { print(USAGE) } else { print_error(USAGE.trim_end()) };
     };
     let root = Path::new(directory);
     if let Err(error) = std::fs::read_dir(root) {
-        return complain(&format!("\"{directory}\" cannot be read: {error}"));
+        return print_error(&format!("\"{directory}\" cannot be read: {error}"));
     }
     let done = match (*action, rest) {
         ("ls", []) => list(root, &words),
         ("get", [key]) => get(root, key.as_bytes(), words.body),
         ("purge", rest) => match target(&words, rest) {
             Some(target) => purge(root, &Purge { target, soft: words.soft }),
-            None => return complain("purge needs one of KEY, --prefix and --tag"),
+            None => return print_error("purge needs one of KEY, --prefix and --tag"),
         },
-        _ => return complain(USAGE.trim_end()),
+        _ => return print_error(USAGE.trim_end()),
     };
     match done {
         Ok(code) => code,
         // A reader that has seen enough, such as `head`, is no error.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-        Err(error) => complain(&format!("\"{directory}\": {error}")),
+        Err(error) => print_error(&format!("\"{directory}\": {error}")),
     }
 }
 
@@ -109,7 +109,7 @@ fn list(root: &Path, words: &Words<'_>) -> io::Result<i32> {
 
 fn get(root: &Path, key: &[u8], body_only: bool) -> io::Result<i32> {
     let Some(Answer { head, path, .. }) = find(root, key) else {
-        return Ok(complain(&format!("nothing is kept under \"{}\"", String::from_utf8_lossy(key))));
+        return Ok(print_error(&format!("nothing is kept under \"{}\"", String::from_utf8_lossy(key))));
     };
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(head.body_start() as u64))?;
@@ -129,7 +129,7 @@ fn purge(root: &Path, purge: &Purge<'_>) -> io::Result<i32> {
     let found = match purge.target {
         PurgeTarget::Key(key) => match find(root, key) {
             Some(answer) => Some(answer),
-            None => return Ok(complain(&format!("nothing is kept under \"{}\"", String::from_utf8_lossy(key)))),
+            None => return Ok(print_error(&format!("nothing is kept under \"{}\"", String::from_utf8_lossy(key)))),
         },
         PurgeTarget::Prefix(_) | PurgeTarget::Tag(_) => None,
     };
@@ -140,12 +140,12 @@ fn purge(root: &Path, purge: &Purge<'_>) -> io::Result<i32> {
     Ok(0)
 }
 
-fn show(text: &str) -> i32 {
+fn print(text: &str) -> i32 {
     let written = io::stdout().lock().write_all(text.as_bytes());
     i32::from(written.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe))
 }
 
-fn complain(message: &str) -> i32 {
+fn print_error(message: &str) -> i32 {
     eprintln!("lunette cache: {message}");
     1
 }

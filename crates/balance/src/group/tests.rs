@@ -168,7 +168,7 @@ fn ip_hash_is_stable_and_falls_back() {
 
 fn timed(group: &Group, choice: &Choice, header: u64, response: u64) {
     let times = Timing { header: Some(header), response: Some(response), connect: None };
-    group.heard(choice, crate::Measure::Header, header, header);
+    group.measure(choice, crate::Measure::Header, header, header);
     group.release(choice, Verdict::Good, times, response);
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct ListenRequest {
 
 impl ListenRequest {
     /// What is asked for that changes what is spoken, as bits.
-    fn spoken(&self) -> u64 {
+    fn protocol_bits(&self) -> u64 {
         u64::from(self.proxy_protocol) | u64::from(self.tls) << 1 | u64::from(self.protocols) << 2
     }
 
@@ -71,7 +71,7 @@ pub(crate) fn gather<V>(
         gathered.push(AddressGroup { wanted, servers: vec![server.clone()], default, said: None, changed: false });
         return Ok(());
     };
-    let before = same.wanted.spoken();
+    let before = same.wanted.protocol_bits();
     if wanted.with_options {
         if same.wanted.with_options {
             return Err(Error::new(format!("duplicate listen options for {}", wanted.spec.address), wanted.span));
@@ -101,7 +101,7 @@ impl<V> AddressGroup<V> {
     /// Whether a further `listen` says other protocols of the address than those before it, in a way that is likely a mistake: one that
     /// only names the address again may leave them out (`ngx_http_add_addresses`). `before` is what was spoken until now.
     fn redefines(&mut self, before: u64, wanted: &ListenRequest) -> bool {
-        let now = wanted.spoken();
+        let now = wanted.protocol_bits();
         let differs = self.said.is_some_and(|said| said != now);
         if now & !before != 0 {
             let warns = (self.wanted.with_options && !wanted.with_options) || self.changed || before & !now != 0;
@@ -162,7 +162,7 @@ fn wildcard(spec: &ListenSpec) -> Option<(SocketAddr, Kind)> {
 }
 
 /// An address as sessions see it.
-pub(crate) fn shown(place: &SocketPlace) -> Address {
+pub(crate) fn session_address(place: &SocketPlace) -> Address {
     match place {
         SocketPlace::Internet(address) => Address::Ip(*address),
         SocketPlace::Unix(path) => Address::Unix(Some(path.clone())),

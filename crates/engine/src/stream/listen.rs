@@ -2,7 +2,7 @@
 
 use crate::conflicts;
 use crate::listen::address::places;
-use crate::listen::gather::{AddressGroup, ListenRequest, Shared, gather, shown, sockets};
+use crate::listen::gather::{AddressGroup, ListenRequest, Shared, gather, session_address, sockets};
 use crate::listen::{names, options};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row, Warnings};
@@ -88,11 +88,12 @@ pub(super) fn listens(servers: &[(&Frame, Rc<Server>)], stream: &Frame) -> Resul
     }
     let (mut specs, mut listens) = (Vec::new(), Vec::new());
     for Shared { spec, members } in sockets(&gathered) {
-        let endpoints = members.iter().filter_map(|one| Some((shown(&one.wanted.spec.address), Rc::new(endpoint(one)?)))).collect();
+        let endpoints =
+            members.iter().filter_map(|one| Some((session_address(&one.wanted.spec.address), Rc::new(endpoint(one)?)))).collect();
         // A queue has no meaning where nobody connects.
         let backlog = if spec.kind == Kind::Datagram { DEFAULT_BACKLOG } else { spec.backlog };
         specs.push(ListenSpec { backlog, ..spec.clone() });
-        listens.push(Listen { address: shown(&spec.address), kind: spec.kind, endpoints });
+        listens.push(Listen { address: session_address(&spec.address), kind: spec.kind, endpoints });
     }
     Ok((specs, listens))
 }

@@ -134,7 +134,7 @@ impl H3 {
     }
 
     /// The stream has something to send.
-    pub fn want(&self, id: u64) {
+    pub fn queue_send(&self, id: u64) {
         let new = self.with_wire(id, |wire| {
             wire.again = true;
             !std::mem::replace(&mut wire.queued, true)
@@ -181,7 +181,7 @@ impl H3 {
                 wire.again && !wire.finish
             });
             if more.unwrap_or(false) {
-                self.want(id);
+                self.queue_send(id);
             }
         }
         self.has_ready()
@@ -207,7 +207,7 @@ impl H3 {
                 // The event that tells of it comes by itself.
                 Ok(_) | Err(WriteError::Stopped(_) | WriteError::Gone) => {}
             }
-            buffers::give(std::mem::take(&mut wire.out));
+            buffers::put(std::mem::take(&mut wire.out));
             wire.sent = 0;
         }
         if wire.finish && !wire.finished && wire.frame == 0 {
@@ -223,11 +223,11 @@ impl H3 {
     /// Opens our own streams as far as the client allows it, and sends what waits for them. Those that say nothing are not opened.
     pub(crate) fn flush_own(&self) {
         if self.speech == Application::Hq {
-            return self.codec.borrow_mut().own(ServerStream::Decoder).clear();
+            return self.codec.borrow_mut().server_stream(ServerStream::Decoder).clear();
         }
         for (own, place) in [ServerStream::Control, ServerStream::Decoder, ServerStream::Encoder].into_iter().zip(&self.own) {
             let mut codec = self.codec.borrow_mut();
-            let out = codec.own(own);
+            let out = codec.server_stream(own);
             if out.is_empty() || (own == ServerStream::Encoder && place.get().is_none() && out.len() == 1) {
                 continue;
             }
@@ -245,7 +245,8 @@ impl H3 {
     /// Something waits for one of our own streams.
     pub(crate) fn has_own(&self) -> bool {
         let mut codec = self.codec.borrow_mut();
-        self.speech == Application::H3 && !(codec.own(ServerStream::Control).is_empty() && codec.own(ServerStream::Decoder).is_empty())
+        self.speech == Application::H3
+            && !(codec.server_stream(ServerStream::Control).is_empty() && codec.server_stream(ServerStream::Decoder).is_empty())
     }
 
     /// Whether a stream is one of ours.
@@ -254,7 +255,7 @@ impl H3 {
     }
 
     /// The stream's request is over, or never was: both its directions end.
-    pub fn forget(&self, id: u64, code: Option<Code>) {
+    pub fn close_stream(&self, id: u64, code: Option<Code>) {
         self.codec.borrow_mut().close_request(id);
         let mut wires = self.wires.borrow_mut();
         let Some(wire) = wires.get_mut(&id) else { return };

@@ -85,7 +85,7 @@ impl H3 {
                 std::mem::swap(&mut wire.input, &mut input);
             }
         });
-        buffers::give(input);
+        buffers::put(input);
         match result? {
             ReadEnd::Reset(code) => self.reset_by_client(id, code),
             ReadEnd::Some => {
@@ -103,7 +103,7 @@ impl H3 {
             let room = PIECE.saturating_sub(wire.input.len());
             let came = match room {
                 _ if wire.ended => Ok((0, true)),
-                0 => Err(self.rest(id)),
+                0 => Err(self.stop_reading(id)),
                 _ => self.read(id, room, &mut wire.input),
             };
             wire.ended |= came.as_ref().is_ok_and(|came| came.1);
@@ -131,10 +131,10 @@ impl H3 {
                     return Ok(ReadEnd::All);
                 }
             }
-            let room = self.hub.stream(id).map_or(PIECE, |stream| BODY.saturating_sub(stream.untaken()));
+            let room = self.hub.stream(id).map_or(PIECE, |stream| BODY.saturating_sub(stream.unread()));
             if room == 0 {
                 self.with_wire(id, |wire| wire.paused = true);
-                return Ok(self.rest(id));
+                return Ok(self.stop_reading(id));
             }
             match self.read(id, room.min(PIECE), input) {
                 Ok((0, false)) => return Ok(ReadEnd::All),
@@ -150,7 +150,7 @@ impl H3 {
     }
 
     /// Nothing more is read now, but the stream's reset is noticed.
-    fn rest(&self, id: u64) -> ReadEnd {
+    fn stop_reading(&self, id: u64) -> ReadEnd {
         self.quic.given_up(StreamId(id)).map_or(ReadEnd::All, ReadEnd::Reset)
     }
 
@@ -188,7 +188,7 @@ impl H3 {
                 Event::Incomplete => {
                     self.hub.log(Level::Info, "client closed connection");
                     self.with_wire(id, |wire| wire.ended = true);
-                    self.forget(id, Some(Code::REQUEST_INCOMPLETE));
+                    self.close_stream(id, Some(Code::REQUEST_INCOMPLETE));
                     return Ok((at, true));
                 }
                 Event::Blocked => {
@@ -249,13 +249,13 @@ impl H3 {
         match self.hub.stream(id) {
             Some(stream) => {
                 stream.reset_later(Code::REQUEST_CANCELLED);
-                stream.lose();
+                stream.reset();
             }
             None if begun => {
                 self.begin(id);
                 PendingRequest::new(self, id, true, 0).refuse(400).run();
             }
-            None => self.forget(id, Some(Code::REQUEST_CANCELLED)),
+            None => self.close_stream(id, Some(Code::REQUEST_CANCELLED)),
         }
         Ok(())
     }
@@ -275,9 +275,9 @@ impl H3 {
         match self.hub.stream(id.0) {
             Some(stream) => {
                 stream.reset_later(Code::REQUEST_CANCELLED);
-                stream.lose();
+                stream.reset();
             }
-            None => self.forget(id.0, Some(Code::REQUEST_CANCELLED)),
+            None => self.close_stream(id.0, Some(Code::REQUEST_CANCELLED)),
         }
         Ok(())
     }
@@ -290,7 +290,7 @@ impl H3 {
         }
         let mut input = buffers::take();
         let result = self.read_uni(id, &mut input);
-        buffers::give(input);
+        buffers::put(input);
         result
     }
 

@@ -155,7 +155,7 @@ fn fill_host(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoin
 /// Whether the request's server speaks the protocol at all: another one's name led to this connection.
 fn check_protocol<C: Carrier>(stream: &Stream<C>, request: &Request) -> Result<(), Refusal> {
     let server = request.server();
-    if Rc::ptr_eq(&stream.conn.hub().listener.server, &server) || stream.conn.speaks(&server) {
+    if Rc::ptr_eq(&stream.conn.hub().listener.server, &server) || stream.conn.enabled_on(&server) {
         return Ok(());
     }
     log_request!(request, Level::Info, "client attempted to request the server name for which the negotiated protocol is disabled");

@@ -18,9 +18,9 @@ pub trait OpenStream<C> {
     /// Content of the request's body has come; `bad`: it is not what was announced.
     fn take_body(&self, data: &[u8], end: bool, bad: bool);
     /// How much of the body was received and not consumed.
-    fn untaken(&self) -> usize;
+    fn unread(&self) -> usize;
     /// The peer is gone: the stream was reset, or the connection is lost.
-    fn lose(&self);
+    fn reset(&self);
     /// Looks after deadlines on behalf of a request that is finished, and of a pace that rests.
     fn check(&self);
     /// The stream is reset once its answer has gone.
@@ -121,7 +121,7 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
     }
 
     /// `watch` wakes the connection's task from here on.
-    pub fn attend(&self, watch: &Watch) {
+    pub fn set_watch(&self, watch: &Watch) {
         if let Some(task) = &*self.task.borrow() {
             watch.wake_on_expiry(task);
         }
@@ -155,7 +155,7 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
 
     /// The peers of all streams are gone.
     pub(crate) fn lose_streams(&self) {
-        self.each_stream(|stream| stream.lose());
+        self.each_stream(|stream| stream.reset());
     }
 
     /// Checks the deadlines of streams that are not checked elsewhere.

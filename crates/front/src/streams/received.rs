@@ -33,7 +33,7 @@ impl Received {
     }
 
     /// How much has come and was not taken.
-    pub fn left(&self) -> usize {
+    pub fn unread(&self) -> usize {
         self.left
     }
 
@@ -93,7 +93,7 @@ mod tests {
         }
         while received.take(1000, &mut out) > 0 {}
         let expected: String = (0..5000).map(|n| format!("{n},")).collect();
-        assert_eq!((&out[9..], received.left()), (expected.as_bytes(), 0));
+        assert_eq!((&out[9..], received.unread()), (expected.as_bytes(), 0));
         let mut all = Vec::new();
         received.push(b"xyz");
         assert_eq!((received.take(9, &mut all), all), (3, b"xyz".to_vec()));

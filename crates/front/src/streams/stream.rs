@@ -142,7 +142,7 @@ impl<C: Carrier> Stream<C> {
         if self.output.borrow().queued() == 0 {
             self.end_if_empty();
         } else {
-            self.want();
+            self.queue_send();
         }
         self.conn.hub().offer();
     }
@@ -153,8 +153,8 @@ impl<C: Carrier> Stream<C> {
         self.flush.get() || (queued > 0 && queued >= postpone)
     }
 
-    fn want(&self) {
-        self.conn.want(self.id, &self.own);
+    fn queue_send(&self) {
+        self.conn.queue_send(self.id, &self.own);
     }
 
     fn kick_if_unsent(&self) {
@@ -202,7 +202,7 @@ impl<C: Carrier> Stream<C> {
 
     fn give_up(&self, code: C::Code) {
         self.reset_after.set(Some(code));
-        self.lose();
+        self.reset();
         self.close();
     }
 
@@ -243,7 +243,7 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
         }
         match after {
             0 => self.end_if_empty(),
-            _ if after < before => self.want(),
+            _ if after < before => self.queue_send(),
             // Nothing may be sent, though the codec named this stream: asking again at once would never end.
             _ => {}
         }
@@ -258,11 +258,11 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
         self.waiting.wake();
     }
 
-    fn untaken(&self) -> usize {
-        self.body.borrow().left()
+    fn unread(&self) -> usize {
+        self.body.borrow().unread()
     }
 
-    fn lose(&self) {
+    fn reset(&self) {
         self.lost.set(true);
         self.unsent.set(self.unsent.get() + self.output.borrow().queued());
         self.output.borrow_mut().clear();
@@ -289,10 +289,10 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
             if !watch.is_writing() && !watch.is_resting() {
                 watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
             }
-            self.conn.hub().attend(watch);
+            self.conn.hub().set_watch(watch);
         }
         if self.output.borrow().queued() > 0 && !self.is_resting() {
-            self.want();
+            self.queue_send();
         }
     }
 
@@ -365,7 +365,7 @@ impl<C: Carrier> Downstream for Stream<C> {
         self.output.borrow().queued()
     }
 
-    fn lost(&self) -> u64 {
+    fn unsent(&self) -> u64 {
         self.unsent.get()
     }
 
@@ -375,9 +375,9 @@ impl<C: Carrier> Downstream for Stream<C> {
         }
         let more = self.output.borrow().queued() > below;
         if more && !self.is_resting() {
-            self.want();
+            self.queue_send();
         }
-        if self.conn.turn(more) || self.conn.has_unsent() {
+        if self.conn.send_pending(more) || self.conn.has_unsent() {
             self.conn.hub().kick();
         }
         if self.lost.get() {
@@ -421,7 +421,7 @@ impl<C: Carrier> Downstream for Stream<C> {
             return Poll::Ready(Err(BodyError::TimedOut));
         }
         self.waiting.enter(cx);
-        self.conn.ask(self.id, &self.own);
+        self.conn.request_body(self.id, &self.own);
         self.kick_if_unsent();
         if !request.flags.body_untimed.get() && !self.watch().is_reading() {
             let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));

@@ -39,9 +39,9 @@ fn ctx_keep(cx: &CallContext) -> i32 {
         let slot = host.state.common.ctx.slot(&host.slots).saturating_abs();
         // Without a client nothing is redirected, and what a handshake leaves has a life of its own.
         if request.purpose.get().is_empty()
-            && let Some(kept) = host.state.common.ctx.keep()
+            && let Some(kept) = host.state.common.ctx.share()
         {
-            request.lasting::<KeptCtx>().0.borrow_mut().push(kept);
+            request.client_context::<KeptCtx>().0.borrow_mut().push(kept);
         }
         slot
     })

@@ -131,7 +131,7 @@ fn compile(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         let (groups, names) = if flags.dfa { (0, Vec::new()) } else { (regex.groups(), regex.names()) };
         let utf = regex.is_utf();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        engine::with(|engine| engine.keep(compiled, limit))
+        engine::with(|engine| engine.insert(compiled, limit))
             .flatten()
             .map(|id| (id, groups, names, utf))
             .ok_or_else(|| b"no memory".to_vec())

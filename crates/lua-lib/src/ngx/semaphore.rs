@@ -88,7 +88,7 @@ impl Semaphore {
     }
 
     /// Whether a waiter was given a resource, which it takes or gives back now. Those who came while it had not run are next.
-    fn woken(&self, waiter: &Waiter) -> bool {
+    fn granted(&self, waiter: &Waiter) -> bool {
         let granted = waiter.granted.replace(false);
         if granted {
             self.waking.set(self.waking.get().saturating_sub(1));
@@ -111,7 +111,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.semaphore.woken(&self.waiter) {
+        if self.semaphore.granted(&self.waiter) {
             self.semaphore.post(1);
         } else {
             self.semaphore.queue.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.waiter));
@@ -172,7 +172,7 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
             () = place.waiter.bell.notified() => {}
             () = alarm => {}
         }
-        if place.semaphore.woken(&place.waiter) {
+        if place.semaphore.granted(&place.waiter) {
             return Ok(Reply::One(Value::Bool(true)));
         }
         Ok(Reply::Two(Value::Bool(false), "timeout".into()))

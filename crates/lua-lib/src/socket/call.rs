@@ -60,7 +60,7 @@ impl Call {
 
     /// Keeps a new socket for as long as the client's request lives: one of a subrequest is no other request's when
     /// that has ended.
-    pub fn keep(&self, id: u64) {
+    pub fn close_with_client(&self, id: u64) {
         self.host.lasting_resources().sockets.add(&self.hub, id);
     }
 

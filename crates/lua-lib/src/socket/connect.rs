@@ -143,7 +143,7 @@ pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Ra
                 return Ok(fail(stack, text));
             }
             // Connecting a live object closes its old connection first.
-            let old = socket.inner.borrow_mut().leave();
+            let old = socket.inner.borrow_mut().detach();
             if old.0.is_some() {
                 reporter.debug(format_args!("lua tcp socket reconnect without shutting down"));
             }
@@ -176,7 +176,7 @@ pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Ra
 /// Makes the Rust side of a socket.
 fn enter(call: &Call, stack: &mut Stack<'_>) -> Rc<Socket> {
     let (id, socket) = call.hub.open(call.host.resources());
-    call.keep(id);
+    call.close_with_client(id);
     stack.push_number(id as f64);
     stack.set_item(1, ID);
     socket
@@ -198,7 +198,7 @@ struct Connect {
 
 impl Connect {
     fn start(self, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-        let ticket = match self.pool.as_ref().map(Pool::admit) {
+        let ticket = match self.pool.as_ref().map(Pool::acquire) {
             None => None,
             Some(Admission::Reuse(stream, reused, ticket)) => {
                 let fd = stream.descriptor().map_or(-1, |descriptor| descriptor.as_raw_fd());

@@ -25,7 +25,7 @@ pub fn close(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
         return Ok(now(fail(stack, text)));
     }
-    let (stream, ticket) = socket.inner.borrow_mut().leave();
+    let (stream, ticket) = socket.inner.borrow_mut().detach();
     if let Some(stream) = stream {
         part(stream);
     }
@@ -128,13 +128,13 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
     }
     let mut inner = socket.inner.borrow_mut();
     let reused = inner.reused;
-    let (stream, ticket) = inner.leave();
+    let (stream, ticket) = inner.detach();
     drop(inner);
     let Some(stream) = stream.filter(|_| !exiting) else {
         call.reporter(cx).debug(format_args!("lua tcp socket set keepalive while process exiting, closing connection"));
         return Ok(now(number(stack, 1.0)));
     };
-    if let Some(text) = spoken(&stream) {
+    if let Some(text) = not_idle(&stream) {
         return Ok(now(fail(stack, text)));
     }
     let reporter = call.reporter(cx);
@@ -148,7 +148,7 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
         _ => reporter.debug(format_args!("lua tcp socket keepalive timeout: {timeout} ms")),
     }
     let idle = u64::try_from(timeout).ok().filter(|timeout| *timeout > 0).map(Duration::from_millis);
-    call.hub.pools.rest(&pool, stream, reused, ticket, idle);
+    call.hub.pools.release(&pool, stream, reused, ticket, idle);
     if let Some(worker) = call.host.worker()
         && let Some(task) = call.hub.pools.maintain(&worker.log)
     {
@@ -158,7 +158,7 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
 }
 
 /// Why a connection cannot be kept: its peer has sent something or has gone.
-fn spoken(stream: &net::stream::Stream) -> Option<&'static str> {
+fn not_idle(stream: &net::stream::Stream) -> Option<&'static str> {
     let mut peeked = Vec::new();
     match stream.try_read(&mut peeked) {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,

@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
-use crate::socket::report::{Reporter, trouble};
+use crate::socket::report::{Reporter, error_line};
 use crate::socket::scan::Want;
 use crate::socket::state::{Busy, Socket, Work, error_text, make_room};
 use base::log::Level;
@@ -29,7 +29,7 @@ pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Ra
     if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading])? {
         return Ok(fail(stack, text));
     }
-    let Some(want) = wanted(stack)? else {
+    let Some(want) = pattern(stack)? else {
         stack.push_bytes(b"");
         return Ok(Suspension::Now(1));
     };
@@ -40,7 +40,7 @@ pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Ra
 ///
 /// # Errors
 /// It is no pattern and no size.
-pub fn wanted(stack: &Stack<'_>) -> Result<Option<Want>, Raise> {
+pub fn pattern(stack: &Stack<'_>) -> Result<Option<Want>, Raise> {
     if stack.top() == 1 {
         return Ok(Some(Want::Line));
     }
@@ -188,7 +188,7 @@ impl Receiving {
         let text = match error {
             None => "closed".into(),
             Some(error) => {
-                reporter.always(Level::Error, &trouble("recv()", "SSL_read()", error));
+                reporter.always(Level::Error, &error_line("recv()", "SSL_read()", error));
                 error_text(error)
             }
         };

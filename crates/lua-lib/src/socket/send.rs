@@ -5,7 +5,7 @@ use crate::shown::push_plain_list;
 use crate::socket::call::{self, Call, ID, SEND_TIMEOUT, expect, fail, failure, number};
 use crate::socket::pieces;
 use crate::socket::quick;
-use crate::socket::report::{Reporter, trouble};
+use crate::socket::report::{Reporter, error_line};
 use crate::socket::state::{Socket, Work, error_text};
 use base::log::Level;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
@@ -137,6 +137,6 @@ fn advance(socket: &Rc<Socket>, data: &[u8], sent: &mut usize) -> io::Result<boo
 /// Closes the direction after an error; the error's text for Lua.
 fn refuse(socket: &Rc<Socket>, reporter: &Reporter, error: &io::Error) -> Value {
     socket.inner.borrow_mut().write_closed = true;
-    reporter.always(Level::Error, &trouble("send()", "SSL_write()", error));
+    reporter.always(Level::Error, &error_line("send()", "SSL_write()", error));
     error_text(error)
 }

@@ -87,7 +87,7 @@ impl Inner {
     }
 
     /// Lets the connection go: the caller drops it or keeps it. The buffer's memory stays.
-    pub fn leave(&mut self) -> (Option<Stream>, Option<Ticket>) {
+    pub fn detach(&mut self) -> (Option<Stream>, Option<Ticket>) {
         self.input.clear();
         self.label.clear();
         (self.at, self.reused) = (0, 0);
@@ -114,7 +114,7 @@ impl Socket {
         self.busy.set(0);
         self.silent.set(false);
         let inner = self.inner.get_mut();
-        let (stream, ticket) = inner.leave();
+        let (stream, ticket) = inner.detach();
         if inner.input.capacity() > BUFFER_KEPT {
             inner.input = Vec::new();
         }

@@ -86,7 +86,7 @@ fn run(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
         let answered = if vm_thread.send(task).is_ok() { answer.await.ok() } else { None };
         match answered {
             Some(answer) => {
-                vm_threads.give(vm_thread);
+                vm_threads.put(vm_thread);
                 let _ = done.send(answer);
             }
             None => vm_threads.thread_ended(),

@@ -66,7 +66,7 @@ impl VmThreads {
     }
 
     /// Takes a vm_thread back whose task is done.
-    pub(crate) fn give(&self, vm_thread: Sender<Task>) {
+    pub(crate) fn put(&self, vm_thread: Sender<Task>) {
         self.idle.borrow_mut().push(vm_thread);
     }
 

@@ -9,7 +9,7 @@ use base::log::Level;
 use lua::{CallContext, Row};
 use lua_lib::host::{Host, host};
 use lua_lib::socket::call::failure;
-use lua_lib::socket::quick::{ELSEWHERE, HERE, NO, PARKED, REFUSED, WRITING, want};
+use lua_lib::socket::quick::{ELSEWHERE, HERE, NO, PARKED, REFUSED, WRITING, pattern};
 use lua_lib::socket::report::Reporter;
 use lua_lib::socket::state::Work;
 use std::io;
@@ -43,7 +43,7 @@ fn begin<C: ClientSocket>(cx: &CallContext, id: f64, count: f64, own: f64) -> Op
     }
     let options = here.socket_options();
     let room = usize::try_from(options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
-    let mut receiving = Receiving { want: want(count)?, seen: 0, room, checks: false };
+    let mut receiving = Receiving { want: pattern(count)?, seen: 0, room, checks: false };
     let parked = match client.poll_receive(&mut receiving, &mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Received::Found(data, _)) => {
             cx.put(&data);

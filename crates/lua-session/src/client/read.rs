@@ -3,7 +3,7 @@
 use crate::client::ClientSocket;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use lua_lib::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
-use lua_lib::socket::receive::wanted;
+use lua_lib::socket::receive::pattern;
 use lua_lib::socket::report::Reporter;
 use lua_lib::socket::scan::Want;
 use lua_lib::socket::state::{Busy, Work, error_text};
@@ -48,7 +48,7 @@ pub fn receive<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Resu
         Ok(client) => client,
         Err(text) => return Ok(fail(stack, text)),
     };
-    match wanted(stack)? {
+    match pattern(stack)? {
         Some(want) => run(&call, stack, client, want, reporter, false),
         None => {
             stack.push_bytes(b"");

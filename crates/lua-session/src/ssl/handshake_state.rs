@@ -123,12 +123,12 @@ impl<S: Secured> HandshakeState<S> {
     }
 
     /// The one that the code of `session` runs in.
-    pub(crate) fn around<P: Protocol<Session = S>>(session: &S) -> Option<Rc<HandshakeState<S>>> {
+    pub(crate) fn current<P: Protocol<Session = S>>(session: &S) -> Option<Rc<HandshakeState<S>>> {
         P::context::<CurrentHandshake<S>>(session).0.borrow().upgrade()
     }
 
     /// The handshake as the server sees it.
-    pub(crate) fn greeting(&self) -> Result<Rc<ClientHello<S>>, &'static str> {
+    pub(crate) fn client_hello(&self) -> Result<Rc<ClientHello<S>>, &'static str> {
         self.greeting.upgrade().ok_or("bad ssl conn")
     }
 

@@ -114,12 +114,12 @@ impl<P: Protocol> CodeHooks<P> {
         if !P::is_apart(&shake.session) {
             return None;
         }
-        Some(Rc::new((*P::state_of(&shake.session)).as_ref().ctx.leave()?))
+        Some(Rc::new((*P::state_of(&shake.session)).as_ref().ctx.take()?))
     }
 }
 
 impl<P: Protocol> Hooks<P::Session> for CodeHooks<P> {
-    fn greeted(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>) -> BoxFuture<Result<(), Rejection>> {
+    fn client_hello(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>) -> BoxFuture<Result<(), Rejection>> {
         Box::pin(async move {
             if !self.hello.has_code() {
                 return Ok(());
@@ -131,7 +131,7 @@ impl<P: Protocol> Hooks<P::Session> for CodeHooks<P> {
         })
     }
 
-    fn chosen(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>> {
+    fn certificate(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>> {
         Box::pin(async move { self.choose(&greeting, settings).await })
     }
 

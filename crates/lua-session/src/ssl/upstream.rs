@@ -2,7 +2,7 @@
 //! changes (lua-resty-core's `ngx/ssl/proxysslcert.md`, `ngx/ssl/proxysslverify.md`, `ngx/proxyssl.md`).
 
 use super::upstream_handshake::UpstreamHandshake;
-use super::{PLAIN, done, given, refused, session};
+use super::{PLAIN, done, push_result, refused, session};
 use crate::host::Host;
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
@@ -128,5 +128,5 @@ fn verdict<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize
 
 fn cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let der = upstream_handshake::<P>(cx)?.and_then(|toward| toward.shown.borrow().clone().ok_or("get verify result failed"));
-    Ok(given(stack, der))
+    Ok(push_result(stack, der))
 }

@@ -79,7 +79,7 @@ impl<P: Protocol> ChooseCertificate<P::Session> for UpstreamCertificateChooser<P
 }
 
 impl<P: Protocol> VerifyServer<P::Session> for UpstreamVerifier<P> {
-    fn judge(&self, session: &Rc<P::Session>, shown: ServerChain) -> BoxFuture<Result<u16, TlsError>> {
+    fn verify(&self, session: &Rc<P::Session>, shown: ServerChain) -> BoxFuture<Result<u16, TlsError>> {
         let (moment, session) = (self.0.clone(), session.clone());
         Box::pin(async move {
             let toward = P::context::<UpstreamHandshake>(&session);

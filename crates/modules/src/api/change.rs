@@ -47,9 +47,9 @@ pub(super) fn read(value: &Value, terms: &Terms, new: bool) -> Result<ServerChan
                 }
                 change.route = Some(route);
             }
-            "down" => change.down = Some(truth(value).ok_or_else(invalid)?),
-            "drain" if terms.bound => change.drain = Some(truth(value).ok_or_else(invalid)?),
-            "backup" if new => change.backup = Some(truth(value).ok_or_else(invalid)?),
+            "down" => change.down = Some(boolean(value).ok_or_else(invalid)?),
+            "drain" if terms.bound => change.drain = Some(boolean(value).ok_or_else(invalid)?),
+            "backup" if new => change.backup = Some(boolean(value).ok_or_else(invalid)?),
             "service" if new => change.service = Some(text(value).ok_or_else(invalid)?),
             _ => return Err(unknown()),
         }
@@ -90,7 +90,7 @@ fn time_ms(value: &Value) -> Option<u64> {
     }
 }
 
-fn truth(value: &Value) -> Option<bool> {
+fn boolean(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(is) => Some(*is),
         Value::Text(text) => match text.as_str() {

@@ -46,7 +46,7 @@ fn group(named: &Named, protocol: &str) -> Value {
 }
 
 fn state(peer: &Peer) -> &'static str {
-    match (peer.standing(), peer.health()) {
+    match (peer.state(), peer.health()) {
         (ServerState::Down, _) => "down",
         (_, Health::Unhealthy) => "unhealthy",
         (_, Health::Checking) => "checking",

@@ -54,7 +54,7 @@ async fn send(request: &Rc<Request>, held: &RefCell<Vec<Held>>, count: usize) ->
 }
 
 /// Waits for all and sends them.
-pub(super) async fn settle(request: &Rc<Request>, held: &RefCell<Vec<Held>>) -> Outcome {
+pub(super) async fn join(request: &Rc<Request>, held: &RefCell<Vec<Held>>) -> Outcome {
     let count = poll_fn(|cx| {
         let whole = poll_all(held, cx);
         if whole == held.borrow().len() { Poll::Ready(whole) } else { Poll::Pending }

@@ -93,7 +93,9 @@ impl Run {
                 self.write(line)
             }
             Action::Duplicate => self.duplicate(command),
-            Action::Flush => then(self.settle(), move |outcome| if outcome == Outcome::Ok { flush(&request) } else { outcome.into() }),
+            Action::Flush => {
+                then(self.join_subrequests(), move |outcome| if outcome == Outcome::Ok { flush(&request) } else { outcome.into() })
+            }
             Action::Sleep => self.sleep(command),
             Action::BlockingSleep => match seconds(&request, command) {
                 Some(time) => {
@@ -147,14 +149,14 @@ impl Run {
     }
 
     /// Waits for subrequests that run beside, and sends what they held back.
-    fn settle(&mut self) -> Step {
+    fn join_subrequests(&mut self) -> Step {
         if self.held.borrow().is_empty() {
             return self.head();
         }
         let (request, head, held) = (self.request.clone(), self.head(), self.held.clone());
         Step::wait(async move {
             match head.finish().await {
-                Outcome::Ok => beside::settle(&request, &held).await,
+                Outcome::Ok => beside::join(&request, &held).await,
                 other => other,
             }
         })
@@ -162,7 +164,7 @@ impl Run {
 
     fn finish(&mut self) -> Step {
         let request = self.request.clone();
-        then(self.settle(), move |outcome| match outcome {
+        then(self.join_subrequests(), move |outcome| match outcome {
             Outcome::Ok if request.flags.header_only.get() => Outcome::Ok.into(),
             Outcome::Ok => request.output_end(),
             other => other.into(),
@@ -232,7 +234,7 @@ impl Run {
         };
         self.held.borrow_mut().push(Held::Answer(begun));
         match command.action {
-            Action::Location { wait: true } | Action::Subrequest { wait: true } => self.settle(),
+            Action::Location { wait: true } | Action::Subrequest { wait: true } => self.join_subrequests(),
             _ => self.head(),
         }
     }

@@ -87,17 +87,17 @@ impl Coding for Compressors {
         Compressor { pool, settings, length, work }
     }
 
-    fn give(&self, compressor: Compressor) {
+    fn put(&self, compressor: Compressor) {
         match compressor.work {
             Work::Held(mut held) => {
                 held.clear();
                 self.pool.held.replace(held);
             }
-            Work::Stream(stream) => self.pool.keep(stream),
+            Work::Stream(stream) => self.pool.put(stream),
         }
     }
 
-    fn way(Settings { level, window }: Settings) -> usize {
+    fn settings_key(Settings { level, window }: Settings) -> usize {
         // Other codings stay below 1024.
         usize::from(window) << 10 | level as usize
     }
@@ -125,7 +125,7 @@ impl Pool {
         }
     }
 
-    fn keep(&self, stream: Stream) {
+    fn put(&self, stream: Stream) {
         let mut free = self.free.borrow_mut();
         if free.len() >= KEPT {
             free.remove(0);
@@ -214,7 +214,7 @@ mod tests {
             compressor.write(piece, &mut out).unwrap();
         }
         compressor.finish(&mut out).unwrap();
-        compressors.give(compressor);
+        compressors.put(compressor);
         out
     }
 
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(unpacked(&first), text);
         let mut left = compressors.take(of(2), None);
         left.write(&[b'x'; 9000], &mut Vec::new()).unwrap();
-        compressors.give(left);
+        compressors.put(left);
         assert_eq!(packed(&compressors, &text, None), first);
         assert_eq!(compressors.pool.free.borrow().len(), 1);
         for length in [10, 300, 3000, 9000, 20_000, 39_000] {
@@ -260,7 +260,7 @@ mod tests {
         }
         assert_eq!(compressors.pool.free.borrow().len(), 2, "short bodies need none");
         let many: Vec<Compressor> = (1..=9).map(|level| compressors.take(of(level), Some(9000))).collect();
-        many.into_iter().for_each(|compressor| compressors.give(compressor));
+        many.into_iter().for_each(|compressor| compressors.put(compressor));
         assert_eq!(compressors.pool.free.borrow().len(), KEPT);
     }
 

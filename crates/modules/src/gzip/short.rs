@@ -105,14 +105,14 @@ impl Short {
         self.tokens.push(Token::Match(u8::try_from(length.saturating_sub(3)).unwrap_or(u8::MAX), distance));
         for place in from..to {
             if let Some(word) = word(body, place) {
-                self.note(word, place);
+                self.insert(word, place);
             }
         }
     }
 
     /// Notes a place, and tells the one before it in its bucket.
     #[inline]
-    fn note(&mut self, word: u32, place: usize) -> u16 {
+    fn insert(&mut self, word: u32, place: usize) -> u16 {
         let bucket = (word.wrapping_mul(0x9e37_79b1) >> 20) as usize & (BUCKETS - 1);
         let before = match self.heads[bucket].checked_sub(self.base) {
             Some(before) => before as u16,
@@ -127,7 +127,7 @@ impl Short {
     #[inline]
     fn longest(&mut self, body: &[u8], at: usize, depth: u32, least: usize) -> Option<(usize, u16)> {
         let wanted = word(body, at)?;
-        let mut candidate = self.note(wanted, at);
+        let mut candidate = self.insert(wanted, at);
         let (mut best, mut found) = (least.max(SHORTEST_MATCH - 1), None);
         let mut left = depth;
         while candidate != NONE && left > 0 {

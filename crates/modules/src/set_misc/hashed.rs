@@ -45,7 +45,7 @@ fn hashed(cx: &mut Cx<'_>) -> Result<(), Error> {
         let Some(list) = request.http.main.get::<Lists>().and_then(|lists| lists.0.get(&*name)) else {
             return fail(request, &unknown(&name).into());
         };
-        let chosen = choose(&key.to_vec(&**request), list.len()).and_then(|at| list.get(at));
+        let chosen = bucket(&key.to_vec(&**request), list.len()).and_then(|at| list.get(at));
         variable::assign(&**request, target, chosen.map_or(&[], |name| name));
         Flow::Next
     });
@@ -57,7 +57,7 @@ fn unknown(name: &[u8]) -> String {
 }
 
 /// The place among `count` names: nginx's hash of the key in small letters, its lower 32 bits.
-fn choose(key: &[u8], count: usize) -> Option<usize> {
+fn bucket(key: &[u8], count: usize) -> Option<usize> {
     let hash = key.iter().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte.to_ascii_lowercase())));
     usize::try_from(hash).ok()?.checked_rem(count)
 }
@@ -66,7 +66,7 @@ fn choose(key: &[u8], count: usize) -> Option<usize> {
 mod tests {
     #[test]
     fn places() {
-        let place = |key: &str, count| super::choose(key.as_bytes(), count);
+        let place = |key: &str, count| super::bucket(key.as_bytes(), count);
         assert_eq!((place("", 3), place("a", 3), place("b", 3), place("B", 3)), (Some(0), Some(1), Some(2), Some(2)));
         assert_eq!((place("ab", 1000), place("a", 0)), (Some(105), None));
     }

@@ -78,7 +78,7 @@ impl Include {
                 }
                 Poll::Ready(None) => {
                     let Some(Fallback { include, content_type, text }) = self.stub.take() else { return Poll::Ready(None) };
-                    let Some(saying) = Included::saying(&include, &content_type, text) else { return Poll::Ready(None) };
+                    let Some(saying) = Included::with_text(&include, &content_type, text) else { return Poll::Ready(None) };
                     self.included = saying;
                     self.included.run_apart(worker);
                 }
@@ -130,7 +130,7 @@ impl OutputQueue {
     }
 
     /// Moves what is ready to `out`.
-    pub(super) fn settle(&mut self, worker: &Worker, cx: &mut Context<'_>, out: &mut Vec<Piece>) -> Progress {
+    pub(super) fn collect(&mut self, worker: &Worker, cx: &mut Context<'_>, out: &mut Vec<Piece>) -> Progress {
         self.begin(worker);
         let mut size: u64 = out.iter().map(Piece::len).sum();
         loop {

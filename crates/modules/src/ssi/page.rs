@@ -55,7 +55,7 @@ impl Page {
                     parser.feed(body.clone(), &mut all);
                     parser.finish(&mut all);
                     let parts: Rc<[Part]> = all.iter().map(Part::of).collect();
-                    kept.keep(key, body, &parts, parts.iter().map(Part::size).sum());
+                    kept.insert(key, body, &parts, parts.iter().map(Part::size).sum());
                     tokens.extend(all);
                     return Ok(());
                 }
@@ -86,7 +86,7 @@ impl Page {
             }
             match work.tokens.pop_front() {
                 Some(token) => work.token(request, self, token),
-                None => return Ok(work.order.settle(&request.worker, cx, out)),
+                None => return Ok(work.order.collect(&request.worker, cx, out)),
             }
         }
     }
@@ -230,7 +230,7 @@ impl Work {
         if let Some(Wait::Value(value)) = &mut self.waiting {
             value.begin(&request.worker);
         }
-        let progress = self.order.settle(&request.worker, cx, out);
+        let progress = self.order.collect(&request.worker, cx, out);
         match &mut self.waiting {
             Some(Wait::Value(value)) if progress == Progress::Done => value.poll(request, cx),
             _ => Ok(progress),
@@ -253,8 +253,8 @@ impl Work {
                 }
                 return;
             }
-            Token::Command(text) => self.fresh(request, page, &text),
-            Token::Kept(text, kept) => self.kept(request, page, &text, &kept),
+            Token::Command(text) => self.execute_parsed(request, page, &text),
+            Token::Kept(text, kept) => self.execute_cached(request, page, &text, &kept),
         };
         if let Err(Fault(why)) = result {
             log_request!(request, Level::Error, "{why}");
@@ -285,22 +285,22 @@ impl Work {
         !self.state.hidden || matches!(kind, Some(Kind::If | Kind::Elif | Kind::Else | Kind::Endif))
     }
 
-    fn fresh(&mut self, request: &Rc<Request>, page: &Page, text: &[u8]) -> Result<(), Fault> {
+    fn execute_parsed(&mut self, request: &Rc<Request>, page: &Page, text: &[u8]) -> Result<(), Fault> {
         let (name, rest) = command::split_name(inner(text));
         let known = command::find(name);
         if !self.applies(known, text) {
             return Ok(());
         }
-        self.state.admits(known.map(|known| known.kind))?;
+        self.state.check_placement(known.map(|known| known.kind))?;
         let command = command::read(name, known, rest)?;
         self.carry_out(request, page, command.kind(), &command.params(rest))
     }
 
-    fn kept(&mut self, request: &Rc<Request>, page: &Page, text: &[u8], kept: &CachedCommand) -> Result<(), Fault> {
+    fn execute_cached(&mut self, request: &Rc<Request>, page: &Page, text: &[u8], kept: &CachedCommand) -> Result<(), Fault> {
         if !self.applies(kept.known, text) {
             return Ok(());
         }
-        self.state.admits(kept.known.map(|known| known.kind))?;
+        self.state.check_placement(kept.known.map(|known| known.kind))?;
         let command = kept.read.as_ref().map_err(Fault::clone)?;
         self.carry_out(request, page, command.kind(), &command.params(kept.written(text)))
     }
@@ -371,7 +371,7 @@ impl Work {
 
 impl State {
     /// Where a command stands is judged before its parameters are.
-    fn admits(&self, kind: Option<Kind>) -> Result<(), Fault> {
+    fn check_placement(&self, kind: Option<Kind>) -> Result<(), Fault> {
         match (kind, self.branches) {
             (Some(Kind::Elif), Branches::None | Branches::BehindElse) => Err(misplaced("elif")),
             (Some(Kind::Else), Branches::None | Branches::BehindElse) => Err(misplaced("else")),
@@ -433,7 +433,7 @@ mod tests {
         for case in cases {
             let mut state = State::default();
             for (at, (kind, holds, shown)) in case.iter().enumerate() {
-                let result = state.admits(Some(*kind)).and_then(|()| state.branch(*kind, || Ok(*holds)));
+                let result = state.check_placement(Some(*kind)).and_then(|()| state.branch(*kind, || Ok(*holds)));
                 assert_eq!(result.is_ok().then_some(!state.hidden), *shown, "{case:?} {at}");
             }
         }

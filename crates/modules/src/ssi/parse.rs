@@ -73,7 +73,7 @@ impl Parser {
             }]);
         }
         let rest = text.get(at..).unwrap_or_default();
-        let forgets = self.scanner.as_mut().is_some_and(Scanner::forget);
+        let forgets = self.scanner.as_mut().is_some_and(Scanner::discard_read);
         self.tail.extend_from_slice(if forgets { OPEN } else { rest });
     }
 

@@ -112,7 +112,7 @@ impl<S: Secured> ServerHandshakes<S> {
         let Certificates::Fixed(fixed) = &self.certificates else { return };
         for (stapling, pair) in self.asked.stapled.borrow_mut().iter_mut().zip(&pairs) {
             let Some(old) = stapling.take_if(|old| !old.is_of(pair)) else { continue };
-            match old.again(pair) {
+            match old.renew_for(pair) {
                 Ok(new) => *stapling = Some(new),
                 Err(warning) => worker.log.write(Level::Warn, 0, warning.to_string().as_bytes()),
             }
@@ -136,16 +136,16 @@ impl<S: Secured> ServerHandshakes<S> {
 }
 
 impl<S: Secured> Handshakes<S> for ServerHandshakes<S> {
-    fn inquire(&self, greeting: &Rc<ClientHello<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
+    fn check_revocation(&self, greeting: &Rc<ClientHello<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
         let inquiry = self.asked.inquiry.clone()?;
-        Some(Box::pin(inquiry.ask(chain.to_vec(), greeting.worker.log.clone())))
+        Some(Box::pin(inquiry.check(chain.to_vec(), greeting.worker.log.clone())))
     }
 
     fn suites(&self) -> Vec<u16> {
         self.settings.borrow().suites().collect()
     }
 
-    fn speaks(&self, version: u16) -> bool {
+    fn supports_version(&self, version: u16) -> bool {
         self.settings.borrow().version([version]).is_some()
     }
 

@@ -65,7 +65,7 @@ impl Responder {
     }
 
     /// Its log context.
-    pub(super) fn shown(&self) -> &str {
+    pub(super) fn log_context(&self) -> &str {
         &self.host
     }
 
@@ -87,7 +87,7 @@ impl Responder {
     ///
     /// # Errors
     /// Why there is none, for the log.
-    pub(super) async fn ask(&self, resolving: &Resolving, question: &[u8]) -> Result<Vec<u8>, StatusError> {
+    pub(super) async fn query(&self, resolving: &Resolving, question: &[u8]) -> Result<Vec<u8>, StatusError> {
         let addresses = self.addresses(resolving).await?;
         let mut last = StatusError::from("OCSP responder prematurely closed connection");
         for address in addresses {
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn urls() {
         let found = Responder::parse("http://example.com:8080/ocsp").unwrap();
-        assert_eq!((&*found.name, found.port, &*found.path, found.shown()), ("example.com", 8080, "/ocsp/", "example.com:8080"));
+        assert_eq!((&*found.name, found.port, &*found.path, found.log_context()), ("example.com", 8080, "/ocsp/", "example.com:8080"));
         let found = Responder::parse("HTTP://[::1]").unwrap();
         assert_eq!((&*found.name, found.port, &*found.path), ("::1", 80, "/"));
         for (url, words) in

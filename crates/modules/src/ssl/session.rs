@@ -121,7 +121,7 @@ fn satisfied(session: &Session) -> bool {
     if server.tls.verify.get() == ClientVerify::Off {
         return true;
     }
-    match server.tls.objection(session.connection.tls_info().as_deref()) {
+    match server.tls.refusal(session.connection.tls_info().as_deref()) {
         None => true,
         Some((_, message)) => {
             log_session!(session, Level::Info, "{message}");

@@ -93,7 +93,7 @@ impl Stapling {
     ///
     /// # Errors
     /// As [`Stapling::new`].
-    pub(super) fn again(&self, pair: &Pair) -> Result<Rc<Stapling>, StatusError> {
+    pub(super) fn renew_for(&self, pair: &Pair) -> Result<Rc<Stapling>, StatusError> {
         Stapling::new(pair, self.source.clone())
     }
 
@@ -106,7 +106,7 @@ impl Stapling {
     pub(super) fn changes(&self) -> u64 {
         let over = self.kept.borrow().as_ref().is_some_and(|kept| kept.until.is_some_and(|until| until < now()));
         if over {
-            self.keep(None);
+            self.store(None);
         }
         self.changes.get()
     }
@@ -116,7 +116,7 @@ impl Stapling {
         self.kept.borrow().as_ref().map(|kept| kept.answer.clone())
     }
 
-    fn keep(&self, kept: Option<Kept>) {
+    fn store(&self, kept: Option<Kept>) {
         self.kept.replace(kept);
         self.changes.set(self.changes.get() + 1);
     }
@@ -129,14 +129,14 @@ impl Stapling {
         self.asking.set(true);
         let (own, worker_log) = (self.clone(), worker.log.clone());
         worker.spawn(Box::pin(async move {
-            let next = match own.ask().await {
+            let next = match own.fetch().await {
                 Ok(kept) => {
                     let until = kept.until.map_or(i64::MAX, |until| until.saturating_sub(TRIED));
-                    own.keep(Some(kept));
+                    own.store(Some(kept));
                     until.min(now() + RENEWED).max(now() + TRIED)
                 }
                 Err(text) => {
-                    let shown = own.responder.shown();
+                    let shown = own.responder.log_context();
                     let line =
                         format!("{text} while requesting certificate status, responder: {shown}, certificate: \"{}\"", own.source.name);
                     own.source.log.as_ref().unwrap_or(&worker_log).write(Level::Error, 0, line.as_bytes());
@@ -148,10 +148,10 @@ impl Stapling {
         }));
     }
 
-    async fn ask(&self) -> Result<Kept, StatusError> {
+    async fn fetch(&self) -> Result<Kept, StatusError> {
         let question = ocsp::request(&self.own, &self.issuer).ok_or("OCSP_cert_to_id() failed")?;
-        let answer = self.responder.ask(&self.source.resolving, &question).await?;
-        let found = ocsp::judge(&answer, &self.own, &self.issuer, self.source.verify, now()).map_err(|error| error.to_string())?;
+        let answer = self.responder.query(&self.source.resolving, &question).await?;
+        let found = ocsp::verify(&answer, &self.own, &self.issuer, self.source.verify, now()).map_err(|error| error.to_string())?;
         match found.status {
             Status::Good => Ok(Kept { answer, until: found.until }),
             other => Err(format!("certificate status \"{}\" in the OCSP response", other.text()).into()),

@@ -67,7 +67,7 @@ impl Identity {
         self.reset.set(true);
         if wish == b"log" {
             let mut text = Vec::new();
-            own.show(got, &mut text);
+            own.write(got, &mut text);
             log_request!(request, Level::Notice, "userid cookie \"{}\" was reset", String::from_utf8_lossy(&text));
         }
         Some(make(request, own))
@@ -90,7 +90,7 @@ impl Identity {
 
 impl UserId {
     /// Appends `name=` and the numbers in hexadecimal, each as the machine reads it.
-    pub(super) fn show(&self, uid: Uid, out: &mut Vec<u8>) -> bool {
+    pub(super) fn write(&self, uid: Uid, out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(self.name.as_deref().unwrap_or(b"uid"));
         out.push(b'=');
         for word in uid.chunks_exact(4) {
@@ -191,7 +191,7 @@ mod tests {
         let mut uid = Uid::default();
         uid[..4].copy_from_slice(&[0x0f, 0, 0, 0x10]);
         let mut out = Vec::new();
-        UserId::default().show(uid, &mut out);
+        UserId::default().write(uid, &mut out);
         assert_eq!(out, b"uid=1000000F000000000000000000000000");
     }
 }

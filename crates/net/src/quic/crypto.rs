@@ -40,7 +40,7 @@ pub(super) struct Crypto {
 
 impl Crypto {
     /// For what comes before a handshake.
-    pub(super) fn nobody() -> Self {
+    pub(super) fn placeholder() -> Self {
         Self::refusing(TransportErrorCode::crypto(INTERNAL_ERROR))
     }
 

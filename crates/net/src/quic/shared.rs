@@ -102,7 +102,7 @@ impl Shared {
     }
 
     /// Forgets a connection that has drained.
-    fn leave(&self, state: &State) {
+    fn remove(&self, state: &State) {
         if let Some(at) = state.timer.take() {
             self.timers.borrow_mut().remove(&(at, state.handle.0));
         }
@@ -131,7 +131,7 @@ impl Shared {
             let answer = self.quic.borrow_mut().handle_event(state.handle, event);
             if drained {
                 state.collect();
-                self.leave(state);
+                self.remove(state);
                 return false;
             }
             if let Some(answer) = answer {

@@ -70,7 +70,7 @@ where
         if std::future::poll_fn(|cx| socket.poll_read(cx, incoming)).await? == 0 {
             return Err(Failure::Closed);
         }
-        (work, result) = elsewhere(work, &mut questions, &choose).await?;
+        (work, result) = on_thread(work, &mut questions, &choose).await?;
     }
 }
 
@@ -87,7 +87,7 @@ impl Work {
 }
 
 /// Gives what was read to the session on another thread, and answers what it asks.
-async fn elsewhere<C: Future<Output = Result<CertificateChoice, TlsError>>>(
+async fn on_thread<C: Future<Output = Result<CertificateChoice, TlsError>>>(
     mut work: Work,
     questions: &mut channel::UnboundedReceiver<Question>,
     choose: impl Fn(u16) -> C,

@@ -60,7 +60,7 @@ impl Attempt<'_> {
         let result = result.await;
         match result {
             None => {
-                let outcome = self.gone();
+                let outcome = self.client_closed();
                 self.finish(499);
                 Err(End::Client(outcome))
             }

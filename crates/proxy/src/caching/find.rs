@@ -135,7 +135,7 @@ impl Caching {
 
     /// What may be done with a stored answer now.
     #[must_use]
-    pub fn judge(&self, stored: &Stored) -> Reuse {
+    pub fn evaluate(&self, stored: &Stored) -> Reuse {
         let now = clock::now().sec;
         match &self.wishes {
             Some(wishes) => rfc9111::usable(&stored.head, wishes, now),
@@ -306,7 +306,7 @@ impl Caching {
     }
 
     /// The upstream is about to be asked.
-    pub fn ask(&mut self) {
+    pub fn start_fetch(&mut self) {
         self.version = self.store.index.version(&self.main);
         let after = self.store.index.purged_ms().saturating_add(1);
         self.asked_ms = i64::try_from(clock::epoch_ms().max(after)).unwrap_or(i64::MAX);
@@ -318,7 +318,7 @@ impl Caching {
     }
 
     /// Notes an answer that is about to be used or confirmed.
-    pub fn note(&self, stored: &Stored) {
+    pub fn record_hit(&self, stored: &Stored) {
         self.facts.date.set(stored.head.date);
     }
 }

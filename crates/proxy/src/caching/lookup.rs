@@ -40,7 +40,7 @@ pub async fn lookup(exchange: &mut Exchange, again: Restart) -> Option<Outcome> 
     if purge::is_wanted(&request, &plan) {
         return Some(purge::run(&request, &plan, &store, &key(exchange, &plan)?));
     }
-    if !plan.admits(request.method()) {
+    if !plan.caches_method(request.method()) {
         if plan.rfc9111 {
             exchange.outdating = Invalidation::of(&request, store, key(exchange, &plan)?);
         }
@@ -56,7 +56,7 @@ pub async fn lookup(exchange: &mut Exchange, again: Restart) -> Option<Outcome> 
         let found = find(&mut caching, &request, &exchange.route, again).await;
         match found {
             Next::Serve(stored) => {
-                caching.note(&stored);
+                caching.record_hit(&stored);
                 exchange.caching = Some(caching);
                 return Some(serve::serve(exchange, &stored).await);
             }
@@ -67,7 +67,7 @@ pub async fn lookup(exchange: &mut Exchange, again: Restart) -> Option<Outcome> 
     if caching.wishes.is_some_and(|wishes| wishes.only_if_cached) {
         return Some(Outcome::Status(504));
     }
-    caching.ask();
+    caching.start_fetch();
     caching.cacheable &= range_fits(&request, &plan);
     exchange.caching = Some(caching);
     None
@@ -102,8 +102,8 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
                 caching.cacheable = false;
                 return Next::Ask;
             }
-            Found::Answer(stored) if matches!(caching.judge(&stored), Reuse::Fresh | Reuse::Stale) => {
-                caching.facts.status.set(if caching.judge(&stored) == Reuse::Fresh {
+            Found::Answer(stored) if matches!(caching.evaluate(&stored), Reuse::Fresh | Reuse::Stale) => {
+                caching.facts.status.set(if caching.evaluate(&stored) == Reuse::Fresh {
                     Some(CacheStatus::Hit)
                 } else {
                     Some(CacheStatus::Stale)

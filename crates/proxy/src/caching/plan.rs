@@ -108,7 +108,7 @@ impl CachePlan {
 
     /// Whether answers to this method are looked for.
     #[must_use]
-    pub fn admits(&self, wanted: Method) -> bool {
+    pub fn caches_method(&self, wanted: Method) -> bool {
         let bit = match wanted {
             Method::GET => method::GET,
             Method::HEAD => method::HEAD,

@@ -53,7 +53,7 @@ async fn sweep(worker: &Worker, store: &Store) -> std::io::Result<()> {
         }
         pace.step().await;
     }
-    purges::forget(&store.shelf.root, until)?;
+    purges::remove_until(&store.shelf.root, until)?;
     store.index.set_forgotten(until.max(0).cast_unsigned());
     Ok(())
 }

@@ -133,7 +133,7 @@ impl Test {
     }
 
     /// Whether it wants anything of these.
-    pub(crate) fn asks(&self) -> [bool; 3] {
+    pub(crate) fn required_parts(&self) -> [bool; 3] {
         [!self.fields.is_empty(), !self.body.is_empty(), !self.require.is_empty()]
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct FastCgi {
 
 /// The line for what an application says to the log.
 #[must_use]
-pub(crate) fn said(text: &[u8]) -> Vec<u8> {
+pub(crate) fn stderr_line(text: &[u8]) -> Vec<u8> {
     [b"FastCGI sent in stderr: \"", text, b"\""].concat()
 }
 
@@ -31,7 +31,7 @@ impl FastCgi {
     fn log_stderr(&self, client: &Request, text: &[u8]) -> bool {
         let action = client.action.replace("reading response header from upstream");
         let text = message(text);
-        client.log(Level::Error, &said(text));
+        client.log(Level::Error, &stderr_line(text));
         client.action.set(action);
         !self.catch.iter().any(|pattern| memchr::memmem::find(text, pattern).is_some())
     }

@@ -60,8 +60,8 @@ impl Dialect for Http1 {
         self.version_11
     }
 
-    fn carried(&self, request: &Request) -> Result<Carried, Outcome> {
-        Ok(self.own.carried(request))
+    fn request_body(&self, request: &Request) -> Result<Carried, Outcome> {
+        Ok(self.own.request_body(request))
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {

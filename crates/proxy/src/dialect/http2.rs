@@ -76,8 +76,8 @@ impl Dialect for Http2 {
         true
     }
 
-    fn carried(&self, request: &Request) -> Result<Carried, Outcome> {
-        Ok(self.own.carried(request))
+    fn request_body(&self, request: &Request) -> Result<Carried, Outcome> {
+        Ok(self.own.request_body(request))
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {

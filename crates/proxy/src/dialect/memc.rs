@@ -175,7 +175,7 @@ impl Dialect for Memc {
         b"memcached://"
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Outcome> {
+    fn check_request(&self, request: &Request) -> Result<(), Outcome> {
         let mut text = Vec::new();
         let command = self.choose(request, &mut text)?;
         if !self.allowed.is_empty() && !self.allowed.contains(&command) {
@@ -185,7 +185,7 @@ impl Dialect for Memc {
         if command.has_key() { check_key(request, self.names.key, "memc_key", &mut text) } else { Ok(()) }
     }
 
-    fn carried(&self, request: &Request) -> Result<Carried, Outcome> {
+    fn request_body(&self, request: &Request) -> Result<Carried, Outcome> {
         let mut text = Vec::new();
         if !read(request, self.names.command, &mut text) || !Command::of(&text).is_some_and(Command::stores) {
             return Ok(Carried::Nothing);

@@ -22,14 +22,14 @@ impl Dialect for Memcached {
         b"memcached://"
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Outcome> {
+    fn check_request(&self, request: &Request) -> Result<(), Outcome> {
         if !matches!(request.method(), Method::GET | Method::HEAD) {
             return Err(Outcome::Status(405));
         }
         check_key(request, self.key, "memcached_key", &mut Vec::new())
     }
 
-    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
+    fn request_body(&self, _: &Request) -> Result<Carried, Outcome> {
         Ok(Carried::Nothing)
     }
 

@@ -38,7 +38,7 @@ impl Dialect for Redis {
         6379
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Outcome> {
+    fn check_request(&self, request: &Request) -> Result<(), Outcome> {
         if !matches!(request.method(), Method::GET | Method::HEAD) {
             return Err(Outcome::Status(405));
         }
@@ -58,7 +58,7 @@ impl Dialect for Redis {
         Ok(())
     }
 
-    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
+    fn request_body(&self, _: &Request) -> Result<Carried, Outcome> {
         Ok(Carried::Nothing)
     }
 
@@ -79,7 +79,7 @@ impl Dialect for Redis {
 
     fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
         let shown = |end: usize| String::from_utf8_lossy(input.get(..end).unwrap_or_default()).into_owned();
-        let got = redis::got(input).map_err(|bad| {
+        let got = redis::parse_get_reply(input).map_err(|bad| {
             let (line, key) = (shown(bad.end), key_of(asked.written));
             match bad.what {
                 redis::GetFault::Error => format!("redis sent error in response \"{line}\" for key \"{key}\""),

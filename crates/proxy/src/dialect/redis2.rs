@@ -96,7 +96,7 @@ pub(crate) fn invalid(input: &[u8], at: usize) -> Cow<'static, [u8]> {
 
 /// The line for bytes behind the last reply.
 #[must_use]
-pub(crate) fn excess(rest: &[u8]) -> Vec<u8> {
+pub(crate) fn excess_log(rest: &[u8]) -> Vec<u8> {
     let end = format!("\" (len {})", rest.len());
     [b"Redis server returned extra bytes: \"", rest, end.as_bytes()].concat()
 }
@@ -154,7 +154,7 @@ impl Dialect for Redis2 {
         b"redis2://"
     }
 
-    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
+    fn request_body(&self, _: &Request) -> Result<Carried, Outcome> {
         Ok(Carried::Nothing)
     }
 

@@ -16,7 +16,7 @@ pub(crate) struct RequestLine {
 
 impl RequestLine {
     /// The body that is sent.
-    pub(super) fn carried(&self, request: &Request) -> Carried {
+    pub(super) fn request_body(&self, request: &Request) -> Carried {
         self.body.as_ref().map_or(Carried::Client, |body| Carried::Own(body.to_vec(request)))
     }
 

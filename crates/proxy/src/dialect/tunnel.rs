@@ -17,11 +17,11 @@ impl Dialect for Tunnel {
         true
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Outcome> {
+    fn check_request(&self, request: &Request) -> Result<(), Outcome> {
         if request.method() == Method::CONNECT { Ok(()) } else { Err(Outcome::Status(405)) }
     }
 
-    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
+    fn request_body(&self, _: &Request) -> Result<Carried, Outcome> {
         Ok(Carried::Nothing)
     }
 

@@ -157,7 +157,7 @@ pub async fn choose<S: Secured>(greeting: &Rc<ClientHello<S>>, default: &S::Serv
     }
     // As in OpenResty the address's default server hears everybody's greeting, unless the named one listens itself.
     if let Some(hooks) = S::tls_of(&greeting.server).hooks.get().or(S::tls_of(default).hooks.get()) {
-        hooks.clone().greeted(greeting.clone()).await?;
+        hooks.clone().client_hello(greeting.clone()).await?;
     }
     let handshakes = S::tls_of(&greeting.server).handshakes.get().or(S::tls_of(default).handshakes.get()).cloned();
     let answer = match handshakes {
@@ -169,7 +169,7 @@ pub async fn choose<S: Secured>(greeting: &Rc<ClientHello<S>>, default: &S::Serv
         Answer::Wait(future) => future.await,
     }?;
     let settings = match S::tls_of(&greeting.server).hooks.get() {
-        Some(hooks) => hooks.clone().chosen(greeting.clone(), settings).await?,
+        Some(hooks) => hooks.clone().certificate(greeting.clone(), settings).await?,
         None => settings,
     };
     if settings.version(greeting.hello.versions()) == Some(TLS1_3) && lacks_signatures(&greeting.hello) {
@@ -217,10 +217,10 @@ pub fn preliminary<S: Secured>(greeting: &ClientHello<S>) -> TlsInfo<S::Server> 
 
 /// What must still happen when the handshake is over: others are asked about the client's certificate, code keeps the
 /// session. Answers what is known then.
-pub async fn settle<S: Secured>(greeting: &Rc<ClientHello<S>>, found: Established) -> TlsInfo<S::Server> {
+pub async fn finish<S: Secured>(greeting: &Rc<ClientHello<S>>, found: Established) -> TlsInfo<S::Server> {
     let tls = S::tls_of(&greeting.server);
     let is_good = found.verdict.is_some_and(|verdict| verdict.code == 0);
-    let inquiry = tls.handshakes.get().filter(|_| is_good).and_then(|handshakes| handshakes.inquire(greeting, &found.peer));
+    let inquiry = tls.handshakes.get().filter(|_| is_good).and_then(|handshakes| handshakes.check_revocation(greeting, &found.peer));
     let revocation = match inquiry {
         Some(inquiry) => inquiry.await,
         None => None,
@@ -229,11 +229,11 @@ pub async fn settle<S: Secured>(greeting: &Rc<ClientHello<S>>, found: Establishe
         Some(hooks) => hooks.clone().finished(greeting.clone(), found.protocol.unwrap_or_default()).await,
         None => None,
     };
-    learn(found, greeting, (revocation, left))
+    request_variables(found, greeting, (revocation, left))
 }
 
 /// What sessions will ask for.
-fn learn<S: Secured>(
+fn request_variables<S: Secured>(
     found: Established,
     greeting: &ClientHello<S>,
     (revocation, left): (Revocation, HandshakeLeftovers),

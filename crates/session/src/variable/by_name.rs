@@ -59,7 +59,7 @@ pub fn forget_by_name<S: Session>(session: &S, name: &str) {
     let cache = session.cache();
     let index = cache.table.by_name.get(name).copied();
     if let Some(index) = index {
-        cache.forget(index);
+        cache.invalidate(index);
     }
 }
 

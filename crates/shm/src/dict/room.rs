@@ -65,7 +65,7 @@ impl Shard<'_> {
     }
 
     /// Makes the oldest entry the newest if it was used.
-    fn spare(&self, now: u64) -> bool {
+    fn second_chance(&self, now: u64) -> bool {
         let used = self.oldest().filter(|record| !record.expired(now) && self.take_mark(*record));
         if let Some(record) = used {
             self.renew(record);
@@ -160,7 +160,7 @@ impl Arena {
             if age <= stamp().wrapping_sub(begun) as i32 {
                 return Some(first);
             }
-            if !self.lock(victim).spare(now) {
+            if !self.lock(victim).second_chance(now) {
                 return Some(victim);
             }
         }

@@ -5,7 +5,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::x509::X509Version;
 
 use super::parsed::{
-    Parsed, Trusted, Usage, fits, fits_own, is_self_issued, issuers, may_be_issuer, may_sign, parse, seconds, understood, validity,
+    Parsed, Trusted, Usage, critical_supported, fits, fits_own, is_self_issued, issuers, may_be_issuer, may_sign, parse, seconds, validity,
     verified,
 };
 use super::reason::Verdict;
@@ -77,7 +77,7 @@ fn constraints(path: &[Parsed<'_>], usage: Usage, found: &mut Vec<Verdict>) {
     for (place, certificate) in path.iter().enumerate() {
         let known = |oid: &str| matches!(oid, "2.5.29.30" | "2.5.29.32" | "2.5.29.33" | "2.5.29.36" | "2.5.29.54" | "2.5.29.31");
         let alien = |certificate: &Parsed<'_>| {
-            certificate.extensions().iter().any(|e| e.critical && !known(&e.oid.to_id_string())) && !understood(certificate)
+            certificate.extensions().iter().any(|e| e.critical && !known(&e.oid.to_id_string())) && !critical_supported(certificate)
         };
         if alien(certificate) {
             found.push(Verdict::new(34));

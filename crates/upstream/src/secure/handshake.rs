@@ -55,7 +55,7 @@ pub async fn perform<S: Client>(
     }
     let opening = async {
         let stream = open(client, secured, target, &settings, server, stream).await?;
-        judged(client, secured, target, stream).await.map_err(|failure| complain(&**client, &failure))
+        verify(client, secured, target, stream).await.map_err(|failure| report(&**client, &failure))
     };
     let done = tokio::time::timeout(limit, opening).await.map_err(|_| Fault::TimedOut)??;
     if secured.verify {
@@ -87,10 +87,10 @@ async fn open<S: Client>(
         }
         Some(hook) => {
             let choose = |version| hook.choose(client, version);
-            net::tls::asking::connect(stream, |asked| settings.asking(asked).session(name, None), choose).await
+            net::tls::asking::connect(stream, |asked| settings.with_chooser(asked).session(name, None), choose).await
         }
     };
-    let stream = opened.map_err(|failure| complain(&**client, &failure))?;
+    let stream = opened.map_err(|failure| report(&**client, &failure))?;
     if client.log_enabled(Level::Debug)
         && let Some(session) = stream.client()
     {
@@ -104,7 +104,7 @@ async fn open<S: Client>(
 }
 
 /// Judges a server by its chain, or lets code do so.
-async fn judged<S: Client>(
+async fn verify<S: Client>(
     client: &Rc<S>,
     secured: &Secured<S>,
     target: &Target,
@@ -133,7 +133,7 @@ async fn judged<S: Client>(
     if let (Some(hook), Some(shown)) = (&hooks.verify, shown) {
         // A chain that is to be good and is not needs no other judge.
         if skips || !secured.verify || chain.is_ok() {
-            chain = Verdict::new(hook.judge(client, shown).await.map_err(Failure::Tls)?);
+            chain = Verdict::new(hook.verify(client, shown).await.map_err(Failure::Tls)?);
         }
     }
     Ok(HandshakeDone { stream, chain, is_named })
@@ -152,7 +152,7 @@ fn check<S: Client>(client: &S, target: &Target, done: &HandshakeDone) -> Result
     Ok(())
 }
 
-fn complain<S: Client>(client: &S, failure: &Failure) -> Fault {
+fn report<S: Client>(client: &S, failure: &Failure) -> Fault {
     match failure {
         Failure::Tls(error) => {
             let level = if error.is_ordinary() { Level::Error } else { Level::Crit };
@@ -168,7 +168,7 @@ fn complain<S: Client>(client: &S, failure: &Failure) -> Fault {
 
 /// The line about a call that failed on a connection: `plain` is the call without TLS, `secure` the one with it.
 #[must_use]
-pub fn trouble(plain: &str, secure: &str, error: &io::Error) -> Vec<u8> {
+pub fn error_line(plain: &str, secure: &str, error: &io::Error) -> Vec<u8> {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
         Some(inner) => format!("{secure} failed (SSL: {inner})").into_bytes(),
         None => format!("{plain} failed {}", base::errno::describe(error)).into_bytes(),

@@ -111,7 +111,7 @@ impl Body {
     }
 
     /// What the last step wants to be logged.
-    pub fn remark(&mut self) -> Option<Remark> {
+    pub fn take_log(&mut self) -> Option<Remark> {
         self.remark.take()
     }
 
@@ -142,7 +142,7 @@ mod tests {
         let (mut at, mut out, mut remarks) = (0, Vec::new(), Vec::new());
         loop {
             let step = body.next(&input[at..]);
-            remarks.extend(body.remark());
+            remarks.extend(body.take_log());
             match step {
                 Ok(Step::Data { start, end }) => {
                     out.extend_from_slice(&input[at + start..at + end]);
@@ -157,7 +157,7 @@ mod tests {
 
     const REST: &[u8] = b"lo\x01\x07\0\x01\0\x05\0\0bad.\n\x01\x06\0\x01\0\0\0\0\x01\x03\0\x01\0\x08\0\0\0\0\0\0\0\0\0\0";
 
-    fn began() -> Records {
+    fn started() -> Records {
         let mut records = Records::default();
         records.next(b"\x01\x06\0\x01\0\x05\0\0hel").unwrap();
         records
@@ -166,19 +166,19 @@ mod tests {
     #[test]
     fn bare_bytes_records_and_messages() {
         let input = [b"hel", REST].concat();
-        let (out, remarks, end) = played(Body::new(began(), 3, Some(5)), &input);
+        let (out, remarks, end) = played(Body::new(started(), 3, Some(5)), &input);
         assert_eq!((out.as_slice(), end), (&b"hello"[..], Ok(true)));
         assert_eq!(remarks, [Remark::Errors(b"bad".to_vec())]);
         let more = [&input[..], b"x"].concat();
-        assert_eq!(played(Body::new(began(), 3, None), &more).2, Ok(false));
-        assert_eq!(played(Body::new(began(), 3, None), &input).0, b"hello");
+        assert_eq!(played(Body::new(started(), 3, None), &more).2, Ok(false));
+        assert_eq!(played(Body::new(started(), 3, None), &input).0, b"hello");
     }
 
     #[test]
     fn lengths_that_are_not_true() {
         let input = [b"hel", REST].concat();
-        assert_eq!(played(Body::new(began(), 3, Some(6)), &input).2, Err(BodyError::ShortOut));
-        let (out, remarks, end) = played(Body::new(began(), 3, Some(4)), &input);
+        assert_eq!(played(Body::new(started(), 3, Some(6)), &input).2, Err(BodyError::ShortOut));
+        let (out, remarks, end) = played(Body::new(started(), 3, Some(4)), &input);
         assert_eq!((out.as_slice(), remarks, end), (&b"hell"[..], vec![Remark::Excess], Ok(false)));
     }
 

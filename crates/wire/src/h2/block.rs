@@ -203,7 +203,7 @@ impl Codec {
         let rules = Rules { connect_protocol: self.config.connect_protocol, end: block.end };
         let head = RequestHead::read(&self.fields, rules);
         if head.fault.is_none() && self.last_head.is_current(self.decoder.edits()) {
-            self.last_head.learn(head);
+            self.last_head.store(head);
         }
         self.admit_request(block.stream, head, block.end, block.size, false)
     }
@@ -225,11 +225,11 @@ impl Codec {
         let id = block.stream;
         let Some(stream) = self.streams.get_mut(id) else {
             let end = self.streams.end_of(id);
-            return self.late(id, end, "HEADERS", out).map(|()| None);
+            return self.frame_on_closed(id, end, "HEADERS", out).map(|()| None);
         };
         if stream.reset.is_some() {
             let end = stream.reset;
-            return self.late(id, end, "HEADERS", out).map(|()| None);
+            return self.frame_on_closed(id, end, "HEADERS", out).map(|()| None);
         }
         if stream.in_closed {
             return self.stream_error(id, ErrorCode::STREAM_CLOSED, StreamError::HeadersHalfClosed, out).map(Some);

@@ -247,16 +247,16 @@ impl Codec {
 
     /// The approximate heap memory of the connection, bytes.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub fn memory(&self) -> usize {
         let lists = self.partial.capacity() + self.errors.capacity() * size_of::<(u32, StreamError)>();
         lists
-            + self.fields.held()
-            + self.last_head.held()
-            + self.decoder.held()
-            + self.encoder.held()
-            + self.streams.held()
-            + self.tree.held()
-            + self.schedule.held()
+            + self.fields.memory()
+            + self.last_head.memory()
+            + self.decoder.memory()
+            + self.encoder.memory()
+            + self.streams.memory()
+            + self.tree.memory()
+            + self.schedule.memory()
     }
 
     pub(super) fn rank(&self, stream: u32) -> Rank {
@@ -302,11 +302,11 @@ impl Codec {
         if stream.reset.is_none() {
             frame::rst_stream(id, code, out);
         }
-        self.silence(id, End::ByUs);
+        self.close_stream(id, End::ByUs);
     }
 
     /// Nothing more is taken from or sent on the stream.
-    pub(super) fn silence(&mut self, id: u32, by: End) {
+    pub(super) fn close_stream(&mut self, id: u32, by: End) {
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.reset = stream.reset.or(Some(by));
         (stream.in_closed, stream.out_closed, stream.starved) = (true, true, false);

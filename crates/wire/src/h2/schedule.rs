@@ -82,7 +82,7 @@ impl Schedule {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub fn memory(&self) -> usize {
         self.ready.capacity() * size_of::<Entry>()
     }
 

@@ -80,7 +80,7 @@ impl Tree {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>()
     }
 

@@ -160,7 +160,7 @@ impl Codec {
     }
 
     /// What is to be sent on a stream of ours; the caller takes out what it has sent.
-    pub fn own(&mut self, own: ServerStream) -> &mut Vec<u8> {
+    pub fn server_stream(&mut self, own: ServerStream) -> &mut Vec<u8> {
         match own {
             ServerStream::Control => &mut self.control_out,
             ServerStream::Encoder => &mut self.encoder_out,
@@ -182,16 +182,16 @@ impl Codec {
 
     /// The approximate heap memory of the connection, bytes.
     #[must_use]
-    pub fn held(&self) -> usize {
-        let sections: usize = self.requests.iter().map(|request| request.held()).sum();
+    pub fn memory(&self) -> usize {
+        let sections: usize = self.requests.iter().map(|request| request.memory()).sum();
         let out = self.control_out.capacity() + self.encoder_out.capacity() + self.decoder_out.capacity();
         sections
             + out
             + self.requests.capacity() * size_of::<Request>()
-            + self.fields.held()
-            + self.last_head.held()
-            + self.decoder.held()
-            + self.encoder.held()
+            + self.fields.memory()
+            + self.last_head.memory()
+            + self.decoder.memory()
+            + self.encoder.memory()
     }
 
     pub(super) fn place(&self, id: u64) -> Result<usize, usize> {

@@ -74,7 +74,7 @@ impl Request {
         self.phase == Phase::Ended
     }
 
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         self.section.capacity()
     }
 

@@ -156,7 +156,7 @@ impl Fields {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub fn memory(&self) -> usize {
         self.bytes.capacity() + self.list.capacity() * size_of::<Field>()
     }
 
@@ -219,8 +219,8 @@ impl Decoder {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.table.held()
+    pub fn memory(&self) -> usize {
+        self.table.memory()
     }
 
     /// Reads the fields at the start of `block` into `fields` and answers how many bytes they took: all of them when `last`, else

@@ -258,12 +258,12 @@ impl Value {
 mod tests {
     use super::*;
 
-    fn ask(line: &str) -> RequestLine<'_> {
+    fn request(line: &str) -> RequestLine<'_> {
         RequestLine::of(line.as_bytes()).unwrap()
     }
 
     fn read(line: &str, input: &str) -> Result<Reply, ReplyError> {
-        parse(&ask(line), input.as_bytes(), 4096)
+        parse(&request(line), input.as_bytes(), 4096)
     }
 
     #[test]
@@ -308,7 +308,7 @@ mod tests {
         ] {
             assert_eq!(read(line, answer), Err(ReplyError::Invalid(at)), "{answer}");
         }
-        let bad = ReplyError::Invalid(5).message(&ask("set k 0 0 1\r\n"), b"STOREX");
+        let bad = ReplyError::Invalid(5).message(&request("set k 0 0 1\r\n"), b"STOREX");
         assert_eq!(bad, b"memcached sent invalid response for command \"set\" at pos 5: STORE");
         let long = format!("VERSION {}", "x".repeat(5000));
         assert_eq!(read("version\r\n", &long), Err(ReplyError::TooLarge));
@@ -334,7 +334,7 @@ mod tests {
         ] {
             assert_eq!(read("get k\r\n", answer), Err(error), "{answer}");
         }
-        let text = ReplyError::Key(11).message(&ask("get k\r\n"), b"VALUE x 0 1\r\n");
+        let text = ReplyError::Key(11).message(&request("get k\r\n"), b"VALUE x 0 1\r\n");
         assert_eq!(text, b"memcached sent invalid key in response \"VALUE x 0 1\" for key \"k\"");
     }
 

@@ -1,9 +1,9 @@
 //! Extracting a time range: the new tables, and the byte range of the file that belongs to it.
 
-use super::moments::{Kind, Times, left};
+use super::moments::{Kind, Times, remaining};
 use super::selection::Cut;
 use super::track::{OffsetTable, Part, Track};
-use super::{Fault, atom, each, of, once, within};
+use super::{Fault, atom, for_each_atom, of, set_once, within};
 
 /// A part of a film. A file of it is `ftyp`, `moov`, `header`, and the bytes from `start` to before `end` of the old file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct Cutting {
 /// The file is broken, or has nothing at that time.
 pub fn cut(moov: &[u8], cut: &Cut, before: u64) -> Result<Cutting, Fault> {
     let (mut mvhd, mut traks) = (None, Vec::new());
-    each(moov, |name, content| match &name {
-        b"mvhd" => once(&mut mvhd, "mvhd", content),
+    for_each_atom(moov, |name, content| match &name {
+        b"mvhd" => set_once(&mut mvhd, "mvhd", content),
         b"trak" => {
             traks.push(content);
             Ok(())
@@ -42,7 +42,7 @@ pub fn cut(moov: &[u8], cut: &Cut, before: u64) -> Result<Cutting, Fault> {
     let (mut out, mut tables) = (Vec::new(), Vec::new());
     atom(&mut out, b"moov", |out| {
         if let Some((content, times)) = film {
-            let Some(duration) = left(times.duration, scale, cut.start, cut.length) else {
+            let Some(duration) = remaining(times.duration, scale, cut.start, cut.length) else {
                 return of("mp4 start time exceeds file duration");
             };
             atom(out, b"mvhd", |out| times.push(content, duration, out));

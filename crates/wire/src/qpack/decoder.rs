@@ -88,8 +88,8 @@ impl Decoder {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.table.held() + self.partial.capacity() + self.name.capacity() + self.value.capacity()
+    pub fn memory(&self) -> usize {
+        self.table.memory() + self.partial.capacity() + self.name.capacity() + self.value.capacity()
     }
 
     /// Takes what came on the peer's encoder stream.

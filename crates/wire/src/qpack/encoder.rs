@@ -93,9 +93,9 @@ impl Encoder {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
-        let last = self.last.as_ref().map_or(0, |last| size_of::<LastHead>() + last.fields.held() + last.section.capacity());
-        self.table.held() + self.lines.capacity() + self.partial.capacity() + self.sent.capacity() * size_of::<Sent>() + last
+    pub fn memory(&self) -> usize {
+        let last = self.last.as_ref().map_or(0, |last| size_of::<LastHead>() + last.fields.memory() + last.section.capacity());
+        self.table.memory() + self.lines.capacity() + self.partial.capacity() + self.sent.capacity() * size_of::<Sent>() + last
     }
 
     /// Gives memory back that an idle connection need not hold.
@@ -160,7 +160,7 @@ impl Encoder {
             match found {
                 Some(index) if index < self.known && self.sent.len() < MAX_SECTIONS => return self.refer(index),
                 Some(index) => self.unsettled |= index < self.known,
-                None if self.repeats.note(name, hash) => self.insert(fixed, name, value, hash, instructions),
+                None if self.repeats.observe(name, hash) => self.insert(fixed, name, value, hash, instructions),
                 None => {}
             }
         }

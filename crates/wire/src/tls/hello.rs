@@ -244,11 +244,11 @@ impl Hello {
         self.version = u16::try_from(version).unwrap_or_default();
         (self.random, self.session_id, self.suites, self.compressions) = (random, session_id, suites, compressions);
         self.extensions = extensions;
-        if self.lenient { Ok(()) } else { self.judge() }
+        if self.lenient { Ok(()) } else { self.validate() }
     }
 
     /// Looks at what the library of TLS lets pass, though a server has to refuse it.
-    fn judge(&self) -> Result<(), HelloError> {
+    fn validate(&self) -> Result<(), HelloError> {
         if self.version < 0x0300 {
             return Err(HelloError::LegacyVersion);
         }

@@ -46,7 +46,7 @@ impl ClientSocket for UsedClient {
             if let Some(found) = receiving.want.find(inner.unread(), &mut receiving.seen, inner.eof) {
                 let (used, complete, data) = (found.used, found.complete, found.data.into_owned());
                 inner.consume(used);
-                let all_here = self.client.left() == Some(0) && inner.unread().is_empty();
+                let all_here = self.client.remaining() == Some(0) && inner.unread().is_empty();
                 if receiving.checks && all_here && self.request.wire.poll_gone(cx).is_ready() {
                     log_request!(self.request, Level::Info, "client prematurely closed connection");
                     return Poll::Ready(Received::Aborted(Some(data)));

@@ -4,7 +4,7 @@ use crate::socket::call::{self, CONNECT_TIMEOUT, Call, ID, fail, failure, item};
 use crate::socket::names::SocketError;
 use crate::socket::report::Reporter;
 use crate::socket::secure::objects::Objects;
-use crate::socket::secure::sessions::shown;
+use crate::socket::secure::sessions::log_name;
 use crate::socket::state::{Socket, Work};
 use base::log::Level;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
@@ -91,7 +91,7 @@ pub fn session(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> 
     };
     let inner = socket.inner.borrow();
     Ok(call::now(match inner.stream.as_ref().and_then(slot) {
-        Some(slot) => call::number(stack, keep(&call, &slot, &call.reporter(cx))),
+        Some(slot) => call::number(stack, push_session(&call, &slot, &call.reporter(cx))),
         None => fail(stack, "no ssl connection"),
     }))
 }
@@ -124,23 +124,23 @@ fn done(call: &Call, socket: &Rc<Socket>, wanted: &HandshakeArgs, reporter: &Rep
     let ready = call.host.secure_options().ready().ok();
     let own = ready.and_then(|ready| ready.servers().cloned());
     let servers = inner.servers.clone().or(own);
-    if let Err(text) = judge(stream, wanted, servers.as_ref(), reporter) {
+    if let Err(text) = verify(stream, wanted, servers.as_ref(), reporter) {
         drop(inner);
-        drop(socket.inner.borrow_mut().leave());
+        drop(socket.inner.borrow_mut().detach());
         return Some(Err(text));
     }
     if wanted.session.is_some() || !wanted.resumable {
         return Some(Ok(Value::Bool(true)));
     }
-    Some(Ok(slot(stream).map_or(Value::Bool(true), |slot| Value::Number(keep(call, &slot, reporter)))))
+    Some(Ok(slot(stream).map_or(Value::Bool(true), |slot| Value::Number(push_session(call, &slot, reporter)))))
 }
 
 fn slot(stream: &Stream) -> Option<Arc<Slot>> {
     stream.tls()?.client()?.slot().cloned()
 }
 
-fn keep(call: &Call, slot: &Arc<Slot>, reporter: &Reporter) -> f64 {
-    reporter.debug(format_args!("lua ssl save session: {}", shown(slot)));
+fn push_session(call: &Call, slot: &Arc<Slot>, reporter: &Reporter) -> f64 {
+    reporter.debug(format_args!("lua ssl save session: {}", log_name(slot)));
     call.hub.sessions.add(slot.clone()) as f64
 }
 
@@ -148,7 +148,7 @@ fn keep(call: &Call, slot: &Arc<Slot>, reporter: &Reporter) -> f64 {
 ///
 /// # Errors
 /// OpenResty's text for a server that is not the one.
-fn judge(stream: &Stream, wanted: &HandshakeArgs, servers: Option<&Arc<ServerVerifier>>, reporter: &Reporter) -> Result<(), SocketError> {
+fn verify(stream: &Stream, wanted: &HandshakeArgs, servers: Option<&Arc<ServerVerifier>>, reporter: &Reporter) -> Result<(), SocketError> {
     if !wanted.verify {
         return Ok(());
     }
@@ -200,7 +200,7 @@ impl Handshake {
         }
         let known = wanted.session.and_then(|id| call.hub.sessions.get(id));
         if let Some(slot) = &known {
-            reporter.debug(format_args!("lua ssl set session: {}", shown(slot)));
+            reporter.debug(format_args!("lua ssl set session: {}", log_name(slot)));
         }
         if let Some(name) = &wanted.name {
             reporter.debug(format_args!("lua ssl server name: \"{name}\""));
@@ -234,17 +234,17 @@ impl Handshake {
                 Ok(Ok(stream)) => {
                     log_session(&reporter, &stream);
                     let stream = Stream::Tls(Box::new(stream));
-                    judge(&stream, &wanted, None, &reporter).map(|()| stream)
+                    verify(&stream, &wanted, None, &reporter).map(|()| stream)
                 }
             };
             let mut inner = socket.inner.borrow_mut();
             Ok(match result {
                 Ok(stream) => {
                     inner.stream = Some(stream);
-                    Reply::One(if wanted.resumable { Value::Number(keep(&call, &slot, &reporter)) } else { Value::Bool(true) })
+                    Reply::One(if wanted.resumable { Value::Number(push_session(&call, &slot, &reporter)) } else { Value::Bool(true) })
                 }
                 Err(error) => {
-                    let gone = inner.leave();
+                    let gone = inner.detach();
                     drop(gone);
                     failure(error)
                 }

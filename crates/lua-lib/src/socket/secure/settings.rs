@@ -88,7 +88,7 @@ impl SecureOptions {
     }
 
     /// Says what sessions are made from here; the first word counts.
-    pub fn settle(&self, ready: Rc<Ready>) {
+    pub fn set(&self, ready: Rc<Ready>) {
         // The values of a location are shared by those inside that say nothing more.
         let _ = self.ready.set(ready);
     }
