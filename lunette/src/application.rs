@@ -86,7 +86,7 @@ impl Application for Server {
     }
 
     fn legacy(&self, generation: &Generation) -> Handover {
-        Handover { told: modules::ssl::legacy(&generation.global), memory: generation.global.get::<Zones>().files() }
+        Handover { message: modules::ssl::legacy(&generation.global), memory: generation.global.get::<Zones>().files() }
     }
 
     fn inherit(&mut self, legacy: Handover) {
@@ -147,7 +147,7 @@ impl Application for Server {
         }
         let lost = generation.global.get::<Zones>().reap(pid);
         for loss in lost {
-            let shm::Loss { name, parts, of } = loss;
+            let shm::RecoveryReport { name, parts, of } = loss;
             let log = &generation.settings.error_log;
             base::log!(
                 log,

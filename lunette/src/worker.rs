@@ -4,7 +4,7 @@ use crate::generation::Generation;
 use crate::{opening, protocols};
 use daemon::{Role, WorkerSetup};
 use engine::HttpEngine;
-use front::serve::{self, Setup};
+use front::serve::{self, FrontOptions};
 use front::service::{HttpService, Listening, Service};
 use front::sessions::StreamService;
 use http::metrics::WorkerCounters;
@@ -53,7 +53,7 @@ pub(crate) fn work(generation: Generation, seat: WorkerSetup, tally: Option<&Tal
     let (modules, stream_modules) = (generation.modules.clone(), generation.stream_modules.clone());
     let global = generation.global.clone();
     let ending = streams.clone();
-    let setup = Setup {
+    let setup = FrontOptions {
         connections,
         listening,
         protocols: protocols::table(),

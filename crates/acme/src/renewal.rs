@@ -1,7 +1,7 @@
 //! Keeps certificates fresh: one worker asks for those that are missing or due.
 
 use crate::certificate;
-use crate::client::{Client, Found};
+use crate::client::{AccountLookup, Client};
 use crate::error::AcmeError;
 use crate::issuer::{AccountKeySource, Issuer};
 use crate::jws::AccountKey;
@@ -32,7 +32,7 @@ pub(crate) fn start(worker: &Rc<http::Worker>) {
         issuer.orders.borrow().iter().for_each(|order| load(&issuer, order, &zone));
     }
     if worker.number == 0 && registry.issuers().iter().any(|issuer| !issuer.orders.borrow().is_empty()) {
-        let keeper = Keeper { worker: worker.common.clone(), zone, chance: Cell::new(seed()) };
+        let keeper = Renewer { worker: worker.common.clone(), zone, chance: Cell::new(seed()) };
         worker.spawn(Box::pin(async move { keeper.run(&registry).await }));
     }
 }
@@ -56,7 +56,7 @@ fn now() -> i64 {
 }
 
 /// Who keeps them fresh.
-struct Keeper {
+struct Renewer {
     worker: Rc<session::Worker>,
     zone: Zone,
     chance: Cell<u64>,
@@ -71,7 +71,7 @@ struct Memory {
     account: Option<Schedule>,
 }
 
-impl Keeper {
+impl Renewer {
     async fn run(&self, registry: &Registry) {
         let mut memories: HashMap<String, Memory> = HashMap::new();
         while !self.worker.exiting.get() {
@@ -204,7 +204,7 @@ impl Keeper {
             return Ok(());
         }
         if client.account.is_none() {
-            if let Found::Created(url) = client.open_account().await? {
+            if let AccountLookup::Created(url) = client.open_account().await? {
                 self.log_order(Level::Info, issuer, Some(order), &format!("account \"{url}\" created"));
                 if issuer.state.as_ref().is_some_and(|state| state.set_account_url(&url).is_err()) {
                     self.log_order(Level::Warn, issuer, Some(order), "writing account URL to state directory failed");

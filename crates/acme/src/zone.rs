@@ -33,7 +33,7 @@ pub(crate) struct Zone(Rc<Dict>);
 
 /// There is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) struct ZoneFull;
 
 impl Zone {
     pub(crate) fn new(zone: &shm::Zone) -> Zone {
@@ -44,7 +44,7 @@ impl Zone {
         self.read_pair(Kind::Certificate, &format!("{issuer}\0{order}")).map(|(chain, key)| Issued { chain, key })
     }
 
-    pub(crate) fn set_certificate(&self, issuer: &str, order: &str, issued: &Issued) -> Result<(), Full> {
+    pub(crate) fn set_certificate(&self, issuer: &str, order: &str, issued: &Issued) -> Result<(), ZoneFull> {
         self.set_pair(Kind::Certificate, &format!("{issuer}\0{order}"), &issued.chain, &issued.key)
     }
 
@@ -53,7 +53,7 @@ impl Zone {
         self.get(Kind::Account, issuer)
     }
 
-    pub(crate) fn set_account(&self, issuer: &str, key: &[u8]) -> Result<(), Full> {
+    pub(crate) fn set_account(&self, issuer: &str, key: &[u8]) -> Result<(), ZoneFull> {
         self.set(Kind::Account, issuer, key, StoreMode::Always, 0)
     }
 
@@ -62,7 +62,7 @@ impl Zone {
         self.get(Kind::Token, token)
     }
 
-    pub(crate) fn set_token(&self, token: &str, answer: &[u8]) -> Result<(), Full> {
+    pub(crate) fn set_token(&self, token: &str, answer: &[u8]) -> Result<(), ZoneFull> {
         self.set(Kind::Token, token, answer, StoreMode::Always, 0)
     }
 
@@ -75,7 +75,7 @@ impl Zone {
         self.read_pair(Kind::Handshake, identifier).map(|(chain, key)| Issued { chain, key })
     }
 
-    pub(crate) fn set_handshake(&self, identifier: &str, proof: &Issued) -> Result<(), Full> {
+    pub(crate) fn set_handshake(&self, identifier: &str, proof: &Issued) -> Result<(), ZoneFull> {
         self.set_pair(Kind::Handshake, identifier, &proof.chain, &proof.key)
     }
 
@@ -104,9 +104,9 @@ impl Zone {
         (entry.value == Found::Text).then_some(value)
     }
 
-    fn set(&self, kind: Kind, key: &str, value: &[u8], when: StoreMode, lifetime: u64) -> Result<(), Full> {
+    fn set(&self, kind: Kind, key: &str, value: &[u8], when: StoreMode, lifetime: u64) -> Result<(), ZoneFull> {
         let how = Store { when, safe: true, lifetime, flags: 0 };
-        self.0.store(&name(kind, key), Value::Text(value), how, clock::epoch_ms()).map(drop).map_err(|_| Full)
+        self.0.store(&name(kind, key), Value::Text(value), how, clock::epoch_ms()).map(drop).map_err(|_| ZoneFull)
     }
 
     /// Two values in one, so that none is seen without its fellow.
@@ -117,8 +117,8 @@ impl Zone {
         Some((first.to_vec(), second.to_vec()))
     }
 
-    fn set_pair(&self, kind: Kind, key: &str, first: &[u8], second: &[u8]) -> Result<(), Full> {
-        let length = u32::try_from(first.len()).map_err(|_| Full)?;
+    fn set_pair(&self, kind: Kind, key: &str, first: &[u8], second: &[u8]) -> Result<(), ZoneFull> {
+        let length = u32::try_from(first.len()).map_err(|_| ZoneFull)?;
         self.set(kind, key, &[&length.to_le_bytes(), first, second].concat(), StoreMode::Always, 0)
     }
 }
@@ -146,7 +146,7 @@ mod tests {
         zone.forget_token("t");
         zone.forget_handshake("a.test");
         assert!(zone.token("t").is_none() && zone.handshake("a.test").is_none());
-        assert_eq!(zone.set_account("i", &[0; 1 << 20]), Err(Full));
+        assert_eq!(zone.set_account("i", &[0; 1 << 20]), Err(ZoneFull));
     }
 
     #[test]

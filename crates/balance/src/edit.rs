@@ -73,7 +73,7 @@ impl Group {
     #[must_use]
     pub fn state(&self, member: &Member) -> ServerState {
         let set = self.zone().and_then(|peers| ServerState::set(peers.get(member.identity.record, Counter::Standing)));
-        set.unwrap_or(member.server.standing)
+        set.unwrap_or(member.server.state)
     }
 }
 
@@ -128,7 +128,7 @@ impl Edit<'_> {
         let mut result = Err(Refusal::NotFound);
         for member in all.iter().filter(|member| member.id == number || member.parent == Some(number)) {
             let mut changed = member.clone();
-            changed.server.standing = self.group.state(member);
+            changed.server.state = self.group.state(member);
             change(&mut changed.server);
             if member.id != number {
                 // These are the answer's to tell.
@@ -139,7 +139,7 @@ impl Edit<'_> {
                 return Err(Refusal::Full);
             }
             self.changed = true;
-            self.restore(member, changed.server.standing, now_ms);
+            self.restore(member, changed.server.state, now_ms);
             if member.id == number {
                 result = Ok(changed);
             }

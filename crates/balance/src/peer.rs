@@ -102,7 +102,7 @@ impl Peer {
     /// Whether it takes requests: as configured, or as set since.
     #[must_use]
     pub fn state(&self) -> ServerState {
-        ServerState::set(self.get(Counter::Standing)).unwrap_or(self.server.standing)
+        ServerState::set(self.get(Counter::Standing)).unwrap_or(self.server.state)
     }
 
     /// Sets whether it takes requests. One that comes back begins slowly, if it has `slow_start`.

@@ -47,7 +47,7 @@ pub fn rules(data: &[u8]) {
     for (_, _, value) in &lines {
         directives::for_each(value, |name, argument| assert!(name.len() + argument.map_or(0, <[u8]>::len) <= value.len()));
     }
-    let given = ResponseContext { asked: NOW, now: NOW, ..ResponseContext::default() };
+    let given = ResponseContext { request_time: NOW, now: NOW, ..ResponseContext::default() };
     if let Some(verdict) = rfc9111::evaluate(200, lines.iter().copied(), &given) {
         assert!(
             (0..=FOREVER).contains(&verdict.age) && (0..=FOREVER).contains(&verdict.updating) && (0..=FOREVER).contains(&verdict.error)

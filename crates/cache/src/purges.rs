@@ -133,15 +133,15 @@ impl List {
 pub struct Purges {
     list: RefCell<List>,
     /// The number up to which they are known, plus one.
-    known: Cell<u64>,
+    loaded: Cell<u64>,
 }
 
 impl Purges {
     /// What purges say of an answer with this `head` that was stored under `key`. `number` is the shared number of purges.
     pub fn cover(&self, root: &Path, number: u64, key: &[u8], head: &[u8], stored_ms: i64) -> Purged {
-        if self.known.get() != number.wrapping_add(1) {
+        if self.loaded.get() != number.wrapping_add(1) {
             self.list.borrow_mut().update(root);
-            self.known.set(number.wrapping_add(1));
+            self.loaded.set(number.wrapping_add(1));
         }
         self.list.borrow().cover(key, head, stored_ms)
     }

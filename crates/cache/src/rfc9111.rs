@@ -65,7 +65,7 @@ pub struct ResponseContext {
     /// The request had `Authorization`.
     pub authorized: bool,
     /// When the upstream was asked, seconds.
-    pub asked: i64,
+    pub request_time: i64,
     /// When its answer came.
     pub now: i64,
     /// Fields that have no say.
@@ -161,7 +161,7 @@ impl<'a> Fields<'a> {
     /// The corrected initial age.
     fn age(&self, given: &ResponseContext) -> i64 {
         let apparent = self.date.map_or(0, |date| given.now.saturating_sub(date).max(0));
-        let corrected = self.age.unwrap_or(0).saturating_add(given.now.saturating_sub(given.asked).max(0));
+        let corrected = self.age.unwrap_or(0).saturating_add(given.now.saturating_sub(given.request_time).max(0));
         apparent.max(corrected).min(FOREVER)
     }
 }

@@ -35,7 +35,7 @@ fn found<A: Application>(app: &mut A, options: &Options, console: &Console) -> V
     problems.extend(app.advice(options));
     let mut report = |level: Level, message: &str| {
         if level <= Level::Warn {
-            problems.push(Diagnostic { level, message: message.to_owned(), place: None });
+            problems.push(Diagnostic { level, message: message.to_owned(), position: None });
         }
     };
     let pid = app.settings(&generation).pid.clone();

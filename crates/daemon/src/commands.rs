@@ -65,7 +65,7 @@ pub struct CommandSource {
     pub(crate) signals: SignalPipe,
     pub(crate) channel: Option<UnixStream>,
     pub(crate) title: Option<Rc<Title>>,
-    pub(crate) place: ProcessKind,
+    pub(crate) kind: ProcessKind,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) quitting: Rc<Cell<bool>>,
 }
@@ -80,7 +80,7 @@ impl CommandSource {
             signals: sys::watch::readable(self.signals)?,
             channel: self.channel.map(sys::watch::readable).transpose()?,
             title: self.title,
-            place: self.place,
+            kind: self.kind,
             shutdown_timeout: self.shutdown_timeout,
             deadline: None,
             quitting: self.quitting,
@@ -95,7 +95,7 @@ pub struct Commands {
     signals: AsyncFd<SignalPipe>,
     channel: Option<AsyncFd<UnixStream>>,
     title: Option<Rc<Title>>,
-    place: ProcessKind,
+    kind: ProcessKind,
     shutdown_timeout: Option<Duration>,
     deadline: Option<Instant>,
     quitting: Rc<Cell<bool>>,
@@ -137,7 +137,7 @@ impl Commands {
             };
             base::clock::stale();
             match command {
-                Some(Command::Quit | Command::Terminate) if self.place == ProcessKind::Agent => {
+                Some(Command::Quit | Command::Terminate) if self.kind == ProcessKind::Agent => {
                     self.log.write(Level::Notice, 0, b"exiting");
                     return Ok(Command::Terminate);
                 }
@@ -171,13 +171,13 @@ impl Commands {
 
     /// Logs a signal as nginx does and says what it asks for.
     fn meaning(&self, received: Received) -> Option<Command> {
-        let single = self.place == ProcessKind::Single;
+        let single = self.kind == ProcessKind::Single;
         let (command, action) = match received.number {
             signal::SIGQUIT => (Some(Command::Quit), ", shutting down"),
             signal::SIGTERM | signal::SIGINT => (Some(Command::Terminate), ", exiting"),
             signal::SIGUSR1 => (Some(Command::Reopen), ", reopening logs"),
             signal::SIGHUP if single => (Some(Command::Terminate), ", exiting"),
-            signal::SIGWINCH if self.place == (ProcessKind::Worker { daemon: true }) => (Some(Command::Quit), ", shutting down"),
+            signal::SIGWINCH if self.kind == (ProcessKind::Worker { daemon: true }) => (Some(Command::Quit), ", shutting down"),
             signal::SIGHUP | signal::SIGUSR2 => (None, ", ignoring"),
             _ => (None, ""),
         };

@@ -4,7 +4,7 @@ use base::log::Level;
 use net::listener::Listeners;
 
 use crate::application::Application;
-use crate::board::Board;
+use crate::board::WorkerTable;
 use crate::console::Console;
 use crate::pidfile;
 use crate::worker::{self, Inherited};
@@ -20,7 +20,7 @@ pub(crate) fn cycle<A: Application>(
 ) -> i32 {
     let settings = app.settings(&generation).clone();
     let sockets = listeners.into_worker(&settings.listeners, 0);
-    let code = worker::live(app, generation, (Role::Worker(0), Board::default(), sockets), None, inherited, console);
+    let code = worker::live(app, generation, (Role::Worker(0), WorkerTable::default(), sockets), None, inherited, console);
     pidfile::remove(&settings.pid, console);
     for spec in &settings.listeners {
         if let net::address::SocketAddress::Unix(path) = &spec.address {

@@ -13,7 +13,7 @@ use sys::signal::SignalPipe;
 use sys::title::Title;
 
 use crate::application::Application;
-use crate::board::Board;
+use crate::board::WorkerTable;
 use crate::commands::{CommandSource, ProcessKind, SIGNALS};
 use crate::console::Console;
 use crate::settings::Settings;
@@ -35,7 +35,7 @@ pub(crate) struct Inherited {
 pub(crate) fn live<A: Application>(
     app: &mut A,
     generation: A::Generation,
-    seat: (Role, Board, Vec<(usize, OwnedFd)>),
+    seat: (Role, WorkerTable, Vec<(usize, OwnedFd)>),
     channel: Option<UnixStream>,
     inherited: &Inherited,
     console: &Console,
@@ -66,7 +66,7 @@ pub(crate) fn live<A: Application>(
     };
     let quitting = Rc::new(Cell::new(false));
     let title = inherited.title.clone().filter(|_| !single);
-    let commands = CommandSource { signals, channel, title, place, shutdown_timeout, quitting: quitting.clone() };
+    let commands = CommandSource { signals, channel, title, kind: place, shutdown_timeout, quitting: quitting.clone() };
     let code = app.work(generation, WorkerSetup { role, single, master, board, listeners, commands });
     base::clock::stale();
     if quitting.get() && code == 0 {

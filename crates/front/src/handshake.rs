@@ -54,7 +54,7 @@ pub async fn perform(front: &Rc<Front>, mut opened: Accepted) -> HandshakeOutcom
         server: opened.listener.server.clone(),
         is_named,
         subject: Box::new(move || worker.spare.take_detached(&worker, &listener.http, info.clone(), listener.server.clone())),
-        left: RefCell::default(),
+        leftovers: RefCell::default(),
     });
     // Names of certificates may ask for the client's.
     opened.info.tls.replace(Some(Rc::new(preliminary(&greeting))));
@@ -114,7 +114,7 @@ pub(crate) fn named(listener: &Listener, hello: &Hello) -> Option<Rc<http::Serve
 /// What may be spoken with the server that was chosen, best first.
 fn protocols<'f>(front: &'f Front, listener: &Listener) -> impl Iterator<Item = u8> + use<'f> {
     let own = listener.server.conf.share::<ServerProtocols>().unwrap_or_default();
-    front.protocols_in(listener.endpoint.asked | own.on)
+    front.protocols_in(listener.endpoint.requested | own.on)
 }
 
 async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>, session: tls::session::ServerSession) -> HandshakeOutcome {

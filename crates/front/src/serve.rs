@@ -29,7 +29,7 @@ use std::time::Duration;
 const LAST: usize = 16;
 
 /// What the binary knows and the event loop needs.
-pub struct Setup {
+pub struct FrontOptions {
     /// `worker_connections`.
     pub connections: usize,
     /// The listening sockets, by index of their specification.
@@ -96,7 +96,7 @@ pub fn spawn(future: BoxFuture<()>) {
 }
 
 /// The whole life of a worker. Returns the exit code.
-pub fn run(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
+pub fn run(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().on_thread_unpark(clock::stale).build_local(Default::default());
     let log = worker.log.clone();
     match runtime {
@@ -112,8 +112,8 @@ pub fn run(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
     }
 }
 
-async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
-    let Setup { connections, listening, protocols, reopen, start, end } = setup;
+async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32 {
+    let FrontOptions { connections, listening, protocols, reopen, start, end } = setup;
     let log = worker.log.clone();
     let share = Share::new(seat.board, seat.role, connections.max(1));
     let front = Front::new(worker.clone(), protocols, share, connections);
@@ -183,10 +183,10 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
 }
 
 /// Where an accepted connection goes: its service, and the socket's number there.
-type Place = (Rc<dyn Service>, u32);
+type Destination = (Rc<dyn Service>, u32);
 
 /// Registers the sockets with the event loop; those for datagrams go to their service.
-fn listen(front: &Rc<Front>, sockets: Vec<(usize, OwnedFd)>, listening: &[Listening], single: bool) -> Vec<(Rc<Acceptor>, Place)> {
+fn listen(front: &Rc<Front>, sockets: Vec<(usize, OwnedFd)>, listening: &[Listening], single: bool) -> Vec<(Rc<Acceptor>, Destination)> {
     let mut acceptors = Vec::new();
     for (spec, fd) in sockets {
         let Some(one) = listening.get(spec).filter(|one| !one.is_left(&front.worker)) else { continue };
@@ -204,7 +204,7 @@ fn listen(front: &Rc<Front>, sockets: Vec<(usize, OwnedFd)>, listening: &[Listen
     acceptors
 }
 
-async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, (service, listen): Place) {
+async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, (service, listen): Destination) {
     loop {
         match acceptor.accept().await {
             Ok((fd, peer)) => {
@@ -226,7 +226,7 @@ async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, (service, listen): Pla
 }
 
 /// The connections that this worker was woken for and had no time to accept: no other worker was woken.
-fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, Place)>) {
+fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, Destination)>) {
     for (acceptor, (service, listen)) in acceptors {
         for (fd, peer) in std::iter::from_fn(|| acceptor.take_waiting()).take(LAST) {
             service.accepted(front, fd, peer, listen);

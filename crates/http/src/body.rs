@@ -35,7 +35,7 @@ pub struct TempFile {
     pub path: PathBuf,
     /// Open for reading and writing.
     pub file: Rc<File>,
-    keep: Cell<bool>,
+    persistent: Cell<bool>,
 }
 
 impl TempFile {
@@ -53,7 +53,7 @@ impl TempFile {
                 DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
             }
             match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
-                Ok(file) => return Ok(TempFile { path, file: Rc::new(file), keep: Cell::new(false) }),
+                Ok(file) => return Ok(TempFile { path, file: Rc::new(file), persistent: Cell::new(false) }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -63,13 +63,13 @@ impl TempFile {
 
     /// The file stays when this value goes (`client_body_in_file_only on`).
     pub fn persist(&self) {
-        self.keep.set(true);
+        self.persistent.set(true);
     }
 }
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        if !self.keep.get() {
+        if !self.persistent.get() {
             // It may have been moved away by the application; nothing is left to do then.
             let _ = fs::remove_file(&self.path);
         }
@@ -215,7 +215,7 @@ struct Limits {
     buffer: usize,
     max: u64,
     file_only: bool,
-    keep: bool,
+    persistent: bool,
     /// What stays in memory beside the buffer, as it came with the head.
     with_head: u64,
 }
@@ -228,7 +228,7 @@ impl Limits {
             buffer: core.client_body_buffer_size.unwrap_or(default::BODY_BUFFER) as usize,
             max: core.client_max_body_size.unwrap_or(default::MAX_BODY),
             file_only: in_file != 0 || request.flags.body_in_file_only.get(),
-            keep: in_file == 1,
+            persistent: in_file == 1,
             with_head: with_head(request),
         }
     }
@@ -342,7 +342,7 @@ fn finish(request: &Request, body: &Body, limits: &Limits) -> Outcome {
     {
         return outcome;
     }
-    if limits.keep
+    if limits.persistent
         && let Some(file) = body.file()
     {
         file.persist();
@@ -386,7 +386,7 @@ pub fn from_file(path: &Path, remove: bool) -> io::Result<Body> {
     let length = file.metadata()?.len();
     let body = Body::new(true, Some(length), BodyState::Read);
     body.received.set(length);
-    let temp = TempFile { path: path.to_owned(), file: Rc::new(file), keep: Cell::new(!remove) };
+    let temp = TempFile { path: path.to_owned(), file: Rc::new(file), persistent: Cell::new(!remove) };
     body.file.replace(Some(Rc::new(temp)));
     Ok(body)
 }

@@ -125,4 +125,4 @@ pub trait Downstream {
 }
 
 /// A shared wire.
-pub type Wire = Rc<dyn Downstream>;
+pub type Transport = Rc<dyn Downstream>;

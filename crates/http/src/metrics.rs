@@ -14,7 +14,7 @@ use crate::phase::Phase;
 use crate::request::Request;
 use base::clock;
 use session::handshake_end::HandshakeEnd;
-use session::worker::Ended;
+use session::worker::StreamEvent;
 use shm::tally::{Account, Counters, Tally};
 use std::sync::atomic::Ordering;
 
@@ -208,10 +208,10 @@ impl WorkerCounters {
     }
 
     /// Something has ended in a session of `stream`.
-    pub fn session_had(&self, ended: Ended) {
+    pub fn session_had(&self, ended: StreamEvent) {
         match ended {
-            Ended::Handshake(end) => self.handshake_ended(&end),
-            Ended::Try { failed, took_ms } => {
+            StreamEvent::Handshake(end) => self.handshake_ended(&end),
+            StreamEvent::Try { failed, took_ms } => {
                 self.count_attempt(failed, took_ms, [Counter::StreamAttempts, Counter::StreamAttemptsFailed], Histogram::StreamAttempt);
             }
         }
@@ -266,7 +266,7 @@ mod tests {
         observers.connection_came();
         observers.attempt_ended(true, 3);
         observers.attempt_ended(false, 70);
-        observers.session_had(Ended::Try { failed: true, took_ms: 5 });
+        observers.session_had(StreamEvent::Try { failed: true, took_ms: 5 });
         observers.cache_answered(CacheStatus::Stale);
         observers.phase_waited(Phase::Access, 9);
         observers.set(Counter::Active, 4);

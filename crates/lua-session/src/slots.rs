@@ -20,19 +20,19 @@ impl Slots {
 }
 
 /// An `ngx.ctx` table that code in a handshake leaves for the requests of the connection.
-pub struct LeftCtx {
+pub struct HandshakeCtx {
     slot: i32,
     slots: Rc<Slots>,
 }
 
-impl LeftCtx {
+impl HandshakeCtx {
     /// The number of the table.
     pub fn slot(&self) -> i32 {
         self.slot
     }
 }
 
-impl Drop for LeftCtx {
+impl Drop for HandshakeCtx {
     fn drop(&mut self) {
         self.slots.free.borrow_mut().push(self.slot);
     }
@@ -63,16 +63,16 @@ impl CtxTable {
     }
 
     /// Hands the table on, if there is one.
-    pub fn take(&self) -> Option<LeftCtx> {
+    pub fn take(&self) -> Option<HandshakeCtx> {
         let slots = self.slots.get()?.clone();
         let slot = self.slot.take();
-        (slot != 0).then_some(LeftCtx { slot, slots })
+        (slot != 0).then_some(HandshakeCtx { slot, slots })
     }
 
     /// The table, for those who keep it beyond the session's state; `None` if there is none, or if somebody has it.
-    pub fn share(&self) -> Option<LeftCtx> {
+    pub fn share(&self) -> Option<HandshakeCtx> {
         let slots = self.slots.get().filter(|_| self.exists() && !self.is_kept.replace(true))?;
-        Some(LeftCtx { slot: self.slot.get(), slots: slots.clone() })
+        Some(HandshakeCtx { slot: self.slot.get(), slots: slots.clone() })
     }
 
     /// Whether there is a table.

@@ -152,7 +152,7 @@ impl Job {
 
     /// Polls what a thread waits for, and runs it when that is done; how the job ended, if it did.
     fn poll_one(&mut self, core: &Rc<Core>, id: u64, context: &Context<'_>, alone: bool) -> Option<StopReason> {
-        let bell = if alone { None } else { core.with(id, |t| t.bell.clone())? };
+        let bell = if alone { None } else { core.with(id, |t| t.waker.clone())? };
         let waker = bell.as_ref().unwrap_or_else(|| context.waker());
         let reply = match poll_thread(core, id, &mut Context::from_waker(waker)) {
             Some(reply) => reply,

@@ -63,11 +63,11 @@ pub fn set_process(kind: usize, worker: usize) {
 type Hash = unsafe extern "C" fn(*const u8, usize, *mut u8);
 type Sum = unsafe extern "C" fn(*const u8, usize) -> u32;
 type Number = unsafe extern "C" fn(*const u8, usize) -> isize;
-type Ask = extern "C" fn() -> c_int;
-type Dump = unsafe extern "C" fn(*mut u8, *const u8, usize) -> *mut u8;
-type Kept = ([Hash; 3], [Sum; 3], [Number; 2], [Ask; 2], Dump);
+type IntFn = extern "C" fn() -> c_int;
+type DumpFn = unsafe extern "C" fn(*mut u8, *const u8, usize) -> *mut u8;
+type ExportedFns = ([Hash; 3], [Sum; 3], [Number; 2], [IntFn; 2], DumpFn);
 
-const KEPT: Kept = (
+const KEPT: ExportedFns = (
     [ngx_http_lua_ffi_md5, ngx_http_lua_ffi_md5_bin, ngx_http_lua_ffi_sha1_bin],
     [ngx_murmur_hash2, ngx_http_lua_ffi_crc32_short, ngx_http_lua_ffi_crc32_long],
     [ngx_atoi, ngx_hextoi],

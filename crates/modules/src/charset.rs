@@ -25,18 +25,18 @@ pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("chars
 struct Maps {
     list: Vec<Rc<Map>>,
     /// All sets that it names.
-    known: Vec<Box<[u8]>>,
+    names: Vec<Box<[u8]>>,
 }
 
 impl Maps {
     fn add(&mut self, charset: &[u8]) {
         if !self.contains(charset) {
-            self.known.push(charset.into());
+            self.names.push(charset.into());
         }
     }
 
     fn contains(&self, charset: &[u8]) -> bool {
-        self.known.iter().any(|known| known.eq_ignore_ascii_case(charset))
+        self.names.iter().any(|known| known.eq_ignore_ascii_case(charset))
     }
 }
 
@@ -124,7 +124,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let conf = at.conf::<Conf>();
     let maps = at.main_conf::<Maps>();
     // An upstream may ask for any set that is named somewhere.
-    if !maps.known.is_empty() || matches!(conf.charset, Some(Some(_))) || conf.source.is_some() {
+    if !maps.names.is_empty() || matches!(conf.charset, Some(Some(_))) || conf.source.is_some() {
         let recodes = !maps.list.is_empty();
         at.header_filter(move |request| header_filter(request, &conf, &maps));
         if recodes {

@@ -1,7 +1,7 @@
 //! What filters that compress answers share: which answers, what becomes of their head, and the way of a body through an encoder.
 
 use crate::accept_gzip;
-use crate::body_cache::{KeptBodies, Wish};
+use crate::body_cache::{BodyCache, Lookup};
 use crate::filtering::{Types, each_run, type_matches, want_memory, weaken_etag};
 use base::log::Level;
 use bytes::Bytes;
@@ -145,7 +145,7 @@ pub(crate) fn define_ratio<C: Coding>(variables: &mut Variables, name: &'static 
 /// Compression of one answer under way.
 struct Packing<C: Coding> {
     coding: Rc<C>,
-    kept: Rc<KeptBodies<Bytes>>,
+    cache: Rc<BodyCache<Bytes>>,
     settings: C::Settings,
     /// Of the body, if it is known.
     length: Option<u64>,
@@ -163,9 +163,9 @@ enum Stage<E> {
 }
 
 impl<C: Coding> Packing<C> {
-    fn new(coding: Rc<C>, kept: Rc<KeptBodies<Bytes>>, settings: C::Settings, length: Option<u64>) -> Self {
+    fn new(coding: Rc<C>, kept: Rc<BodyCache<Bytes>>, settings: C::Settings, length: Option<u64>) -> Self {
         let stage = RefCell::new(Stage::Fresh);
-        Packing { coding, kept, settings, length, stage, bytes_in: Cell::new(0), bytes_out: Cell::new(0) }
+        Packing { coding, cache: kept, settings, length, stage, bytes_in: Cell::new(0), bytes_out: Cell::new(0) }
     }
 
     /// Packs pieces as they come.
@@ -197,13 +197,13 @@ impl<C: Coding> Packing<C> {
 
     /// Packs a body that comes in one piece, if it was not packed before.
     fn pack_whole(&self, body: &Bytes) -> io::Result<Bytes> {
-        let (key, packed) = match self.kept.lookup(body, C::settings_key(self.settings)) {
-            Wish::Known(packed) => (None, packed),
-            Wish::Keep(key) => (Some(key), self.pack_once(body)?),
-            Wish::Make => (None, self.pack_once(body)?),
+        let (key, packed) = match self.cache.lookup(body, C::settings_key(self.settings)) {
+            Lookup::Known(packed) => (None, packed),
+            Lookup::Keep(key) => (Some(key), self.pack_once(body)?),
+            Lookup::Make => (None, self.pack_once(body)?),
         };
         if let Some(key) = key {
-            self.kept.insert(key, body, &packed, packed.len());
+            self.cache.insert(key, body, &packed, packed.len());
         }
         self.bytes_in.set(body.len() as u64);
         self.bytes_out.set(packed.len() as u64);

@@ -1,6 +1,6 @@
 //! `valid_referers` and `$invalid_referer` (nginx manual, `ngx_http_referer_module`).
 
-use crate::map::table::{Refused, Table};
+use crate::map::table::{AddError, Table};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
@@ -97,8 +97,8 @@ fn valid_referers(cx: &mut Cx<'_>) -> Result<(), Error> {
                     cx.error_at(
                         i,
                         match refused {
-                            Refused::Invalid => format!("invalid hostname or wildcard \"{host}\""),
-                            Refused::Conflict => format!("conflicting parameter \"{host}\""),
+                            AddError::Invalid => format!("invalid hostname or wildcard \"{host}\""),
+                            AddError::Conflict => format!("conflicting parameter \"{host}\""),
                         },
                     )
                 })?;

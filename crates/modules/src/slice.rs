@@ -197,7 +197,7 @@ fn body_filter(request: &Rc<Request>, chain: Chain, size: u64) -> Filtered {
 /// Fetches the slices behind the first one, as far as they are wanted.
 async fn fetch_rest(request: &Rc<Request>, slices: &Rc<Slices>, size: u64, below: &NextFilters) -> Result<(), Outcome> {
     let mut end = slices.total.get();
-    if let Some((from, to)) = request.find_context::<Partial>().and_then(|partial| partial.wanted.get()) {
+    if let Some((from, to)) = request.find_context::<Partial>().and_then(|partial| partial.bounds.get()) {
         if slices.start.get().saturating_add(size) <= from {
             slices.start.set(from / size * size);
         }

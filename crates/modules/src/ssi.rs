@@ -72,7 +72,7 @@ fn variables(variables: &mut Variables) {
 
 /// Why a command failed, for the log; the page shows the error message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Fault(String);
+struct CommandError(String);
 
 fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     let conf = at.conf::<Conf>();

@@ -129,7 +129,7 @@ fn variables(variables: &mut Variables) {
         if own.mode.unwrap_or(Mode::Off) == Mode::Off {
             return false;
         }
-        match Identity::of(request, &own).got {
+        match Identity::of(request, &own).received {
             Some(uid) => own.write(uid, out),
             None => false,
         }

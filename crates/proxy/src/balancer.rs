@@ -46,7 +46,7 @@ impl Exchange {
             turn.allow_tls(can_secure);
             Rc::new(turn)
         };
-        let turn = self.turn.get_or_insert_with(begin).clone();
+        let turn = self.balancer.get_or_insert_with(begin).clone();
         turn.begin();
         self.request.action.set("connecting to upstream");
         let decision = match balancer.choose(&self.request, &turn) {
@@ -93,7 +93,7 @@ impl Exchange {
     /// The time limits of this try.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        let (plan, own) = (&self.route.plan, self.turn.as_ref().map(|turn| turn.timeouts()).unwrap_or_default());
+        let (plan, own) = (&self.route.plan, self.balancer.as_ref().map(|turn| turn.timeouts()).unwrap_or_default());
         Limits {
             connect: own.connect.unwrap_or(plan.connect_timeout),
             send: own.send.unwrap_or(plan.send_timeout),

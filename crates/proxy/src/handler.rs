@@ -6,7 +6,7 @@ use crate::caching::facts::{Background, Facts};
 use crate::caching::{fill, lookup, serve};
 use crate::ending::End;
 use crate::exchange::{Exchange, Lease};
-use crate::outgoing::{Early, choose_body};
+use crate::outgoing::{EarlyBody, choose_body};
 use crate::pass;
 use crate::record::{Record, State};
 use crate::route::{HasRoute, Route};
@@ -168,7 +168,7 @@ fn take_early(request: &Rc<Request>) -> Option<Outcome> {
         }
     };
     if refused.is_none() && !data.is_empty() {
-        request.set_lasting(Rc::new(Early(RefCell::new(data))));
+        request.set_lasting(Rc::new(EarlyBody(RefCell::new(data))));
     }
     refused
 }

@@ -1,6 +1,6 @@
 //! Response headers on their way to the client: acted on, rewritten or dropped.
 
-use crate::dialect::Answer;
+use crate::dialect::UpstreamResponse;
 use crate::record::Record;
 use crate::rewrite;
 use crate::route::Route;
@@ -137,7 +137,7 @@ pub(crate) fn keep_challenge(request: &Request, record: &Record) {
 }
 
 /// Makes the response's head of the answer's.
-pub fn copy(request: &Request, route: &Route, record: &Record, answer: &Answer) {
+pub fn copy(request: &Request, route: &Route, record: &Record, answer: &UpstreamResponse) {
     let head = record.head.borrow();
     // Conditions are for whoever makes the answer to judge: the upstream has.
     request.flags.unconditional.set(true);

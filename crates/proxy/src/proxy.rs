@@ -5,7 +5,7 @@ use crate::dialect::http1::Http1;
 use crate::dialect::http2::Http2;
 use crate::dialect::request_line::RequestLine;
 use crate::pass::Pass;
-use crate::place::Place;
+use crate::place::Destination;
 use crate::record::Record;
 use crate::rewrite::{CookieRules, Pattern, Rule};
 use crate::route::{HasRoute, Route};
@@ -47,7 +47,7 @@ fn complete(http: &Frame) -> Result<(), Error> {
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let proxy = at.conf::<Proxy>();
-    let Some(place) = Place::find(at, proxy.pass.as_ref(), proxy.outer.as_ref()) else {
+    let Some(place) = Destination::find(at, proxy.pass.as_ref(), proxy.outer.as_ref()) else {
         return proxy.family.check("proxy");
     };
     let (pass, error) = (&place.pass, |error: SettingError| place.error(error));

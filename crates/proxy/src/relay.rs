@@ -3,7 +3,7 @@
 use crate::buffer::Store;
 use crate::connection::UpstreamConnection;
 use crate::dialect::Framing;
-use crate::ending::{End, Ending};
+use crate::ending::{AttemptEnd, End};
 use crate::exchange::{Exchange, Lease};
 use crate::limits::TIMED_OUT;
 use crate::pace::Pace;
@@ -40,7 +40,7 @@ pub struct Relay<'a> {
     /// Notice when the client goes.
     pub watch: bool,
     /// It has gone in the middle of its body.
-    pub lost: bool,
+    pub client_gone: bool,
     /// Read ahead of the client.
     pub buffering: bool,
     /// A copy for the cache.
@@ -96,14 +96,14 @@ const RUNS: usize = 12;
 
 impl<'a> Relay<'a> {
     /// Relays the body behind the head, which ends at `head` of the input.
-    pub fn pass(mut self, head: usize) -> Ending<'a> {
+    pub fn pass(mut self, head: usize) -> AttemptEnd<'a> {
         if self.exchange.request.flags.header_only.get() && self.tee.is_none() {
             let clean = self.skip(head);
-            return Ending::answered(self.end(BodyEnd::Whole, clean));
+            return AttemptEnd::answered(self.end(BodyEnd::Whole, clean));
         }
         match self.decode(head) {
-            Decoded::Over { finish, clean } => Ending::answered(self.end(finish, clean)),
-            decoded => Ending::later(async move { End::Answered(self.run(head, decoded).await) }),
+            Decoded::Over { finish, clean } => AttemptEnd::answered(self.end(finish, clean)),
+            decoded => AttemptEnd::later(async move { End::Answered(self.run(head, decoded).await) }),
         }
     }
 
@@ -301,13 +301,13 @@ impl<'a> Relay<'a> {
             let poll = self.sender.poll(cx, &mut self.connection.channel, &self.exchange.scratch.out, &self.exchange.request);
             // The answer is here already; that the rest of the request was not wanted is its own affair.
             self.can_send = !matches!(poll, Poll::Ready(Err(_)));
-            self.lost = matches!(poll, Poll::Ready(Err(SendError::Client(_)))) && self.exchange.request.flags.client_gone.get();
+            self.client_gone = matches!(poll, Poll::Ready(Err(SendError::Client(_)))) && self.exchange.request.flags.client_gone.get();
         }
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>, pace: &mut Pace) -> Poll<Event> {
         self.poll_send(cx);
-        if std::mem::take(&mut self.lost) && self.watch {
+        if std::mem::take(&mut self.client_gone) && self.watch {
             return Poll::Ready(Event::ClientGone);
         }
         let mut may_read = self.store.has_room(&self.exchange.route.plan);

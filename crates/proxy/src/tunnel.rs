@@ -1,6 +1,6 @@
 //! After a 101: copies bytes in both directions until one side closes or both are silent for too long.
 
-use crate::connection::{Bell, UpstreamConnection};
+use crate::connection::{TimerWaker, UpstreamConnection};
 use crate::limits::{TIMED_OUT, default};
 use ::upstream::secure::handshake::error_line;
 use base::errno;
@@ -98,7 +98,7 @@ pub async fn run(
     let _ = upstream.channel.stream().set_no_delay(true);
     upstream.set_timer(timeout);
     request.action.set("proxying upgraded connection");
-    let mut bell = Bell::default();
+    let mut bell = TimerWaker::default();
     let ended = std::future::poll_fn(|cx| {
         let moved = pump(cx, &*client, &mut upstream, [&mut up, &mut down], &mut passed);
         match moved {

@@ -1,6 +1,6 @@
 //! `$upstream_*`: recorded by the attempts of a request.
 
-use crate::record::{Record, Try};
+use crate::record::{Attempt, Record};
 use base::text::{push_number, push_seconds};
 use http::Request;
 use http::Variables;
@@ -30,7 +30,7 @@ fn record(request: &Request) -> Option<std::rc::Rc<Record>> {
 }
 
 /// One value per try: `, ` between tries, ` : ` where an internal redirect began another exchange.
-fn join_tries(request: &Request, out: &mut Vec<u8>, push: impl Fn(&Try, &mut Vec<u8>)) -> bool {
+fn join_tries(request: &Request, out: &mut Vec<u8>, push: impl Fn(&Attempt, &mut Vec<u8>)) -> bool {
     let Some(record) = record(request) else { return false };
     let tries = record.tries.borrow();
     for (i, one) in tries.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use wire::dns::{self, Answer, Found, Kind, Name};
+use wire::dns::{self, Answer, Kind, Name, Resolved};
 
 /// The largest answer over UDP that is read.
 const LARGEST: usize = 4096;
@@ -17,7 +17,7 @@ pub struct Query {
     kind: Kind,
     id: u16,
     /// What the answer says, or its response code.
-    pub ending: Option<Result<Found, u8>>,
+    pub ending: Option<Result<Resolved, u8>>,
 }
 
 impl Query {

@@ -95,7 +95,7 @@ struct Entry {
     stale: Instant,
     used: Cell<Instant>,
     /// Whose turn it is; none while the addresses are unused.
-    turn: Cell<Option<usize>>,
+    next_server: Cell<Option<usize>>,
 }
 
 impl Entry {
@@ -103,9 +103,9 @@ impl Entry {
         self.used.set(now);
         let count = self.list.len().max(1);
         // A new answer is used in its own order, as in nginx. The turn after that is anyone's, so that workers do not march in step.
-        let turn = self.turn.get();
+        let turn = self.next_server.get();
         let first = turn.map_or(0, |turn| turn % count);
-        self.turn.set(Some(turn.map_or_else(|| getrandom::u32().unwrap_or(1) as usize, |_| first + 1)));
+        self.next_server.set(Some(turn.map_or_else(|| getrandom::u32().unwrap_or(1) as usize, |_| first + 1)));
         Addresses { list: self.list.clone(), first, until: Some(self.until.get()) }
     }
 }
@@ -226,7 +226,7 @@ impl Resolver {
         let list: Rc<[IpAddr]> = list.into();
         let until = now + self.settings.valid.unwrap_or(ttl);
         let stale = until + self.settings.stale;
-        let entry = Entry { list: list.clone(), until: Cell::new(until), stale, used: Cell::new(now), turn: Cell::new(None) };
+        let entry = Entry { list: list.clone(), until: Cell::new(until), stale, used: Cell::new(now), next_server: Cell::new(None) };
         self.entries.borrow_mut().insert(name, entry);
         list
     }

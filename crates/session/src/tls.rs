@@ -56,7 +56,7 @@ pub struct ClientHello<S: Secured> {
     /// Makes what [`ClientHello::session`] answers.
     pub subject: Box<dyn Fn() -> Rc<S>>,
     /// What code that runs in the handshake keeps from one member of [`Hooks`] to the next.
-    pub left: RefCell<HandshakeLeftovers>,
+    pub leftovers: RefCell<HandshakeLeftovers>,
 }
 
 impl<S: Secured> ClientHello<S> {
@@ -78,7 +78,7 @@ pub struct Rejection {
 }
 
 /// How a handshake goes on: now, or after a wait.
-pub enum Answer {
+pub enum HandshakeStep {
     /// With these settings.
     Now(Result<Settings, Rejection>),
     /// Code must run first.
@@ -88,7 +88,7 @@ pub enum Answer {
 /// Answers the handshakes of a server.
 pub trait Handshakes<S: Secured> {
     /// Chooses what a session is made from.
-    fn answer(&self, greeting: &Rc<ClientHello<S>>) -> Answer;
+    fn answer(&self, greeting: &Rc<ClientHello<S>>) -> HandshakeStep;
     /// The numbers of the cipher suites that are spoken.
     fn suites(&self) -> Vec<u16>;
     /// Whether a version is spoken, by its number.

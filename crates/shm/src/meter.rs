@@ -62,7 +62,7 @@ pub struct Meter {
     name: Box<str>,
     memory: SharedMemory,
     /// Where this process's lane begins; 0: it has not been looked for.
-    own: Cell<usize>,
+    own_lane: Cell<usize>,
 }
 
 /// The counters of this process, looked up once for several of them.
@@ -93,7 +93,7 @@ impl Meter {
     pub fn new(kind: &'static Kind, name: &str) -> io::Result<Meter> {
         // Pages of lanes that nobody uses are never there.
         let memory = SharedMemory::new((BEFORE + crate::tally::ACCOUNTS) * kind.stride() * 8)?;
-        Ok(Meter { kind, name: name.into(), memory, own: Cell::new(0) })
+        Ok(Meter { kind, name: name.into(), memory, own_lane: Cell::new(0) })
     }
 
     /// Its name.
@@ -109,7 +109,7 @@ impl Meter {
     /// Where this process's lane begins.
     #[inline]
     fn own_lane(&self) -> Option<usize> {
-        match self.own.get() {
+        match self.own_lane.get() {
             0 => self.look_for_own(),
             own => Some(own),
         }
@@ -118,8 +118,8 @@ impl Meter {
     #[cold]
     fn look_for_own(&self) -> Option<usize> {
         let account = Some(ACCOUNT.load(Ordering::Relaxed)).filter(|account| *account > 0)?;
-        self.own.set((BEFORE + account) * self.kind.stride() * 8);
-        Some(self.own.get())
+        self.own_lane.set((BEFORE + account) * self.kind.stride() * 8);
+        Some(self.own_lane.get())
     }
 
     /// The first counters of this process; `None`: it has not entered, or the kind has fewer.
@@ -248,7 +248,7 @@ mod tests {
         bound.add(0, 2);
         // As another process would.
         enter(&other);
-        [&meter, &bound].iter().for_each(|meter| meter.own.set(0));
+        [&meter, &bound].iter().for_each(|meter| meter.own_lane.set(0));
         meter.lane::<3>().unwrap().add(0, 2);
         meter.add(2, 1);
         bound.add(0, 1);

@@ -42,7 +42,7 @@ impl std::error::Error for ClaimError {}
 
 /// What a worker's death cost a dictionary.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
+pub struct RecoveryReport {
     /// The dictionary.
     pub name: String,
     /// Parts whose entries are gone.
@@ -68,7 +68,7 @@ impl Zones {
 
     /// To be called by the master when it has buried a worker: frees all locks that it held. Returns what was lost because it died
     /// in the middle of a change; what another worker mends at this moment is told at the next death.
-    pub fn reap(&self, process: i32) -> Vec<Loss> {
+    pub fn reap(&self, process: i32) -> Vec<RecoveryReport> {
         let mut lost = Vec::new();
         for zone in &self.current {
             zone.reap(process);
@@ -79,7 +79,7 @@ impl Zones {
             dict.reap(process);
             let parts = zone.new_losses(dict.recoveries().1);
             if parts > 0 {
-                lost.push(Loss { name: zone.name().to_owned(), parts, of: dict.shards() });
+                lost.push(RecoveryReport { name: zone.name().to_owned(), parts, of: dict.shards() });
             }
         }
         lost
@@ -148,7 +148,7 @@ impl Zones {
         name: &str,
         owner: &'static str,
         size: usize,
-        kept: Option<Rc<Zone>>,
+        previous: Option<Rc<Zone>>,
         make: impl FnOnce(&str, &'static str, usize) -> io::Result<Zone>,
     ) -> Result<Rc<Zone>, ClaimError> {
         if let Some(zone) = self.find(name) {
@@ -161,7 +161,7 @@ impl Zones {
         if size < MIN_SIZE {
             return Err(ClaimError::TooSmall(name.to_owned()));
         }
-        let zone = match kept {
+        let zone = match previous {
             Some(zone) => zone,
             None => Rc::new(make(name, owner, size).map_err(|e| ClaimError::Map(name.to_owned(), e))?),
         };

@@ -4,7 +4,7 @@ use crate::host::Sessions;
 use crate::state::{Client, State};
 use base::log::Level;
 use lua::{Completion, Job, LuaPhase, Started};
-use lua_lib::socket::state::Work;
+use lua_lib::socket::state::Direction;
 use lua_session::entry::has_failed;
 use lua_session::{Code, Entry};
 use session::{Outcome, Step};
@@ -134,7 +134,7 @@ impl Future for RunningCode<'_> {
 /// Whether the client has disconnected unnoticed. Received bytes that the code has not asked for are a sign of life, and
 /// a reader finds out by itself.
 fn is_gone(session: &Session, state: &State, cx: &mut Context<'_>) -> bool {
-    let reading = |client: &Rc<Client>| client.socket.busy(&[Work::Reading]).is_some() || client.has_ended();
+    let reading = |client: &Rc<Client>| client.socket.busy(&[Direction::Reading]).is_some() || client.has_ended();
     if state.abort_known.get() || state.client.get().is_some_and(reading) || (state.pulled.get() && !session.unread().is_empty()) {
         return false;
     }

@@ -23,7 +23,7 @@ pub(crate) enum SendError {
 
 /// The output of one session.
 #[derive(Default)]
-pub(crate) struct Waiting {
+pub(crate) struct PendingOutput {
     bytes: RefCell<Vec<u8>>,
     sent: Cell<usize>,
     broken: Cell<Option<SendError>>,
@@ -32,7 +32,7 @@ pub(crate) struct Waiting {
     wakers: RefCell<Vec<Waker>>,
 }
 
-impl Waiting {
+impl PendingOutput {
     /// Appends what `push` pushes.
     pub(crate) fn add(&self, session: &Session, push: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = self.bytes.borrow_mut();

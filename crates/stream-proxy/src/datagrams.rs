@@ -33,7 +33,7 @@ struct Exchange<'a> {
     failed: bool,
     /// The next datagram of the client begins another session.
     detached: bool,
-    heard: &'a dyn Fn(),
+    on_first_byte: &'a dyn Fn(),
 }
 
 /// What a session waits for.
@@ -59,7 +59,7 @@ pub async fn run(job: &Job<'_>, upstream: &Datagram, heard: &dyn Fn()) -> End {
         idle: Idle::new(job.timeout),
         failed: false,
         detached: false,
-        heard,
+        on_first_byte: heard,
     };
     exchange.run().await
 }
@@ -172,7 +172,7 @@ impl Exchange<'_> {
         self.down.consume(session, count);
         let received = &self.job.record.received;
         received.set(received.get() + count as u64);
-        (self.heard)();
+        (self.on_first_byte)();
         session.action.set("proxying and sending to client");
         let datagram = buffer.get(..count).unwrap_or_default();
         if let Err(error) = poll_fn(|cx| session.poll_write(cx, datagram)).await {

@@ -106,7 +106,7 @@ async fn pass_on(job: &Job<'_>, lease: Lease, way: Route) -> Outcome {
     lease.peer().answered(0, last.sent, last.received);
     match end {
         End::Done => {
-            let times = Timing { connect: last.connect, header: last.first_byte, response: last.whole };
+            let times = Timing { connect: last.connect, header: last.first_byte, response: last.session_ms };
             lease.end(job.session, Verdict::Good, times);
             Outcome::Ok
         }

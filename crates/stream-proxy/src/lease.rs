@@ -4,7 +4,7 @@ use crate::groups::Upstream;
 use balance::{Choice, Measure, Peer, Timing, Verdict};
 use base::clock;
 use base::log::Level;
-use session::worker::Ended;
+use session::worker::StreamEvent;
 use std::cell::Cell;
 use std::rc::Rc;
 use stream::Session;
@@ -52,7 +52,7 @@ impl Lease {
     pub fn end(self, session: &Session, verdict: Verdict, times: Timing) {
         self.ended.set(true);
         let took_ms = clock::monotonic_ms().saturating_sub(self.choice.began_ms());
-        session.worker.count(Ended::Try { failed: matches!(verdict, Verdict::Failed), took_ms });
+        session.worker.count(StreamEvent::Try { failed: matches!(verdict, Verdict::Failed), took_ms });
         if self.upstream.group.release(&self.choice, verdict, times, clock::monotonic_ms()) {
             session.log(Level::Warn, b"upstream server temporarily disabled");
         }

@@ -45,7 +45,7 @@ pub async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Op
         is_named: true,
         alpn: Vec::new(),
         subject: Box::new(move || subject.clone()),
-        left: RefCell::default(),
+        leftovers: RefCell::default(),
     });
     session.connection.tls.replace(Some(Rc::new(preliminary(&greeting))));
     let settings = limited(limit, choose(&greeting, &default)).await.ok_or(None)?.map_err(|rejection| Some(rejection.into()))?;

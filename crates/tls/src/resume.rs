@@ -14,10 +14,10 @@ const TICKETS: usize = 4;
 
 /// What can be resumed with one server, whatever its name.
 #[derive(Default)]
-pub struct Slot(Mutex<Kept>);
+pub struct Slot(Mutex<Sessions>);
 
 #[derive(Default)]
-struct Kept {
+struct Sessions {
     group: Option<NamedGroup>,
     old: Option<Tls12ClientSessionValue>,
     tickets: VecDeque<Tls13ClientSessionValue>,
@@ -37,7 +37,7 @@ impl Slot {
         kept.old.is_some() || !kept.tickets.is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -84,9 +84,9 @@ impl ClientSessionStore for Slot {
 
 /// What a client remembers of the making of its session.
 #[derive(Debug, Default)]
-pub struct Origin {
+pub struct SessionOrigin {
     pub(crate) slot: Option<Arc<Slot>>,
-    pub(crate) judged: Option<(Option<Box<str>>, Verdict)>,
+    pub(crate) verdict: Option<(Option<Box<str>>, Verdict)>,
 }
 
 /// Slots by the identity of a server: what the caller puts into the key (peer, name, settings) is what has to be equal.

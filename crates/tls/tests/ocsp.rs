@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use given::shop::Shop;
 use tls::certificate::certificates;
-use tls::ocsp::{Answer, OcspError, Status, is_issuer, issuer, request, responder, verify};
+use tls::ocsp::{OcspError, OcspResponse, Status, is_issuer, issuer, request, responder, verify};
 
 const AUTHORITY: &str = "basicConstraints=critical,CA:TRUE\nsubjectKeyIdentifier=hash\n";
 const END: &str = "basicConstraints=CA:FALSE\nauthorityInfoAccess=OCSP;URI:http://127.0.0.1:8080/ocsp\n";
@@ -60,7 +60,7 @@ fn answers_are_believed_when_the_issuer_or_its_delegate_signed_them() {
         );
         for days in [-2, 2] {
             let then = verify(&bytes, &der(leaf), &root, false, now + days * 86_400);
-            assert_eq!(then, Err::<Answer, _>(OcspError::OutOfDate));
+            assert_eq!(then, Err::<OcspResponse, _>(OcspError::OutOfDate));
         }
         for place in 0..bytes.len() {
             let mut changed = bytes.clone();

@@ -1,6 +1,6 @@
 //! All upstream groups by name, for modules that show or change them.
 
-use crate::terms::Terms;
+use crate::terms::GroupConstraints;
 use balance::{Counter, Group, Health, Peer, ServerState};
 use base::clock;
 use conf::scope::Config;
@@ -20,7 +20,7 @@ pub struct Named {
     /// How many peers with fixed addresses each `server` stands for; empty where there is no `server`.
     pub lines: Rc<[usize]>,
     /// What changes have to keep to.
-    pub terms: Rc<Terms>,
+    pub terms: Rc<GroupConstraints>,
 }
 
 impl Named {

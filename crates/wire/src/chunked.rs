@@ -57,7 +57,7 @@ pub struct Decoder {
     digits: u32,
     spent: usize,
     limit: usize,
-    keep: bool,
+    keep_trailers: bool,
     trailers: Vec<u8>,
 }
 
@@ -66,7 +66,7 @@ impl Decoder {
     /// and of trailers. With `keep`, trailer lines are collected; otherwise they are dropped.
     #[must_use]
     pub fn new(limit: usize, keep: bool) -> Self {
-        Self { at: At::Start, size: 0, digits: 0, spent: 0, limit, keep, trailers: Vec::new() }
+        Self { at: At::Start, size: 0, digits: 0, spent: 0, limit, keep_trailers: keep, trailers: Vec::new() }
     }
 
     /// Makes the decoder ready for another body; nothing is freed.
@@ -158,7 +158,7 @@ impl Decoder {
             return Err(ChunkError::Overhead);
         }
         let in_trailer = matches!(next, At::Trailer | At::TrailerLf | At::TrailerStart);
-        if self.keep && in_trailer {
+        if self.keep_trailers && in_trailer {
             self.trailers.push(byte);
         }
         Ok(next)

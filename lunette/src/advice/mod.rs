@@ -19,7 +19,7 @@ pub(crate) fn advice(places: &Layout) -> Vec<Diagnostic> {
     let problem = |error: &Error| Diagnostic {
         level: Level::Warn,
         message: diagnostic::log_line(error, &files),
-        place: diagnostics::place(error, &files),
+        position: diagnostics::position(error, &files),
     };
     warnings(&parsed.block).iter().map(problem).collect()
 }

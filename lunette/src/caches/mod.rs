@@ -3,7 +3,7 @@
 mod files;
 mod running;
 
-use self::files::{Answer, answers, find};
+use self::files::{StoredResponse, answers, find};
 use cache::{Purge, PurgeTarget};
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,7 +18,7 @@ const USAGE: &str =
 
 /// The words of a command line.
 #[derive(Default)]
-struct Words<'a> {
+struct Arguments<'a> {
     plain: Vec<&'a str>,
     prefix: Option<&'a str>,
     tag: Option<&'a str>,
@@ -55,8 +55,8 @@ pub(crate) fn run(arguments: &[OsString]) -> i32 {
 }
 
 /// `None`: an option that is none, or one without its word.
-fn read<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<Words<'a>> {
-    let mut words = Words::default();
+fn read<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<Arguments<'a>> {
+    let mut words = Arguments::default();
     while let Some(word) = arguments.next() {
         match word {
             "--prefix" => words.prefix = Some(arguments.next()?),
@@ -72,7 +72,7 @@ fn read<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<Words<'a>> {
     Some(words)
 }
 
-fn target<'a>(words: &Words<'a>, keys: &[&'a str]) -> Option<PurgeTarget<'a>> {
+fn target<'a>(words: &Arguments<'a>, keys: &[&'a str]) -> Option<PurgeTarget<'a>> {
     match (keys, words.prefix, words.tag) {
         ([key], None, None) => Some(PurgeTarget::Key(key.as_bytes())),
         ([], Some(prefix), None) => Some(PurgeTarget::Prefix(prefix.as_bytes())),
@@ -81,14 +81,14 @@ fn target<'a>(words: &Words<'a>, keys: &[&'a str]) -> Option<PurgeTarget<'a>> {
     }
 }
 
-fn list(root: &Path, words: &Words<'_>) -> io::Result<i32> {
+fn list(root: &Path, words: &Arguments<'_>) -> io::Result<i32> {
     let known = running::keys(root);
     if let Err(reason) = &known {
         eprintln!("lunette cache: hits are not known: {reason}");
     }
     let now = base::clock::now().sec;
     let mut out = BufWriter::new(io::stdout().lock());
-    for Answer { digest, head, size, .. } in answers(root) {
+    for StoredResponse { digest, head, size, .. } in answers(root) {
         let tagged = || {
             let mut found = words.tag.is_none();
             cache::tags::each_of_head(&head.text, &mut |tag| found |= words.tag.is_some_and(|wanted| tag == wanted.as_bytes()));
@@ -108,7 +108,7 @@ fn list(root: &Path, words: &Words<'_>) -> io::Result<i32> {
 }
 
 fn get(root: &Path, key: &[u8], body_only: bool) -> io::Result<i32> {
-    let Some(Answer { head, path, .. }) = find(root, key) else {
+    let Some(StoredResponse { head, path, .. }) = find(root, key) else {
         return Ok(print_error(&format!("nothing is kept under \"{}\"", String::from_utf8_lossy(key))));
     };
     let mut file = File::open(path)?;

@@ -10,7 +10,7 @@ use crate::protocol::Accepted;
 use crate::request::keepalive_allowed;
 use base::clock;
 use http::chain::{Chain, Piece};
-use http::connection::{BodyError, BodyRead, Wire};
+use http::connection::{BodyError, BodyRead, Transport};
 use http::core::default;
 use http::tunnel::Tunnel;
 use http::{Connection, Downstream, Headers, Request};
@@ -55,7 +55,7 @@ pub struct H1 {
     /// Why, as an error number; 0: the time for it was up.
     cause: Cell<i32>,
     /// What was queued then.
-    lost: Cell<u64>,
+    unsent: Cell<u64>,
     /// `send_timeout` of the request being answered, milliseconds.
     pub send_timeout: Cell<u64>,
     /// `TCP_NODELAY` has been set.
@@ -78,7 +78,7 @@ impl H1 {
             flush: Cell::new(false),
             broken: Cell::new(false),
             cause: Cell::new(EPIPE),
-            lost: Cell::new(0),
+            unsent: Cell::new(0),
             send_timeout: Cell::new(default::TIMEOUT),
             no_delay: Cell::new(opened.no_delay),
             pace: Pace::default(),
@@ -143,7 +143,7 @@ impl H1 {
     /// Nothing can be sent any more.
     pub(crate) fn break_off(&self) {
         self.broken.set(true);
-        self.lost.set(self.lost.get() + self.output.borrow().queued());
+        self.unsent.set(self.unsent.get() + self.output.borrow().queued());
         self.output.borrow_mut().clear();
         self.watch.write_by(NEVER);
     }
@@ -351,7 +351,7 @@ impl Downstream for H1 {
     }
 
     fn unsent(&self) -> u64 {
-        self.lost.get()
+        self.unsent.get()
     }
 
     fn poll_drain(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>> {
@@ -421,12 +421,12 @@ impl Downstream for H1 {
 
 /// Raw access to an HTTP/1 connection, held through the wire of the request that was upgraded.
 pub struct Raw {
-    wire: Wire,
+    wire: Transport,
 }
 
 impl Raw {
     /// Raw access to the connection below `wire`; `None` if that is no HTTP/1 connection.
-    pub fn new(wire: Wire) -> Option<Raw> {
+    pub fn new(wire: Transport) -> Option<Raw> {
         wire.as_any().is::<H1>().then_some(Raw { wire })
     }
 

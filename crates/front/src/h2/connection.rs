@@ -165,7 +165,7 @@ impl Carrier for H2 {
     fn enabled_on(&self, server: &Server) -> bool {
         let bit = 1 << self.hub.front.index_of(NAME);
         let own = server.conf.share::<ServerProtocols>().unwrap_or_default();
-        (self.hub.listener.endpoint.asked | own.on) & bit != 0
+        (self.hub.listener.endpoint.requested | own.on) & bit != 0
     }
 
     fn chunk(&self, location: &Location) -> usize {

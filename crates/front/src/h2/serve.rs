@@ -251,7 +251,7 @@ impl Serving {
                     stream.reset();
                 }
             }
-            Event::Refused { why, .. } => conn.hub.log(Level::Info, &why.message()),
+            Event::Refused { reason: why, .. } => conn.hub.log(Level::Info, &why.message()),
             Event::GoAway { .. } | Event::Drained | Event::Unknown { .. } => {}
         }
     }

@@ -52,7 +52,7 @@ impl H3 {
         }
         self.with_wire(id, |wire| {
             wire.frame = wire.frame.saturating_sub(length);
-            wire.rest = content;
+            wire.unsent = content;
             wire.finish |= end && length == wanted && wire.frame == 0;
         });
         H3::queue_send(self, id);

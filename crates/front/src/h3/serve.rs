@@ -259,7 +259,7 @@ impl Serving {
         let mut next = NEVER;
         let mut late = Vec::new();
         for (&id, wire) in &mut *conn.wires.borrow_mut() {
-            if wire.left && wire.until == NEVER {
+            if wire.request_over && wire.until == NEVER {
                 let timeout = conn.hub.listener.server.own.core.send_timeout.unwrap_or(default::TIMEOUT);
                 wire.until = now.saturating_add(timeout);
             }

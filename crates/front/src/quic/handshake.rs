@@ -159,7 +159,7 @@ fn client_hello(
         server: listener.server.clone(),
         is_named,
         subject: Box::new(move || worker.spare.take_detached(&worker, &shown.http, client.clone(), shown.server.clone())),
-        left: RefCell::default(),
+        leftovers: RefCell::default(),
     })
 }
 

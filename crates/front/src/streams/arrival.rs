@@ -24,7 +24,7 @@ const HANDSHAKE: [(&[u8], &[u8]); 2] = [(b"upgrade", b"websocket"), (b"connectio
 /// # Errors
 /// It cannot be served; already logged.
 pub fn fill<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHead, end: bool, again: bool) -> Result<(), Refusal> {
-    let known = &mut *stream.conn.hub().known.borrow_mut();
+    let known = &mut *stream.conn.hub().known_request.borrow_mut();
     match known.as_ref().filter(|_| again) {
         Some(known) => known.enter(request),
         None => {

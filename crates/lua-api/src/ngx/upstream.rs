@@ -129,7 +129,7 @@ fn edited_servers(named: &Named, stack: &mut Stack<'_>) -> usize {
     let table = stack.top();
     for (index, member) in members.iter().filter(|member| member.parent.is_none()).enumerate() {
         let addresses: &[&str] = if member.name.is_some() { &[] } else { &[&*member.server.name] };
-        let server = balance::Server { standing: named.group.state(member), ..member.server.clone() };
+        let server = balance::Server { state: named.group.state(member), ..member.server.clone() };
         push_server(stack, &server, addresses, true);
         stack.set_item(table, index + 1);
     }
@@ -160,7 +160,7 @@ fn push_server(stack: &mut Stack<'_>, server: &balance::Server, addresses: &[&st
     if server.backup {
         put_true(stack, table, "backup");
     }
-    if server.standing == ServerState::Down {
+    if server.state == ServerState::Down {
         put_true(stack, table, "down");
     }
 }

@@ -50,7 +50,7 @@ struct Semaphore {
 #[derive(Default)]
 struct Waiter {
     granted: Cell<bool>,
-    bell: Notify,
+    notify: Notify,
 }
 
 impl Semaphores {
@@ -83,7 +83,7 @@ impl Semaphore {
             self.resources.set(self.resources.get() - 1);
             next.granted.set(true);
             self.waking.set(self.waking.get() + 1);
-            next.bell.notify_one();
+            next.notify.notify_one();
         }
     }
 
@@ -104,12 +104,12 @@ impl Semaphore {
 }
 
 /// A place in the queue. What its thread was given and did not take goes to the next.
-struct Place {
+struct QueuePosition {
     semaphore: Rc<Semaphore>,
     waiter: Rc<Waiter>,
 }
 
-impl Drop for Place {
+impl Drop for QueuePosition {
     fn drop(&mut self) {
         if self.semaphore.granted(&self.waiter) {
             self.semaphore.post(1);
@@ -165,11 +165,11 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let alarm = Alarms::after(&*expect_worker(cx)?, Duration::from_millis(delay));
     let waiter = Rc::new(Waiter::default());
     semaphore.queue.borrow_mut().push_back(waiter.clone());
-    let place = Place { semaphore, waiter };
+    let place = QueuePosition { semaphore, waiter };
     Ok(Suspension::wait(async move {
         tokio::select! {
             biased;
-            () = place.waiter.bell.notified() => {}
+            () = place.waiter.notify.notified() => {}
             () = alarm => {}
         }
         if place.semaphore.granted(&place.waiter) {
@@ -200,15 +200,15 @@ mod tests {
     #[test]
     fn what_a_dead_thread_was_given_goes_to_the_next() {
         let semaphore = Rc::new(Semaphore::default());
-        let places: Vec<Place> = (0..2)
+        let places: Vec<QueuePosition> = (0..2)
             .map(|_| {
                 let waiter = Rc::new(Waiter::default());
                 semaphore.queue.borrow_mut().push_back(waiter.clone());
-                Place { semaphore: semaphore.clone(), waiter }
+                QueuePosition { semaphore: semaphore.clone(), waiter }
             })
             .collect();
         semaphore.post(1);
-        let [first, second] = <[Place; 2]>::try_from(places).ok().expect("two places");
+        let [first, second] = <[QueuePosition; 2]>::try_from(places).ok().expect("two places");
         drop(first);
         assert!(second.waiter.granted.get());
         drop(second);

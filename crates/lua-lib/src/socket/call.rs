@@ -4,7 +4,7 @@ use crate::host::{Host, expect_host};
 use crate::socket::hub::Hub;
 use crate::socket::report::Reporter;
 use crate::socket::settings::SocketOptions;
-use crate::socket::state::{Socket, Work};
+use crate::socket::state::{Direction, Socket};
 use base::log::ErrorLog;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use net::deadline::Limit;
@@ -92,7 +92,7 @@ impl Call {
     ///
     /// # Errors
     /// `bad request`. The inner error is for Lua.
-    pub fn check(&self, socket: &Socket, works: &[Work]) -> Result<Result<(), &'static str>, Raise> {
+    pub fn check(&self, socket: &Socket, works: &[Direction]) -> Result<Result<(), &'static str>, Raise> {
         if !socket.belongs_to(self.host.resources()) {
             return Err("bad request".into());
         }

@@ -5,9 +5,9 @@
 
 use crate::host::{Host, with_host};
 use crate::socket::hub::Hub;
-use crate::socket::receive::{self, Begun};
-use crate::socket::scan::{self, Want};
-use crate::socket::state::{Inner, Socket, Work};
+use crate::socket::receive::{self, Started};
+use crate::socket::scan::{self, Pattern};
+use crate::socket::state::{Direction, Inner, Socket};
 use base::log::Level;
 use lua::{CallContext, Row, YIELDABLE};
 use net::pool::Idle;
@@ -28,10 +28,10 @@ pub const PARKED: i32 = 2;
 /// Of a client's send: it has failed, and the thread waits for what it gets.
 pub const REFUSED: i32 = -2;
 
-const CONNECTING: u8 = Work::Connecting as u8 | Work::Resolving as u8;
-const READING: u8 = CONNECTING | Work::Reading as u8;
+const CONNECTING: u8 = Direction::Connecting as u8 | Direction::Resolving as u8;
+const READING: u8 = CONNECTING | Direction::Reading as u8;
 /// What a send may not meet.
-pub const WRITING: u8 = CONNECTING | Work::Writing as u8;
+pub const WRITING: u8 = CONNECTING | Direction::Writing as u8;
 const ANYTHING: u8 = READING | WRITING;
 
 /// A handler with more sockets than this lets the rows watch over those that Lua drops.
@@ -104,10 +104,10 @@ fn reconnect(here: &dyn Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
 /// What `receive` is asked for: a line if `count` is 0.
 #[must_use]
 #[inline]
-pub fn pattern(count: f64) -> Option<Want> {
+pub fn pattern(count: f64) -> Option<Pattern> {
     match count {
-        0.0 => Some(Want::Line),
-        count if count >= 1.0 => Some(Want::Bytes(count as usize)),
+        0.0 => Some(Pattern::Line),
+        count if count >= 1.0 => Some(Pattern::Bytes(count as usize)),
         _ => None,
     }
 }
@@ -146,9 +146,9 @@ fn receive(cx: &CallContext, id: f64, count: f64, own: f64) -> i32 {
             }
         }
         Some(match receive::begin(cx, host, socket, pattern, own) {
-            Begun::Here => HERE,
-            Begun::Parked => PARKED,
-            Begun::Not => ELSEWHERE,
+            Started::Here => HERE,
+            Started::Parked => PARKED,
+            Started::Not => ELSEWHERE,
         })
     })
     .unwrap_or(ELSEWHERE)

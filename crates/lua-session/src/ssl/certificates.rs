@@ -42,7 +42,7 @@ fn objects<P: Protocol>(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
 
 fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let result = handshake_state::<P>(cx)?.map(|shake| {
-        let mut chosen = shake.chosen.borrow_mut();
+        let mut chosen = shake.certificates.borrow_mut();
         chosen.cleared = true;
         chosen.chains.clear();
         chosen.keys.clear();
@@ -52,13 +52,13 @@ fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
 
 /// Takes a chain for the handshake under way.
 fn use_chain<P: Protocol>(cx: &CallContext, chain: Chain) -> Result<Result<(), &'static str>, Raise> {
-    Ok(handshake_state::<P>(cx)?.map(|shake| shake.chosen.borrow_mut().chains.push(chain)))
+    Ok(handshake_state::<P>(cx)?.map(|shake| shake.certificates.borrow_mut().chains.push(chain)))
 }
 
 /// Takes a key for the handshake under way.
 fn use_key<P: Protocol>(cx: &CallContext, key: Key) -> Result<Result<(), &'static str>, Raise> {
     Ok(handshake_state::<P>(cx)?.and_then(|shake| {
-        let mut chosen = shake.chosen.borrow_mut();
+        let mut chosen = shake.certificates.borrow_mut();
         if !chosen.accepts_key(&key) {
             return Err("SSL_use_PrivateKey() failed");
         }
@@ -173,7 +173,7 @@ fn verify_client<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result
         let mut trusted = shown.clone();
         trusted.extend(certificates(more));
         let trust = Trust::new(trusted, depth.map_or(DEPTH, |depth| depth as usize));
-        shake.chosen.borrow_mut().clients = Some(Arc::new(ClientVerifier::new(Arc::new(trust), &shown)));
+        shake.certificates.borrow_mut().clients = Some(Arc::new(ClientVerifier::new(Arc::new(trust), &shown)));
     });
     Ok(done(stack, result))
 }

@@ -90,7 +90,7 @@ fn staple<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize,
     let asked = handshake_state::<P>(cx)?.and_then(|shake| {
         let asked = shake.client_hello()?.hello.extension(STATUS_REQUEST).is_some();
         if asked {
-            shake.chosen.borrow_mut().staple = Some(answer);
+            shake.certificates.borrow_mut().staple = Some(answer);
         }
         Ok(asked)
     });

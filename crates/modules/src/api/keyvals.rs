@@ -1,9 +1,9 @@
 //! Keys and values in the API.
 
 use super::value::Value;
-use super::{Answer, Call, Reply, argument, no_path};
+use super::{ApiResult, Call, Reply, argument, no_path};
 use crate::keyval::ZoneRef;
-use crate::keyval::pairs::{Pairs, Refused};
+use crate::keyval::pairs::{AddError, Pairs};
 use base::errno;
 use base::log::Level;
 use http::{Method, log_request};
@@ -19,7 +19,7 @@ fn not_found(code: &'static str, text: &str) -> ApiError {
     ApiError { status: 404, code, text: text.to_owned() }
 }
 
-pub(super) fn answer(call: &Call<'_>, places: &[Rc<ZoneRef>]) -> Answer {
+pub(super) fn answer(call: &Call<'_>, places: &[Rc<ZoneRef>]) -> ApiResult {
     let (name, call) = call.next();
     let declared = || places.iter().filter_map(|place| Some((&place.name, place.pairs.get()?)));
     let Some(name) = name else {
@@ -99,11 +99,11 @@ fn read_entry(pairs: &Pairs, value: &Value) -> Result<(Option<String>, Option<u6
     }
 }
 
-fn refused(refused: Refused, otherwise: ApiError) -> ApiError {
+fn refused(refused: AddError, otherwise: ApiError) -> ApiError {
     match refused {
-        Refused::Key => bad_request("invalid key format"),
-        Refused::Full => ApiError { status: 507, code: "KeyvalOutOfMemory", text: "keyval zone memory exhausted".to_owned() },
-        Refused::When => otherwise,
+        AddError::Key => bad_request("invalid key format"),
+        AddError::Full => ApiError { status: 507, code: "KeyvalOutOfMemory", text: "keyval zone memory exhausted".to_owned() },
+        AddError::When => otherwise,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The servers of a group in the API, as they are configured, and changes of them.
 
 use super::value::{Value, object};
-use super::{Answer, Call, Reply, change, no_path};
+use super::{ApiResult, Call, Reply, change, no_path};
 use balance::{Member, ServerState};
 use base::errno;
 use base::log::Level;
@@ -9,7 +9,7 @@ use http::{Method, Request, log_request};
 use upstream::directory::Named;
 use upstream::live::{self, ApiError, Changed};
 
-pub(super) fn answer(call: &Call<'_>, named: &Named, protocol: &str) -> Answer {
+pub(super) fn answer(call: &Call<'_>, named: &Named, protocol: &str) -> ApiResult {
     let (number, call) = call.next();
     let Some(number) = number else {
         return match call.method {

@@ -2,14 +2,14 @@
 
 use super::status::time;
 use super::value::{Value, object};
-use super::{Answer, Call, Reply, no_path, servers};
+use super::{ApiResult, Call, Reply, no_path, servers};
 use balance::{Counter, Health, Peer, ServerState};
 use base::clock;
 use http::Method;
 use upstream::directory::{Directory, Named};
 use upstream::live::ApiError;
 
-pub(super) fn answer(call: &Call<'_>, directory: &Directory, protocol: &str) -> Answer {
+pub(super) fn answer(call: &Call<'_>, directory: &Directory, protocol: &str) -> ApiResult {
     let (name, call) = call.next();
     let Some(name) = name else {
         call.only_read()?;

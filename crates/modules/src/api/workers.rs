@@ -1,7 +1,7 @@
 //! Worker processes in the API.
 
 use super::value::{Value, object};
-use super::{Answer, Call, Reply};
+use super::{ApiResult, Call, Reply};
 use http::metrics::Counter;
 use http::{Method, Worker};
 use upstream::live::ApiError;
@@ -13,7 +13,7 @@ const COUNTERS: [Counter; 6] =
 /// What begins anew by a reset.
 const RESET: [Counter; 3] = [Counter::Accepted, Counter::Handled, Counter::Requests];
 
-pub(super) fn answer(call: &Call<'_>) -> Answer {
+pub(super) fn answer(call: &Call<'_>) -> ApiResult {
     let worker = &*call.request.worker;
     let (id, call) = call.next();
     let ids = ids(worker);

@@ -1,7 +1,7 @@
 //! Compressors that are used again: a fresh one has some hundred kilobytes to allocate and to clear, more work than packing a
 //! small page; and one that is used again still has its tables to clear. Short bodies are packed whole by what clears nothing.
 
-use super::short::{self, Short};
+use super::short::{self, ShortEncoder};
 use crate::content_coding::{Coding, Encoder};
 use crate::marks;
 use flate2::{Compress, Compression, FlushCompress, Status};
@@ -25,8 +25,8 @@ pub(super) struct Compressors {
 #[derive(Default)]
 struct Pool {
     free: RefCell<Vec<Stream>>,
-    short: RefCell<Short>,
-    held: RefCell<Vec<u8>>,
+    short: RefCell<ShortEncoder>,
+    buffered: RefCell<Vec<u8>>,
 }
 
 /// The compressor of one body.
@@ -80,7 +80,7 @@ impl Coding for Compressors {
     fn take(&self, settings: Settings, length: Option<u64>) -> Compressor {
         let pool = Rc::clone(&self.pool);
         let work = if length.is_none_or(|length| length <= settings.longest_short()) {
-            Work::Held(self.pool.held.take())
+            Work::Held(self.pool.buffered.take())
         } else {
             Work::Stream(pool.stream(settings, length))
         };
@@ -91,7 +91,7 @@ impl Coding for Compressors {
         match compressor.work {
             Work::Held(mut held) => {
                 held.clear();
-                self.pool.held.replace(held);
+                self.pool.buffered.replace(held);
             }
             Work::Stream(stream) => self.pool.put(stream),
         }

@@ -12,9 +12,9 @@ use std::collections::HashMap;
 
 /// The lists of `http { }` by name.
 #[derive(Default)]
-pub(super) struct Lists(HashMap<Box<[u8]>, Vec<Box<[u8]>>>);
+pub(super) struct UpstreamLists(HashMap<Box<[u8]>, Vec<Box<[u8]>>>);
 
-impl Config for Lists {
+impl Config for UpstreamLists {
     fn inherit(&mut self, _: &Self) {}
 }
 
@@ -28,7 +28,7 @@ pub(super) fn rows(at: Context) -> Vec<Row> {
 fn list(cx: &mut Cx<'_>) -> Result<(), Error> {
     let name = cx.arg(0);
     let names = (1..cx.args().len()).map(|i| cx.arg(i).into()).collect();
-    match cx.main::<Lists>().0.insert(name.into(), names) {
+    match cx.main::<UpstreamLists>().0.insert(name.into(), names) {
         None => Ok(()),
         Some(_) => Err(cx.error_at(0, format!("duplicate upstream list \"{}\"", cx.text(0)))),
     }
@@ -37,12 +37,12 @@ fn list(cx: &mut Cx<'_>) -> Result<(), Error> {
 /// `set_hashed_upstream $variable LIST KEY`; the list's name may have variables.
 fn hashed(cx: &mut Cx<'_>) -> Result<(), Error> {
     let (target, name, key) = (target(cx)?, complex(cx, 1)?, complex(cx, 2)?);
-    if name.literal().is_some_and(|name| !cx.main::<Lists>().0.contains_key(name)) {
+    if name.literal().is_some_and(|name| !cx.main::<UpstreamLists>().0.contains_key(name)) {
         return Err(cx.error_at(1, unknown(cx.arg(1))));
     }
     cx.location::<Program>().push(move |request, _| {
         let name = name.to_vec(&**request);
-        let Some(list) = request.http.main.get::<Lists>().and_then(|lists| lists.0.get(&*name)) else {
+        let Some(list) = request.http.main.get::<UpstreamLists>().and_then(|lists| lists.0.get(&*name)) else {
             return fail(request, &unknown(&name).into());
         };
         let chosen = bucket(&key.to_vec(&**request), list.len()).and_then(|at| list.get(at));

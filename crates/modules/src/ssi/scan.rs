@@ -2,7 +2,7 @@
 //!
 //! Quotes hide the end only where a value is expected: behind the first mistake the next `-->` ends the command.
 
-use super::Fault;
+use super::CommandError;
 use std::ops::Range;
 
 /// The longest name of a command or parameter.
@@ -39,7 +39,7 @@ pub(super) struct Scanner {
     value: Range<usize>,
     longest_value: usize,
     /// What is wrong with it.
-    pub(super) fault: Option<Fault>,
+    pub(super) fault: Option<CommandError>,
 }
 
 impl Scanner {
@@ -72,7 +72,7 @@ impl Scanner {
     }
 
     fn fail(&mut self, why: String, byte: u8) {
-        self.fault = Some(Fault(why));
+        self.fault = Some(CommandError(why));
         // A dash where a parameter should go on may be the first of the end.
         let may_end = matches!(self.state, State::Key | State::BeforeEqual | State::BeforeValue);
         self.state = State::Lost(u8::from(may_end && byte == b'-'));
@@ -180,7 +180,7 @@ mod tests {
         let mut scanner = Scanner::new(20);
         let ends = (step..text.len() + step).step_by(step);
         let end = ends.map(|end| scanner.go_on(&text.as_bytes()[..end.min(text.len())])).find_map(|end| end);
-        (end, scanner.fault.map(|Fault(why)| why))
+        (end, scanner.fault.map(|CommandError(why)| why))
     }
 
     #[test]

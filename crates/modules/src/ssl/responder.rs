@@ -29,7 +29,7 @@ pub(super) struct Responder {
     port: u16,
     path: String,
     /// What the system knew of the name when the configuration was read.
-    known: Vec<SocketAddr>,
+    addresses: Vec<SocketAddr>,
 }
 
 impl Responder {
@@ -51,7 +51,7 @@ impl Responder {
         };
         let port = port.map_or(Ok(80), |port| port.parse().ok().filter(|port| *port > 0).ok_or("invalid port"))?;
         let slash = if path.ends_with('/') { "" } else { "/" };
-        Ok(Responder { host: host.to_owned(), name: name.to_owned(), port, path: format!("{path}{slash}"), known: Vec::new() })
+        Ok(Responder { host: host.to_owned(), name: name.to_owned(), port, path: format!("{path}{slash}"), addresses: Vec::new() })
     }
 
     /// Has the system look the name up now, for the case that there is no resolver.
@@ -60,7 +60,7 @@ impl Responder {
     /// nginx's words.
     pub(super) fn look_up(&mut self) -> Result<(), &'static str> {
         let found = (self.name.as_str(), self.port).to_socket_addrs().map_err(|_| "host not found")?;
-        self.known = found.collect();
+        self.addresses = found.collect();
         Ok(())
     }
 
@@ -75,11 +75,11 @@ impl Responder {
                 Ok(found) => Ok(found.iter().map(|ip| SocketAddr::new(ip, self.port)).collect()),
                 Err(failure) => Err(format!("{} could not be resolved ({failure})", self.name).into()),
             },
-            None if self.known.is_empty() => match self.name.parse() {
+            None if self.addresses.is_empty() => match self.name.parse() {
                 Ok(ip) => Ok(vec![SocketAddr::new(ip, self.port)]),
                 Err(_) => Err(format!("no resolver defined to resolve {}", self.name).into()),
             },
-            None => Ok(self.known.clone()),
+            None => Ok(self.addresses.clone()),
         }
     }
 

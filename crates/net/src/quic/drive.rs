@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use quinn_proto::{ConnectionHandle, DatagramEvent, EcnCodepoint};
-use sys::udp::{Batch, ReceivedDatagrams};
+use sys::udp::{ReceiveBatch, ReceivedDatagrams};
 use tokio::time::{Sleep, sleep_until};
 use wire::quic::Header;
 
@@ -39,7 +39,7 @@ const LONG: Duration = Duration::from_secs(3600);
 pub(super) struct Driver<F> {
     shared: Rc<Shared>,
     came: F,
-    batch: Batch,
+    batch: ReceiveBatch,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -47,7 +47,7 @@ impl<F: Fn(Incoming)> Driver<F> {
     pub(super) fn new(shared: Rc<Shared>, came: F) -> Self {
         shared.passing.look_again();
         let sleep = Box::pin(sleep_until((Instant::now() + LONG).into()));
-        Self { shared, came, batch: Batch::new(RECEPTIONS, ROOM), sleep }
+        Self { shared, came, batch: ReceiveBatch::new(RECEPTIONS, ROOM), sleep }
     }
 
     pub(super) async fn run(mut self) -> io::Result<()> {

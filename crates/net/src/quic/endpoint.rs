@@ -70,7 +70,7 @@ impl Endpoint {
     /// What getsockname(2) or epoll_ctl(2) report.
     pub fn new(socket: OwnedFd, setup: Setup, count: CountFn) -> io::Result<Self> {
         let address = SockRef::from(&socket).local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-        let whole = prepare(&socket, address.is_ipv6(), UdpOptions { gathers: true, whole: true });
+        let whole = prepare(&socket, address.is_ipv6(), UdpOptions { gathers: true, complete: true });
         let passing = Forwarder::new(&setup.key, address, setup.process, setup.socket)?;
         if setup.steers {
             // Without it datagrams come to other processes more often, which pass them on.
@@ -94,7 +94,7 @@ impl Endpoint {
             queue: Rc::default(),
             timers: RefCell::default(),
             outbox: RefCell::default(),
-            held: RefCell::default(),
+            initials: RefCell::default(),
             order: RefCell::default(),
             ids,
             passing,

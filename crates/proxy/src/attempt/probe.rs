@@ -1,8 +1,8 @@
 //! An attempt of a health check: the response is read and not forwarded.
 
-use super::{Attempt, End, Problem, now_ms};
+use super::{Attempt, AttemptError, End, now_ms};
 use crate::connection::UpstreamConnection;
-use crate::dialect::{Answer, Framing};
+use crate::dialect::{Framing, UpstreamResponse};
 use crate::exchange::{Exchange, Lease};
 use crate::limits::TIMED_OUT;
 use crate::relay::READING;
@@ -66,7 +66,7 @@ impl Attempt<'_> {
         let answer = match self.head(&mut connection).await {
             Ok(answer) => answer,
             Err(problem) => {
-                if let Problem::Server(_, _, line) = problem {
+                if let AttemptError::Server(_, _, line) = problem {
                     self.request().log(Level::Error, &line);
                 }
                 return Err(ProbeFailure { stale });
@@ -89,7 +89,7 @@ impl Attempt<'_> {
     }
 
     /// What variables tell of the answer.
-    fn note_head(&mut self, answer: &Answer) {
+    fn note_head(&mut self, answer: &UpstreamResponse) {
         self.exchange.note_head(answer);
         self.exchange.show_dialect(answer);
     }

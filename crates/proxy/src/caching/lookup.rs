@@ -2,7 +2,7 @@
 
 use crate::caching::conf::UPDATING;
 use crate::caching::facts::Background;
-use crate::caching::find::{Caching, Found};
+use crate::caching::find::{Caching, LookupResult};
 use crate::caching::invalidation::Invalidation;
 use crate::caching::plan::{CachePlan, is_any_true};
 use crate::caching::purge;
@@ -86,23 +86,23 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
     let mut damaged = false;
     loop {
         let mut found = caching.find(request);
-        if let Found::Answer(stored) = &found
+        if let LookupResult::Answer(stored) = &found
             && (damaged || !caching.verify(request, stored).await)
         {
             // A file that cannot be removed is found again and again.
             damaged = true;
-            found = Found::None;
+            found = LookupResult::None;
         }
         match found {
-            Found::Error(status) => {
+            LookupResult::Error(status) => {
                 caching.facts.status.set(Some(CacheStatus::Hit));
                 return Next::Answer(Outcome::Status(status));
             }
-            Found::Scarce => {
+            LookupResult::Scarce => {
                 caching.cacheable = false;
                 return Next::Ask;
             }
-            Found::Answer(stored) if matches!(caching.evaluate(&stored), Reuse::Fresh | Reuse::Stale) => {
+            LookupResult::Answer(stored) if matches!(caching.evaluate(&stored), Reuse::Fresh | Reuse::Stale) => {
                 caching.facts.status.set(if caching.evaluate(&stored) == Reuse::Fresh {
                     Some(CacheStatus::Hit)
                 } else {
@@ -110,10 +110,10 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
                 });
                 return Next::Serve(stored);
             }
-            Found::Answer(stored) => return old(caching, request, route, stored, background, again),
+            LookupResult::Answer(stored) => return old(caching, request, route, stored, background, again),
             // A fetch beside a client's request has the right to it from there.
-            Found::None if background || !caching.plan.lock || caching.begin() => return Next::Ask,
-            Found::None => {}
+            LookupResult::None if background || !caching.plan.lock || caching.begin() => return Next::Ask,
+            LookupResult::None => {}
         }
         if caching.plan.lock_timeout <= clock::monotonic_ms().saturating_sub(waited.began) {
             if caching.plan.lock_timeout > 0 {

@@ -1,6 +1,6 @@
 //! The merged settings of a location with a cache.
 
-use crate::caching::conf::{CacheConf, Times, Zone, method};
+use crate::caching::conf::{CacheConf, ValidTimes, Zone, method};
 use crate::caching::store::{Caches, Store};
 use base::log::Level;
 use conf::tree::SettingError;
@@ -15,7 +15,7 @@ pub struct CachePlan {
     zone: Zone,
     /// `*_cache_key`
     pub key: Option<Complex>,
-    valid: Rc<Times>,
+    valid: Rc<ValidTimes>,
     methods: u32,
     /// `*_cache_min_uses`
     pub min_uses: u32,

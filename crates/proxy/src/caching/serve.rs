@@ -2,7 +2,7 @@
 
 use crate::caching::rfc;
 use crate::caching::stored::Stored;
-use crate::dialect::{Answer, Framing};
+use crate::dialect::{Framing, UpstreamResponse};
 use crate::exchange::Exchange;
 use crate::headers;
 use crate::settings::next;
@@ -26,7 +26,7 @@ pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
         return headers::redirect(request, route, record, &target);
     }
     let announced = stored.lines.iter().find(|line| line.known == Known::ContentLength);
-    let answer = Answer {
+    let answer = UpstreamResponse {
         length: 0,
         status: stored.head.status,
         status_line: Span::new(0, stored.status_line_end()),
@@ -125,8 +125,8 @@ fn confirmed(exchange: &Exchange) -> Option<Rc<Stored>> {
     (head.valid, head.updating, head.error, head.date) = (judged.valid, judged.updating, judged.error, now);
     // A soft purge from before the upstream was asked has had its effect.
     head.stored_ms = caching.asked_ms;
-    if let Err(error) = caching.store.shelf.rewrite_head(&caching.digest, &head) {
-        let path = caching.store.shelf.path(&caching.digest);
+    if let Err(error) = caching.store.files.rewrite_head(&caching.digest, &head) {
+        let path = caching.store.files.path(&caching.digest);
         log_request!(exchange.request, Level::Crit, "write() \"{}\" failed {}", path.display(), base::errno::describe(&error));
     }
     caching.store.index.changed(&caching.digest);

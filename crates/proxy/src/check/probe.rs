@@ -1,6 +1,6 @@
 //! One health check of one server, made like a request of the location: protocol, headers, TLS, timeouts.
 
-use super::{Ready, grpc, test};
+use super::{PreparedCheck, grpc, test};
 use crate::attempt::Attempt;
 use crate::attempt::probe::{ProbeAnswer, ProbeFailure};
 use crate::connection::UpstreamConnection;
@@ -39,7 +39,7 @@ struct Prober {
     worker: Rc<http::Worker>,
     http: Rc<http::Http>,
     server: Rc<http::Server>,
-    ready: Rc<Ready>,
+    ready: Rc<PreparedCheck>,
     upstream: Rc<Upstream>,
     connection: Rc<Connection>,
     idle: RefCell<HashMap<Rc<str>, Idle>>,
@@ -50,7 +50,7 @@ impl Http {
         worker: &Rc<http::Worker>,
         http: &Rc<http::Http>,
         server: &Rc<http::Server>,
-        ready: &Rc<Ready>,
+        ready: &Rc<PreparedCheck>,
         upstream: &Rc<Upstream>,
     ) -> Http {
         let nowhere = Address::Unix(None);

@@ -1,6 +1,6 @@
 //! The server's side of a handshake, as far as it is the same for all protocols. Reading, time limits and the log are the protocol's.
 
-use super::{Answer, ClientHello, HandshakeLeftovers, Rejection, Revocation, Secured, TlsInfo};
+use super::{ClientHello, HandshakeLeftovers, HandshakeStep, Rejection, Revocation, Secured, TlsInfo};
 use crate::handshake_end::{self, HandshakeEnd, TlsCounter};
 use base::errno;
 use base::log::Level;
@@ -162,11 +162,11 @@ pub async fn choose<S: Secured>(greeting: &Rc<ClientHello<S>>, default: &S::Serv
     let handshakes = S::tls_of(&greeting.server).handshakes.get().or(S::tls_of(default).handshakes.get()).cloned();
     let answer = match handshakes {
         Some(handshakes) => handshakes.answer(greeting),
-        None => Answer::Now(Err(Rejection { alert: INTERNAL_ERROR, detail: String::new(), error: TlsError::CERT_CB })),
+        None => HandshakeStep::Now(Err(Rejection { alert: INTERNAL_ERROR, detail: String::new(), error: TlsError::CERT_CB })),
     };
     let settings = match answer {
-        Answer::Now(settings) => settings,
-        Answer::Wait(future) => future.await,
+        HandshakeStep::Now(settings) => settings,
+        HandshakeStep::Wait(future) => future.await,
     }?;
     let settings = match S::tls_of(&greeting.server).hooks.get() {
         Some(hooks) => hooks.clone().certificate(greeting.clone(), settings).await?,
@@ -211,7 +211,7 @@ pub fn preliminary<S: Secured>(greeting: &ClientHello<S>) -> TlsInfo<S::Server> 
         revocation: None,
         lacks_authority: false,
         early: Cell::new(false),
-        left: None,
+        leftovers: None,
     }
 }
 
@@ -252,7 +252,7 @@ fn request_variables<S: Secured>(
         revocation,
         lacks_authority: verdict.is_some_and(tls::verify::Verdict::lacks_authority),
         early: Cell::new(found.early),
-        left,
+        leftovers: left,
         session_id: if found.resumed { resumed_id(&greeting.hello) } else { Box::default() },
         ..preliminary(greeting)
     }

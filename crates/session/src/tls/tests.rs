@@ -92,7 +92,7 @@ fn info(peer: bool, verdict: (u16, &'static str), lacks_authority: bool, revocat
         revocation,
         lacks_authority,
         early: Cell::new(false),
-        left: None,
+        leftovers: None,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::Dict;
 use super::record::{HEADER, Record, kind, parts, whole};
-use super::room::{RoomError, RoomRequest};
+use super::room::{AllocationRequest, RoomError};
 use super::shard::{Shard, Slot};
 use super::value::{End, Found, Refusal, Value};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,7 +66,7 @@ impl<'a> Shard<'a> {
         if let Some(old) = self.find(spot) {
             self.remove(old);
         }
-        let wish = RoomRequest { size: HEADER + whole(spot.key.len()) + LIST, safe: true, now };
+        let wish = AllocationRequest { size: HEADER + whole(spot.key.len()) + LIST, safe: true, now };
         let place = self.make_room(&wish, &mut false)?;
         let record = self.add(spot, place)?;
         let [ends, length] = self.ends(record)?;
@@ -129,7 +129,7 @@ impl Dict {
     /// [`Refusal::NotList`], [`Refusal::NoMemory`].
     pub fn push(&self, key: &[u8], end: End, value: Value<'_>, now: u64) -> Result<u64, Refusal> {
         let spot = self.arena.spot(key);
-        let wish = RoomRequest { size: ITEM + parts(value).3, safe: true, now };
+        let wish = AllocationRequest { size: ITEM + parts(value).3, safe: true, now };
         self.arena.until_room(spot.shard, &wish, &mut false, |shard, forced| {
             let list = shard.list(&spot, now).map_err(RoomError::Refused)?;
             if u32::try_from(wish.size).is_err() {

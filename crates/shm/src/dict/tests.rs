@@ -412,7 +412,7 @@ fn a_loss_is_told_once() {
         let lost = zones.reap(child);
         assert!(zones.reap(child).is_empty());
         if !lost.is_empty() {
-            assert_eq!(lost, [crate::Loss { name: "told".to_owned(), parts: 1, of: 1 }]);
+            assert_eq!(lost, [crate::RecoveryReport { name: "told".to_owned(), parts: 1, of: 1 }]);
             assert_eq!(get(&d, b"a"), None);
             return;
         }

@@ -19,7 +19,7 @@ struct Followed<'a> {
     /// The peer's own certificate first.
     path: Vec<Parsed<'a>>,
     /// How many of them the peer gave.
-    given: usize,
+    chain_length: usize,
     /// Whether the last one is trusted and signs itself.
     rooted: bool,
 }
@@ -28,7 +28,7 @@ struct Followed<'a> {
 pub(super) fn chain(trust: &Trust, leaf: &Parsed<'_>, others: &[CertificateDer<'_>], usage: Usage, now: UnixTime) -> Vec<Verdict> {
     let mut found = Vec::new();
     let chain = follow(&trust.trusted, leaf, others, now);
-    let Followed { path, given, rooted } = &chain;
+    let Followed { path, chain_length: given, rooted } = &chain;
     let Some(top) = path.last() else { return found };
     if path.len() > trust.depth + 2 || path.len() >= LONGEST {
         found.push(Verdict::new(22));
@@ -70,7 +70,7 @@ fn follow<'a>(trust: &'a [Trusted], leaf: &Parsed<'a>, others: &'a [CertificateD
             break;
         }
     }
-    Followed { path, given, rooted }
+    Followed { path, chain_length: given, rooted }
 }
 
 fn constraints(path: &[Parsed<'_>], usage: Usage, found: &mut Vec<Verdict>) {

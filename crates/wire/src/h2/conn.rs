@@ -6,7 +6,7 @@ use super::event::{Event, Refusal, StreamError};
 use super::frame::{self, PREFACE};
 use super::priority::Priority;
 use super::request::RequestHead;
-use super::schedule::{Rank, Schedule};
+use super::schedule::{Schedule, SendPriority};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, PeerSettings, id};
 use super::stream::{End, Stream, Streams};
 use super::tree::Tree;
@@ -109,9 +109,9 @@ pub struct Codec {
     pub(super) grown: i64,
     /// The last stream that was taken, and the last that the peer opened.
     pub(super) last: u32,
-    pub(super) seen: u32,
+    pub(super) last_stream_id: u32,
     /// Streams of this turn.
-    pub(super) fresh: usize,
+    pub(super) opened_this_turn: usize,
     /// Above this no stream is taken any more.
     pub(super) closing_at: Option<u32>,
     pub(super) draining: bool,
@@ -156,8 +156,8 @@ impl Codec {
             recv_window: MAX_WINDOW,
             grown: 0,
             last: 0,
-            seen: 0,
-            fresh: 0,
+            last_stream_id: 0,
+            opened_this_turn: 0,
             closing_at: None,
             draining: false,
             failed: false,
@@ -178,7 +178,7 @@ impl Codec {
 
     /// The caller has read from the socket; `seconds` is any clock that only goes forward.
     pub fn begin_turn(&mut self, seconds: u64) {
-        self.fresh = 0;
+        self.opened_this_turn = 0;
         self.budget.tick(seconds);
     }
 
@@ -259,9 +259,9 @@ impl Codec {
             + self.schedule.memory()
     }
 
-    pub(super) fn rank(&self, stream: u32) -> Rank {
+    pub(super) fn rank(&self, stream: u32) -> SendPriority {
         let priority = self.streams.get(stream).and_then(|stream| stream.priority);
-        Rank { priority, place: self.tree.place(stream) }
+        SendPriority { priority, position: self.tree.place(stream) }
     }
 
     /// Waiting streams stand where their priorities put them now.

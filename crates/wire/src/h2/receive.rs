@@ -252,7 +252,7 @@ impl Codec {
 
     /// No stream of this identifier was ever opened.
     pub(super) fn is_idle(&self, id: u32) -> bool {
-        id > self.seen || id.is_multiple_of(2)
+        id > self.last_stream_id || id.is_multiple_of(2)
     }
 
     fn priority_frame(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Event<'static>>, Failure> {
@@ -288,7 +288,7 @@ impl Codec {
             return Err(Failure::identifier("PRIORITY_UPDATE"));
         }
         let priority = Priority::parse(payload.get(4..).unwrap_or(&[]));
-        if id > self.seen {
+        if id > self.last_stream_id {
             self.early.retain(|entry| entry.0 != id);
             if self.early.len() == MAX_EARLY {
                 self.early.remove(0);

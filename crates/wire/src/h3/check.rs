@@ -1,7 +1,7 @@
 //! The invariants of QPACK and HTTP/3 that fuzz targets and the smoke tests assert.
 
 use super::frame::{FrameHead, integer, push_integer};
-use super::{Codec, Config, Event, ServerStream, Uni};
+use super::{Codec, Config, Event, ServerStream, UniStreamKind};
 use crate::hpack::{Fields, Limits};
 use crate::qpack::{Decoder, Encoder, Section};
 
@@ -118,7 +118,7 @@ type Outcome = Result<(), super::error::Failure>;
 
 fn uni_part(codec: &mut Codec, id: u64, part: &[u8], end: bool, size: usize, ended: &mut bool) -> Outcome {
     for piece in part.chunks(size.min(part.len().max(1))) {
-        if codec.receive_uni(id, piece, false)? == Uni::Unknown {
+        if codec.receive_uni(id, piece, false)? == UniStreamKind::Unknown {
             *ended = true;
             return Ok(());
         }

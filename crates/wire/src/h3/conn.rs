@@ -72,7 +72,7 @@ pub struct Codec {
     pub(super) requests: VecDeque<Request>,
     pub(super) unis: Vec<UniStream>,
     /// Types of the client's streams seen so far, a bit each.
-    pub(super) seen: u8,
+    pub(super) opened: u8,
     /// Streams that wait for the table, and how many insertions each needs.
     pub(super) blocked: Vec<(u64, u64)>,
     pub(super) budget: Budget,
@@ -119,7 +119,7 @@ impl Codec {
             encoder: Encoder::default(),
             requests: VecDeque::new(),
             unis: Vec::new(),
-            seen: 0,
+            opened: 0,
             blocked: Vec::new(),
             budget: Budget::new(config.max_streams),
             total: 0,

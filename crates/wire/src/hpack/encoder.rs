@@ -13,12 +13,12 @@ const LONGEST: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Repeats {
     /// Hashes of fields that were sent once, by their lowest bits.
-    seen: [u32; Repeats::SLOTS],
+    recent: [u32; Repeats::SLOTS],
 }
 
 impl Default for Repeats {
     fn default() -> Self {
-        Self { seen: [0; Self::SLOTS] }
+        Self { recent: [0; Self::SLOTS] }
     }
 }
 
@@ -30,7 +30,7 @@ impl Repeats {
         if matches!(name, b"server" | b"content-type" | b"date") {
             return true;
         }
-        let Some(slot) = self.seen.get_mut(hash as usize % Self::SLOTS) else { return false };
+        let Some(slot) = self.recent.get_mut(hash as usize % Self::SLOTS) else { return false };
         std::mem::replace(slot, hash) == hash
     }
 }

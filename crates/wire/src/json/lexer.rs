@@ -1,6 +1,6 @@
 //! The lexer of JSON texts.
 
-use super::number::{self, Read};
+use super::number::{self, ParsedNumber};
 use super::{JsonError, Rules, Token};
 use crate::block::{self, mark, repeat};
 
@@ -154,7 +154,7 @@ impl<'a> Lexer<'a> {
             return self.fail("invalid number");
         }
         match number::read(rest) {
-            Some(Read { value, length, integer }) => {
+            Some(ParsedNumber { value, length, integer }) => {
                 *self.at += length;
                 self.integer = integer;
                 Lexeme::Value(Token::Number(value))
@@ -247,7 +247,7 @@ fn peek_beyond(text: &[u8], at: &mut usize, rules: Rules) -> u8 {
 /// A number that is written as most are; otherwise `at` stays.
 #[inline]
 pub(super) fn plain_number(text: &[u8], at: &mut usize, tokens: &mut Vec<Token>) -> bool {
-    let Some(Read { value, length, .. }) = number::read_usual(text.get(*at..).unwrap_or_default()) else { return false };
+    let Some(ParsedNumber { value, length, .. }) = number::read_usual(text.get(*at..).unwrap_or_default()) else { return false };
     *at += length;
     tokens.push(Token::Number(value));
     true

@@ -1,6 +1,6 @@
 //! Atoms that contain durations: `mvhd`, `tkhd`, `mdhd`.
 
-use super::{Fault, long, number, of};
+use super::{Mp4Error, long, number, of};
 
 /// The times of an atom: where its duration stands, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Kind {
 
 impl Times {
     /// Reads the times of an atom's content.
-    pub(super) fn read(kind: Kind, content: &[u8]) -> Result<Times, Fault> {
+    pub(super) fn read(kind: Kind, content: &[u8]) -> Result<Times, Mp4Error> {
         let wide = content.first().is_some_and(|version| *version != 0);
         let (narrow_least, wide_least) = kind.least();
         if content.len() < if wide { wide_least } else { narrow_least } {

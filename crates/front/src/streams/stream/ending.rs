@@ -22,7 +22,7 @@ impl<C: Carrier> Stream<C> {
         self.body.take();
         // What a tunnel has sent is whole when its handler ends.
         self.ended.set(self.ended.get() || self.tunneled.get());
-        if abort || self.lost.get() || !self.ended.get() {
+        if abort || self.reset.get() || !self.ended.get() {
             return self.close();
         }
         self.conn.discard(self.id, &self.own);

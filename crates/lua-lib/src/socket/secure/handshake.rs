@@ -5,7 +5,7 @@ use crate::socket::names::SocketError;
 use crate::socket::report::Reporter;
 use crate::socket::secure::objects::Objects;
 use crate::socket::secure::sessions::log_name;
-use crate::socket::state::{Socket, Work};
+use crate::socket::state::{Direction, Socket};
 use base::log::Level;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use net::stream::Stream;
@@ -106,13 +106,13 @@ pub(super) fn socket(call: &Call, stack: &mut Stack<'_>) -> Result<Result<Rc<Soc
         let inner = socket.inner.borrow();
         inner.stream.is_some() && !inner.read_closed && !inner.write_closed
     };
-    if !open && socket.busy(&[Work::Connecting]).is_none() {
+    if !open && socket.busy(&[Direction::Connecting]).is_none() {
         return Ok(Err("closed"));
     }
     if !socket.belongs_to(call.host.resources()) {
         return Ok(Err("bad request"));
     }
-    Ok(socket.busy(&[Work::Connecting, Work::Resolving, Work::Reading, Work::Writing]).map_or(Ok(socket), Err))
+    Ok(socket.busy(&[Direction::Connecting, Direction::Resolving, Direction::Reading, Direction::Writing]).map_or(Ok(socket), Err))
 }
 
 /// The answer where the connection has TLS already. Whoever wants the server verified has it verified, whatever was wanted when
@@ -176,7 +176,7 @@ fn verify(stream: &Stream, wanted: &HandshakeArgs, servers: Option<&Arc<ServerVe
 struct Handshake {
     call: Call,
     socket: Rc<Socket>,
-    wanted: HandshakeArgs,
+    args: HandshakeArgs,
     reporter: Reporter,
     slot: Arc<Slot>,
     session: tls::session::ClientSession,
@@ -209,11 +209,11 @@ impl Handshake {
         let session = settings.session(wanted.name.as_deref(), Some(slot.clone()));
         let session = session.map_err(|_| "failed to create ssl connection".to_owned())?;
         let call = Call { host: call.host.clone(), hub: call.hub.clone(), options: call.options.clone() };
-        Ok(Handshake { call, socket, wanted, reporter, slot, session, limit })
+        Ok(Handshake { call, socket, args: wanted, reporter, slot, session, limit })
     }
 
     fn start(self) -> Suspension {
-        let busy = self.socket.begin(Work::Connecting);
+        let busy = self.socket.begin(Direction::Connecting);
         let stream = {
             let mut inner = self.socket.inner.borrow_mut();
             // What came in the clear is nothing that the server said over TLS.
@@ -224,7 +224,7 @@ impl Handshake {
         Suspension::wait(async move {
             let _busy = busy;
             let Some(stream) = stream else { return Ok(failure("closed")) };
-            let Handshake { call, socket, wanted, reporter, slot, session, limit } = self;
+            let Handshake { call, socket, args: wanted, reporter, slot, session, limit } = self;
             let result = match tokio::time::timeout(limit, net::tls::connect(stream, session)).await {
                 Err(_) => Err("timeout".into()),
                 Ok(Err(failure)) => {
