@@ -71,7 +71,7 @@ pub struct CommandSource {
     pub(crate) signals: SignalPipe,
     pub(crate) channel: Option<UnixStream>,
     pub(crate) title: Option<Rc<Title>>,
-    pub(crate) place: ProcessKind,
+    pub(crate) kind: ProcessKind,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) quitting: Rc<Cell<bool>>,
 }
@@ -86,7 +86,7 @@ impl CommandSource {
             signals: sys::watch::readable(self.signals)?,
             channel: self.channel.map(sys::watch::readable).transpose()?,
             title: self.title,
-            place: self.place,
+            kind: self.kind,
             shutdown_timeout: self.shutdown_timeout,
             deadline: None,
             quitting: self.quitting,
@@ -101,7 +101,7 @@ pub struct Commands {
     signals: AsyncFd<SignalPipe>,
     channel: Option<AsyncFd<UnixStream>>,
     title: Option<Rc<Title>>,
-    place: ProcessKind,
+    kind: ProcessKind,
     shutdown_timeout: Option<Duration>,
     deadline: Option<Instant>,
     quitting: Rc<Cell<bool>>,
@@ -146,14 +146,14 @@ impl Commands {
                         return Ok(Command::Begin);
                     }
                 },
-                () = until(self.deadline) => {
+                () = sleep_until(self.deadline) => {
                     self.deadline = None;
                     return Ok(Command::ShutdownTimeout);
                 }
             };
             base::clock::stale();
             match command {
-                Some(Command::Quit | Command::Terminate) if self.place == ProcessKind::Agent => {
+                Some(Command::Quit | Command::Terminate) if self.kind == ProcessKind::Agent => {
                     self.log.write(Level::Notice, 0, b"exiting");
                     return Ok(Command::Terminate);
                 }
@@ -187,13 +187,13 @@ impl Commands {
 
     /// Logs a signal as nginx does and says what it asks for.
     fn meaning(&self, received: Received) -> Option<Command> {
-        let single = self.place == ProcessKind::Single;
+        let single = self.kind == ProcessKind::Single;
         let (command, action) = match received.number {
             signal::SIGQUIT => (Some(Command::Quit), ", shutting down"),
             signal::SIGTERM | signal::SIGINT => (Some(Command::Terminate), ", exiting"),
             signal::SIGUSR1 => (Some(Command::Reopen), ", reopening logs"),
             signal::SIGHUP if single => (Some(Command::Terminate), ", exiting"),
-            signal::SIGWINCH if self.place == (ProcessKind::Worker { daemon: true }) => (Some(Command::Quit), ", shutting down"),
+            signal::SIGWINCH if self.kind == (ProcessKind::Worker { daemon: true }) => (Some(Command::Quit), ", shutting down"),
             signal::SIGHUP | signal::SIGUSR2 => (None, ", ignoring"),
             _ => (None, ""),
         };
@@ -241,7 +241,7 @@ pub(crate) fn read_byte(mut channel: &UnixStream) -> io::Result<Option<u8>> {
     Ok(if channel.read(&mut byte)? == 0 { None } else { Some(byte[0]) })
 }
 
-async fn until(deadline: Option<Instant>) {
+async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,

@@ -4,7 +4,7 @@ use base::log::Level;
 use net::listener::Listeners;
 
 use crate::application::Application;
-use crate::board::Board;
+use crate::board::WorkerTable;
 use crate::console::Console;
 use crate::pidfile;
 use crate::worker::{self, Inherited, Seat};
@@ -20,7 +20,7 @@ pub(crate) fn cycle<A: Application>(
 ) -> i32 {
     let settings = app.settings(&generation).clone();
     let sockets = listeners.into_worker(&settings.listeners, 0);
-    let seat = Seat { role: Role::Worker(0), board: Board::default(), sockets, channel: None, relieves: false };
+    let seat = Seat { role: Role::Worker(0), board: WorkerTable::default(), sockets, channel: None, relieves: false };
     let code = worker::live(app, generation, seat, inherited, console);
     pidfile::remove(&settings.pid, console);
     for spec in &settings.listeners {

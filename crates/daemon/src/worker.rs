@@ -13,7 +13,7 @@ use sys::signal::SignalPipe;
 use sys::title::Title;
 
 use crate::application::Application;
-use crate::board::Board;
+use crate::board::WorkerTable;
 use crate::commands::{CommandSource, ProcessKind, SIGNALS};
 use crate::console::Console;
 use crate::settings::Settings;
@@ -33,7 +33,7 @@ pub(crate) struct Inherited {
 /// What a worker starts with, beside its configuration.
 pub(crate) struct Seat {
     pub(crate) role: Role,
-    pub(crate) board: Board,
+    pub(crate) board: WorkerTable,
     /// Its listening sockets.
     pub(crate) sockets: Vec<(usize, OwnedFd)>,
     /// Leads to the master; without one this is the only process.
@@ -70,7 +70,7 @@ pub(crate) fn live<A: Application>(app: &mut A, generation: A::Generation, seat:
     };
     let quitting = Rc::new(Cell::new(false));
     let title = inherited.title.clone().filter(|_| !single);
-    let commands = CommandSource { signals, channel, title, place, shutdown_timeout, quitting: quitting.clone() };
+    let commands = CommandSource { signals, channel, title, kind: place, shutdown_timeout, quitting: quitting.clone() };
     let code = app.work(generation, WorkerSetup { role, single, master, board, listeners: sockets, relieves, commands });
     base::clock::stale();
     if quitting.get() && code == 0 {

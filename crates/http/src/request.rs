@@ -2,7 +2,7 @@
 
 use crate::Cache;
 use crate::body::{Body, BodyState};
-use crate::connection::{Address, Connection, Wire};
+use crate::connection::{Address, Connection, Transport};
 use crate::headers::Headers;
 use crate::line::{Line, Version};
 use crate::location::{Location, Server};
@@ -12,7 +12,7 @@ use crate::root::Http;
 use crate::worker::Worker;
 use base::clock::{self, Now};
 use base::log::{ErrorLog, Level};
-use session::contexts::{Contexts, Reuse};
+use session::contexts::{Contexts, Reusable};
 use session::{Outcome, Step};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -62,7 +62,7 @@ pub struct Subrequest<'a> {
     /// Method with its name; `None` is GET.
     pub method: Option<(Method, &'a [u8])>,
     /// Where the response goes.
-    pub wire: Wire,
+    pub wire: Transport,
     /// Its body.
     pub body: SubrequestBody,
     /// Its variables.
@@ -107,7 +107,7 @@ pub struct Request {
     /// `$connection_requests`: the how-manieth request of its connection it is.
     pub number: Cell<u64>,
     /// The way to the client.
-    pub wire: Wire,
+    pub wire: Transport,
     /// The request that this one is a subrequest of.
     pub parent: Option<Rc<Request>>,
     /// Nesting of subrequests; 0 is a client's request.
@@ -161,7 +161,7 @@ pub type ContentHandler = Rc<dyn Fn(&Rc<Request>) -> Step>;
 
 impl Request {
     /// A request on `connection`, before its head is known.
-    pub fn new(worker: Rc<Worker>, http: Rc<Http>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Request {
+    pub fn new(worker: Rc<Worker>, http: Rc<Http>, connection: Rc<Connection>, wire: Transport, server: Rc<Server>) -> Request {
         let cache = Rc::new(Cache::new(http.variables.clone()));
         Request::assemble(worker, http, connection, wire, server, cache)
     }
@@ -177,12 +177,12 @@ impl Request {
             parent.server(),
             cache,
         );
-        child.descend(parent, what);
+        child.init_subrequest(parent, what);
         child
     }
 
     /// Makes a vacated request a subrequest of `parent`.
-    pub(crate) fn descend(&mut self, parent: &Rc<Request>, what: Subrequest<'_>) {
+    pub(crate) fn init_subrequest(&mut self, parent: &Rc<Request>, what: Subrequest<'_>) {
         match what.variables {
             SubrequestVariables::Shared => self.cache = parent.cache.clone(),
             SubrequestVariables::Copied => self.cache.copy_from(&parent.cache),
@@ -200,7 +200,7 @@ impl Request {
         }
         self.headers.get_mut().copy_from(&parent.headers.borrow());
         let method = what.method.unwrap_or((Method::GET, b"GET"));
-        self.line.get_mut().descend(&parent.line.borrow(), what.uri, what.args, method);
+        self.line.get_mut().derive(&parent.line.borrow(), what.uri, what.args, method);
         self.flags.internal.set(true);
         // nginx's word for what goes on is the connection's: a request that begins clears it for those around it.
         let mut outer = Some(parent);
@@ -214,7 +214,7 @@ impl Request {
         worker: Rc<Worker>,
         http: Rc<Http>,
         connection: Rc<Connection>,
-        wire: Wire,
+        wire: Transport,
         server: Rc<Server>,
         cache: Rc<Cache>,
     ) -> Request {
@@ -259,7 +259,7 @@ impl Request {
     }
 
     /// Gives a vacated request to a connection.
-    pub fn assign(&mut self, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) {
+    pub fn assign(&mut self, connection: Rc<Connection>, wire: Transport, server: Rc<Server>) {
         self.client.get_mut().clone_from(&connection.peer);
         self.number.set(connection.requests.get());
         self.connection = connection;
@@ -270,7 +270,7 @@ impl Request {
     }
 
     /// Forgets everything about a finished request, keeping its memory, and lets go of its connection.
-    pub(crate) fn vacate(&mut self, connection: Rc<Connection>, wire: Wire) {
+    pub(crate) fn vacate(&mut self, connection: Rc<Connection>, wire: Transport) {
         self.connection = connection;
         self.wire = wire;
         *self.content.get_mut() = None;
@@ -354,7 +354,7 @@ impl Request {
     }
 
     /// As [`Request::context`] for a type whose memory serves the next request too.
-    pub fn context_reused<T: Default + Reuse>(&self) -> Rc<T> {
+    pub fn context_reused<T: Default + Reusable>(&self) -> Rc<T> {
         self.contexts.find().unwrap_or_else(|| self.contexts.add(Rc::new(T::default()), Some(T::clear)))
     }
 
@@ -375,7 +375,7 @@ impl Request {
     }
 
     /// As [`Request::context`], but internal redirects do not clear it.
-    pub fn lasting<T: Default + 'static>(&self) -> Rc<T> {
+    pub fn client_context<T: Default + 'static>(&self) -> Rc<T> {
         let found = self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok());
         found.unwrap_or_else(|| {
             let made = Rc::new(T::default());

@@ -28,7 +28,7 @@ pub struct Worker {
     holds: Rc<Cell<usize>>,
     process: OnceCell<ProcessInfo>,
     own_connections: Cell<u64>,
-    counter: OnceCell<Box<dyn Fn(Ended)>>,
+    counter: OnceCell<Box<dyn Fn(StreamEvent)>>,
     unix_listeners: RefCell<Vec<String>>,
     left_listeners: RefCell<Vec<String>>,
     relieves: Cell<bool>,
@@ -37,7 +37,7 @@ pub struct Worker {
 
 /// What ends in sessions of `stream` and is counted.
 #[derive(Clone, Copy, Debug)]
-pub enum Ended {
+pub enum StreamEvent {
     /// A client's handshake.
     Handshake(HandshakeEnd),
     /// A try of an upstream server.
@@ -139,13 +139,13 @@ impl Worker {
     }
 
     /// Says who counts what ends in sessions; the first word counts.
-    pub fn set_counter(&self, count: impl Fn(Ended) + 'static) {
+    pub fn set_counter(&self, count: impl Fn(StreamEvent) + 'static) {
         // A second front would be a mistake in main; the first one stays.
         let _ = self.counter.set(Box::new(count));
     }
 
     /// Something has ended that is counted.
-    pub fn count(&self, ended: Ended) {
+    pub fn count(&self, ended: StreamEvent) {
         if let Some(count) = self.counter.get() {
             count(ended);
         }
@@ -310,7 +310,7 @@ mod tests {
         assert!(worker.process().is_none());
         assert_eq!((worker.next_connection(), worker.next_connection()), (1, 2), "its own are all there are");
         // Nobody counts yet.
-        worker.count(Ended::Handshake(HandshakeEnd::Failed(None)));
+        worker.count(StreamEvent::Handshake(HandshakeEnd::Failed(None)));
         let place = |generation| ProcessInfo {
             agent: false,
             single: true,
@@ -328,14 +328,14 @@ mod tests {
         worker.set_counter(move |ended| {
             let (handshakes, failed) = first.get();
             first.set(match ended {
-                Ended::Handshake(_) => (handshakes + 1, failed),
-                Ended::Try { failed: bad, .. } => (handshakes, failed + u32::from(bad)),
+                StreamEvent::Handshake(_) => (handshakes + 1, failed),
+                StreamEvent::Try { failed: bad, .. } => (handshakes, failed + u32::from(bad)),
             });
         });
         worker.set_counter(|_| panic!("a second one counts"));
-        worker.count(Ended::Handshake(HandshakeEnd::Failed(None)));
-        worker.count(Ended::Try { failed: true, took_ms: 3 });
-        worker.count(Ended::Try { failed: false, took_ms: 3 });
+        worker.count(StreamEvent::Handshake(HandshakeEnd::Failed(None)));
+        worker.count(StreamEvent::Try { failed: true, took_ms: 3 });
+        worker.count(StreamEvent::Try { failed: false, took_ms: 3 });
         assert_eq!(counted.get(), (1, 1));
     }
 

@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::request_line::{RequestLine, push_target};
-use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent};
+use super::{Dialect, Encoded, Envelope, Framing, Head, Job, RequestBody, RequestContext, Sent, UpstreamResponse};
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
 use base::log::Level;
 use base::text::push_number;
@@ -60,8 +60,8 @@ impl Dialect for Http1 {
         self.version_11
     }
 
-    fn carried(&self, request: &Request) -> Result<Carried, Outcome> {
-        Ok(self.own.carried(request))
+    fn request_body(&self, request: &Request) -> Result<RequestBody, Outcome> {
+        Ok(self.own.request_body(request))
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
@@ -101,7 +101,7 @@ impl Dialect for Http1 {
         Some(encoded)
     }
 
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         let encoded = asked.encoded;
         let limits = Limits { size: asked.limit, max_headers: MAX_HEADERS };
         let length = match parser.parse(input, &limits).map_err(|e| e.message(input))? {
@@ -120,7 +120,7 @@ impl Dialect for Http1 {
             Body::Chunked => Framing::Chunked(Decoder::new(MAX_CHUNK_OVERHEAD, true)),
             Body::UntilClose | Body::Tunnel => Framing::UntilClose,
         };
-        Ok(Head::Complete(Answer {
+        Ok(Head::Complete(UpstreamResponse {
             length,
             status: parser.line.code,
             status_line: parser.line.text,
@@ -141,7 +141,7 @@ mod tests {
     fn an_answer_is_judged_before_anything_is_passed_on() {
         let dialect = Http1::new(true, RequestLine::default(), &[]);
         let parse = |text: &[u8], encoded: &Encoded| {
-            let asked = Question { encoded, written: b"", limit: 4096, unwrapped: &Unwrapped::default() };
+            let asked = RequestContext { encoded, written: b"", limit: 4096, unwrapped: &Unwrapped::default() };
             dialect.parse(&mut ResponseHead::new(), text, &asked)
         };
         let plain = Encoded::default();
