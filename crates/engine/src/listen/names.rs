@@ -53,7 +53,9 @@ fn parse<S: Session>(cx: &Cx<'_>, i: usize, name: &[u8]) -> Result<Vec<ServerNam
         [b'.', rest @ ..] if !rest.contains(&b'*') => {
             Ok(vec![ServerName::Exact(rest.to_ascii_lowercase().into()), ServerName::Leading(lower.into())])
         }
-        [head @ .., b'*'] if head.ends_with(b".") && !head.contains(&b'*') => Ok(vec![ServerName::Trailing(head.to_ascii_lowercase().into())]),
+        [head @ .., b'*'] if head.ends_with(b".") && !head.contains(&b'*') => {
+            Ok(vec![ServerName::Trailing(head.to_ascii_lowercase().into())])
+        }
         // An asterisk elsewhere is refused where names are looked up (`conflicts`).
         _ => Ok(vec![ServerName::Exact(lower.into())]),
     }

@@ -124,8 +124,8 @@ fn contradictions_are_refused_by_the_server_that_was_asked_for() {
         ),
         ("TRACE / HTTP/1.1\r\nHost: b\r\n\r\n", 405, "b", "client sent TRACE method"),
         ("CONNECT b:80 HTTP/1.1\r\nHost: b:80\r\n\r\n", 405, "b", "client sent CONNECT method"),
-        ("GET /../x HTTP/1.1\r\nHost: b\r\n\r\n", 400, "b", "client sent invalid request while reading client request line"),
-        ("GET /%zz HTTP/1.1\r\nHost: b\r\n\r\n", 400, "b", "client sent invalid request while reading client request line"),
+        ("GET /../x HTTP/1.1\r\nHost: b\r\n\r\n", 400, "a", "client sent invalid request while reading client request line"),
+        ("GET /%zz HTTP/1.1\r\nHost: b\r\n\r\n", 400, "a", "client sent invalid request while reading client request line"),
     ];
     for (head, status, server, line) in rows {
         let arrived = arrive(head);
