@@ -1,8 +1,8 @@
 //! The server, as the process model sees it.
 
 use crate::advice;
+use crate::banner;
 use crate::generation::{self, Generation};
-use crate::greeting;
 use crate::layout::Layout;
 use crate::{opening, registry, worker};
 use base::errno::describe;
@@ -101,7 +101,7 @@ impl Application for Server {
             open_lua(generation)?;
         }
         if mode == LoadMode::Run && !self.started {
-            greeting::print(generation.http.as_deref(), generation.stream.as_deref());
+            banner::print(generation.http.as_deref(), generation.stream.as_deref());
         }
         if mode == LoadMode::Run && self.tally.is_none() {
             // Without memory for it each worker counts for itself.
@@ -158,7 +158,7 @@ impl Application for Server {
         }
     }
 
-    fn work(&mut self, generation: Generation, seat: WorkerSetup) -> i32 {
-        worker::work(generation, seat, self.tally.as_ref())
+    fn run_worker(&mut self, generation: Generation, seat: WorkerSetup) -> i32 {
+        worker::run(generation, seat, self.tally.as_ref())
     }
 }

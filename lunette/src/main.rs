@@ -3,13 +3,13 @@
 
 mod advice;
 mod application;
+mod banner;
 mod caches;
 mod command_error;
 mod diagnostics;
 #[cfg(test)]
 mod echo;
 mod generation;
-mod greeting;
 mod identity;
 #[cfg(test)]
 mod inherited;
@@ -35,7 +35,7 @@ use std::process::ExitCode;
 static ALLOCATOR: sys::memory::Allocator = sys::memory::Allocator;
 
 fn main() -> ExitCode {
-    sys::memory::keep_blocks();
+    sys::memory::enable_pool();
     // Where it is refused, only Lua code that recurses without end is worse off.
     let _ = sys::limits::allow_stack(lua::STACK as u64);
     let arguments: Vec<OsString> = std::env::args_os().collect();

@@ -39,7 +39,7 @@ fn make(path: &Path, user: Option<u32>) -> Result<(), LoadError> {
     let Some(user) = user else { return Ok(()) };
     let found = std::fs::metadata(path).map_err(|error| failed("stat", path, &error))?;
     if found.uid() != user {
-        sys::identity::give_to(path, user).map_err(|error| failed("chown", path, &error))?;
+        sys::identity::change_owner(path, user).map_err(|error| failed("chown", path, &error))?;
     }
     if found.mode() & 0o700 != 0o700 {
         let mut permissions = found.permissions();
@@ -71,7 +71,7 @@ fn change_owner(path: &Path, user: u32) -> io::Result<()> {
         return Ok(());
     }
     if found.uid() != user {
-        sys::identity::give_to(path, user)?;
+        sys::identity::change_owner(path, user)?;
     }
     if found.mode() & 0o600 != 0o600 {
         let mut permissions = found.permissions();

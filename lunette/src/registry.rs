@@ -171,7 +171,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::upstream::queue::MODULE,
         lua::balancer::MODULE,
         proxy::upstream::FOLLOWING,
-        proxy::caching::keeper::MODULE,
+        proxy::caching::maintenance::MODULE,
         proxy::proxy::MODULE,
         lua::upstream_ssl::MODULE,
         proxy::fastcgi::MODULE,
@@ -185,7 +185,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::redis::MODULE,
         // Behind all that pass requests on.
         proxy::check::MODULE,
-        // Content, where no handler owns the location: the first that has an answer gives it.
+        // Content, where no handler owns the location: the first that has a response gives it.
         m::random_index::MODULE,
         m::index::MODULE,
         m::autoindex::MODULE,

@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Serves until told to stop. Returns the exit code.
-pub(crate) fn work(generation: Generation, seat: WorkerSetup, tally: Option<&Tally>) -> i32 {
+pub(crate) fn run(generation: Generation, seat: WorkerSetup, tally: Option<&Tally>) -> i32 {
     if !seat.single {
         shm::lock::after_fork();
     }
@@ -27,7 +27,7 @@ pub(crate) fn work(generation: Generation, seat: WorkerSetup, tally: Option<&Tal
         Role::Worker(number) => (number, false),
         Role::Agent => (0, true),
     };
-    let observers = tally.map_or_else(WorkerCounters::alone, WorkerCounters::new);
+    let observers = tally.map_or_else(WorkerCounters::unshared, WorkerCounters::new);
     if let Some(account) = observers.account() {
         shm::meter::enter(account);
     }

@@ -68,7 +68,7 @@ impl Proof<'_> {
     }
 
     /// Has them show it no more.
-    pub(crate) fn hide(&self, zone: &Zone) {
+    pub(crate) fn withdraw(&self, zone: &Zone) {
         match self.kind {
             ChallengeKind::Http => zone.forget_token(self.token),
             ChallengeKind::Handshake => zone.forget_handshake(self.identifier),
@@ -139,7 +139,7 @@ mod tests {
             proof.publish(&zone, &key).unwrap();
             let http = kind == ChallengeKind::Http;
             assert_eq!((zone.token("t").is_some(), zone.handshake("a.test").is_some()), (http, !http));
-            proof.hide(&zone);
+            proof.withdraw(&zone);
             assert!(zone.token("t").is_none() && zone.handshake("a.test").is_none());
         }
     }

@@ -222,7 +222,7 @@ impl Client<'_> {
         };
         proof.publish(self.zone, key).map_err(|text| AcmeError::Unexpected(text.to_owned()))?;
         let done = self.await_authorization(url, challenge, kind).await;
-        proof.hide(self.zone);
+        proof.withdraw(self.zone);
         done
     }
 

@@ -16,7 +16,7 @@ const FILES: &[u8] = b"/.well-known/acme-challenge/";
 pub(crate) fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let registry = at.main_conf::<Registry>();
     if at.is_server
-        && registry.uses(ChallengeKind::Http)
+        && registry.uses_challenge(ChallengeKind::Http)
         && let Some(zone) = registry.zone()
     {
         at.phase(Phase::PostRead, move |request| answer(request, &zone));

@@ -57,7 +57,7 @@ impl Registry {
     }
 
     /// Whether control is shown in this way.
-    pub(crate) fn uses(&self, kind: ChallengeKind) -> bool {
+    pub(crate) fn uses_challenge(&self, kind: ChallengeKind) -> bool {
         self.0.issuers.borrow().iter().any(|issuer| issuer.challenge == kind)
     }
 }
@@ -98,7 +98,7 @@ impl Placement {
     }
 
     /// The one whose certificate was shown last.
-    fn last(&self) -> Option<Rc<Issued>> {
+    fn current(&self) -> Option<Rc<Issued>> {
         let last = self.order.current.borrow().clone();
         last.or_else(|| self.now())
     }
@@ -133,7 +133,7 @@ pub(crate) fn complete(frame: &Frame) -> Result<(), Error> {
 /// Completes a server: its order, and its part in handshakes of ACME servers.
 pub(crate) fn server(server: &Server, _: usize, frame: &Frame) -> Result<(), Error> {
     let registry = frame.global.get::<Registry>().clone();
-    if let Some(zone) = registry.zone().filter(|_| registry.uses(ChallengeKind::Handshake)) {
+    if let Some(zone) = registry.zone().filter(|_| registry.uses_challenge(ChallengeKind::Handshake)) {
         let _ = server.tls.proofs.set(Rc::new(challenge::Certificates(zone)));
     }
     let Some(conf) = server.conf.share::<ServerConf>() else { return Ok(()) };
@@ -194,5 +194,5 @@ pub(crate) fn variables(variables: &mut Variables<http::Request>) {
         true
     }
     variables.define("acme_certificate", 0, Rc::new(|request, out| push_value(request, Placement::now, |issued| &issued.chain, out)));
-    variables.define("acme_certificate_key", 0, Rc::new(|request, out| push_value(request, Placement::last, |issued| &issued.key, out)));
+    variables.define("acme_certificate_key", 0, Rc::new(|request, out| push_value(request, Placement::current, |issued| &issued.key, out)));
 }

@@ -146,7 +146,7 @@ impl Renewer {
         self.log_order(level, issuer, None, &format!("{error} while creating account"));
         let account = memory.account.get_or_insert_with(Schedule::missing);
         match error {
-            _ if is_final => account.given_up(),
+            _ if is_final => account.is_exhausted(),
             AcmeError::RateLimited(pause) => account.postponed(now(), pause.as_secs()),
             _ => account.failed(now(), self.jitter()),
         }
@@ -231,7 +231,7 @@ impl Renewer {
         let level = if is_final { Level::Error } else { Level::Warn };
         self.log_order(level, issuer, Some(order), &format!("{error} while updating certificate"));
         match error {
-            _ if is_final => schedule.given_up(),
+            _ if is_final => schedule.is_exhausted(),
             AcmeError::RateLimited(pause) => schedule.postponed(now(), pause.as_secs()),
             _ => schedule.failed(now(), self.jitter()),
         }

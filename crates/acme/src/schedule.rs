@@ -98,7 +98,7 @@ impl Schedule {
     }
 
     /// Nothing more will be asked.
-    pub(crate) fn given_up(&mut self) {
+    pub(crate) fn is_exhausted(&mut self) {
         self.next = Next::Nothing;
     }
 }
@@ -147,7 +147,7 @@ mod tests {
         }
         schedule.postponed(1000, 7);
         assert_eq!(schedule.at(), Some(1007));
-        schedule.given_up();
+        schedule.is_exhausted();
         assert!(schedule.at().is_none() && !schedule.wants_certificate(i64::MAX));
     }
 

@@ -3,6 +3,7 @@
 use crate::order::Issued;
 use base::clock;
 use shm::dict::{Dict, Found, Store, StoreMode, Value};
+use std::fmt;
 use std::rc::Rc;
 
 /// Whose zones these are.
@@ -34,6 +35,14 @@ pub(crate) struct Zone(Rc<Dict>);
 /// There is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ZoneFull;
+
+impl fmt::Display for ZoneFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no room in the zone")
+    }
+}
+
+impl std::error::Error for ZoneFull {}
 
 impl Zone {
     pub(crate) fn new(zone: &shm::Zone) -> Zone {

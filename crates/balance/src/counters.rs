@@ -20,17 +20,17 @@ pub enum Counter {
     Standing,
     /// When it came back and began to take its weight slowly, milliseconds.
     SlowSince,
-    /// Average until an answer's head, milliseconds.
+    /// Average until a response's head, milliseconds.
     HeaderTime,
-    /// Average until an answer's end, milliseconds.
+    /// Average until a response's end, milliseconds.
     ResponseTime,
-    /// Average age of requests that wait for their answers, milliseconds.
+    /// Average age of requests that wait for their responses, milliseconds.
     WaitingTime,
     /// Sum of these ages at [`Counter::WaitingSince`].
     WaitingSum,
     /// When that sum was made.
     WaitingSince,
-    /// How many requests wait for their answers.
+    /// How many requests wait for their responses.
     Waiting,
     /// What health checks say of it, a bit for each check: it has failed; 32 bits higher, it has not come yet.
     Health,

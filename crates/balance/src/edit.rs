@@ -6,6 +6,7 @@ use crate::member::Member;
 use crate::server::{Server, ServerState};
 use crate::shared::SharedPeers;
 use crate::template::{Template, identity};
+use std::fmt;
 use std::rc::Rc;
 
 /// Why a group cannot be changed so.
@@ -22,6 +23,20 @@ pub enum Refusal {
     /// The same server is there already.
     Exists,
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Static => "upstream is static",
+            Refusal::Full => "no room in the zone",
+            Refusal::NotFound => "no such server",
+            Refusal::Immutable => "server is created by name resolution",
+            Refusal::Exists => "server already exists",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 /// A change of a group; others wait until it is dropped.
 pub struct Edit<'a> {
@@ -131,7 +146,7 @@ impl Edit<'_> {
             changed.server.state = self.group.state(member);
             change(&mut changed.server);
             if member.id != number {
-                // These are the answer's to tell.
+                // These are the response's to tell.
                 (changed.server.backup, changed.server.source) = (member.server.backup, member.server.source.clone());
                 (changed.server.address, changed.server.name) = (member.server.address.clone(), member.server.name.clone());
             }

@@ -136,7 +136,7 @@ impl Group {
         self.snapshot().names().iter().find(|template| template.id == number).cloned()
     }
 
-    /// Brings the addresses of the name `number` in line with an answer that holds until `valid_ms`.
+    /// Brings the addresses of the name `number` in line with a response that holds until `valid_ms`.
     pub fn update(&self, number: u64, found: &[Resolved], valid_ms: u64) -> Update {
         match (&self.shared, self.template(number)) {
             (Some(shared), Some(template)) => template.update(shared, &self.name, found, valid_ms, self.first_health.get()),

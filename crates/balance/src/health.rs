@@ -108,7 +108,7 @@ impl Peer {
         (self.get(Counter::DownTime) + now).unsigned_abs()
     }
 
-    /// An answer came: its status, and the bytes that were sent for it and received.
+    /// A response came: its status, and the bytes that were sent for it and received.
     pub fn answered(&self, status: u16, sent: u64, received: u64) {
         let class = match status {
             100..=199 => Some(Counter::Answers1),

@@ -34,12 +34,12 @@ pub enum Balancing {
     LeastTime {
         /// Which time.
         measure: Measure,
-        /// Requests that still wait for their answers count too.
+        /// Requests that still wait for their responses count too.
         waiting: bool,
     },
 }
 
-/// Which time of an answer counts.
+/// Which time of a response counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// Until the connection stands.

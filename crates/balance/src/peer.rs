@@ -29,7 +29,7 @@ pub struct Choice {
     /// The server.
     pub peer: Rc<Peer>,
     pub(crate) began_ms: u64,
-    /// It counts among those that wait for an answer.
+    /// It counts among those that wait for a response.
     pub(crate) waits: Cell<bool>,
 }
 
@@ -47,7 +47,7 @@ impl Choice {
     }
 }
 
-/// How long an answer took, in milliseconds from the start of its try.
+/// How long a response took, in milliseconds from the start of its try.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timing {
     /// Until the connection stands.

@@ -159,7 +159,7 @@ mod tests {
         // Use prolongs it, and another server takes it over.
         assert_eq!(sessions.bind(b"s", b"longer", false, 99), BindOutcome::Kept);
         assert_eq!(find(&sessions, "s", 150).as_deref(), Some("longer"));
-        // What has run out is not prolonged by an answer that comes too late.
+        // What has run out is not prolonged by a response that comes too late.
         assert_eq!(sessions.bind(b"s", b"a", false, 199), BindOutcome::Unknown);
         assert_eq!(find(&sessions, "s", 199), None);
     }

@@ -124,7 +124,7 @@ impl SharedPeers {
 
     /// Gives that lease back.
     pub fn release_lease(&self) {
-        lease::give_back(self.records.header(LEASE));
+        lease::release(self.records.header(LEASE));
     }
 
     /// Waits for exclusive access to the members of the zone's groups.
@@ -212,7 +212,7 @@ impl SharedPeers {
     /// Writes a member's new words over its old ones; false: they are too long, and nothing has changed.
     pub(crate) fn rewrite(&self, member: &Member) -> bool {
         let record = member.identity.record;
-        if !text::fits(member) {
+        if !text::fits_in_record(member) {
             return false;
         }
         let revision = self.word(record, at::REVISION);

@@ -35,7 +35,7 @@ pub struct Resolved {
     pub backup: bool,
 }
 
-/// The result of an answer.
+/// The result of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Update {
     /// Addresses came or went.
@@ -84,7 +84,7 @@ impl Template {
         Member { parent: Some(self.id), of_name: self.identity(group), valid_ms, ..Member::new(server) }
     }
 
-    /// Brings the zone in line with an answer: what is in both stays as it is, with its numbers. `health` is that of a newcomer.
+    /// Brings the zone in line with a response: what is in both stays as it is, with its numbers. `health` is that of a newcomer.
     pub(crate) fn update(&self, peers: &SharedPeers, group: &str, found: &[Resolved], valid_ms: u64, health: i64) -> Update {
         let id = identity(&[group]);
         let _locked = peers.lock();

@@ -65,7 +65,7 @@ pub mod flag {
     pub const QUEUE: u32 = 3 << 2;
     /// How often it was used, up to three.
     pub(crate) const FREQUENCY: u32 = 3 << 4;
-    /// The status that stands for an answer.
+    /// The status that stands for a response.
     pub const ERROR: u32 = 0xfff << 8;
     /// The file's body is known to be what was written.
     pub(crate) const VERIFIED: u32 = 1 << 20;
@@ -78,7 +78,7 @@ pub struct Entry {
     pub exists: bool,
     /// How often it was asked for while there was none.
     pub uses: u32,
-    /// An error that stands for an answer, or 0.
+    /// An error that stands for a response, or 0.
     pub error: u16,
     /// Until when the error holds, seconds.
     pub valid: i64,
@@ -135,7 +135,7 @@ impl Cells {
         fence(Release);
         let held = LockedCells { cells: self };
         if robbed || torn {
-            held.empty();
+            held.clear();
         }
         held
     }
@@ -270,7 +270,7 @@ impl Drop for LockedCells<'_> {
 
 impl LockedCells<'_> {
     /// Clears everything except the maintenance lease.
-    fn empty(&self) {
+    fn clear(&self) {
         let lease = self.cells.word(0, own::LEASE).load(Relaxed);
         let version = self.cells.word(0, own::VERSION).load(Relaxed);
         for id in 0..self.cells.capacity {
@@ -401,7 +401,7 @@ impl LockedCells<'_> {
         self.set_size(id, 0);
     }
 
-    /// An error stands for the answer.
+    /// An error stands for the response.
     pub(crate) fn set_error(&self, id: usize, error: u16, valid: i64) {
         self.set_flags(id, (self.flags(id) & !flag::ERROR) | (u32::from(error) << 8 & flag::ERROR));
         self.cells.word(id, at::VALID).store(valid.cast_unsigned(), Relaxed);
@@ -422,13 +422,13 @@ impl LockedCells<'_> {
     }
 
     /// How often the key was asked for while it had no file.
-    pub(crate) fn uses(&self, id: usize) -> u32 {
+    pub(crate) fn request_count(&self, id: usize) -> u32 {
         self.cells.half(id, at::STATE, 1).load(Relaxed)
     }
 
     /// Counts that once more.
     pub(crate) fn add_use(&self, id: usize) -> u32 {
-        let uses = self.uses(id).saturating_add(1);
+        let uses = self.request_count(id).saturating_add(1);
         self.cells.half(id, at::STATE, 1).store(uses, Relaxed);
         uses
     }

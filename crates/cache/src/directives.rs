@@ -55,15 +55,15 @@ pub fn seconds(text: &[u8]) -> Option<i64> {
 pub struct RequestDirectives {
     /// Nothing that the upstream has not confirmed.
     pub no_cache: bool,
-    /// Its answer is not kept.
+    /// Its response is not kept.
     pub no_store: bool,
     /// The upstream is not asked.
     pub only_if_cached: bool,
     /// The oldest answer, seconds.
     pub max_age: Option<i64>,
-    /// For how long an answer may have been stale.
+    /// For how long a response may have been stale.
     pub max_stale: Option<i64>,
-    /// For how long an answer must stay fresh.
+    /// For how long a response must stay fresh.
     pub min_fresh: Option<i64>,
 }
 

@@ -29,7 +29,7 @@ pub struct FileWriter {
     committed: bool,
 }
 
-/// Why there is no stored answer.
+/// Why there is no stored response.
 #[derive(Debug)]
 pub enum LoadError {
     /// No file.
@@ -47,7 +47,7 @@ impl FileStore {
         key::path(&self.root, self.levels, digest)
     }
 
-    /// Opens the answer that stands under a digest.
+    /// Opens the response that stands under a digest.
     ///
     /// # Errors
     /// There is none, or none that is whole and belongs to `key`.
@@ -137,7 +137,7 @@ impl Iterator for FileWalk<'_> {
 }
 
 impl FileWalk<'_> {
-    /// The next file of an answer; `other` gets the names and paths of files that are none.
+    /// The next file of a response; `other` gets the names and paths of files that are none.
     pub fn next_beside(&mut self, other: impl Fn(&[u8], &Path)) -> Option<(Digest, PathBuf)> {
         loop {
             let Some((entries, depth)) = &mut self.current else {

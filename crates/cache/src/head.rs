@@ -1,8 +1,9 @@
-//! The beginning of a cache file: what is known of the answer, its key, its head. The body follows.
+//! The beginning of a cache file: what is known of the response, its key, its head. The body follows.
 //!
 //! A file is whole or it is none: one checksum covers everything up to the body, one the body, the length is the file's.
 
 use crate::key::Digest;
+use std::fmt;
 
 /// What a file of this version begins with.
 const MAGIC: [u8; 8] = *b"LNTCACH2";
@@ -15,7 +16,7 @@ pub const LONGEST: usize = 1 << 20;
 /// What a cache file says before its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// Until when the answer is fresh, seconds since 1970.
+    /// Until when the response is fresh, seconds since 1970.
     pub valid: i64,
     /// How long it may be used after that while it is fetched anew, seconds.
     pub updating: i64,
@@ -25,11 +26,11 @@ pub struct Head {
     pub date: i64,
     /// When it was stored, milliseconds.
     pub stored_ms: i64,
-    /// When the key got its first answer since there was none, milliseconds: variants from before that belong to it no more.
+    /// When the key got its first response since there was none, milliseconds: variants from before that belong to it no more.
     pub born_ms: i64,
     /// `Last-Modified`, or -1.
     pub last_modified: i64,
-    /// How old the answer was at `date`, seconds (RFC 9111: the corrected initial age).
+    /// How old the response was at `date`, seconds (RFC 9111: the corrected initial age).
     pub age: i64,
     /// Bytes of the body.
     pub length: u64,
@@ -51,13 +52,13 @@ pub struct Head {
     pub vary: Vec<u8>,
     /// `ETag`.
     pub etag: Vec<u8>,
-    /// The answer's status line (code and reason) and fields, each line with its end.
+    /// The response's status line (code and reason) and fields, each line with its end.
     pub text: Vec<u8>,
-    /// Bytes before the body that are left free, so that fields may grow when an answer is confirmed.
+    /// Bytes before the body that are left free, so that fields may grow when a response is confirmed.
     pub room: usize,
 }
 
-/// Why a file is no answer to a request.
+/// Why a file is no response to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadError {
     /// It is shorter than it says.
@@ -70,6 +71,19 @@ pub enum HeadError {
     OtherKey,
 }
 
+impl fmt::Display for HeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HeadError::Short => "cache file is too small",
+            HeadError::Foreign => "cache file has another version",
+            HeadError::Damaged => "cache file has another checksum",
+            HeadError::OtherKey => "cache file is of another key",
+        })
+    }
+}
+
+impl std::error::Error for HeadError {}
+
 impl Head {
     /// Where the body begins.
     #[must_use]
@@ -77,7 +91,7 @@ impl Head {
         FIXED + LABEL.len() + self.key.len() + 1 + self.vary.len() + self.etag.len() + self.text.len() + self.room
     }
 
-    /// Whether the answer ceased to be fresh at most `window` seconds ago, for which it may still be used. A window of nothing is none: what is
+    /// Whether the response ceased to be fresh at most `window` seconds ago, for which it may still be used. A window of nothing is none: what is
     /// stale from the second on in which it was stored would have one of a second otherwise.
     #[must_use]
     pub fn is_within(&self, window: i64, now: i64) -> bool {
@@ -85,7 +99,7 @@ impl Head {
     }
 
     /// Gives the free room such a size that the body begins where it does in `other`; false: there is too little.
-    pub fn fit(&mut self, other: &Head) -> bool {
+    pub fn pad_to(&mut self, other: &Head) -> bool {
         self.room = 0;
         let room = other.body_start().checked_sub(self.body_start());
         self.room = room.unwrap_or(0);
@@ -148,7 +162,7 @@ impl Head {
     /// Reads the beginning of a file that has `size` bytes.
     ///
     /// # Errors
-    /// It is not a whole answer.
+    /// It is not a whole response.
     pub fn read(bytes: &[u8], size: u64) -> Result<Head, HeadError> {
         let total = Head::measure(bytes)?;
         let bytes = bytes.get(..total).ok_or(HeadError::Short)?;

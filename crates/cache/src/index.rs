@@ -120,7 +120,7 @@ impl Index {
     pub fn stored(&self, key: &Digest, blocks: u64, now: i64, gone: &mut Vec<Digest>) -> Option<u64> {
         let held = self.cells.lock();
         let (id, known) = match held.find(key) {
-            Some(id) => (id, held.uses(id) > 1 || (!held.entry(id).exists && held.went_lately(id))),
+            Some(id) => (id, held.request_count(id) > 1 || (!held.entry(id).exists && held.went_lately(id))),
             None => (self.make(&held, key, gone)?, false),
         };
         held.unlink(id);
@@ -150,7 +150,7 @@ impl Index {
     }
 
     /// The loader has found a file.
-    pub fn found(&self, key: &Digest, blocks: u64, now: i64) -> bool {
+    pub fn insert_loaded(&self, key: &Digest, blocks: u64, now: i64) -> bool {
         let held = self.cells.lock();
         if held.find(key).is_some_and(|id| held.entry(id).exists) {
             return true;

@@ -6,7 +6,7 @@ use shm::lease;
 impl Cells {
     /// Gives the lease back, if this process has it.
     pub(crate) fn release_lease(&self) {
-        lease::give_back(self.word(0, own::LEASE));
+        lease::release(self.word(0, own::LEASE));
     }
 
     /// Takes the lease, or keeps it.

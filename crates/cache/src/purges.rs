@@ -1,6 +1,6 @@
 //! Purges by key, prefix and tag: what was stored before one and is meant by it is gone or, with a soft one, no longer fresh.
 //!
-//! They stand in a file beside the answers, one a line, so that they hold after a restart too; a number in shared memory tells workers
+//! They stand in a file beside the responses, one a line, so that they hold after a restart too; a number in shared memory tells workers
 //! that there are new ones. A worker reads only what was added since it last looked.
 
 use base::text::push_number;
@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The file's name in the cache's directory. It is no name of an answer.
+/// The file's name in the cache's directory. It is no name of a response.
 pub const NAME: &str = "purges";
 
 /// Which answers a purge means.
@@ -34,7 +34,7 @@ pub struct Purge<'a> {
     pub soft: bool,
 }
 
-/// What purges say of an answer.
+/// What purges say of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purged {
     /// Nothing.
@@ -58,7 +58,7 @@ impl Times {
         *place = time.max(*place);
     }
 
-    fn cover(self, stored_ms: i64) -> Purged {
+    fn apply(self, stored_ms: i64) -> Purged {
         match self {
             Times { hard, .. } if hard >= stored_ms => Purged::Hard,
             Times { soft, .. } if soft >= stored_ms => Purged::Soft(soft),
@@ -111,7 +111,7 @@ impl List {
         self.read += end as u64;
     }
 
-    fn cover(&self, key: &[u8], head: &[u8], stored_ms: i64) -> Purged {
+    fn apply(&self, key: &[u8], head: &[u8], stored_ms: i64) -> Purged {
         if self.newest < stored_ms {
             return Purged::None;
         }
@@ -124,7 +124,7 @@ impl List {
         if !self.tags.is_empty() {
             crate::tags::each_of_head(head, &mut |tag| self.tags.get(tag).into_iter().for_each(&mut add));
         }
-        all.cover(stored_ms)
+        all.apply(stored_ms)
     }
 }
 
@@ -137,13 +137,13 @@ pub struct Purges {
 }
 
 impl Purges {
-    /// What purges say of an answer with this `head` that was stored under `key`. `number` is the shared number of purges.
-    pub fn cover(&self, root: &Path, number: u64, key: &[u8], head: &[u8], stored_ms: i64) -> Purged {
+    /// What purges say of a response with this `head` that was stored under `key`. `number` is the shared number of purges.
+    pub fn apply(&self, root: &Path, number: u64, key: &[u8], head: &[u8], stored_ms: i64) -> Purged {
         if self.loaded.get() != number.wrapping_add(1) {
             self.list.borrow_mut().update(root);
             self.loaded.set(number.wrapping_add(1));
         }
-        self.list.borrow().cover(key, head, stored_ms)
+        self.list.borrow().apply(key, head, stored_ms)
     }
 }
 
@@ -175,7 +175,7 @@ fn open_locked(root: &Path) -> io::Result<File> {
     loop {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
         file.lock()?;
-        give_away(root, &file);
+        change_owner(root, &file);
         if fs::metadata(&path).is_ok_and(|there| file.metadata().is_ok_and(|ours| ours.ino() == there.ino())) {
             return Ok(file);
         }
@@ -183,7 +183,7 @@ fn open_locked(root: &Path) -> io::Result<File> {
 }
 
 /// The file belongs to whom the directory does: workers must read it when the superuser has purged by hand.
-fn give_away(root: &Path, file: &File) {
+fn change_owner(root: &Path, file: &File) {
     if let (Ok(directory), Ok(own)) = (fs::metadata(root), file.metadata())
         && directory.uid() != own.uid()
     {
@@ -192,7 +192,7 @@ fn give_away(root: &Path, file: &File) {
     }
 }
 
-/// Forgets purges up to a time: no answer is left that they could mean.
+/// Forgets purges up to a time: no response is left that they could mean.
 ///
 /// # Errors
 /// Those of `open(2)`, `write(2)` and `rename(2)`.
@@ -254,7 +254,7 @@ mod tests {
     fn a_purge_covers_what_was_there_before_it() {
         let root = root("cover");
         let purges = Purges::default();
-        let cover = |number, key: &[u8], stored| purges.cover(&root, number, key, HEAD, stored);
+        let cover = |number, key: &[u8], stored| purges.apply(&root, number, key, HEAD, stored);
         assert_eq!(cover(0, b"/a/b", 5), Purged::None);
         add(&root, 10, &HARD(PurgeTarget::Prefix(b"/a/"))).unwrap();
         assert_eq!(cover(0, b"/a/b", 5), Purged::None, "not told yet");
@@ -263,7 +263,7 @@ mod tests {
         add(&root, 20, &HARD(PurgeTarget::Tag(b"blue"))).unwrap();
         add(&root, 30, &Purge { target: PurgeTarget::Key(b"/b"), soft: true }).unwrap();
         assert_eq!((cover(2, b"/b", 5), cover(2, b"/b", 25), cover(2, b"/c", 25)), (Purged::Hard, Purged::Soft(30), Purged::None));
-        assert_eq!(purges.cover(&root, 2, b"/c", b"200 OK\r\nCache-Tag: green\r\n", 5), Purged::None);
+        assert_eq!(purges.apply(&root, 2, b"/c", b"200 OK\r\nCache-Tag: green\r\n", 5), Purged::None);
         assert!(add(&root, 40, &HARD(PurgeTarget::Key(b"a\nb"))).is_err());
         fs::remove_dir_all(&root).unwrap();
     }
@@ -275,11 +275,11 @@ mod tests {
             add(&root, time, &HARD(PurgeTarget::Prefix(prefix))).unwrap();
         }
         let purges = Purges::default();
-        assert_eq!(purges.cover(&root, 0, b"/a", HEAD, 5), Purged::Hard);
+        assert_eq!(purges.apply(&root, 0, b"/a", HEAD, 5), Purged::Hard);
         remove_until(&root, 15).unwrap();
         add(&root, 30, &HARD(PurgeTarget::Prefix(b"/c"))).unwrap();
         for purges in [purges, Purges::default()] {
-            let cover = |key: &[u8]| purges.cover(&root, 1, key, HEAD, 5);
+            let cover = |key: &[u8]| purges.apply(&root, 1, key, HEAD, 5);
             assert_eq!((cover(b"/a"), cover(b"/b"), cover(b"/c")), (Purged::None, Purged::Hard, Purged::Hard));
         }
         fs::remove_dir_all(&root).unwrap();

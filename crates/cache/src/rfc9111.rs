@@ -12,7 +12,7 @@ const GUESSED: [u16; 12] = [200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 41
 /// Statuses whose meaning is known, for `must-understand`.
 const UNDERSTOOD: [std::ops::RangeInclusive<u16>; 4] = [200..=206, 300..=308, 400..=417, 500..=505];
 
-/// What an answer's `Cache-Control` says.
+/// What a response's `Cache-Control` says.
 #[derive(Debug, Default)]
 struct ResponseDirectives {
     no_store: bool,
@@ -66,15 +66,15 @@ pub struct ResponseContext {
     pub authorized: bool,
     /// When the upstream was asked, seconds.
     pub request_time: i64,
-    /// When its answer came.
+    /// When its response came.
     pub now: i64,
     /// Fields that have no say.
     pub ignored: IgnoredFields,
-    /// How long the configuration holds an answer of this status fresh that does not say it itself, seconds.
+    /// How long the configuration holds a response of this status fresh that does not say it itself, seconds.
     pub default: Option<i64>,
 }
 
-/// How an answer is kept.
+/// How a response is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Storage {
     /// Until when it is fresh, seconds since 1970.
@@ -113,7 +113,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn gather(fields: impl Iterator<Item = (Known, &'a [u8], &'a [u8])>, ignored: IgnoredFields) -> Fields<'a> {
+    fn parse(fields: impl Iterator<Item = (Known, &'a [u8], &'a [u8])>, ignored: IgnoredFields) -> Fields<'a> {
         let mut found = Fields::default();
         for (known, name, value) in fields {
             match known {
@@ -153,7 +153,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Guesses it: a tenth of the time since the last change.
-    fn guess(&self, rules: &ResponseDirectives, status: u16, now: i64) -> Option<i64> {
+    fn heuristic_freshness(&self, rules: &ResponseDirectives, status: u16, now: i64) -> Option<i64> {
         let since = self.date.unwrap_or(now).saturating_sub(self.last_modified?);
         (GUESSED.contains(&status) || rules.public).then(|| (since / 10).clamp(0, LONGEST_GUESS))
     }
@@ -192,7 +192,7 @@ fn is_dictionary(value: &[u8]) -> bool {
     whole
 }
 
-/// `X-Accel-Expires`: how long the answer is fresh from now on. It is the operator's word and outranks the others.
+/// `X-Accel-Expires`: how long the response is fresh from now on. It is the operator's word and outranks the others.
 fn accel(value: &[u8], now: i64) -> Option<i64> {
     match value.strip_prefix(b"@") {
         Some(time) => base::text::parse_number(time).and_then(|time| i64::try_from(time).ok()).map(|time| time.saturating_sub(now)),
@@ -200,10 +200,10 @@ fn accel(value: &[u8], now: i64) -> Option<i64> {
     }
 }
 
-/// Judges an answer; `None`: it must not be kept, or that would be of no use.
+/// Judges a response; `None`: it must not be kept, or that would be of no use.
 #[must_use]
 pub fn evaluate<'a>(status: u16, fields: impl Iterator<Item = (Known, &'a [u8], &'a [u8])>, given: &ResponseContext) -> Option<Storage> {
-    let mut found = Fields::gather(fields, given.ignored);
+    let mut found = Fields::parse(fields, given.ignored);
     let rules = found.targeted.take().inspect(|_| found.expires = None).unwrap_or(std::mem::take(&mut found.rules));
     let ordered = found.accel_expires.and_then(|value| accel(value, given.now));
     let understood = UNDERSTOOD.iter().any(|range| range.contains(&status));
@@ -229,7 +229,7 @@ pub fn evaluate<'a>(status: u16, fields: impl Iterator<Item = (Known, &'a [u8], 
         (None, None) => match given.default {
             Some(seconds) => seconds,
             None if rules.no_cache => 0,
-            None => found.guess(&rules, status, given.now)?.saturating_sub(age),
+            None => found.heuristic_freshness(&rules, status, given.now)?.saturating_sub(age),
         },
     };
     let must_validate = rules.no_cache && ordered.is_none();
@@ -248,7 +248,7 @@ pub fn evaluate<'a>(status: u16, fields: impl Iterator<Item = (Known, &'a [u8], 
     (can_be_confirmed || !never_fresh).then_some(verdict)
 }
 
-/// What may be done with a stored answer.
+/// What may be done with a stored response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
     /// It is given.
@@ -261,7 +261,7 @@ pub enum Reuse {
     Unconfirmed,
 }
 
-/// Whether a stored answer may be given for a request now.
+/// Whether a stored response may be given for a request now.
 #[must_use]
 pub fn usable(head: &Head, wishes: &RequestDirectives, now: i64) -> Reuse {
     let left = head.valid.saturating_sub(now);
@@ -280,7 +280,7 @@ pub fn usable(head: &Head, wishes: &RequestDirectives, now: i64) -> Reuse {
     }
 }
 
-/// How old a stored answer is now.
+/// How old a stored response is now.
 #[must_use]
 pub fn current_age(head: &Head, now: i64) -> i64 {
     head.age.saturating_add(now.saturating_sub(head.date).max(0))

@@ -30,7 +30,7 @@ pub fn is_of(words: &[u8], directory: &Metadata) -> bool {
     at(7) == MARK && at(HOME) == directory.dev() && at(HOME + 1) == directory.ino()
 }
 
-/// The answers that a zone knows. It may be changing meanwhile: what is read is for people.
+/// The responses that a zone knows. It may be changing meanwhile: what is read is for people.
 #[must_use]
 pub fn read(zone: &[u8]) -> HashMap<Digest, IndexEntry> {
     let size = at::WORDS * 8;

@@ -12,7 +12,7 @@ pub(crate) fn each_of_field(name: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8
     }
 }
 
-/// Calls `each` with every tag of an answer's head: its status line and fields, as a cache file has them.
+/// Calls `each` with every tag of a response's head: its status line and fields, as a cache file has them.
 pub fn each_of_head(text: &[u8], each: &mut dyn FnMut(&[u8])) {
     for line in text.split(|byte| *byte == b'\n').skip(1) {
         if let Some((name, value)) = memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at)) {

@@ -47,7 +47,7 @@ impl Scope {
     }
 
     /// Whether a value of type `T` was ever asked for.
-    pub fn has<T: 'static>(&self) -> bool {
+    pub fn contains<T: 'static>(&self) -> bool {
         self.values.borrow().iter().any(|(id, _)| *id == TypeId::of::<T>())
     }
 

@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod application;
-mod board;
 mod checked;
 mod child;
 mod cli;
@@ -23,9 +22,9 @@ mod spawn;
 mod upgrade;
 mod worker;
 mod worker_setup;
+mod worker_table;
 
 pub use application::{Application, Handover, LoadError, LoadMode};
-pub use board::WorkerTable;
 pub use cli::{Control, Options, parse};
 pub use commands::{Command, CommandSource, Commands};
 pub use diagnostics::{Diagnostic, SourcePosition};
@@ -33,3 +32,4 @@ pub use identity::{Identity, Program, Subcommand};
 pub use run::run;
 pub use settings::{Affinity, EnvEntry, Settings};
 pub use worker_setup::{Role, WorkerSetup};
+pub use worker_table::WorkerTable;

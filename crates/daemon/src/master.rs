@@ -10,7 +10,6 @@ use sys::process::ExitStatus;
 use sys::signal::{self, Received};
 
 use crate::application::{Application, LoadMode};
-use crate::board::WorkerTable;
 use crate::child::{Child, Respawn, pause_after};
 use crate::cli::Options;
 use crate::commands::{QUIT, REOPEN, TERMINATE, received_line};
@@ -19,6 +18,7 @@ use crate::guard::guarded;
 use crate::settings::Settings;
 use crate::worker::{FATAL, Inherited};
 use crate::worker_setup::Role;
+use crate::worker_table::WorkerTable;
 use crate::{pidfile, upgrade};
 
 /// The signals that the master waits for; blocked for the rest of its life.

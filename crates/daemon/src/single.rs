@@ -4,11 +4,11 @@ use base::log::Level;
 use net::listener::Listeners;
 
 use crate::application::Application;
-use crate::board::WorkerTable;
 use crate::console::Console;
 use crate::pidfile;
 use crate::worker::{self, Inherited, Seat};
 use crate::worker_setup::Role;
+use crate::worker_table::WorkerTable;
 
 /// Works until told to stop, then cleans up as a master would. Returns the exit code.
 pub(crate) fn cycle<A: Application>(

@@ -19,7 +19,7 @@ use crate::console::Console;
 /// The variable that names inherited listening sockets.
 pub(crate) const NGINX: &str = "NGINX";
 
-/// The variable that names a pipe with what the old binary tells ([`Handover::told`]).
+/// The variable that names a pipe with what the old binary tells ([`Handover::message`]).
 const LEGACY: &str = "LUNETTE_LEGACY";
 
 /// The variable that names inherited files with memory ([`Handover::memory`]).

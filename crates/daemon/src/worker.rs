@@ -13,11 +13,11 @@ use sys::signal::SignalPipe;
 use sys::title::Title;
 
 use crate::application::Application;
-use crate::board::WorkerTable;
 use crate::commands::{CommandSource, ProcessKind, SIGNALS};
 use crate::console::Console;
 use crate::settings::Settings;
 use crate::worker_setup::{Role, WorkerSetup};
+use crate::worker_table::WorkerTable;
 
 /// Exit code of a worker that must not be started again.
 pub(crate) const FATAL: i32 = 2;
@@ -71,7 +71,7 @@ pub(crate) fn live<A: Application>(app: &mut A, generation: A::Generation, seat:
     let quitting = Rc::new(Cell::new(false));
     let title = inherited.title.clone().filter(|_| !single);
     let commands = CommandSource { signals, channel, title, kind: place, shutdown_timeout, quitting: quitting.clone() };
-    let code = app.work(generation, WorkerSetup { role, single, master, board, listeners: sockets, relieves, commands });
+    let code = app.run_worker(generation, WorkerSetup { role, single, master, board, listeners: sockets, relieves, commands });
     base::clock::stale();
     if quitting.get() && code == 0 {
         console.report(Level::Notice, "exiting");

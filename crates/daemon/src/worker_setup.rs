@@ -2,8 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
-use crate::board::WorkerTable;
 use crate::commands::CommandSource;
+use crate::worker_table::WorkerTable;
 
 /// What a process is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,13 +39,13 @@ pub fn special_response(request: &Rc<Request>, status: u16) -> Step {
     default_page(request, status)
 }
 
-/// The answer of a subrequest that code captures: the status alone, with neither `error_page` nor a default page
+/// The response of a subrequest that code captures: the status alone, with neither `error_page` nor a default page
 /// (`ngx_http_lua_post_subrequest`).
 pub(crate) fn bare_response(request: &Rc<Request>, status: u16) -> Step {
     request.error_status.set(status);
     {
         let mut response = request.response.borrow_mut();
-        // A length would be taken for that of the answer to which code copies the fields.
+        // A length would be taken for that of the response to which code copies the fields.
         response.content_length = None;
         response.last_modified = None;
         response.headers.remove(b"Accept-Ranges");

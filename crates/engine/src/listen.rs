@@ -167,7 +167,7 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Resu
         conflicts::check(&names, &one.request.spec.address, &mut http.global.get::<Warnings>())?;
     }
     let mut endpoints = Endpoints::default();
-    let usual = http.global.get::<Protocols>().usual();
+    let usual = http.global.get::<Protocols>().defaults();
     for Shared { spec, members } in sockets(&gathered) {
         endpoints.specs.push(spec.clone());
         endpoints

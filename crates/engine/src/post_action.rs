@@ -2,7 +2,7 @@
 
 use http::{Jump, Request};
 
-/// Where it goes on, if it does: not without end, and not if its connection closes without an answer.
+/// Where it goes on, if it does: not without end, and not if its connection closes without a response.
 pub(crate) fn next(request: &Request) -> Option<Jump> {
     let target = request.with_location(|location| location.core.post_action.clone())?;
     let ends = request.flags.post_action.get() && request.progress.uri_changes.get() == 0;

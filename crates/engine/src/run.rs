@@ -339,7 +339,7 @@ impl Run {
                 let switched = request.response.borrow().status == 101;
                 let unfinished = !request.flags.output_ended.get() && !request.flags.header_only.get() && !switched;
                 if unfinished || !request.flags.header_sent.get() {
-                    // Nobody can tell this answer from a whole one unless the connection closes.
+                    // Nobody can tell this response from a whole one unless the connection closes.
                     request.flags.abort.set(true);
                 }
                 self.enter_stage(Stage::Drain);
@@ -405,7 +405,7 @@ impl Run {
         let at_once =
             request.limit_rate.get().is_some_and(|rate| rate > 0) || request.with_location(|l| l.code_logs || l.core.post_action.is_some());
         let gathers = if at_once { 0 } else { GATHER };
-        let queued = request.is_main() && !request.flags.abort.get() && (request.wire.queued() > gathers || request.wire.is_held_up());
+        let queued = request.is_main() && !request.flags.abort.get() && (request.wire.queued() > gathers || request.wire.is_blocked());
         // Mostly the socket takes all of it, and nobody waits.
         if queued && !matches!(request.wire.poll_drain(&mut Context::from_waker(Waker::noop()), 0), Poll::Ready(Ok(()))) {
             return Some(request.drain(0));
@@ -414,7 +414,7 @@ impl Run {
         None
     }
 
-    /// The answer is over.
+    /// The response is over.
     fn answered(&mut self, request: &Rc<Request>) {
         match post_action::next(request) {
             Some(jump) => self.jump(request, jump),
@@ -428,7 +428,7 @@ impl Run {
         if wanted && !request.flags.logged.replace(true) {
             if request.is_main() {
                 request.action.set("logging request");
-                request.settle_bytes_sent();
+                request.finalize_bytes_sent();
                 request.worker.observers.request_ended(request);
             }
             for handler in request.location().handlers(Phase::Log) {

@@ -1,4 +1,4 @@
-//! Requests through the phases: handlers of the test's own, and what comes of their answers.
+//! Requests through the phases: handlers of the test's own, and what comes of their responses.
 
 use crate::HttpEngine;
 use base::log::{ErrorLog, Level, Sink, Target};
@@ -109,7 +109,7 @@ fn run(locations: Vec<Rc<Location>>) -> Ran {
         listens: Vec::new(),
         paths: Rc::default(),
     });
-    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), WorkerCounters::alone(), |_| {}));
+    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), WorkerCounters::unshared(), |_| {}));
     worker.set_engine(Rc::new(HttpEngine));
     let address = Address::Ip(([127, 0, 0, 1], 80).into());
     let connection = Connection {
@@ -244,7 +244,7 @@ fn phases_come_in_order_and_what_ends_one_ends_no_other() {
     let mut handlers = Vec::new();
     for phase in [Phase::Rewrite, Phase::Preaccess, Phase::Access, Phase::Precontent] {
         handlers.push(notes(phase, Outcome::Declined));
-        // `Ok` passes by the rest of preaccess and precontent; all of access has to be asked; in rewrite it would be the answer.
+        // `Ok` passes by the rest of preaccess and precontent; all of access has to be asked; in rewrite it would be the response.
         handlers.push(notes(phase, if phase == Phase::Rewrite { Outcome::Declined } else { Outcome::Ok }));
         handlers.push(notes(phase, Outcome::Declined));
     }

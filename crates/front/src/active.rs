@@ -104,7 +104,7 @@ impl Watch {
     }
 
     /// Sending rests until this time, on the monotonic clock in milliseconds; then the task is woken.
-    pub(crate) fn rest_until(&self, time: u64) {
+    pub(crate) fn pause_until(&self, time: u64) {
         self.rest.set(time);
     }
 
@@ -119,7 +119,7 @@ impl Watch {
     }
 
     /// Whether sending rests.
-    pub fn is_resting(&self) -> bool {
+    pub fn is_paused(&self) -> bool {
         self.rest.get() != NEVER
     }
 
@@ -360,7 +360,7 @@ impl Active {
     }
 
     /// Chooses the connection that can be spared most and tells it to close: idle ones first, then slow heads, slow bodies and
-    /// those who do not take their answer, then any of these, each by the oldest progress. False: all are being answered.
+    /// those who do not take their response, then any of these, each by the oldest progress. False: all are being answered.
     pub fn evict(&self) -> bool {
         self.evict_at(clock::monotonic_ms())
     }

@@ -28,7 +28,7 @@ pub(crate) fn wants_date(response: &Response) -> bool {
     !response.no_date && !response.headers.contains(b"Date")
 }
 
-/// Whether the answer has a `Content-Type`.
+/// Whether the response has a `Content-Type`.
 pub(crate) fn wants_content_type(response: &Response) -> bool {
     !response.content_type.is_empty() && response.status != 204
 }

@@ -42,7 +42,7 @@ pub async fn perform(front: &Rc<Front>, mut opened: Accepted) -> HandshakeOutcom
     opened.listener.server = found.unwrap_or_else(|| opened.listener.endpoint.default.clone());
     opened.no_delay = opened.listener.server.own.core.tcp_nodelay.unwrap_or(true) && opened.stream.set_no_delay(true).is_ok();
     if opened.no_delay {
-        // The tickets behind a handshake are a small segment, and the first answer would wait for its acknowledgement.
+        // The tickets behind a handshake are a small segment, and the first response would wait for its acknowledgement.
         front.log(&opened.listener, &opened.info, Level::Debug, "tcp_nodelay");
     }
     let (worker, listener, info) = (front.worker.clone(), opened.listener.clone(), opened.info.clone());

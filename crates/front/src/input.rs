@@ -37,13 +37,13 @@ impl Input {
             self.buffer.clear();
             self.used = 0;
             if self.buffer.capacity() > SMALL {
-                self.give_back();
+                self.release_buffer();
             }
         }
     }
 
     /// Lends the buffer to others if it is empty.
-    pub fn give_back(&mut self) {
+    pub fn release_buffer(&mut self) {
         if self.buffer.is_empty() {
             buffers::put(std::mem::take(&mut self.buffer));
         }
@@ -81,7 +81,7 @@ impl Input {
         let read = stream.poll_read(cx, &mut self.buffer);
         match read {
             Poll::Ready(Ok(0)) => self.ended = true,
-            Poll::Pending => self.give_back(),
+            Poll::Pending => self.release_buffer(),
             Poll::Ready(_) => {}
         }
         read

@@ -13,7 +13,7 @@ pub mod handshake;
 pub mod input;
 pub mod output;
 pub mod pace;
-mod passing;
+mod pass;
 pub(crate) mod prologue;
 pub mod protocol;
 pub mod proxy_protocol;

@@ -1,4 +1,4 @@
-//! How fast an answer may leave: `limit_rate`, `limit_rate_after`, and `sendfile_max_chunk` for those without a limit.
+//! How fast a response may leave: `limit_rate`, `limit_rate_after`, and `sendfile_max_chunk` for those without a limit.
 //!
 //! nginx's rule: what has left may never be more than the rate times the seconds that have begun since the request
 //! did; and after each write the connection rests as long as the bytes written are worth. Rests end at the sweeper's ticks, so
@@ -13,7 +13,7 @@ use std::cell::Cell;
 /// Most of a rest's excess that is made up for, microseconds.
 const CREDIT_US: u64 = 1_000_000;
 
-/// The pace of the answer being sent.
+/// The pace of the response being sent.
 #[derive(Debug)]
 pub struct Pace {
     /// Bytes a second; 0 is unlimited.
@@ -53,7 +53,7 @@ pub enum Allowance {
 }
 
 impl Pace {
-    /// Begins an answer: takes the rate from the request or, if nobody assigned one, from its location, and leaves it in
+    /// Begins a response: takes the rate from the request or, if nobody assigned one, from its location, and leaves it in
     /// the request for `$limit_rate`.
     pub fn begin(&self, request: &Request, now: Now) {
         self.due_us.set(now.monotonic_ms.saturating_mul(1000));
@@ -76,8 +76,8 @@ impl Pace {
         });
     }
 
-    /// The answer goes on; `$limit_rate` may have been assigned meanwhile.
-    pub fn follow(&self, request: &Request) {
+    /// The response goes on; `$limit_rate` may have been assigned meanwhile.
+    pub fn update(&self, request: &Request) {
         if let Some(rate) = request.limit_rate.get() {
             self.rate.set(rate);
         }

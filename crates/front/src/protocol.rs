@@ -119,7 +119,7 @@ pub struct AcceptedQuic {
     pub listener: Listener,
 }
 
-/// Where a connection came in: what answers there.
+/// Where a connection came in: what responses there.
 #[derive(Clone)]
 pub struct Listener {
     /// The configuration.

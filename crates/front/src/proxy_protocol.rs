@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use wire::proxy_protocol::{ProxyError, Status, parse};
 
-/// Why a connection has no header. It is closed without an answer.
+/// Why a connection has no header. It is closed without a response.
 #[derive(Debug)]
 pub enum Failure {
     /// What came is none.

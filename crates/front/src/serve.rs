@@ -300,7 +300,7 @@ async fn close_all(front: &Front) {
 }
 
 /// Finishes what is under way. Idle connections that are parked close at once; others may send the request that is
-/// already on its way and get `Connection: close` with its answer.
+/// already on its way and get `Connection: close` with its response.
 async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
     front.worker.begin_exit();
     commands.stopped();
@@ -309,7 +309,7 @@ async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
     }
     front.active.wake_all();
     let mut tick = tokio::time::interval(Duration::from_millis(20));
-    while !front.active.is_empty() || front.worker.is_held() {
+    while !front.active.is_empty() || front.worker.is_busy() {
         tokio::select! {
             _ = tick.tick() => {}
             command = commands.next() => match command {

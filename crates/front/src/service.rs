@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use stream::passing::PassedConnection;
+use stream::pass::PassedConnection;
 
 /// A protocol family behind listening sockets.
 pub trait Service {

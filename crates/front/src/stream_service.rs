@@ -1,7 +1,7 @@
 //! `stream` behind its listening sockets: a session for each connection, and for each datagram client.
 
 use crate::datagrams;
-use crate::passing;
+use crate::pass;
 use crate::protocol::Front;
 use crate::service::{Admission, Listening, Service};
 use crate::sessions::{StreamService, begin, connection};
@@ -9,7 +9,7 @@ use net::accept::Peer;
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use stream::passing::PassedConnection;
+use stream::pass::PassedConnection;
 use stream::session::Arrival;
 use stream::{Connection, Downstream};
 
@@ -31,7 +31,7 @@ impl Service for StreamService {
     fn started(&self, front: &Rc<Front>, all: &Rc<[Listening]>) {
         let (front, all) = (Rc::downgrade(front), all.clone());
         self.worker().set_passing(move |passed| match front.upgrade() {
-            Some(front) => passing::pass(&front, &all, passed),
+            Some(front) => pass::pass(&front, &all, passed),
             None => Err(passed),
         });
     }

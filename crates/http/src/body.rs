@@ -251,7 +251,7 @@ fn with_head(request: &Request) -> u64 {
 
 /// Reads the whole body of the client's request.
 ///
-/// Answers `Ok`, or the status to refuse with: 400, 408, 413, 499, 500.
+/// Returns `Ok`, or the status to refuse with: 400, 408, 413, 499, 500.
 pub fn read(request: &Rc<Request>) -> Step {
     request.flags.body_asked.set(true);
     let body = request.body.borrow().clone();
@@ -352,7 +352,7 @@ fn finish(request: &Request, body: &Body, limits: &Limits) -> Outcome {
     Outcome::Ok
 }
 
-/// The answer to a body that cannot be read, with its log line.
+/// The response to a body that cannot be read, with its log line.
 pub fn refusal(request: &Request, error: BodyError) -> Outcome {
     request.flags.keepalive.set(false);
     match error {

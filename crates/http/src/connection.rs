@@ -4,6 +4,7 @@ use crate::chain::Chain;
 use crate::headers::Headers;
 use crate::location::Server;
 use crate::request::Request;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -24,6 +25,18 @@ pub enum BodyError {
     /// Broken chunk framing.
     Invalid,
 }
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BodyError::Closed => "client prematurely closed connection",
+            BodyError::TimedOut => "client timed out",
+            BodyError::Invalid => "client sent invalid chunked body",
+        })
+    }
+}
+
+impl std::error::Error for BodyError {}
 
 /// Progress of reading a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +71,7 @@ pub trait Downstream {
         let _ = (request, status, headers);
     }
 
-    /// Bytes that are waiting to be sent; none, where the answer stays in memory.
+    /// Bytes that are waiting to be sent; none, where the response stays in memory.
     fn queued(&self) -> u64 {
         0
     }
@@ -69,7 +82,7 @@ pub trait Downstream {
     }
 
     /// Whether the client lets nothing more be sent now, so that what waits may wait for long.
-    fn is_held_up(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         false
     }
 

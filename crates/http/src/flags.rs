@@ -31,7 +31,7 @@ pub struct Flags {
     pub client_gone: Cell<bool>,
     /// The connection must be closed without a response (444, errors).
     pub abort: Cell<bool>,
-    /// A body filter failed: what waits to leave is no part of an answer that anybody should see.
+    /// A body filter failed: what waits to leave is no part of a response that anybody should see.
     pub filter_failed: Cell<bool>,
     /// Notice at once when the client closes.
     pub watch_client: Cell<bool>,
@@ -41,7 +41,7 @@ pub struct Flags {
     pub body_untimed: Cell<bool>,
     /// The connection lingers at its end (`lingering_close`) although no body was left unread.
     pub lingers: Cell<bool>,
-    /// The answer is over, and `post_action` runs: nothing that it makes is sent.
+    /// The response is over, and `post_action` runs: nothing that it makes is sent.
     pub post_action: Cell<bool>,
     /// The access phase was passed by `satisfy any`.
     pub access_granted: Cell<bool>,

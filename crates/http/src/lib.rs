@@ -1,10 +1,9 @@
-//! The contract of HTTP modules: what a request is, how an answer leaves, where a module joins.
+//! The contract of HTTP modules: what a request is, how a response leaves, where a module joins.
 //!
 //! A module sees this crate and nothing beside it. The engine runs requests, the front speaks the wire; both are
 //! reached through [`Engine`] and [`Downstream`].
 #![forbid(unsafe_code)]
 
-pub mod below;
 pub mod blocks;
 pub mod body;
 pub mod cache_report;
@@ -15,32 +14,33 @@ pub mod content_type;
 pub mod core;
 pub mod discard;
 mod early_hints;
+mod final_headers;
 pub mod flags;
 pub mod headers;
 pub mod http2;
 pub mod http3;
-mod last_facts;
 pub mod line;
 pub mod location;
 pub mod log_context;
 pub mod method;
 pub mod metrics;
 pub mod module;
+pub mod next_filters;
 pub mod output;
 pub mod path;
 pub mod permissions;
 pub mod phase;
 pub mod program;
 pub mod protocols;
-pub mod purging;
+pub mod purge_registry;
 pub mod quic;
 pub mod request;
+pub mod request_pool;
 pub mod resolving;
 pub mod response;
 pub mod root;
 pub mod set_function;
 pub mod set_header;
-pub mod spare;
 pub mod temp_path;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use crate::method::Method;
 /// Protocol version of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Version {
-    /// `GET /` without a version: the answer has no head.
+    /// `GET /` without a version: the response has no head.
     Http09,
     /// HTTP/1.0
     Http10,
@@ -149,7 +149,7 @@ impl Line {
     }
 
     /// Replaces the query string by what code or a directive says, which is there even if it is empty.
-    pub fn give_args(&mut self, args: &[u8]) {
+    pub fn set_explicit_args(&mut self, args: &[u8]) {
         self.set_args(args);
         self.args_are_set = true;
     }
@@ -212,7 +212,7 @@ mod tests {
         let rows: [(&str, fn(&mut Line), &str, &str, bool); 3] = [
             ("path", |line| line.set_uri(b"/x"), "/x", "c", true),
             ("arguments", |line| line.set_args(b""), "/a b", "", false),
-            ("arguments that are given", |line| line.give_args(b""), "/a b", "", true),
+            ("arguments that are given", |line| line.set_explicit_args(b""), "/a b", "", true),
         ];
         for (what, change, uri, args, set) in rows {
             let mut line = received();

@@ -1,9 +1,9 @@
 //! Servers and locations as requests see them, and the choice of a location for a URI.
 
 use crate::Regex;
-use crate::below::NextFilters;
 use crate::chain::Chain;
 use crate::core::Core;
+use crate::next_filters::NextFilters;
 use crate::phase::Phase;
 use crate::request::Request;
 use conf::configs::ConfMap;
@@ -90,7 +90,7 @@ pub struct Location {
     pub header_filters: Vec<HeaderFilter>,
     /// Body filters in order.
     pub body_filters: Vec<BodyFilter>,
-    /// A handler of the log phase runs code that may take long: the answer is handed to the kernel before.
+    /// A handler of the log phase runs code that may take long: the response is handed to the kernel before.
     pub code_logs: bool,
     /// One of the body filters sees every body.
     pub always_filtered: bool,

@@ -53,7 +53,7 @@ impl WorkerCounters {
     }
 
     /// Counts for one process alone.
-    pub fn alone() -> WorkerCounters {
+    pub fn unshared() -> WorkerCounters {
         WorkerCounters { account: Tally::new().ok().and_then(|tally| tally.open(std::process::id())) }
     }
 
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_summed() {
-        let observers = WorkerCounters::alone();
+        let observers = WorkerCounters::unshared();
         observers.connection_came();
         observers.attempt_ended(true, 3);
         observers.attempt_ended(false, 70);

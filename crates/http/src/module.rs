@@ -106,7 +106,7 @@ impl Attach<'_> {
         self.parts.body_filters.push(BodyFilter { mark, run: Rc::new(run) });
     }
 
-    /// Joins the log phase with code that may take long: it runs when the answer has left. What it returns is driven without
+    /// Joins the log phase with code that may take long: it runs when the response has left. What it returns is driven without
     /// holding the client.
     pub fn log(&mut self, run: impl Fn(&Rc<Request>) -> Option<BoxFuture<()>> + 'static) {
         self.parts.code_logs = true;

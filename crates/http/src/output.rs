@@ -1,12 +1,12 @@
 //! Sending a response: header filters, body filters, and then the wire.
 
-use crate::below;
 use crate::body::BodyState;
 use crate::chain::{Chain, Piece};
-use crate::last_facts;
+use crate::final_headers;
 use crate::line::Version;
 use crate::location::Location;
 use crate::method::Method;
+use crate::next_filters;
 use crate::request::Request;
 use base::log::Level;
 use bytes::Bytes;
@@ -16,13 +16,13 @@ use std::rc::Rc;
 
 impl Request {
     /// Takes off `$bytes_sent` what was queued and never left.
-    pub fn settle_bytes_sent(&self) {
+    pub fn finalize_bytes_sent(&self) {
         self.bytes_sent.set(self.bytes_sent.get().saturating_sub(self.wire.unsent()));
     }
 
     /// Sends the response head through the header filters, once.
     ///
-    /// Answers `Ok`, `Error`, or the status that a filter wants instead.
+    /// Returns `Ok`, `Error`, or the status that a filter wants instead.
     pub fn send_header(self: &Rc<Request>) -> Step {
         if self.flags.post_action.get() {
             return Step::Now(Outcome::Ok);
@@ -75,7 +75,7 @@ impl Request {
 
     /// Sends body data through the body filters.
     ///
-    /// Answers `Ok` or `Error`. Data may still be queued: those who produce much use [`Request::flush`].
+    /// Returns `Ok` or `Error`. Data may still be queued: those who produce much use [`Request::flush`].
     pub fn output(self: &Rc<Request>, chain: Chain) -> Step {
         if self.flags.post_action.get() {
             return Step::Now(Outcome::Ok);
@@ -87,7 +87,7 @@ impl Request {
             self.deliver(chain);
             return Step::Now(Outcome::Ok);
         }
-        below::pass_all(self, chain)
+        next_filters::pass_all(self, chain)
     }
 
     /// Whether any body filter will look at this response.
@@ -182,7 +182,7 @@ impl Request {
     }
 }
 
-/// Goes on with `next` when `step` has its answer, waiting only if it waits.
+/// Goes on with `next` when `step` has its response, waiting only if it waits.
 pub fn then(step: Step, next: impl FnOnce(Outcome) -> Step + 'static) -> Step {
     match step {
         Step::Now(outcome) => next(outcome),
@@ -196,7 +196,7 @@ fn head_leaves(request: &Request) -> Outcome {
         request.flags.header_only.set(true);
     }
     if request.is_main() {
-        last_facts::evaluate(request);
+        final_headers::evaluate(request);
     }
     if request.version() != Version::Http09 {
         request.wire.write_head(request);
@@ -204,7 +204,7 @@ fn head_leaves(request: &Request) -> Outcome {
     Outcome::Ok
 }
 
-/// A filter wants another answer (412, 416): the head has not gone, so that answer may still be sent.
+/// A filter wants another response (412, 416): the head has not gone, so that response may still be sent.
 fn withdrawn(request: &Request, outcome: Outcome) -> Outcome {
     request.flags.header_sent.set(false);
     outcome

@@ -3,6 +3,7 @@
 use crate::core::Root;
 use crate::request::Request;
 use base::log::Level;
+use std::fmt;
 
 /// The roots of most sites are no longer, and what is appended for them (`index`).
 const USUAL_ROOT: usize = 96;
@@ -17,6 +18,18 @@ pub enum PathError {
     /// `rewrite` has put another URI in the place of the one whose beginning an alias stands for.
     Rewritten,
 }
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PathError::Escapes => "path leaves the directory of the alias",
+            PathError::Nul => "path contains a NUL byte",
+            PathError::Rewritten => "URI of the alias was rewritten",
+        })
+    }
+}
+
+impl std::error::Error for PathError {}
 
 /// A file path and how much of it is the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

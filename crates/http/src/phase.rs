@@ -16,9 +16,9 @@ pub enum Phase {
     Access,
     /// After access, before content: try_files, mirror.
     Precontent,
-    /// Makes the answer.
+    /// Makes the response.
     Content,
-    /// After the answer.
+    /// After the response.
     Log,
 }
 

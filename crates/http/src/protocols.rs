@@ -40,7 +40,7 @@ impl Protocols {
     }
 
     /// Those that are spoken without being asked for.
-    pub fn usual(&self) -> u32 {
+    pub fn defaults(&self) -> u32 {
         self.set(|protocol| protocol.parameter.is_none())
     }
 }
@@ -69,7 +69,7 @@ mod tests {
     fn parameters_name_bits() {
         let of = |name, parameter, alone| ListenProtocol { name, parameter, alone, instead: None };
         let table = Protocols(vec![of("h2", Some("http2"), false), of("echo", Some("echo"), true), of("http/1.1", None, false)]);
-        assert_eq!((table.usual(), table.bit("h2"), table.bit("h3")), (4, 1, 0));
+        assert_eq!((table.defaults(), table.bit("h2"), table.bit("h3")), (4, 1, 0));
         let named = |word| table.named(word).map(|(bit, protocol)| (bit, protocol.alone));
         assert_eq!((named("http2"), named("echo"), named("h2")), (Some((1, false)), Some((2, true)), None));
     }

@@ -384,7 +384,7 @@ impl Request {
         })
     }
 
-    /// What [`Request::set_lasting`] or [`Request::lasting`] left, if anything.
+    /// What [`Request::set_lasting`] or [`Request::client_context`] left, if anything.
     pub fn find_lasting<T: 'static>(&self) -> Option<Rc<T>> {
         self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok())
     }

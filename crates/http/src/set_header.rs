@@ -6,10 +6,19 @@ use crate::request::Request;
 use crate::response::Response;
 use base::text;
 use std::borrow::Cow;
+use std::fmt;
 
 /// The value cannot stand in that field: `Content-Length` that is no number, `Host` that is no host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadValue;
+
+impl fmt::Display for BadValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid value of a header field")
+    }
+}
+
+impl std::error::Error for BadValue {}
 
 /// Response fields of which nginx keeps one only, so that adding replaces.
 const SINGLE: [&[u8]; 10] =

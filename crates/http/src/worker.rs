@@ -2,8 +2,8 @@
 
 use crate::metrics::{Counter, WorkerCounters};
 use crate::request::{Request, Subrequest};
+use crate::request_pool::RequestPool;
 use crate::root::Http;
-use crate::spare::RequestPool;
 use base::log::ErrorLog;
 use session::BoxFuture;
 use std::cell::{OnceCell, RefCell};

@@ -10,7 +10,7 @@ use crate::host::Requests;
 use lua::{Group, PhaseSet};
 use lua_session::Protocol;
 
-/// Phases in which an answer may be begun.
+/// Phases in which a response may be begun.
 pub(crate) const ANSWERING: PhaseSet = Requests::SERVING;
 
 pub use lua_lib::ANYWHERE;

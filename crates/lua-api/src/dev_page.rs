@@ -19,7 +19,7 @@ pub(crate) const MARK: u32 = 1 << 24;
 /// A larger file is not searched for its lines.
 const LARGEST: u64 = 1 << 20;
 
-/// Whether the page may be sent: it is wanted here, and no answer has begun.
+/// Whether the page may be sent: it is wanted here, and no response has begun.
 pub(crate) fn is_wanted(request: &Request) -> bool {
     !request.flags.header_sent.get() && is_on(request)
 }
@@ -28,7 +28,7 @@ fn is_on(request: &Request) -> bool {
     request.with_location(|l| l.conf.get::<Options>().and_then(|o| o.dev_errors) == Some(true))
 }
 
-/// A header filter failed, whose answer has not left: has the server answer 500 with the page for a body, if it is wanted.
+/// A header filter failed, whose response has not left: has the server answer 500 with the page for a body, if it is wanted.
 pub(crate) fn replace(request: &Request, state: &State, phase: &str, error: &LuaError) -> Outcome {
     if !is_on(request) {
         return Outcome::Error;
@@ -38,7 +38,7 @@ pub(crate) fn replace(request: &Request, state: &State, phase: &str, error: &Lua
     Outcome::Status(500)
 }
 
-/// The head of the answer whose body [`body`] replaces.
+/// The head of the response whose body [`body`] replaces.
 pub(crate) fn head(request: &Request, state: &State) -> Outcome {
     let Some(length) = state.page.borrow().as_ref().map(Bytes::len) else { return Outcome::Error };
     let mut response = request.response.borrow_mut();

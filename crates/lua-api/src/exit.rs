@@ -37,12 +37,12 @@ fn outcome_of(code: i32) -> Outcome {
     }
 }
 
-/// Whether the answer has begun: later phases must not make another.
+/// Whether the response has begun: later phases must not make another.
 fn answered(request: &Request, state: &State) -> bool {
     request.flags.header_sent.get() || (request.response.borrow().status != 0 && !state.gathered.borrow().is_empty())
 }
 
-/// The entry thread died: logs it; the answer is 500 if there is none yet.
+/// The entry thread died: logs it; the response is 500 if there is none yet.
 fn failed(request: &Rc<Request>, state: &State, error: &lua::LuaError) -> Step {
     let mut line = b"lua entry thread aborted: ".to_vec();
     line.extend_from_slice(&error.log_text());
@@ -64,14 +64,14 @@ fn exited(request: &Rc<Request>, state: &Rc<State>, code: i32) -> Step {
         response.status
     };
     if state.buffering.get() && status != 0 && !aborts(code) {
-        return then(send::last(request, state), move |sent| match sent {
+        return then(send::finish(request, state), move |sent| match sent {
             Outcome::Ok if code >= 200 => Step::Now(Outcome::Status(200)),
             Outcome::Ok => Step::Now(outcome_of(code)),
             other => Step::Now(other),
         });
     }
     let ends = (code == OK && in_content) || ((200..300).contains(&code) && code != 204);
-    let sent = if ends { send::last(request, state) } else { Step::Now(Outcome::Ok) };
+    let sent = if ends { send::finish(request, state) } else { Step::Now(Outcome::Ok) };
     let owned = request.clone();
     then(sent, move |sent| {
         if sent == Outcome::Error || matches!(sent, Outcome::Status(s) if s >= 300) {
@@ -94,7 +94,7 @@ fn before_content(request: &Rc<Request>, state: &Rc<State>, ended: lua::Completi
     let (request, state) = (request.clone(), state.clone());
     then(step, move |outcome| match outcome {
         Outcome::Ok | Outcome::Declined if answered(&request, &state) => {
-            then(send::last(&request, &state), |sent| Step::Now(if sent == Outcome::Ok { Outcome::Status(200) } else { sent }))
+            then(send::finish(&request, &state), |sent| Step::Now(if sent == Outcome::Ok { Outcome::Status(200) } else { sent }))
         }
         Outcome::Ok => Step::Now(normal),
         other => Step::Now(other),
@@ -116,7 +116,7 @@ pub(crate) fn after_content(request: &Rc<Request>, state: &Rc<State>, ended: lua
     match ended {
         lua::Completion::Failed(error) => failed(request, state, &error),
         lua::Completion::Finished(code) => exited(request, state, code),
-        lua::Completion::Returned => send::last(request, state),
+        lua::Completion::Returned => send::finish(request, state),
     }
 }
 

@@ -175,7 +175,7 @@ impl Protocol for Requests {
 /// # Errors
 /// `no request found` outside of any run, `API disabled in the current context` where there is no request, as in handshakes.
 pub fn request(cx: &CallContext) -> Result<(Rc<Host>, Rc<Request>), Raise> {
-    host::served(cx)
+    host::client_session(cx)
 }
 
 /// As [`request`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.

@@ -127,8 +127,8 @@ pub(crate) fn flush_mark(request: &Rc<Request>) -> Step {
     request.output(Chain { flush: true, ..Chain::default() })
 }
 
-/// Ends the answer: the head if need be, what was gathered, the last mark.
-pub fn last(request: &Rc<Request>, state: &Rc<State>) -> Step {
+/// Ends the response: the head if need be, what was gathered, the last mark.
+pub fn finish(request: &Rc<Request>, state: &Rc<State>) -> Step {
     if state.eof.get() || state.raw_socket.get() {
         return Step::Now(Outcome::Ok);
     }

@@ -15,7 +15,7 @@ pub struct State {
     pub eof: Cell<bool>,
     /// Something was printed.
     pub seen_body: Cell<bool>,
-    /// The answer is gathered so that its length is known (`lua_http10_buffering`).
+    /// The response is gathered so that its length is known (`lua_http10_buffering`).
     pub buffering: Cell<bool>,
     /// What was gathered.
     pub gathered: RefCell<Vec<u8>>,
@@ -25,13 +25,13 @@ pub struct State {
     pub mime_set: Cell<bool>,
     /// The content handler has begun.
     pub in_content: Cell<bool>,
-    /// A header filter wants this status for an answer, in place of the one that was begun.
+    /// A header filter wants this status for a response, in place of the one that was begun.
     pub refused: Cell<u16>,
     /// `ngx.exit` in a header filter.
     pub filter_exit: Cell<Option<i32>>,
     /// The header filter failed: it does not run again.
     pub header_failed: Cell<bool>,
-    /// The page about its error, which is to be the body of the answer.
+    /// The page about its error, which is to be the body of the response.
     pub page: RefCell<Option<bytes::Bytes>>,
     /// The phase of the handler that runs, as messages name it.
     pub phase: Cell<&'static str>,

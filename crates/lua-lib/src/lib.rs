@@ -4,6 +4,7 @@
 //! state are [`Runtime`]'s; what a function sees of what its code runs for is the [`Host`].
 #![forbid(unsafe_code)]
 
+mod dict_slots;
 pub mod host;
 pub mod json;
 pub mod library;
@@ -15,7 +16,6 @@ pub mod pipe;
 pub mod resources;
 pub mod resty;
 pub mod runtime;
-mod shelf;
 pub mod shown;
 pub mod socket;
 pub mod threads;

@@ -37,7 +37,7 @@ fn limit(setting: &Cell<Option<u64>>) -> Option<u64> {
 }
 
 /// Code sits in a C function that nothing can end, and everybody on this worker waits for it: the master makes a new worker.
-fn give_up(limit: Duration) {
+fn abort(limit: Duration) {
     base::clock::update();
     let ms = limit.as_millis();
     let text = format!("lua_max_cpu_time exceeded: more than {ms} ms in a C function that cannot be interrupted, the worker aborts");
@@ -50,7 +50,7 @@ fn give_up(limit: Duration) {
 pub fn watch(runtime: &Runtime, machine: &Machine, log: &ErrorLog) {
     let Some(ms) = limit(&runtime.max_cpu_time) else { return };
     if runtime.watchdog.get().is_none() {
-        match lua::Watchdog::start(Duration::from_millis(ms), give_up) {
+        match lua::Watchdog::start(Duration::from_millis(ms), abort) {
             Ok(watchdog) => drop(runtime.watchdog.set(watchdog)),
             Err(error) => {
                 return log.write(Level::Alert, 0, format!("lua_max_cpu_time is not in force {}", errno::describe(&error)).as_bytes());
@@ -66,7 +66,7 @@ pub fn watch(runtime: &Runtime, machine: &Machine, log: &ErrorLog) {
 ///
 /// # Errors
 /// It has yet to be made, and that fails.
-pub fn common(runtime: &Runtime) -> Result<&Rc<Machine>, LuaError> {
+pub fn shared(runtime: &Runtime) -> Result<&Rc<Machine>, LuaError> {
     if let Some(machine) = runtime.machine.get() {
         return Ok(machine);
     }

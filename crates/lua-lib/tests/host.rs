@@ -115,7 +115,7 @@ fn connection() -> Rc<Connection> {
     let runtime = Rc::new(Runtime::default());
     let zone = shm::Zone::new("d", shm::dict::OWNER, 64 << 10).expect("a zone");
     runtime.dicts.borrow_mut().push(Rc::new(zone));
-    let machine = machines::common(&runtime).expect("a machine").clone();
+    let machine = machines::shared(&runtime).expect("a machine").clone();
     let spawn = |future| {
         tokio::task::spawn_local(future);
     };

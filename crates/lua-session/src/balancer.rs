@@ -57,7 +57,7 @@ fn balancing<P: Protocol>(cx: &CallContext, f: impl FnOnce(&Balancing) -> i32) -
             cx.put_static(b"no request found");
             return RAISED;
         };
-        let current = host.common().balancing.borrow().clone();
+        let current = host.shared_state().balancing.borrow().clone();
         match current.filter(|_| cx.phase() == Some(lua::LuaPhase::BALANCER)) {
             Some(balancing) => f(&balancing),
             None if !host.session.as_ref().is_some_and(|session| P::has_upstream(session)) => refuse(cx, "no upstream found"),
@@ -176,7 +176,7 @@ fn bind_to_local_addr<P: Protocol>(cx: &CallContext, text: &[u8]) -> i32 {
             DONE
         }
         None => {
-            cx.put(&[b"invalid addr ", text].concat());
+            cx.set_text(&[b"invalid addr ", text].concat());
             REFUSED
         }
     })

@@ -97,8 +97,8 @@ impl<P: Protocol> Balancer<P::Session> for Chooser<P> {
         let entry = slot.get_or_init(|| Entry::of_session(&**session, self.code.clone(), LuaPhase::BALANCER.waiting()));
         let (turn, pool_size) = (turn.clone(), self.pool_size.get());
         let before = |host: &Host<P>| {
-            host.common().balancing.replace(Some(Balancing { balancer: turn, pool_size }));
-            host.common().balancer_exit.set(None);
+            host.shared_state().balancing.replace(Some(Balancing { balancer: turn, pool_size }));
+            host.shared_state().balancer_exit.set(None);
         };
         match entry.run_to_end(session, before, |_| 0, decide) {
             Run::Now(decision) => BalancerAnswer::Now(decision),
@@ -112,14 +112,14 @@ const FAULT: Decision = Decision::Answer(Outcome::Status(500));
 
 /// What the code's end means (`ngx_http_lua_balancer_get_peer`).
 fn decide<P: Protocol>(session: &Rc<P::Session>, host: &Host<P>, ended: Completion) -> Decision {
-    host.common().balancing.take();
+    host.shared_state().balancing.take();
     let code = match ended {
         Completion::Failed(error) => {
             report(&**session, LuaPhase::BALANCER, &error);
             return FAULT;
         }
         Completion::Finished(code) => Some(code),
-        Completion::Returned => host.common().balancer_exit.take(),
+        Completion::Returned => host.shared_state().balancer_exit.take(),
     };
     match code {
         None | Some(OK | AGAIN | DONE) => Decision::Go,

@@ -21,7 +21,7 @@ pub fn group<P: Protocol>(exit: Row) -> Group {
 
 /// `ngx.on_abort(callback)`.
 fn on_abort<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let (_, session) = host::served::<P>(cx).map_err(|_| cx.refusal())?;
+    let (_, session) = host::client_session::<P>(cx).map_err(|_| cx.refusal())?;
     let refusal = if session.conf::<RunOptions>().check_client_abort != Some(true) {
         "lua_check_client_abort is off"
     } else if !cx.is_in(P::SERVING) {

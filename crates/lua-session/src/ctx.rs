@@ -35,7 +35,7 @@ const OWN: i32 = -1;
 fn slot<P: Protocol>(cx: &CallContext) -> i32 {
     cx.with_host::<Host<P>, _>(|host| match host {
         Some(host) if cx.phase() != Some(LuaPhase::INIT) => {
-            let slot = host.common().ctx.slot(&host.slots);
+            let slot = host.shared_state().ctx.slot(&host.slots);
             if slot < 0
                 && let Some(session) = host.session.as_ref().filter(|session| session.log_enabled(Level::Debug))
             {
@@ -49,7 +49,7 @@ fn slot<P: Protocol>(cx: &CallContext) -> i32 {
             slot
         }
         _ => {
-            cx.put(b"no request found");
+            cx.set_text(b"no request found");
             FAILED
         }
     })

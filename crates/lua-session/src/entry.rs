@@ -52,15 +52,15 @@ const IDLE_HOSTS: usize = 64;
 impl<P: Protocol> Entry<P> {
     /// The handler of `code` in `phase`.
     pub fn new(place: &impl Join<P::Session>, code: Rc<Code<P::Session>>, phase: LuaPhase) -> Rc<Entry<P>> {
-        Entry::made(place.main_conf(), place.conf(), code, phase)
+        Entry::create(place.main_conf(), place.conf(), code, phase)
     }
 
     /// A handler whose location is known only when it runs (`set_by_lua*`).
     pub fn of_session(session: &P::Session, code: Rc<Code<P::Session>>, phase: LuaPhase) -> Rc<Entry<P>> {
-        Entry::made(session.main_conf(), session.conf(), code, phase)
+        Entry::create(session.main_conf(), session.conf(), code, phase)
     }
 
-    fn made(runtime: Rc<Runtime>, options: Rc<RunOptions>, code: Rc<Code<P::Session>>, phase: LuaPhase) -> Rc<Entry<P>> {
+    fn create(runtime: Rc<Runtime>, options: Rc<RunOptions>, code: Rc<Code<P::Session>>, phase: LuaPhase) -> Rc<Entry<P>> {
         let phase = with_leave(phase, &options);
         Rc::new(Entry { runtime, options, code, phase, hosts: RefCell::default(), blank: Rc::default() })
     }

@@ -80,7 +80,7 @@ impl<P: Protocol> Host<P> {
     }
 
     /// What the state has in common with that of other protocols.
-    pub fn common(&self) -> &SessionState {
+    pub fn shared_state(&self) -> &SessionState {
         (*self.state).as_ref()
     }
 
@@ -150,7 +150,7 @@ impl<P: Protocol> lua_lib::Host for Host<P> {
     }
 
     fn resources(&self) -> &Rc<Resources> {
-        &self.common().resources
+        &self.shared_state().resources
     }
 
     /// A subrequest's sockets are no other request's when it has ended.
@@ -234,11 +234,11 @@ pub fn session<P: Protocol>(cx: &CallContext) -> Result<(Rc<Host<P>>, Rc<P::Sess
 ///
 /// # Errors
 /// As for [`session()`], and `API disabled in the current context` in a handshake.
-pub fn served<P: Protocol>(cx: &CallContext) -> Result<(Rc<Host<P>>, Rc<P::Session>), Raise> {
+pub fn client_session<P: Protocol>(cx: &CallContext) -> Result<(Rc<Host<P>>, Rc<P::Session>), Raise> {
     if cx.is_in(HANDSHAKES) { Err(Raise::fixed(DISABLED)) } else { session(cx) }
 }
 
-/// As [`served`], for fast rows.
+/// As [`client_session`], for fast rows.
 #[inline]
 pub fn with_served<P: Protocol, R>(cx: &CallContext, failed: R, f: impl FnOnce(&Host<P>, &Rc<P::Session>) -> R) -> R {
     if cx.is_in(HANDSHAKES) {
@@ -255,12 +255,12 @@ pub fn with_session<P: Protocol, R>(cx: &CallContext, failed: R, f: impl FnOnce(
         Some(host) => match &host.session {
             Some(session) => f(host, session),
             None => {
-                cx.put(missing(cx).as_bytes());
+                cx.set_text(missing(cx).as_bytes());
                 failed
             }
         },
         None => {
-            cx.put(NO_REQUEST.as_bytes());
+            cx.set_text(NO_REQUEST.as_bytes());
             failed
         }
     })

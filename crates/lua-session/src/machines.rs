@@ -20,7 +20,7 @@ pub(crate) fn machine_for<P: Protocol>(
     cached: bool,
 ) -> Result<Rc<Machine>, LuaError> {
     if cached {
-        return machines::common(runtime).cloned();
+        return machines::shared(runtime).cloned();
     }
     if let Some(machine) = state.machine.get() {
         return Ok(machine.clone());

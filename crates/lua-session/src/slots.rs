@@ -81,7 +81,7 @@ impl CtxTable {
     }
 
     /// Gives the number back.
-    pub fn give_back(&self) {
+    pub fn release(&self) {
         let slot = self.slot.take();
         let kept = self.is_kept.take();
         if let Some(slots) = self.slots.get().filter(|_| slot != 0 && !kept) {
@@ -92,7 +92,7 @@ impl CtxTable {
 
 impl Drop for CtxTable {
     fn drop(&mut self) {
-        self.give_back();
+        self.release();
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
         table.slot(&slots);
         let kept = table.share().unwrap();
         assert!(kept.slot() == 1 && table.share().is_none());
-        table.give_back();
+        table.release();
         assert_eq!(table.slot(&slots), -2, "the first is in use");
         drop(kept);
         drop(table);

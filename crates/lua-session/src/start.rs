@@ -57,7 +57,7 @@ pub fn open<P: Protocol>(
     let code = codes.init.borrow().clone();
     let suffix = if code.as_ref().is_some_and(|code| code.is_file()) { "_file" } else { "" };
     let failed = |error: LuaError| format!("init_by_lua{suffix} error: {}", String::from_utf8_lossy(&error.message));
-    let machine = machines::common(&runtime).map_err(failed)?.clone();
+    let machine = machines::shared(&runtime).map_err(failed)?.clone();
     if let Some(code) = code {
         let host = Host::<P>::without_session(runtime.clone(), machine.clone(), None, log.clone());
         code.run_init(&machine, LuaPhase::INIT, Rc::new(host), paths).map_err(failed)?;
@@ -76,7 +76,7 @@ type CodeOf<S> = fn(&ProcessCode<S>) -> Option<Rc<Code<S>>>;
 
 fn run_in_worker<P: Protocol>(worker: &Rc<P::Worker>, phase: LuaPhase, pick: CodeOf<P::Session>) {
     let Some(runtime) = runtime_of::<P>(worker) else { return };
-    let machine = match machines::common(&runtime) {
+    let machine = match machines::shared(&runtime) {
         Ok(machine) => machine.clone(),
         Err(error) => return worker.log.write(Level::Emerg, 0, &error.log_text()),
     };
@@ -149,7 +149,7 @@ pub fn start_worker<P: Protocol>(worker: &Rc<P::Worker>) {
         base::log!(worker.log, Level::Crit, 0, "sigaction() failed {}", errno::describe(&error));
     }
     let Some(runtime) = runtime_of::<P>(worker) else { return };
-    if let Ok(machine) = machines::common(&runtime) {
+    if let Ok(machine) = machines::shared(&runtime) {
         lua_lib::ngx::errlog::pause(&runtime, false);
         machines::watch(&runtime, machine, &worker.log);
     }

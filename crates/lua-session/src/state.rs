@@ -34,7 +34,7 @@ impl SessionState {
     /// Makes it what `Default` would make.
     pub fn reset(&mut self) {
         let SessionState { ctx, resources, machine, balancer_exit, balancing } = self;
-        ctx.give_back();
+        ctx.release();
         balancer_exit.set(None);
         drop(balancing.take());
         drop(machine.take());

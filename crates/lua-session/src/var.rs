@@ -85,7 +85,7 @@ fn capture<P: Protocol>(cx: &CallContext, number: f64) -> i32 {
         if n == 0 || n >= captures.count() {
             return NOT_FOUND;
         }
-        cx.put(captures.get(n).unwrap_or_default());
+        cx.set_text(captures.get(n).unwrap_or_default());
         FOUND
     })
 }
@@ -106,7 +106,7 @@ fn var_set<P: Protocol>(cx: &CallContext, name: &[u8], value: &[u8], present: i3
                  or you forgot to use \"set ${name} '';\" in the config file to define it first"
             ),
         };
-        cx.put(text.as_bytes());
+        cx.set_text(text.as_bytes());
         FAILED
     })
 }

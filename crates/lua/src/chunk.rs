@@ -27,7 +27,7 @@ impl Chunks {
         self.text.get(key).copied()
     }
 
-    pub(crate) fn keep_text(&mut self, key: Vec<u8>, id: ChunkId) {
+    pub(crate) fn insert_text(&mut self, key: Vec<u8>, id: ChunkId) {
         self.text.insert(key.into_boxed_slice(), id);
     }
 
@@ -37,7 +37,7 @@ impl Chunks {
         (stamp.is_none() || stamp == Some(*kept)).then_some(*id)
     }
 
-    pub(crate) fn keep_file(&mut self, path: &Path, stamp: FileVersion, id: ChunkId) {
+    pub(crate) fn insert_file(&mut self, path: &Path, stamp: FileVersion, id: ChunkId) {
         self.files.insert(path.as_os_str().as_bytes().into(), (stamp, id));
     }
 

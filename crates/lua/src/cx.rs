@@ -144,7 +144,7 @@ impl CallContext {
     }
 
     /// Gives the glue a string: it reads the bytes with `text()`, or `ffi_string(cx.p, cx.n)`.
-    pub fn put(&self, bytes: &[u8]) {
+    pub fn set_text(&self, bytes: &[u8]) {
         self.fill(|out| out.extend_from_slice(bytes));
     }
 
@@ -195,7 +195,7 @@ impl CallContext {
         self.result.take()
     }
 
-    pub(crate) fn keep_result(&self, text: &[u8]) {
+    pub(crate) fn set_result(&self, text: &[u8]) {
         self.result.replace(text.to_vec());
     }
 
@@ -278,7 +278,7 @@ impl CallContext {
 
     /// Leaves an error for the glue.
     pub(crate) fn fail(&self, text: &[u8]) {
-        self.put(text);
+        self.set_text(text);
         self.err.set(1);
     }
 

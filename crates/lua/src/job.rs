@@ -256,8 +256,8 @@ fn retire(vm: &Vm, mut slot: Box<Slot>) {
         unsafe { release(thread, vm.main()) };
     }
     core.reset();
-    vm.give_slot(&mut slot);
-    vm.keep_slot(slot);
+    vm.release_slot(&mut slot);
+    vm.pool_slot(slot);
 }
 
 impl Future for Job {

@@ -139,7 +139,7 @@ unsafe fn ended(cx: &CallContext, core: &Core, entry: u64, id: u64, lua: *mut sy
     if id == entry && cx.phase() == Some(LuaPhase::SET) {
         // SAFETY: the coroutine is at rest.
         let stack = unsafe { Stack::new(lua, &cx.bin) };
-        cx.keep_result(stack.bytes(1).unwrap_or_default());
+        cx.set_result(stack.bytes(1).unwrap_or_default());
     }
     if id == entry && core.threads.borrow().len() == 1 {
         core.threads.borrow_mut().clear();

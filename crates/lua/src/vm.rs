@@ -207,7 +207,7 @@ impl Vm {
             return Ok(id);
         }
         let id = self.compile(source, name.as_bytes())?;
-        self.inner.chunks.borrow_mut().keep_text(key, id);
+        self.inner.chunks.borrow_mut().insert_text(key, id);
         Ok(id)
     }
 
@@ -228,7 +228,7 @@ impl Vm {
         let mut name = b"@".to_vec();
         name.extend_from_slice(path.as_os_str().as_encoded_bytes());
         let id = self.compile(&source, &name)?;
-        self.inner.chunks.borrow_mut().keep_file(path, stamp, id);
+        self.inner.chunks.borrow_mut().insert_file(path, stamp, id);
         Ok(id)
     }
 
@@ -298,8 +298,8 @@ impl Vm {
         let result = catch_unwind(AssertUnwindSafe(|| unsafe { run_to_end(cx, slot.lua, self.inner.prelude.explain, push, read) }));
         slot.detached = cx.detached.get();
         drop(cx.restore(saved));
-        self.give_slot(&mut slot);
-        self.keep_slot(slot);
+        self.release_slot(&mut slot);
+        self.pool_slot(slot);
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
@@ -387,7 +387,7 @@ impl Vm {
     }
 
     /// Cleans a slot after its handler.
-    pub(crate) fn give_slot(&self, slot: &mut Slot) {
+    pub(crate) fn release_slot(&self, slot: &mut Slot) {
         // SAFETY: nothing runs on the slot, and the main state has room: `enter` asked for 40 when it was taken.
         unsafe {
             slot.clean(&self.inner.shared);
@@ -400,7 +400,7 @@ impl Vm {
     }
 
     /// Keeps a clean slot for the next handler.
-    pub(crate) fn keep_slot(&self, slot: Box<Slot>) {
+    pub(crate) fn pool_slot(&self, slot: Box<Slot>) {
         let mut slots = self.inner.slots.borrow_mut();
         if slots.len() < self.inner.idle.get() {
             slots.push(slot);

@@ -185,7 +185,7 @@ impl<'s, 'a> Walker<'s, 'a> {
     ///
     /// # Errors
     /// The error it raised.
-    pub fn asked_length(&mut self) -> Result<Option<f64>, Vec<u8>> {
+    pub fn length_by_metamethod(&mut self) -> Result<Option<f64>, Vec<u8>> {
         if self.kind() != Type::Table {
             return Ok(None);
         }
@@ -267,10 +267,10 @@ impl<'s, 'a> Walker<'s, 'a> {
         if self.level != Level::Pairs {
             return Ok(None);
         }
-        self.back();
+        self.ascend();
         // SAFETY: the table and its last key stand on top, and entering made room. The direct call cannot fail: nothing
         // has changed the table since the key came from it.
-        let more = unsafe { if self.disturbed { self.ask_next()? } else { sys::lua_next(self.l, -2) != 0 } };
+        let more = unsafe { if self.disturbed { self.next_by_metamethod()? } else { sys::lua_next(self.l, -2) != 0 } };
         if !more {
             self.leave_level();
             return Ok(None);
@@ -285,7 +285,7 @@ impl<'s, 'a> Walker<'s, 'a> {
     /// # Safety
     /// The table and its last key stand on top, and there is room.
     #[cold]
-    unsafe fn ask_next(&mut self) -> Result<bool, Vec<u8>> {
+    unsafe fn next_by_metamethod(&mut self) -> Result<bool, Vec<u8>> {
         // SAFETY: the caller's contract.
         unsafe {
             sys::lua_pushcclosure(self.l, next_entry, 0);
@@ -310,7 +310,7 @@ impl<'s, 'a> Walker<'s, 'a> {
         if self.level != Level::Items {
             return Ok(ValueView::Nil);
         }
-        self.back();
+        self.ascend();
         // SAFETY: the table stands on top, and entering made room.
         unsafe {
             raw::push_item(self.l, -1, index as c_int);
@@ -328,7 +328,7 @@ impl<'s, 'a> Walker<'s, 'a> {
 
     /// Goes back from a value to the table it is in.
     #[inline(always)]
-    fn back(&mut self) {
+    fn ascend(&mut self) {
         if self.at_value && self.level != Level::Outside {
             // SAFETY: the value stands on top of its level.
             unsafe { sys::lua_settop(self.l, -2) };
@@ -338,7 +338,7 @@ impl<'s, 'a> Walker<'s, 'a> {
 
     /// Leaves the table, which is the value again.
     pub fn leave(&mut self) {
-        self.back();
+        self.ascend();
         if self.level == Level::Pairs {
             // SAFETY: the last key stands on top.
             unsafe { sys::lua_settop(self.l, -2) };

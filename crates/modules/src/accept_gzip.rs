@@ -104,7 +104,7 @@ fn disable(cx: &Cx<'_>) -> Result<Vec<Regex>, Error> {
     Ok(list)
 }
 
-/// Whether this answer may be compressed for this client (`ngx_http_gzip_ok`).
+/// Whether this response may be compressed for this client (`ngx_http_gzip_ok`).
 pub(crate) fn accepted(request: &Request, conf: &Conf) -> bool {
     if !request.is_main() {
         return false;
@@ -124,7 +124,7 @@ pub(crate) fn accepted(request: &Request, conf: &Conf) -> bool {
     !headers.contains(b"Via") || for_proxies(request, conf.proxied.map_or(OFF, |p| p.0), headers.contains(b"Authorization"))
 }
 
-/// Whether this answer may be compressed with brotli. Versions, proxies and old browsers do not matter: whoever names it, takes it.
+/// Whether this response may be compressed with brotli. Versions, proxies and old browsers do not matter: whoever names it, takes it.
 pub(crate) fn names_brotli(request: &Request) -> bool {
     request.is_main() && request.headers.borrow().get(b"Accept-Encoding").is_some_and(|value| names(value, b"br"))
 }
@@ -152,7 +152,7 @@ fn for_proxies(request: &Request, set: u16, authorized: bool) -> bool {
         let says = |word: &[u8]| headers.get_all(b"Cache-Control").any(|v| has_token(v, word));
         return (has(NO_CACHE) && says(b"no-cache")) || (has(NO_STORE) && says(b"no-store")) || (has(PRIVATE) && says(b"private"));
     }
-    // Each of them only rules out; an answer that nothing speaks against is compressed.
+    // Each of them only rules out; a response that nothing speaks against is compressed.
     let dated = response.last_modified.is_some() || headers.contains(b"Last-Modified");
     !((has(NO_LAST_MODIFIED) && dated) || (has(NO_ETAG) && headers.contains(b"ETag")))
 }
@@ -179,7 +179,7 @@ fn names(value: &[u8], coding: &[u8]) -> bool {
     })
 }
 
-/// Adds `Vary: Accept-Encoding` if `gzip_vary` is on: the answer would differ for another client.
+/// Adds `Vary: Accept-Encoding` if `gzip_vary` is on: the response would differ for another client.
 pub(crate) fn vary(request: &Request, conf: &Conf) {
     if conf.vary != Some(true) {
         return;

@@ -6,8 +6,8 @@ use crate::marks;
 use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
-use http::below::NextFilters;
 use http::location::Filtered;
+use http::next_filters::NextFilters;
 use http::{Attach, Chain, Levels, Module, Outcome, Request, Step};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -44,7 +44,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// An answer that is added to, and whether its beginning has gone.
+/// A response that is added to, and whether its beginning has gone.
 #[derive(Default)]
 struct Adding(Cell<bool>);
 

@@ -55,7 +55,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The outcome, a refusal only after `auth_delay`: guessing passwords by the time of an answer gains nothing.
+/// The outcome, a refusal only after `auth_delay`: guessing passwords by the time of a response gains nothing.
 pub(crate) fn delayed(request: &Request, outcome: Outcome) -> Step {
     let delay = request.core().auth_delay.unwrap_or(0);
     if delay == 0 || !matches!(outcome, Outcome::Status(401 | 407)) {

@@ -1,4 +1,4 @@
-//! `auth_request`: access by the answer of a subrequest (nginx manual, `ngx_http_auth_request_module`).
+//! `auth_request`: access by the response of a subrequest (nginx manual, `ngx_http_auth_request_module`).
 
 use crate::auth_basic::delayed;
 use crate::block;

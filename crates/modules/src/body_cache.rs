@@ -44,7 +44,7 @@ pub(crate) struct BodyCache<T> {
 pub(crate) enum Lookup<T> {
     /// It came before, and this was made of it.
     Known(T),
-    /// It comes again: what is made of it is worth [`KeptBodies::keep`].
+    /// It comes again: what is made of it is worth [`BodyCache::insert`].
     Keep(Key),
     /// It is like any other.
     Make,

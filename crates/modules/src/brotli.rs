@@ -4,7 +4,7 @@ mod encoders;
 mod tables;
 
 use crate::accept_gzip;
-use crate::content_coding::{self, define_ratio, fits, power};
+use crate::content_coding::{self, define_ratio, is_eligible, power};
 use crate::filtering::{Types, check_buffers};
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
@@ -69,7 +69,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let conf = at.conf::<Conf>();
     if conf.on == Some(true) {
         let settings = Settings { level: conf.level.unwrap_or(LEVEL), window: conf.window.map_or(WINDOW, u32::from) };
-        let fits = move |request: &Request| fits(request, conf.min_length, conf.types.as_ref());
+        let fits = move |request: &Request| is_eligible(request, conf.min_length, conf.types.as_ref());
         content_coding::attach::<Encoders>(at, fits, move |request, _| accept_gzip::names_brotli(request).then_some(settings));
     }
     Ok(())

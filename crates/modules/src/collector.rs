@@ -218,7 +218,7 @@ impl Included {
         }))
     }
 
-    /// An answer that says `text`, with the parent's place and filters.
+    /// A response that says `text`, with the parent's place and filters.
     pub(crate) fn with_text(parent: &Rc<Request>, content_type: &[u8], text: Bytes) -> Option<Included> {
         let (uri, args) = {
             let line = parent.line.borrow();

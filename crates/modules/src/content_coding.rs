@@ -55,8 +55,8 @@ pub(crate) trait Coding: Default + 'static {
 /// `NAME_min_length` where there is none.
 const MIN_LENGTH: u64 = 20;
 
-/// Whether an answer is compressed for clients that take it.
-pub(crate) fn fits(request: &Request, min_length: Option<u64>, types: Option<&Types>) -> bool {
+/// Whether a response is compressed for clients that take it.
+pub(crate) fn is_eligible(request: &Request, min_length: Option<u64>, types: Option<&Types>) -> bool {
     if request.flags.header_only.get() {
         return false;
     }
@@ -67,7 +67,7 @@ pub(crate) fn fits(request: &Request, min_length: Option<u64>, types: Option<&Ty
         && type_matches(types, &response)
 }
 
-/// The filters of a coding: answers that `fits` (see [`fits`]) are compressed for clients for whom `settings` has any.
+/// The filters of a coding: responses that are eligible (see [`is_eligible`]) are compressed for clients for whom `settings` has any.
 pub(crate) fn attach<C: Coding>(
     at: &mut Attach<'_>,
     fits: impl Fn(&Request) -> bool + 'static,
@@ -96,7 +96,7 @@ pub(crate) fn power(cx: &Cx<'_>, allowed: RangeInclusive<u8>, text: &str) -> Res
     Ok(bits)
 }
 
-/// The body of this answer leaves compressed.
+/// The body of this response leaves compressed.
 fn begin<C: Coding>(request: &Request, settings: C::Settings) {
     let length = {
         let mut response = request.response.borrow_mut();

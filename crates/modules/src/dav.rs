@@ -276,7 +276,7 @@ fn remove_directory(request: &Request, path: &Path) -> Result<io::Result<()>, u1
             failed(request, error, 0, call, at);
         }
     };
-    if !tree::empty(path, &mut left) {
+    if !tree::remove_contents(path, &mut left) {
         return Err(500);
     }
     Ok(fs::remove_dir(path))

@@ -1,9 +1,9 @@
 //! `echo`, `echo_sleep`, `echo_location` and their kin: answers written in the configuration (echo-nginx-module's README).
 
-mod beside;
+mod async_subrequests;
 mod filters;
-mod outside;
 mod run;
+mod subrequests;
 mod vars;
 
 use crate::compile::complex;

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::rc::Rc;
 
-/// Says that a body filter of this answer reads the body.
+/// Says that a body filter of this response reads the body.
 pub(crate) fn want_memory(request: &Request) {
     request.flags.reads_body.set(true);
 }
@@ -102,7 +102,7 @@ impl Types {
     /// Whether the response has such a type.
     pub(crate) fn matches(&self, response: &Response) -> bool {
         match self {
-            // `*` is every answer, even one that names no type.
+            // `*` is every response, even one that names no type.
             Types::All => true,
             Types::Some(set) => match type_of(response) {
                 name if name.iter().any(u8::is_ascii_uppercase) => set.contains(&*name.to_ascii_lowercase()),
@@ -112,12 +112,12 @@ impl Types {
     }
 }
 
-/// Whether an answer is of one of the types that a filter is for: `text/html` if none are named.
+/// Whether a response is of one of the types that a filter is for: `text/html` if none are named.
 pub(crate) fn type_matches(types: Option<&Types>, response: &Response) -> bool {
     admits_or(types, &["text/html"], response)
 }
 
-/// As [`admits`], where other types than `text/html` are the usual ones.
+/// As [`type_matches`], where other types than `text/html` are the usual ones.
 pub(crate) fn admits_or(types: Option<&Types>, usual: &[&str], response: &Response) -> bool {
     let is_usual = || usual.iter().any(|usual| type_of(response).eq_ignore_ascii_case(usual.as_bytes()));
     types.map_or_else(is_usual, |types| types.matches(response))

@@ -107,7 +107,7 @@ fn redirect(request: &Request, uri: Vec<u8>) -> Outcome {
     request.jump(Jump::Internal { uri, args })
 }
 
-/// The answer to failures that end the search.
+/// The response to failures that end the search.
 fn refused(request: &Request, failure: Failure, path: &[u8]) -> Option<Outcome> {
     let number = failure.errno;
     let path = String::from_utf8_lossy(path);

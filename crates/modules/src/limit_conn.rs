@@ -139,7 +139,7 @@ fn handle<S: Configured>(session: &S, conf: &Conf<S>) -> Outcome {
                     let mark = if dry { ", dry run," } else { "" };
                     log_client!(session, conf.level(), "limiting connections{mark} by zone \"{}\"", limit.zone.name);
                 }
-                give_back(counts);
+                release(counts);
                 let verdict = Verdict::refused(dry);
                 declared.count(verdict);
                 status.0.set(verdict.name());
@@ -151,7 +151,7 @@ fn handle<S: Configured>(session: &S, conf: &Conf<S>) -> Outcome {
         declared.count(Verdict::Passed);
     }
     if !counts.is_empty() {
-        session.on_end(move || give_back(counts));
+        session.on_end(move || release(counts));
     }
     Outcome::Declined
 }
@@ -172,7 +172,7 @@ fn count<S>(declared: &Declared<S, Connections>, key: &[u8], most: u64) -> Resul
     Ok((record, g.resets()))
 }
 
-fn give_back<S>(counts: Vec<Count<S>>) {
+fn release<S>(counts: Vec<Count<S>>) {
     for count in counts {
         let Some(declared) = count.zone.declared.get() else { continue };
         let g = declared.zone.lock();

@@ -199,7 +199,7 @@ fn apply(request: &Request, conf: &Conf) -> Option<(Verdict, u64)> {
     if held.is_empty() && last.is_none() {
         return None;
     }
-    let Some(worst) = charge_held(&held, worst, now) else { return Some((Verdict::Passed, 0)) };
+    let Some(worst) = charge_pending(&held, worst, now) else { return Some((Verdict::Passed, 0)) };
     let verdict = if is_dry { Verdict::DelayedDryRun } else { Verdict::Delayed };
     count(held.iter().map(|held| held.limit).chain(last), &worst, verdict);
     let Longest { delay: delay @ 1.., excess, limit } = worst else { return Some((Verdict::Passed, 0)) };
@@ -320,7 +320,7 @@ fn expire(g: &Guard<'_>, table: &Table, rate: u64, now: u64, force: bool) {
 }
 
 /// Charges the limits that were only looked up, now that all of them let the request pass.
-fn charge_held<'a>(held: &[Held<'a>], mut worst: Option<Longest<'a>>, now: u64) -> Option<Longest<'a>> {
+fn charge_pending<'a>(held: &[Held<'a>], mut worst: Option<Longest<'a>>, now: u64) -> Option<Longest<'a>> {
     for held in held.iter().rev() {
         let g = held.declared.zone.lock();
         if g.resets() != held.resets {

@@ -26,7 +26,7 @@ fn filter(request: &Rc<Request>) -> Step {
     match evaluate(request) {
         Verdict::Send => Step::Now(Outcome::Ok),
         Verdict::Failed => {
-            // Nothing that was said of the answer holds for the one that takes its place.
+            // Nothing that was said of the response holds for the one that takes its place.
             request.response.borrow_mut().clear();
             Step::Now(Outcome::Status(412))
         }

@@ -9,7 +9,7 @@ use session::Address;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use stream::passing::PassedConnection;
+use stream::pass::PassedConnection;
 use stream::{Attach, Complex, Core, Levels, Module, Outcome, Session, log_session, status};
 
 /// `pass`.

@@ -7,8 +7,8 @@ use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
-use http::below::NextFilters;
 use http::location::Filtered;
+use http::next_filters::NextFilters;
 use http::variables::define;
 use http::{Attach, Chain, Levels, Module, Outcome, Request, Step, Variables, log_request};
 use session::variable::NO_CACHE;
@@ -17,7 +17,7 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-/// The module. Its filters come before all others, which see one whole answer.
+/// The module. Its filters come before all others, which see one whole response.
 pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, variables, attach, ..Module::named("slice") };
 
 #[derive(Default)]
@@ -31,7 +31,7 @@ impl Config for Conf {
     }
 }
 
-/// An answer in slices.
+/// A response in slices.
 #[derive(Default)]
 struct Slices {
     /// Where the next slice begins.
@@ -78,7 +78,7 @@ fn variables(variables: &mut Variables) {
     });
 }
 
-/// The first byte that the client asks for, where that is known before the answer's length and tag are.
+/// The first byte that the client asks for, where that is known before the response's length and tag are.
 fn first(request: &Request) -> u64 {
     let headers = request.headers.borrow();
     let Some(range) = headers.get(b"Range").filter(|range| !headers.contains(b"If-Range") && !range.contains(&b',')) else { return 0 };
@@ -123,7 +123,7 @@ fn header_filter(request: &Rc<Request>, size: u64) -> Step {
     Step::Now(Outcome::Ok)
 }
 
-/// Why an answer is not the slice that was asked for.
+/// Why a response is not the slice that was asked for.
 #[derive(Debug)]
 enum SliceError {
     EtagMismatch,

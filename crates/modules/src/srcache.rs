@@ -1,6 +1,6 @@
-//! `srcache_*`: whole answers kept behind a location, such as one that speaks to memcached or Redis or runs Lua (srcache-nginx-module).
+//! `srcache_*`: whole responses kept behind a location, such as one that speaks to memcached or Redis or runs Lua (srcache-nginx-module).
 //!
-//! `conf` has the directives, `fetch` asks before the content is made, `store` copies the answer on its way.
+//! `conf` has the directives, `fetch` asks before the content is made, `store` copies the response on its way.
 
 mod conf;
 mod fetch;
@@ -15,7 +15,7 @@ use http::variables::define;
 use http::{Attach, Levels, Module, Phase, Request, Variables};
 use session::variable::NO_CACHE;
 
-/// The module. It asks behind everything else that decides about access, and keeps what filters of Lua have made of an answer.
+/// The module. It asks behind everything else that decides about access, and keeps what filters of Lua have made of a response.
 pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, variables, attach, ..Module::named("srcache") };
 
 fn attach(at: &mut Attach<'_>) -> Result<(), ::conf::tree::Error> {

@@ -6,7 +6,7 @@
 mod build;
 mod cache;
 mod handshakes;
-mod inquiry;
+mod ocsp_check;
 mod responder;
 mod rows;
 mod session;
@@ -24,8 +24,8 @@ use std::rc::Rc;
 use tls::certificate::cache::Limits;
 use tls::commands::Commands;
 
-/// Who owns the zones of sessions and of answers about certificates.
-pub(crate) const SESSION_ZONES: [&str; 2] = [cache::OWNER, inquiry::OWNER];
+/// Who owns the zones of sessions and of responses about certificates.
+pub(crate) const SESSION_ZONES: [&str; 2] = [cache::OWNER, ocsp_check::OWNER];
 
 /// TLS of servers.
 pub const MODULE: Module = Module {
@@ -113,7 +113,7 @@ pub(crate) struct Ssl {
     stapling_file: Option<Rc<str>>,
     stapling_responder: Option<Rc<str>>,
     stapling_verify: Option<bool>,
-    ocsp: Option<inquiry::OcspMode>,
+    ocsp: Option<ocsp_check::OcspMode>,
     ocsp_responder: Option<Rc<str>>,
     ocsp_cache: Option<Option<Rc<shm::Zone>>>,
     early_data: Option<bool>,

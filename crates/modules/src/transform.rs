@@ -3,8 +3,8 @@
 use crate::filtering::{read_at, want_memory};
 use base::log::Level;
 use bytes::{Buf, Bytes};
-use http::below::NextFilters;
 use http::location::Filtered;
+use http::next_filters::NextFilters;
 use http::{Attach, Chain, Outcome, Piece, Request, log_request};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -44,7 +44,7 @@ pub(crate) trait Transform: 'static {
 
 struct TransformState<T>(RefCell<T>);
 
-/// The body of this answer goes through `transform`.
+/// The body of this response goes through `transform`.
 pub(crate) fn begin<T: Transform>(request: &Request, transform: T) {
     want_memory(request);
     request.set_context(Rc::new(TransformState(RefCell::new(transform))));

@@ -89,7 +89,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     Step::Now(Outcome::Ok)
 }
 
-/// The function that this answer calls, if it does.
+/// The function that this response calls, if it does.
 fn function(request: &Request, conf: &Conf) -> Option<Vec<u8>> {
     if !request.is_main() || request.method() != Method::GET {
         return None;

@@ -31,7 +31,7 @@ pub(crate) const SESSION_LIMITS: Told = Told { kind: &limits::STREAM_CONNECTIONS
 pub(crate) const RESOLVERS: Told = Told { kind: &resolver::status::ZONES, value: resolver_zone };
 
 /// The zones of a worker's configuration, by name.
-pub(crate) fn all(worker: &Worker, of: &Told) -> Vec<Rc<Meter>> {
+pub(crate) fn meters(worker: &Worker, of: &Told) -> Vec<Rc<Meter>> {
     let zones = worker.state::<RefCell<Zones>>();
     let mut found: Vec<Rc<Meter>> = zones.borrow().meters.of(of.kind).cloned().collect();
     found.sort_by(|one, other| one.name().cmp(other.name()));
@@ -184,7 +184,7 @@ fn resolver_zone(zone: &Meter) -> Value {
     object([("requests", told(&QUESTIONS)), ("responses", told(&ANSWERS))])
 }
 
-/// The results of a cache's look-ups, by the names that the API has for them, and whether the upstream's answer may have been written.
+/// The results of a cache's look-ups, by the names that the API has for them, and whether the upstream's response may have been written.
 pub(crate) const RESULTS: [(&str, CacheStatus, bool); 7] = [
     ("hit", CacheStatus::Hit, false),
     ("stale", CacheStatus::Stale, false),

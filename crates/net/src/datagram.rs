@@ -31,10 +31,10 @@ impl Datagram {
     pub fn connect(peer: &SocketAddress, options: Options) -> Result<Datagram, Failure> {
         let bind = options.bind.filter(|_| matches!(peer, SocketAddress::Internet(_)));
         let socket = prepare(peer, Options { bind, ..options }, Type::DGRAM)?;
-        Datagram::over(socket, peer).map_err(Failure::Peer)
+        Datagram::from_socket(socket, peer).map_err(Failure::Peer)
     }
 
-    fn over(socket: Socket, peer: &SocketAddress) -> io::Result<Datagram> {
+    fn from_socket(socket: Socket, peer: &SocketAddress) -> io::Result<Datagram> {
         if let SocketAddress::Unix(_) = peer {
             // A name of no bytes asks the kernel for one, unix(7) "Autobind feature".
             socket.bind(&SockAddr::unix("")?)?;

@@ -3,6 +3,7 @@
 //! Behaviour and messages are nginx's (`ngx_open_listening_sockets`): an address in use is tried five times, half a
 //! second apart; a socket that an earlier generation or an older binary holds is kept with its queue.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -104,6 +105,14 @@ pub type Report<'a> = &'a mut dyn FnMut(Level, &str);
 /// The sockets could not be opened; every reason has been reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenFailed;
+
+impl fmt::Display for OpenFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("listening sockets could not be opened")
+    }
+}
+
+impl std::error::Error for OpenFailed {}
 
 #[derive(Debug)]
 struct Held {
@@ -428,7 +437,7 @@ fn configure(socket: &Socket, spec: &ListenSpec, report: Report<'_>) {
             && address.ip().is_unspecified()
         {
             let option = if address.is_ipv4() { "IP_PKTINFO" } else { "IPV6_RECVPKTINFO" };
-            ignore_failure(sys::datagram::tell_destination(socket, address.is_ipv6()), option, spec, report);
+            ignore_failure(sys::datagram::receive_destination(socket, address.is_ipv6()), option, spec, report);
         }
         return;
     }

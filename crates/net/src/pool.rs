@@ -42,7 +42,7 @@ impl<K: Eq, V: Idle> Pool<K, V> {
     }
 
     /// Keeps a connection for at most `idle`. Closes the one that has been idle longest when the pool is full.
-    pub fn put(&self, key: K, connection: V, idle: Duration) {
+    pub fn insert(&self, key: K, connection: V, idle: Duration) {
         if self.limit == 0 {
             return;
         }
@@ -140,7 +140,7 @@ mod tests {
         let alive = Rc::new(Cell::new(true));
         let pool = Pool::new(3);
         for number in 0..4 {
-            pool.put(if number == 2 { "b" } else { "a" }, Fake(number, alive.clone()), HOUR);
+            pool.insert(if number == 2 { "b" } else { "a" }, Fake(number, alive.clone()), HOUR);
         }
         assert_eq!((pool.len(), pool.count(&"a")), (3, 2));
         let mut order = Vec::new();
@@ -157,19 +157,19 @@ mod tests {
         let dead = Rc::new(Cell::new(true));
         let alive = Rc::new(Cell::new(true));
         let pool = Pool::new(8);
-        pool.put(1, Fake(1, alive.clone()), HOUR);
-        pool.put(1, Fake(2, dead.clone()), HOUR);
+        pool.insert(1, Fake(1, alive.clone()), HOUR);
+        pool.insert(1, Fake(2, dead.clone()), HOUR);
         dead.set(false);
         assert_eq!(pool.get(&1).map(|fake| fake.0), Some(1));
         assert!(pool.is_empty());
-        pool.put(1, Fake(3, alive.clone()), HOUR);
-        pool.put(1, Fake(4, alive), 2 * HOUR);
-        pool.put(1, Fake(5, dead), 2 * HOUR);
+        pool.insert(1, Fake(3, alive.clone()), HOUR);
+        pool.insert(1, Fake(4, alive), 2 * HOUR);
+        pool.insert(1, Fake(5, dead), 2 * HOUR);
         pool.sweep(clock::monotonic_ms() + 3_600_000);
         assert_eq!(pool.len(), 1);
         assert_eq!(pool.get(&1).map(|fake| fake.0), Some(4));
         let none = Pool::new(0);
-        none.put(1, Fake(6, Rc::new(Cell::new(true))), HOUR);
+        none.insert(1, Fake(6, Rc::new(Cell::new(true))), HOUR);
         assert!(none.is_empty());
     }
 }

@@ -4,7 +4,7 @@
 //! ready, which saves the system call that would only say so.
 
 mod fresh;
-mod kinds;
+mod traits;
 mod transport;
 
 use std::io::{self, IoSlice};
@@ -62,7 +62,7 @@ macro_rules! poll_receive {
 #[derive(Debug)]
 pub enum Stream {
     /// Of either kind, not known to the event loop yet: that begins when somebody has to wait for it. One whose request is
-    /// there when it is accepted, and that closes behind the answer, is served without.
+    /// there when it is accepted, and that closes behind the response, is served without.
     Fresh(Fresh),
     /// TCP.
     Tcp(TcpStream),

@@ -3,7 +3,7 @@
 //! A worker has one set of buffers for all of its sessions. What a socket gives is decrypted at once, so that a
 //! connection keeps only part of a record, if anything; what a socket does not take is kept here.
 
-pub mod asking;
+pub mod client_certificate;
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::fmt;
@@ -248,7 +248,7 @@ impl<S: Socket> TlsStream<S> {
     }
 
     /// Plaintext that is there without asking the socket, or the end.
-    fn ready(&self, into: &mut Vec<u8>) -> Option<usize> {
+    fn take_plaintext(&self, into: &mut Vec<u8>) -> Option<usize> {
         let mut state = self.state.try_borrow_mut().ok()?;
         if !state.plain.is_empty() {
             let count = state.plain.len();
@@ -260,7 +260,7 @@ impl<S: Socket> TlsStream<S> {
 
     /// As `Stream::try_read`.
     pub(crate) fn try_read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
-        if let Some(count) = self.ready(into) {
+        if let Some(count) = self.take_plaintext(into) {
             return Ok(count);
         }
         let before = into.len();
@@ -269,7 +269,7 @@ impl<S: Socket> TlsStream<S> {
             if into.len() > before || read == 0 {
                 return Ok(into.len() - before);
             }
-            if let Some(count) = self.ready(into) {
+            if let Some(count) = self.take_plaintext(into) {
                 return Ok(count);
             }
         }
@@ -277,7 +277,7 @@ impl<S: Socket> TlsStream<S> {
 
     /// As `Stream::poll_read`.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        if let Some(count) = self.ready(into) {
+        if let Some(count) = self.take_plaintext(into) {
             return Poll::Ready(Ok(count));
         }
         let before = into.len();
@@ -286,7 +286,7 @@ impl<S: Socket> TlsStream<S> {
             if into.len() > before || read == 0 {
                 return Poll::Ready(Ok(into.len() - before));
             }
-            if let Some(count) = self.ready(into) {
+            if let Some(count) = self.take_plaintext(into) {
                 return Poll::Ready(Ok(count));
             }
         }

@@ -44,6 +44,16 @@ fn sleeps(pid: i32) -> u64 {
     line.trim().parse().unwrap()
 }
 
+/// Waits until a process waits in its event loop. Where the kernel does not tell what a process waits for, that it sleeps must do.
+fn wait_until_idle(pid: i32) {
+    wait_until("the worker waits for events", || {
+        let waits_in = std::fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let sleeps = stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'));
+        sleeps && (waits_in == "ep_poll" || matches!(&*waits_in, "" | "0"))
+    });
+}
+
 /// Accepts for ever. Every connection costs some time, so that a burst is more than one worker's share.
 fn worker(listener: OwnedFd, memory: &SharedMemory, number: usize) -> ! {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -139,8 +149,8 @@ fn datagrams() {
     }
     drop(socket);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        wait_until("the workers wait", || value(&memory, READY) == 3);
-        std::thread::sleep(Duration::from_millis(20));
+        wait_until("the workers start", || value(&memory, READY) == 3);
+        children.iter().copied().for_each(wait_until_idle);
         let before: u64 = children.iter().map(|worker| sleeps(*worker)).sum();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -149,8 +159,7 @@ fn datagrams() {
         for _ in 0..rounds {
             client.send(b"ping").unwrap();
             assert_eq!(client.recv(&mut [0; 64]).unwrap(), 4);
-            // The worker is back in its loop before the next one comes.
-            std::thread::sleep(Duration::from_millis(3));
+            children.iter().copied().for_each(wait_until_idle);
         }
         let slept = children.iter().map(|worker| sleeps(*worker)).sum::<u64>() - before;
         assert!(slept < rounds * 5 / 2, "workers were woken in vain: {slept} sleeps for {rounds} datagrams");
@@ -194,17 +203,16 @@ fn starve(listener: TcpListener, address: SocketAddr) -> ! {
 }
 
 fn check(address: SocketAddr, memory: &SharedMemory, workers: &[i32]) {
-    wait_until("both workers wait", || value(memory, READY) == 2);
+    wait_until("both workers start", || value(memory, READY) == 2);
     let taken = |number: usize| value(memory, number * TAKEN);
-    std::thread::sleep(Duration::from_millis(20));
+    workers.iter().copied().for_each(wait_until_idle);
     let before: u64 = workers.iter().map(|worker| sleeps(*worker)).sum();
     let rounds = 50;
     for round in 1..=rounds {
         let mut client = TcpStream::connect(address).unwrap();
         client.read_to_end(&mut Vec::new()).unwrap();
         wait_until("the connection is taken", || taken(0) + taken(1) == round);
-        // The worker is back in its loop before the next one comes.
-        std::thread::sleep(Duration::from_millis(3));
+        workers.iter().copied().for_each(wait_until_idle);
     }
     let slept = workers.iter().map(|worker| sleeps(*worker)).sum::<u64>() - before;
     // One sleep for the work and one until the next event; a herd adds the other worker's to each connection.

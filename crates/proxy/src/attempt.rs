@@ -4,12 +4,12 @@ mod connect;
 mod noted;
 pub mod probe;
 
+use crate::attempt_end::{AttemptEnd, End};
 use crate::buffer::Store;
 use crate::caching::fill;
 use crate::caching::serve;
 use crate::connection::UpstreamConnection;
 use crate::dialect::{Framing, Head, UpstreamResponse};
-use crate::ending::{AttemptEnd, End};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
 use crate::hints;
@@ -64,7 +64,7 @@ impl<'a> Attempt<'a> {
     /// Tries the leased server.
     pub async fn run(exchange: &'a mut Exchange, lease: &'a Lease) -> End {
         let sender = Sender::new(exchange.source.clone(), &exchange.encoded);
-        let watch = !exchange.route.plan.ignore_client_abort && !exchange.is_kept();
+        let watch = !exchange.route.plan.ignore_client_abort && !exchange.is_cached();
         let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0, hints: 0, unprocessed: false };
         attempt.drive().await
     }
@@ -125,7 +125,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn failed(&self, condition: u32, status: u16, line: &[u8]) -> End {
-        // What was said while the answer was read needs no other line.
+        // What was said while the response was read needs no other line.
         if !line.is_empty() {
             self.request().log(Level::Error, line);
         }
@@ -276,7 +276,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Notes the answer's head; it may send the request on to another server.
+    /// Notes the response's head; it may send the request on to another server.
     fn accept_head(&mut self, answer: &UpstreamResponse) -> Option<Failure> {
         let exchange = &mut *self.exchange;
         exchange.note_head(answer);
@@ -305,7 +305,7 @@ impl<'a> Attempt<'a> {
             let Some(outcome) = serve::serve_stored(self.exchange, answer.status).await else {
                 return self.announce(connection, answer).end().await;
             };
-            self.keep_whole(connection, &answer);
+            self.release_connection(connection, &answer);
             self.finish(0);
             End::Answered(outcome)
         })
@@ -316,7 +316,7 @@ impl<'a> Attempt<'a> {
         if self.is_intercepted(answer.status) {
             fill::note_intercepted(self.exchange, answer.status);
             headers::keep_challenge(&self.exchange.request, &self.exchange.record);
-            self.keep_whole(connection, &answer);
+            self.release_connection(connection, &answer);
             self.finish(0);
             return AttemptEnd::Now(End::Answered(Outcome::Status(answer.status)));
         }
@@ -336,7 +336,7 @@ impl<'a> Attempt<'a> {
         }
         let tee = Tee::prepare(exchange, &answer, buffering);
         if answer.tunnel {
-            // Others that wait for an answer to keep wait no longer.
+            // Others that wait for a response to keep wait no longer.
             drop(Tee::begin(tee, exchange, &answer, buffering));
             return AttemptEnd::later(async move { End::Answered(self.tunnel(connection, answer.length).await) });
         }
@@ -358,8 +358,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Keeps the connection of an answer that needs no reading.
-    fn keep_whole(&self, connection: Box<UpstreamConnection>, answer: &UpstreamResponse) {
+    /// Keeps the connection of a response that needs no reading.
+    fn release_connection(&self, connection: Box<UpstreamConnection>, answer: &UpstreamResponse) {
         let bare = match answer.body {
             Framing::Empty => true,
             Framing::Frames(_) => connection.channel.is_clean(),

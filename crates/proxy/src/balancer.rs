@@ -26,7 +26,7 @@ pub struct Limits {
 
 /// Why the group's balancer gave no server.
 pub enum BalanceError {
-    /// This is the answer.
+    /// This is the response.
     Answer(Outcome),
     /// The try has failed.
     Failed(Failure),

@@ -44,7 +44,7 @@ impl Store {
             && self.can_spill(plan)
             && let Err(error) = self.spill(request, plan)
         {
-            // Slower, but the answer stays whole: the client's pace is the upstream's now.
+            // Slower, but the response stays whole: the client's pace is the upstream's now.
             self.broken = true;
             log_request!(request, Level::Crit, "writing an upstream response to a temporary file failed {}", errno::describe(&error));
         }

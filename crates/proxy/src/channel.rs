@@ -1,8 +1,8 @@
-//! What carries a request's and an answer's messages over a connection.
+//! What carries a request's and a response's messages over a connection.
 //!
 //! There are two kinds. On one, bytes are sent and received as they are, and the [`Dialect`](crate::dialect::Dialect) alone knows where
 //! messages begin and end: HTTP/1, FastCGI and its relatives, memcached, Redis. The other is HTTP/2, whose frames belong to the
-//! connection: what comes out of [`Channel::poll_receive`] is the answer itself, its head written as HTTP/1 would write it.
+//! connection: what comes out of [`Channel::poll_receive`] is the response itself, its head written as HTTP/1 would write it.
 
 pub mod link;
 
@@ -33,7 +33,7 @@ impl Channel {
         }
     }
 
-    /// Begins a request whose answer's head may have `limit` bytes.
+    /// Begins a request whose response's head may have `limit` bytes.
     pub fn begin(&mut self, limit: usize) {
         if let Channel::Frames(link) = self {
             link.begin(limit);
@@ -109,7 +109,7 @@ impl Channel {
         }
     }
 
-    /// Whether the channel knows that the answer is complete.
+    /// Whether the channel knows that the response is complete.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         matches!(self, Channel::Frames(link) if link.has_ended())

@@ -212,7 +212,7 @@ impl Keepalive {
         connection.channel.shrink();
         let key = connection.key.take().filter(|key| wanted.fits(key)).unwrap_or_else(|| Rc::new(wanted.key()));
         connection.key = Some(key.clone());
-        self.pool.pool.put(key, connection, timeout);
+        self.pool.pool.insert(key, connection, timeout);
         if !self.pool.tended.replace(true) {
             tokio::task::spawn_local(maintain(Rc::downgrade(&self.pool)));
         }

@@ -85,7 +85,7 @@ pub struct Job<'a> {
     pub evaluated: bool,
     /// The body.
     pub body: Sent,
-    /// The answer may be kept in a cache: what the client's conditions and ranges are replaced by.
+    /// The response may be kept in a cache: what the client's conditions and ranges are replaced by.
     pub keeping: Option<CacheRequest<'a>>,
     /// HEAD is asked as GET, because a cache was asked first (`*_cache_convert_head`).
     pub convert_head: bool,
@@ -93,7 +93,7 @@ pub struct Job<'a> {
     pub secure: bool,
 }
 
-/// How an answer is asked for that a cache may keep: whole, or whether an old one still holds.
+/// How a response is asked for that a cache may keep: whole, or whether an old one still holds.
 #[derive(Clone, Copy)]
 pub struct CacheRequest<'a> {
     /// The old one's `Last-Modified`, or empty.
@@ -124,7 +124,7 @@ impl CacheRequest<'_> {
 pub struct Encoded {
     /// Where the URI stands in the output, for the log.
     pub uri: Range<usize>,
-    /// The answer to this has no body (HEAD).
+    /// The response to this has no body (HEAD).
     pub to_head: bool,
     /// A repetition may do harm (RFC 9110 section 9.2.2).
     pub once: bool,
@@ -138,12 +138,12 @@ pub struct Encoded {
     pub answers: u64,
 }
 
-/// What has been done to the bytes of an answer before they were parsed.
+/// What has been done to the bytes of a response before they were parsed.
 #[derive(Debug, Default)]
 pub struct Unwrapped {
     /// Where the next record stands.
     pub records: Records,
-    /// Where the answer's head begins: behind the header of its record.
+    /// Where the response's head begins: behind the header of its record.
     pub start: usize,
     /// Where the bytes end that are out of their records.
     pub bare: usize,
@@ -166,13 +166,13 @@ impl Unwrapped {
     }
 }
 
-/// The request that an answer belongs to.
+/// The request that a response belongs to.
 pub struct RequestContext<'a> {
     /// What [`Dialect::encode`] said.
     pub encoded: &'a Encoded,
     /// What it wrote.
     pub written: &'a [u8],
-    /// Most bytes of the answer's head.
+    /// Most bytes of the response's head.
     pub limit: usize,
     /// What [`Dialect::unwrap`] did.
     pub unwrapped: &'a Unwrapped,
@@ -188,7 +188,7 @@ pub enum Head {
     Complete(UpstreamResponse),
 }
 
-/// An answer's head.
+/// A response's head.
 pub struct UpstreamResponse {
     /// Its length in bytes.
     pub length: usize,
@@ -256,7 +256,7 @@ pub trait Dialect {
         false
     }
 
-    /// Whether `$upstream_http_server` and `$upstream_http_date` are empty, and not missing, where an answer has no such fields.
+    /// Whether `$upstream_http_server` and `$upstream_http_date` are empty, and not missing, where a response has no such fields.
     fn has_empty_fields(&self) -> bool {
         false
     }
@@ -274,7 +274,7 @@ pub trait Dialect {
     /// Judges the request before its body is read.
     ///
     /// # Errors
-    /// The answer to a request that is not passed on. It has been logged.
+    /// The response to a request that is not passed on. It has been logged.
     fn check_request(&self, _request: &Request) -> Result<(), Outcome> {
         Ok(())
     }
@@ -282,7 +282,7 @@ pub trait Dialect {
     /// What is sent as the body, once the client's has been read.
     ///
     /// # Errors
-    /// The answer to a request without a body that it needs. It has been logged.
+    /// The response to a request without a body that it needs. It has been logged.
     fn request_body(&self, _request: &Request) -> Result<RequestBody, Outcome> {
         Ok(RequestBody::Client)
     }
@@ -290,11 +290,11 @@ pub trait Dialect {
     /// Appends the request's head; `None` if there can be none, which has been logged.
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded>;
 
-    /// Takes the next bytes of an answer that comes in records out of theirs, in place. What [`Dialect::parse`] gets is the input from
+    /// Takes the next bytes of a response that comes in records out of theirs, in place. What [`Dialect::parse`] gets is the input from
     /// [`Unwrapped::start`] up to what this returns; if that is not all of it, there may be more.
     ///
     /// # Errors
-    /// The line for the error log: the answer is garbage, and the connection is closed.
+    /// The line for the error log: the response is garbage, and the connection is closed.
     fn unwrap(&self, _request: &Request, _unwrapped: &mut Unwrapped, input: &mut Vec<u8>) -> Result<usize, Vec<u8>> {
         Ok(input.len())
     }
@@ -302,14 +302,14 @@ pub trait Dialect {
     /// Parses on.
     ///
     /// # Errors
-    /// The line for the error log: the answer is garbage, and the connection is closed.
+    /// The line for the error log: the response is garbage, and the connection is closed.
     fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>>;
 
-    /// Learns what the answer's head says beyond status and headers, before the client gets it.
+    /// Learns what the response's head says beyond status and headers, before the client gets it.
     fn answered(&self, _request: &Request, _head: &[u8], _answer: &UpstreamResponse, _asked: &RequestContext<'_>) {}
 }
 
-/// The body of an answer while it is read.
+/// The body of a response while it is read.
 #[derive(Debug)]
 pub enum Framing {
     /// No body.
@@ -339,7 +339,7 @@ impl Framing {
         let fixed = |line: &'static str| Cow::Borrowed(line.as_bytes());
         match self {
             Framing::Empty | Framing::Length(0) => Ok(Step::Done { end: 0 }),
-            Framing::Records(body) => body.next(input).map_err(|error| Cow::Owned(error.message().into_bytes())),
+            Framing::Records(body) => body.next(input).map_err(|error| Cow::Owned(error.to_string().into_bytes())),
             Framing::Replies(replies) => replies.next(input).map_err(|error| redis2::invalid(input, error.at)),
             _ if input.is_empty() => Ok(Step::Partial),
             Framing::Frames(_) => Ok(Step::Data { start: 0, end: input.len() }),

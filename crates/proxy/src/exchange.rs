@@ -128,7 +128,7 @@ impl Exchange {
         self.evaluated.as_ref().or(self.route.pass.url.as_ref())
     }
 
-    /// Whether an answer of this status sends the request on to another server.
+    /// Whether a response of this status sends the request on to another server.
     #[must_use]
     pub(crate) fn status_goes_on(&self, status: u16, sent: bool, consumed: bool) -> Option<retry::Failure> {
         let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed };
@@ -148,7 +148,7 @@ impl Exchange {
         self.state.lend_input(input, size);
         let poll = channel.poll_receive(cx, input);
         if poll.is_pending() && size > 0 {
-            self.state.rest_input(input);
+            self.state.release_input(input);
         }
         poll
     }
@@ -189,13 +189,13 @@ impl Exchange {
         }
     }
 
-    /// Whether the answer may be kept, so that it is read whether or not the client waits for it.
+    /// Whether the response may be kept, so that it is read whether or not the client waits for it.
     #[must_use]
-    pub fn is_kept(&self) -> bool {
+    pub fn is_cached(&self) -> bool {
         self.caching.as_ref().is_some_and(|caching| caching.cacheable)
     }
 
-    /// Whether there is an old answer that this exchange is to replace.
+    /// Whether there is an old response that this exchange is to replace.
     #[must_use]
     pub(crate) fn has_stale(&self) -> bool {
         self.caching.as_ref().is_some_and(|caching| caching.stale.is_some())
@@ -286,7 +286,7 @@ impl Exchange {
         self.cookie = value;
     }
 
-    /// Learns from an answer which server its session is bound to.
+    /// Learns from a response which server its session is bound to.
     pub fn learn_session(&self, peer: &Peer, at_header: bool) {
         if let Some(sticky) = &self.upstream.own.sticky {
             sticky.learn(&self.request, &self.session, &peer.id, at_header, clock::monotonic_ms());
@@ -299,7 +299,7 @@ impl Exchange {
         if self.stale { Verdict::Neutral } else { failure.verdict() }
     }
 
-    /// How long the answer of the last try took.
+    /// How long the response of the last try took.
     #[must_use]
     pub fn timing(&self) -> Timing {
         let tries = self.record.tries.borrow();
@@ -404,7 +404,7 @@ impl Lease {
         Lease { upstream, peer: choice.peer.clone(), choice, ended: Cell::new(false) }
     }
 
-    /// The answer's head is here, `header_ms` after the try began.
+    /// The response's head is here, `header_ms` after the try began.
     pub fn head_received(&self, header_ms: u64) {
         self.upstream.group.measure(&self.choice, Measure::Header, header_ms, clock::monotonic_ms());
     }

@@ -1,8 +1,8 @@
 //! `fastcgi_pass`: FastCGI applications, PHP before all others.
 
+use crate::destination;
 use crate::dialect::fastcgi::FastCgi;
 use crate::gateway::{self, Gateway, GatewayConf, Values};
-use crate::place;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
@@ -15,7 +15,7 @@ use std::rc::Rc;
 /// The module.
 pub const MODULE: Module = Module {
     rows,
-    levels: place::levels::<GatewayConf<FastCgiConf>>,
+    levels: destination::levels::<GatewayConf<FastCgiConf>>,
     variables,
     complete: gateway::complete::<FastCgiConf>,
     attach,

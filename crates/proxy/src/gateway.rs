@@ -1,10 +1,10 @@
 //! What the modules of FastCGI, uwsgi and SCGI share: `*_pass`, `*_param`, and the location's handler.
 
+use crate::destination::{self, PassConf, Protocol};
 use crate::dialect::Dialect;
 use crate::dialect::gateway::{Param, Params};
 use crate::family;
 use crate::pass;
-use crate::place::{self, PassConf, Protocol};
 use crate::route::Route;
 use crate::secure;
 use crate::settings::next;
@@ -53,7 +53,7 @@ pub trait Gateway: Config {
     const SCHEME: &'static str;
     /// The scheme over TLS; empty is none.
     const SECURE_SCHEME: &'static str = "";
-    /// Headers of the answer that stay behind unless `*_pass_header` says otherwise.
+    /// Headers of the response that stay behind unless `*_pass_header` says otherwise.
     const HIDDEN: &'static [&'static str];
 }
 
@@ -97,7 +97,7 @@ fn param<T: Gateway>(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 fn pass<T: Gateway>(cx: &mut Cx<'_>) -> Result<(), Error> {
-    place::store::<GatewayConf<T>>(cx, || pass::read(cx, T::SCHEME, T::SECURE_SCHEME))
+    destination::store::<GatewayConf<T>>(cx, || pass::read(cx, T::SCHEME, T::SECURE_SCHEME))
 }
 
 /// What holds where no directive says otherwise.
@@ -118,23 +118,23 @@ pub fn complete<T: Gateway>(http: &Frame) -> Result<(), Error> {
 /// A group or a name that is not there, and nginx's texts for sizes that contradict each other.
 pub fn attach<T: Gateway, D: Dialect + 'static>(at: &mut Attach<'_>, dialect: impl FnOnce(Params, &T) -> D) -> Result<(), Error> {
     let values = at.conf::<Values<T>>();
-    let Some(place) = values.place(at) else {
+    let Some(destination) = values.destination(at) else {
         return values.family.check(T::NAME);
     };
-    let error = |error: SettingError| place.error(error);
-    place.redirect_slash(at);
+    let error = |error: SettingError| destination.error(error);
+    destination.redirect_slash(at);
     values.family.check(T::NAME)?;
-    place.resolve(at, 0)?;
+    destination.resolve(at, 0)?;
     let plan = values.family.plan(T::NAME, T::HIDDEN).map_err(error)?;
     let secure = match T::SECURE_SCHEME {
         "" => None,
-        _ => secure::secured(at, place.pass.url.as_ref(), &values.family.secure, T::NAME, &[]).map_err(error)?,
+        _ => secure::secured(at, destination.pass.url.as_ref(), &values.family.secure, T::NAME, &[]).map_err(error)?,
     };
     if plan.caching.as_ref().is_some_and(|caching| caching.key.is_none()) {
         at.log.log(Level::Warn, 0, format_args!("no \"{0}_cache_key\" for \"{0}_cache\"", T::NAME));
     }
     let own = &values.conf;
     let params = Params::new(own.params.as_deref().map_or(&[], Vec::as_slice), own.host.as_ref());
-    place.serve(at, &*values, Route::plain(plan, place.pass.clone(), secure, dialect(params, &own.alone)));
+    destination.serve(at, &*values, Route::plain(plan, destination.pass.clone(), secure, dialect(params, &own.alone)));
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! `grpc_pass`: gRPC servers, and others that speak HTTP/2.
 
+use crate::destination::{self, PassConf, Protocol};
 use crate::dialect::http2::Http2;
 use crate::dialect::request_line;
 use crate::family;
 use crate::pass;
-use crate::place::{self, PassConf, Protocol};
 use crate::route::Route;
 use crate::secure;
 use conf::context::{Arity, Context};
@@ -17,9 +17,9 @@ use http::{Complex, Variables};
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: place::levels::<GrpcConf>, attach, ..Module::named("grpc") };
+pub const MODULE: Module = Module { rows, levels: destination::levels::<GrpcConf>, attach, ..Module::named("grpc") };
 
-/// What an upstream's answer keeps to itself unless `grpc_pass_header` says otherwise.
+/// What an upstream's response keeps to itself unless `grpc_pass_header` says otherwise.
 const HIDDEN: [&str; 7] =
     ["Date", "Server", "X-Accel-Expires", "X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"];
 
@@ -81,21 +81,21 @@ fn rows() -> Vec<Row> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    place::store::<GrpcConf>(cx, || pass::read(cx, "grpc://", "grpcs://"))
+    destination::store::<GrpcConf>(cx, || pass::read(cx, "grpc://", "grpcs://"))
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    let Some(place) = values.place(at) else { return Ok(()) };
-    let error = |error: SettingError| place.error(error);
-    place.redirect_slash(at);
-    place.resolve(at, 0)?;
-    let mut plan = place::plan(&values.family, "grpc", &HIDDEN).map_err(error)?;
-    // A request's body goes on as it comes, as its answer does, and trailers always.
+    let Some(destination) = values.destination(at) else { return Ok(()) };
+    let error = |error: SettingError| destination.error(error);
+    destination.redirect_slash(at);
+    destination.resolve(at, 0)?;
+    let mut plan = destination::plan(&values.family, "grpc", &HIDDEN).map_err(error)?;
+    // A request's body goes on as it comes, as its response does, and trailers always.
     (plan.request_buffering, plan.pass_trailers) = (false, true);
-    let secure = secure::secured(at, place.pass.url.as_ref(), &values.family.secure, "grpc", &[b"h2"]).map_err(error)?;
+    let secure = secure::secured(at, destination.pass.url.as_ref(), &values.family.secure, "grpc", &[b"h2"]).map_err(error)?;
     let set = values.conf.set.clone().unwrap_or_default();
     let dialect = Http2::new(request_line::RequestLine::default(), &set, true);
-    place.serve(at, &*values, Route::plain(plan, place.pass.clone(), secure, dialect));
+    destination.serve(at, &*values, Route::plain(plan, destination.pass.clone(), secure, dialect));
     Ok(())
 }

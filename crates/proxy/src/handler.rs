@@ -1,10 +1,10 @@
 //! The content handler of a location with an upstream: body, target, then one attempt after the other.
 
 use crate::attempt::Attempt;
+use crate::attempt_end::End;
 use crate::balancer::BalanceError;
 use crate::caching::facts::{Background, Facts};
 use crate::caching::{fill, lookup, serve};
-use crate::ending::End;
 use crate::exchange::{Exchange, Lease};
 use crate::outgoing::{EarlyBody, choose_body};
 use crate::pass;
@@ -80,7 +80,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         request.action.set("sending to client");
         marked = request.parent.as_ref();
     }
-    exchange.state.give_back(exchange.scratch);
+    exchange.state.put_scratch(exchange.scratch);
     outcome
 }
 
@@ -121,7 +121,7 @@ fn rerun(request: Rc<Request>, route: Rc<Route>) -> BoxFuture<Outcome> {
 }
 
 /// Answers a request that no server has answered: from the cache, if it may, or with the failure's status.
-async fn give_up(exchange: &Exchange, condition: u32, status: u16) -> Outcome {
+async fn finish_failed(exchange: &Exchange, condition: u32, status: u16) -> Outcome {
     if exchange.caching.is_none() {
         return Outcome::Status(status);
     }
@@ -201,13 +201,13 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             None => None,
             Some(balancer) => match exchange.query_balancer(&balancer, first).await {
                 Ok(asked) => asked,
-                Err(BalanceError::Answer(Outcome::Status(502))) => return give_up(exchange, next::ERROR, 502).await,
+                Err(BalanceError::Answer(Outcome::Status(502))) => return finish_failed(exchange, next::ERROR, 502).await,
                 Err(BalanceError::Answer(outcome)) => return outcome,
                 Err(BalanceError::Failed(failure)) if exchange.goes_on(&failure) => {
                     first = false;
                     continue;
                 }
-                Err(BalanceError::Failed(failure)) => return give_up(exchange, failure.condition, failure.status).await,
+                Err(BalanceError::Failed(failure)) => return finish_failed(exchange, failure.condition, failure.status).await,
             },
         };
         let choice = match asked.or_else(|| exchange.choose()) {
@@ -215,7 +215,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             // Boxed, as every request's future would have room for it otherwise.
             None => match Box::pin(exchange.wait(first)).await {
                 Ok(choice) => choice,
-                Err(Outcome::Status(502)) => return give_up(exchange, next::ERROR, 502).await,
+                Err(Outcome::Status(502)) => return finish_failed(exchange, next::ERROR, 502).await,
                 Err(outcome) => return outcome,
             },
         };
@@ -243,7 +243,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
                 exchange.report_failure(&failure);
                 log_request!(exchange.request, Level::Debug, "http next upstream, {:x}", failure.condition << 1);
                 if !exchange.goes_on(&failure) {
-                    return give_up(exchange, failure.condition, failure.status).await;
+                    return finish_failed(exchange, failure.condition, failure.status).await;
                 }
             }
         }

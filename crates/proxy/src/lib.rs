@@ -6,14 +6,15 @@
 #![forbid(unsafe_code)]
 
 pub mod attempt;
+pub mod attempt_end;
 pub mod balancer;
 pub mod buffer;
 pub mod caching;
 pub mod channel;
 pub mod check;
 pub mod connection;
+pub mod destination;
 pub(crate) mod dialect;
-pub mod ending;
 pub mod exchange;
 pub mod family;
 pub mod fastcgi;
@@ -29,7 +30,6 @@ pub mod memcached;
 mod outgoing;
 pub mod pace;
 pub mod pass;
-pub mod place;
 pub mod pools;
 pub mod proxy;
 pub mod queue;

@@ -30,7 +30,7 @@ pub(crate) const MAX_CHUNK_OVERHEAD: usize = 32 * 1024;
 pub(crate) const MAX_SPARE: usize = 64;
 /// Scratch buffers above this size are not kept, bytes.
 pub(crate) const MAX_SPARE_SIZE: usize = 64 * 1024;
-/// Most buffers for answers that a worker keeps for the next ones.
+/// Most buffers for responses that a worker keeps for the next ones.
 pub(crate) const MAX_INPUTS: usize = 8;
 /// Most groups made of addresses that variables gave.
 pub(crate) const MAX_ADDRESSES: usize = 1024;

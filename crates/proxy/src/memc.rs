@@ -1,9 +1,9 @@
 //! `memc_pass`: a memcached server whose commands come from variables.
 
+use crate::destination::{self, PassConf, Protocol};
 use crate::dialect::memc::{Memc, Names};
 use crate::family;
 use crate::pass::Kind;
-use crate::place::{self, PassConf, Protocol};
 use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -17,7 +17,7 @@ use session::variable::{CHANGEABLE, NO_CACHE};
 use wire::memcached::line::Command;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: place::levels::<MemcConf>, variables, attach, ..Module::named("memc") };
+pub const MODULE: Module = Module { rows, levels: destination::levels::<MemcConf>, variables, attach, ..Module::named("memc") };
 
 /// The `memc_*` directives of a block.
 #[derive(Default)]
@@ -77,7 +77,7 @@ fn unsupported(cx: &Cx<'_>, parameter: &str) -> Result<(), Error> {
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     let kind = Kind::Group { module: "memc", empty: "memc: handler: empty \"memc_pass\" target" };
-    place::store::<MemcConf>(cx, || place::read(cx, kind))?;
+    destination::store::<MemcConf>(cx, || destination::read(cx, kind))?;
     let names = {
         let mut variables = cx.global::<Variables>();
         Names {
@@ -123,5 +123,5 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
         allowed: values.conf.allowed.clone().unwrap_or_default(),
         flags_to_last_modified: values.conf.flags_to_last_modified.unwrap_or(false),
     };
-    place::attach(at, &values, &values.family, dialect)
+    destination::attach(at, &values, &values.family, dialect)
 }

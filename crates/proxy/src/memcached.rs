@@ -1,9 +1,9 @@
 //! `memcached_pass`: values of a memcached server as answers.
 
+use crate::destination::{self, PassConf, Protocol};
 use crate::dialect::memcached::Memcached;
 use crate::family;
 use crate::pass::Kind;
-use crate::place::{self, PassConf, Protocol};
 use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -14,7 +14,7 @@ use http::module::{Attach, Module};
 use session::variable::VarIndex;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: place::levels::<MemcachedConf>, attach, ..Module::named("memcached") };
+pub const MODULE: Module = Module { rows, levels: destination::levels::<MemcachedConf>, attach, ..Module::named("memcached") };
 
 /// The `memcached_*` directives of a block.
 #[derive(Default)]
@@ -40,7 +40,7 @@ type Values = PassConf<MemcachedConf>;
 
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
-    let mut rows = family::some_rows::<Values>(&place::KEYED);
+    let mut rows = family::some_rows::<Values>(&destination::KEYED);
     rows.extend([
         Row::new(
             "memcached_pass",
@@ -55,8 +55,8 @@ fn rows() -> Vec<Row> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    place::store::<MemcachedConf>(cx, || {
-        let pass = place::read(cx, Kind::Group { module: "memcached", empty: "" })?;
+    destination::store::<MemcachedConf>(cx, || {
+        let pass = destination::read(cx, Kind::Group { module: "memcached", empty: "" })?;
         // Variables are not looked for, and what is no group needs a port.
         if pass.url.is_some() { Ok(pass) } else { Err(cx.error_at(0, format!("no port in upstream \"{}\"", cx.text(0)))) }
     })?;
@@ -69,5 +69,5 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
     let Some(key) = values.conf.key else { return Ok(()) };
     let dialect = Memcached { key, gzip_flag: values.conf.gzip_flag.unwrap_or(0) };
-    place::attach(at, &values, &values.family, dialect)
+    destination::attach(at, &values, &values.family, dialect)
 }

@@ -41,7 +41,7 @@ impl Pace {
 
     /// Whether nothing may be read for now.
     #[must_use]
-    pub fn is_resting(&self) -> bool {
+    pub fn is_paused(&self) -> bool {
         self.alarm.is_some()
     }
 
@@ -72,7 +72,7 @@ impl Pace {
     }
 
     /// Ready once the rest is over.
-    pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(rest) = &mut self.alarm {
             ready!(Pin::new(rest).poll(cx));
             self.alarm = None;

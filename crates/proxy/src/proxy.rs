@@ -1,11 +1,11 @@
 //! `proxy_pass`: the module that speaks HTTP to upstream servers.
 
+use crate::destination::Destination;
 use crate::dialect::Dialect;
 use crate::dialect::http1::Http1;
 use crate::dialect::http2::Http2;
 use crate::dialect::request_line::RequestLine;
 use crate::pass::Pass;
-use crate::place::Destination;
 use crate::record::Record;
 use crate::rewrite::{CookieRules, Pattern, Rule};
 use crate::route::{HasRoute, Route};
@@ -36,7 +36,7 @@ pub const MODULE: Module = Module {
     ..Module::named("proxy")
 };
 
-/// What an upstream's answer keeps to itself unless `proxy_pass_header` says otherwise.
+/// What an upstream's response keeps to itself unless `proxy_pass_header` says otherwise.
 const HIDDEN: [&str; 8] =
     ["Date", "Server", "X-Pad", "X-Accel-Expires", "X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"];
 

@@ -3,7 +3,7 @@
 use crate::dialect::{Head, RequestContext};
 use crate::exchange::Exchange;
 
-/// Parses what is here of a head, record after record where the answer comes in records.
+/// Parses what is here of a head, record after record where the response comes in records.
 ///
 /// # Errors
 /// The line for the error log.

@@ -17,7 +17,7 @@ use wire::h1::response::ResponseHead;
 pub struct Attempt {
     /// Address, or name of the group when no server was left.
     pub peer: Rc<str>,
-    /// Status of the answer, or 502 or 504; 0 for none.
+    /// Status of the response, or 502 or 504; 0 for none.
     pub status: u16,
     /// Until the connection stood.
     pub connect: Option<u64>,
@@ -35,18 +35,18 @@ pub struct Attempt {
     pub first: bool,
 }
 
-/// The tries of a request and its last answer's head. Outlives internal redirects.
+/// The tries of a request and its last response's head. Outlives internal redirects.
 #[derive(Default)]
 pub struct Record {
     /// In order.
     pub tries: RefCell<Vec<Attempt>>,
-    /// Bytes of the last answer's head.
+    /// Bytes of the last response's head.
     pub head: RefCell<Vec<u8>>,
     /// Its header lines, ranges of `head`.
     pub lines: RefCell<Vec<HeaderSpan>>,
-    /// The last answer's trailers.
+    /// The last response's trailers.
     pub trailers: RefCell<Headers>,
-    /// The last answer is of a protocol with [`crate::dialect::Dialect::has_empty_fields`].
+    /// The last response is of a protocol with [`crate::dialect::Dialect::has_empty_fields`].
     pub has_empty_fields: Cell<bool>,
     /// `$proxy_host` of a URL with variables.
     pub host: RefCell<Vec<u8>>,
@@ -86,7 +86,7 @@ impl Record {
         self.tries.borrow().last().and_then(|last| last.header).unwrap_or(0)
     }
 
-    /// Keeps the head of an answer of `dialect`.
+    /// Keeps the head of a response of `dialect`.
     pub fn set_head(&self, dialect: &dyn Dialect, head: &[u8], lines: &[HeaderSpan]) {
         self.has_empty_fields.set(dialect.has_empty_fields());
         let mut bytes = self.head.borrow_mut();
@@ -99,7 +99,7 @@ impl Record {
 
     /// Keeps the trailers, and shows each to `also`; false: they are none.
     #[must_use]
-    pub fn keep_trailers(&self, raw: &[u8], mut also: impl FnMut(&[u8], &[u8])) -> bool {
+    pub fn store_trailers(&self, raw: &[u8], mut also: impl FnMut(&[u8], &[u8])) -> bool {
         let mut lines = Vec::new();
         if parse_section(raw, Rules { underscores: true, upstream: true }, &mut lines).is_err() {
             return false;
@@ -121,7 +121,7 @@ impl Record {
         self.port.borrow_mut().clear();
     }
 
-    /// Forgets the last answer's head and trailers.
+    /// Forgets the last response's head and trailers.
     pub(crate) fn clear_head(&self) {
         self.has_empty_fields.set(false);
         self.head.borrow_mut().clear();
@@ -146,7 +146,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// The answer's head, which has `length` bytes.
+    /// The response's head, which has `length` bytes.
     #[must_use]
     pub fn head(&self, length: usize) -> &[u8] {
         self.input.get(self.unwrapped.start..self.end_of(length)).unwrap_or_default()
@@ -193,7 +193,7 @@ impl State {
     }
 
     /// Takes buffers back.
-    pub fn give_back(&self, mut scratch: Box<Scratch>) {
+    pub fn put_scratch(&self, mut scratch: Box<Scratch>) {
         self.take_input(&mut scratch.input);
         let mut spare = self.scratch.borrow_mut();
         if spare.len() < MAX_SPARE && scratch.out.capacity() <= MAX_SPARE_SIZE {
@@ -215,7 +215,7 @@ impl State {
     }
 
     /// What waits for more needs no room but for what it has: a server that says its head byte by byte costs no large buffer.
-    pub(crate) fn rest_input(&self, input: &mut Vec<u8>) {
+    pub(crate) fn release_input(&self, input: &mut Vec<u8>) {
         if input.len() < input.capacity() / 4 {
             let held = input.to_vec();
             self.take_input(input);
@@ -281,12 +281,12 @@ mod tests {
         let mut input = Vec::new();
         state.lend_input(&mut input, 65536);
         let lent = input.as_ptr();
-        state.rest_input(&mut input);
+        state.release_input(&mut input);
         assert_eq!(input.capacity(), 0);
         state.lend_input(&mut input, 65536);
         assert_eq!(input.as_ptr(), lent, "the same serves the next");
         input.extend_from_slice(b"HTTP/1.1 2");
-        state.rest_input(&mut input);
+        state.release_input(&mut input);
         assert!(input == b"HTTP/1.1 2" && input.capacity() < 1024);
         state.lend_input(&mut input, 65536);
         assert_eq!(input, b"HTTP/1.1 2");

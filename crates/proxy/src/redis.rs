@@ -1,9 +1,9 @@
 //! `redis_pass`: values of a Redis server as answers.
 
+use crate::destination::{self, PassConf, Protocol};
 use crate::dialect::redis::Redis;
 use crate::family;
 use crate::pass::Kind;
-use crate::place::{self, PassConf, Protocol};
 use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -15,7 +15,7 @@ use session::variable::{CHANGEABLE, VarIndex};
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: place::levels::<RedisConf>, attach, variables, ..Module::named("redis") };
+pub const MODULE: Module = Module { rows, levels: destination::levels::<RedisConf>, attach, variables, ..Module::named("redis") };
 
 /// The `redis_*` directives of a block.
 #[derive(Default)]
@@ -42,7 +42,7 @@ type Values = PassConf<RedisConf>;
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
     let inner = Context::LOCATION.union(Context::LOCATION_IF);
-    let mut rows = family::some_rows::<Values>(&place::KEYED);
+    let mut rows = family::some_rows::<Values>(&destination::KEYED);
     rows.extend([
         Row::new("redis_pass", inner, Arity::exactly(1), "Answers with a value of a Redis server.", pass),
         row::number::<Values>("redis_gzip_flag", all, "Whether values are compressed.", |values| &mut values.conf.gzip_flag),
@@ -52,7 +52,7 @@ fn rows() -> Vec<Row> {
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     let kind = Kind::Group { module: "redis", empty: "handler: empty \"redis_pass\" target" };
-    place::store::<RedisConf>(cx, || place::read(cx, kind))?;
+    destination::store::<RedisConf>(cx, || destination::read(cx, kind))?;
     let names = {
         let mut variables = cx.global::<Variables>();
         (variables.index("redis_key"), variables.index("redis_db"))
@@ -69,5 +69,5 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
     let Some((key, database)) = values.conf.names else { return Ok(()) };
     let dialect = Redis { key, database, gzip_flag: values.conf.gzip_flag.unwrap_or(0) };
-    place::attach(at, &values, &values.family, dialect)
+    destination::attach(at, &values, &values.family, dialect)
 }

@@ -1,9 +1,9 @@
-//! `redis2_pass`: Redis commands, whose replies are the answer as they are.
+//! `redis2_pass`: Redis commands, whose replies are the response as they are.
 
+use crate::destination::{self, PassConf, Protocol};
 use crate::dialect::redis2::{RawCommands, Redis2};
 use crate::family;
 use crate::pass::Kind;
-use crate::place::{self, PassConf, Protocol};
 use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -14,7 +14,7 @@ use http::{Complex, Variables};
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: place::levels::<Redis2Conf>, attach, ..Module::named("redis2") };
+pub const MODULE: Module = Module { rows, levels: destination::levels::<Redis2Conf>, attach, ..Module::named("redis2") };
 
 /// The `redis2_*` directives of a block.
 #[derive(Default)]
@@ -89,7 +89,7 @@ fn query(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     let kind = Kind::Group { module: "redis2", empty: "handler: empty \"redis2_pass\" target" };
-    place::store::<Redis2Conf>(cx, || place::read(cx, kind))
+    destination::store::<Redis2Conf>(cx, || destination::read(cx, kind))
 }
 
 impl Redis2Conf {
@@ -109,5 +109,5 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
     let mut family = values.family.clone();
     family.ignore_client_abort = Some(true);
-    place::attach(at, &values, &family, Redis2 { query: values.conf.query() })
+    destination::attach(at, &values, &family, Redis2 { query: values.conf.query() })
 }

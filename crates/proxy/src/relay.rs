@@ -1,9 +1,9 @@
 //! Forwards a response body, at the client's pace or ahead of it.
 
+use crate::attempt_end::{AttemptEnd, End};
 use crate::buffer::Store;
 use crate::connection::UpstreamConnection;
 use crate::dialect::Framing;
-use crate::ending::{AttemptEnd, End};
 use crate::exchange::{Exchange, Lease};
 use crate::limits::TIMED_OUT;
 use crate::pace::Pace;
@@ -31,7 +31,7 @@ pub struct Relay<'a> {
     pub connection: Box<UpstreamConnection>,
     /// It may serve another request after the body.
     pub keep_alive: bool,
-    /// The rest of the request, if the answer came early.
+    /// The rest of the request, if the response came early.
     pub sender: Sender,
     /// The upstream still takes bytes.
     pub can_send: bool,
@@ -80,7 +80,7 @@ enum Decoded {
     On(usize),
     /// A filter waits; then it goes on so.
     Waits { step: BoxFuture<Outcome>, then: Box<Decoded> },
-    /// The body has ended; clean: the connection stands at the end of the answer.
+    /// The body has ended; clean: the connection stands at the end of the response.
     Over { finish: BodyEnd, clean: bool },
 }
 
@@ -134,7 +134,7 @@ impl<'a> Relay<'a> {
                 decoded = Decoded::STOPPED;
                 continue;
             }
-            if !feed(&self.exchange.request, &self.exchange.route.plan, &mut self.store).await && !self.goes_on() {
+            if !send_stored(&self.exchange.request, &self.exchange.route.plan, &mut self.store).await && !self.goes_on() {
                 decoded = Decoded::STOPPED;
                 continue;
             }
@@ -299,7 +299,7 @@ impl<'a> Relay<'a> {
     fn poll_send(&mut self, cx: &mut Context<'_>) {
         if self.can_send && !self.sender.is_done() {
             let poll = self.sender.poll(cx, &mut self.connection.channel, &self.exchange.scratch.out, &self.exchange.request);
-            // The answer is here already; that the rest of the request was not wanted is its own affair.
+            // The response is here already; that the rest of the request was not wanted is its own affair.
             self.can_send = !matches!(poll, Poll::Ready(Err(_)));
             self.client_gone = matches!(poll, Poll::Ready(Err(SendError::Client(_)))) && self.exchange.request.flags.client_gone.get();
         }
@@ -311,9 +311,9 @@ impl<'a> Relay<'a> {
             return Poll::Ready(Event::ClientGone);
         }
         let mut may_read = self.store.has_room(&self.exchange.route.plan);
-        if pace.is_resting() {
+        if pace.is_paused() {
             may_read = false;
-            if pace.poll_rest(cx).is_ready() {
+            if pace.poll_pause(cx).is_ready() {
                 self.connection.set_timer(self.exchange.limits().read);
                 return Poll::Ready(Event::Resume);
             }
@@ -379,7 +379,7 @@ impl<'a> Relay<'a> {
                 self.exchange.request.response.borrow_mut().trailers.push(name, value);
             }
         };
-        if !self.exchange.record.keep_trailers(raw, pass) {
+        if !self.exchange.record.store_trailers(raw, pass) {
             self.exchange.request.log(Level::Error, b"upstream sent invalid trailer");
         }
     }
@@ -406,7 +406,7 @@ fn keeps_up(request: &Request, plan: &Plan) -> bool {
 }
 
 /// Moves what is stored to the client as far as it takes it; false: the client is gone.
-async fn feed(request: &Rc<Request>, plan: &Plan, store: &mut Store) -> bool {
+async fn send_stored(request: &Rc<Request>, plan: &Plan, store: &mut Store) -> bool {
     while !store.is_empty() && request.wire.queued() <= plan.busy {
         let Some(piece) = store.take(plan.busy) else { return true };
         if !send(request, piece).await {
@@ -421,7 +421,7 @@ async fn send(request: &Rc<Request>, piece: Piece) -> bool {
     request.output(chain).finish().await == Outcome::Ok
 }
 
-/// Gives the client the rest of an answer and ends it, or ends the connection if there is no whole answer.
+/// Gives the client the rest of a response and ends it, or ends the connection if there is no whole response.
 async fn complete(request: Rc<Request>, route: Rc<Route>, mut store: Store, finish: BodyEnd) -> Outcome {
     let plan = &route.plan;
     if finish == BodyEnd::ClientGone {
@@ -429,7 +429,7 @@ async fn complete(request: Rc<Request>, route: Rc<Route>, mut store: Store, fini
         return Outcome::Error;
     }
     while !store.is_empty() {
-        if !feed(&request, plan, &mut store).await || request.drain(plan.busy / 2).finish().await != Outcome::Ok {
+        if !send_stored(&request, plan, &mut store).await || request.drain(plan.busy / 2).finish().await != Outcome::Ok {
             return Outcome::Error;
         }
     }

@@ -25,7 +25,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// A way on which nothing of the answer is rewritten.
+    /// A way on which nothing of the response is rewritten.
     #[must_use]
     pub fn plain(plan: Plan, pass: Rc<Pass>, secure: Option<Secured>, dialect: impl Dialect + 'static) -> Route {
         let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };

@@ -1,15 +1,15 @@
 //! `scgi_pass`: SCGI applications.
 
+use crate::destination;
 use crate::dialect::scgi::Scgi;
 use crate::gateway::{self, Gateway, GatewayConf};
-use crate::place;
 use conf::scope::Config;
 use http::module::Module;
 
 /// The module.
 pub const MODULE: Module = Module {
     rows: || gateway::rows::<ScgiConf>(false),
-    levels: place::levels::<GatewayConf<ScgiConf>>,
+    levels: destination::levels::<GatewayConf<ScgiConf>>,
     complete: gateway::complete::<ScgiConf>,
     attach: |at| gateway::attach(at, |params, _: &ScgiConf| Scgi { params }),
     ..Module::named("scgi")

@@ -344,14 +344,14 @@ impl Family {
         Sizes::of(&conf, prefix)
     }
 
-    /// What stays behind. Who counts an answer's age needs its date.
+    /// What stays behind. Who counts a response's age needs its date.
     fn hidden(&self, hide: &[&str]) -> HeaderNameSet {
         let dated = self.caching.rfc9111 == Some(true);
         let unasked: Vec<&str> = hide.iter().copied().filter(|name| !dated || *name != "Date").collect();
         HeaderNameSet::new(&unasked, self.hide_headers.as_deref(), self.pass_headers.as_deref())
     }
 
-    /// Whether an answer is read faster than its client takes it, and as fast as it comes: most are whole with the first read then.
+    /// Whether a response is read faster than its client takes it, and as fast as it comes: most are whole with the first read then.
     fn reads_ahead(&self) -> bool {
         self.buffering.unwrap_or(true) && self.limit_rate.is_none()
     }

@@ -1,4 +1,4 @@
-//! How much of an answer is kept where: `*_buffer_size`, `*_buffers`, `*_busy_buffers_size`, `*_temp_file_write_size`,
+//! How much of a response is kept where: `*_buffer_size`, `*_buffers`, `*_busy_buffers_size`, `*_temp_file_write_size`,
 //! `*_max_temp_file_size`. They may contradict each other, which nginx says of every block, whether or not an upstream is asked in it.
 
 use crate::limits::default;
@@ -16,7 +16,7 @@ pub(crate) struct BufferSizeConf {
 
 /// Sizes in bytes that fit together.
 pub(crate) struct Sizes {
-    /// Of the buffer for an answer's head.
+    /// Of the buffer for a response's head.
     pub(crate) buffer: u64,
     /// Of all buffers.
     pub(crate) memory: u64,

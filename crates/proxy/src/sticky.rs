@@ -23,7 +23,7 @@ pub struct LearnConf {
     pub create: Vec<VarIndex>,
     /// What was learned.
     pub sessions: Sessions,
-    /// Learned from an answer's head already, not at its end.
+    /// Learned from a response's head already, not at its end.
     pub at_header: bool,
 }
 
@@ -73,7 +73,7 @@ impl Sticky {
         }
     }
 
-    /// Learns, at the head of an answer or at its end, which server a session is bound to.
+    /// Learns, at the head of a response or at its end, which server a session is bound to.
     pub fn learn(&self, request: &Request, id: &[u8], server: &str, at_header: bool, now_ms: u64) {
         let Some(learn) = self.learn.as_ref().filter(|learn| learn.at_header == at_header) else { return };
         let created = first(&learn.create, request);

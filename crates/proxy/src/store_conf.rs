@@ -1,7 +1,7 @@
 //! The directives `*_store` and `*_store_access`.
 use http::Complex;
 
-/// Where an answer goes.
+/// Where a response goes.
 #[derive(Clone)]
 pub enum Target {
     /// Where the URI would be looked for as a file.

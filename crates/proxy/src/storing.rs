@@ -27,7 +27,7 @@ pub struct StoreFile {
     modified: Option<SystemTime>,
 }
 
-/// Begins the file of an answer, if it is to become one.
+/// Begins the file of a response, if it is to become one.
 pub fn begin(exchange: &Exchange, answer: &UpstreamResponse, buffering: bool) -> Option<StoreFile> {
     let store = exchange.route.plan.store.as_ref()?;
     let request = &exchange.request;
@@ -57,7 +57,7 @@ pub fn begin(exchange: &Exchange, answer: &UpstreamResponse, buffering: bool) ->
 }
 
 impl StoreFile {
-    /// Appends bytes of the body. When the disk refuses, the answer goes on without becoming a file.
+    /// Appends bytes of the body. When the disk refuses, the response goes on without becoming a file.
     pub fn write(&mut self, data: &[u8]) {
         let Some(temp) = &self.temp else { return };
         match temp.file.write_all_at(data, self.written) {

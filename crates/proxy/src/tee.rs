@@ -26,7 +26,7 @@ impl Tee {
         filling.map(|filling| Tee::Cache(Box::new(filling)))
     }
 
-    /// Begins a copy of an answer, if there is to be one: header filters have seen its head and may have kept it out.
+    /// Begins a copy of a response, if there is to be one: header filters have seen its head and may have kept it out.
     pub fn begin(prepared: Option<Tee>, exchange: &mut Exchange, answer: &UpstreamResponse, buffering: bool) -> Option<Tee> {
         match exchange.caching.as_ref().map(|caching| caching.plan.clone()) {
             Some(plan) if plan.rfc9111 => prepared.filter(|_| !is_any_true(&plan.no_cache, &exchange.request)),

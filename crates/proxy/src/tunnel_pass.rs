@@ -1,9 +1,9 @@
 //! `tunnel_pass`: CONNECT requests to other servers.
 
+use crate::destination::{self, PassConf, Protocol};
 use crate::dialect::tunnel::Tunnel;
 use crate::family;
 use crate::pass;
-use crate::place::{self, PassConf, Protocol};
 use crate::route::Route;
 use crate::settings::next;
 use conf::context::{Arity, Context};
@@ -14,7 +14,7 @@ use http::core::ServerCore;
 use http::module::{Attach, Module};
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: place::levels::<TunnelConf>, attach, ..Module::named("tunnel") };
+pub const MODULE: Module = Module { rows, levels: destination::levels::<TunnelConf>, attach, ..Module::named("tunnel") };
 
 /// Where a tunnel leads unless the directive says something else.
 const ASKED: &[u8] = b"$host:$request_port";
@@ -58,16 +58,16 @@ fn rows() -> Vec<Row> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    place::store::<TunnelConf>(cx, || if cx.args().is_empty() { pass::read_default(cx, ASKED) } else { pass::read(cx, "", "") })?;
+    destination::store::<TunnelConf>(cx, || if cx.args().is_empty() { pass::read_default(cx, ASKED) } else { pass::read(cx, "", "") })?;
     cx.server::<ServerCore>().takes_connect = Some(true);
     Ok(())
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    let Some(place) = values.place(at) else { return Ok(()) };
-    place.resolve(at, 0)?;
-    let plan = place::plan(&values.family, "tunnel", &[]).map_err(|text| place.error(text))?;
-    place.serve(at, &*values, Route::plain(plan, place.pass.clone(), None, Tunnel));
+    let Some(destination) = values.destination(at) else { return Ok(()) };
+    destination.resolve(at, 0)?;
+    let plan = destination::plan(&values.family, "tunnel", &[]).map_err(|text| destination.error(text))?;
+    destination.serve(at, &*values, Route::plain(plan, destination.pass.clone(), None, Tunnel));
     Ok(())
 }

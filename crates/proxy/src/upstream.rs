@@ -12,7 +12,7 @@ use crate::secure::Plans;
 use crate::sticky::Sticky;
 use ::upstream::directory::Directory;
 use ::upstream::protocol::{Part, Protocol};
-use ::upstream::{builder, following, group, methods, zone};
+use ::upstream::{builder, group, methods, resolve, zone};
 use balance::Measure;
 use base::log::ErrorLog;
 use conf::context::Context;
@@ -76,7 +76,7 @@ pub struct HttpGroup {
 }
 
 impl Part for HttpGroupConf {
-    fn give_way(&mut self) -> bool {
+    fn yields_to_method(&mut self) -> bool {
         self.sticky.take().is_some()
     }
 }
@@ -135,5 +135,5 @@ fn start(worker: &Rc<http::Worker>) {
 fn follow(worker: &Rc<http::Worker>) {
     let http = worker.http();
     let Some(all) = http.main.get::<Upstreams>() else { return };
-    following::start(&worker.common, all);
+    resolve::start(&worker.common, all);
 }

@@ -1,8 +1,8 @@
 //! `uwsgi_pass`: applications behind uWSGI.
 
+use crate::destination;
 use crate::dialect::uwsgi::Uwsgi;
 use crate::gateway::{self, Gateway, GatewayConf, Values};
-use crate::place;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
@@ -12,7 +12,7 @@ use http::module::{Attach, Module};
 /// The module.
 pub const MODULE: Module = Module {
     rows,
-    levels: place::levels::<GatewayConf<UwsgiConf>>,
+    levels: destination::levels::<GatewayConf<UwsgiConf>>,
     complete: gateway::complete::<UwsgiConf>,
     attach,
     ..Module::named("uwsgi")

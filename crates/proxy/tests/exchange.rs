@@ -13,6 +13,8 @@ mod secure;
 use harness::{Client, Site, Upstream, dead_port, worker};
 use http::Outcome;
 use http::body::Body;
+use std::io::{Read, Write};
+use std::time::Duration;
 
 const HELLO: &str =
     "HTTP/1.1 200 Fine\r\nServer: secret\r\nX-One: 1\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 5\r\n\r\nhello";
@@ -203,7 +205,7 @@ fn interim_answers_without_end_are_a_502() {
     }
 }
 
-/// An upstream that sends nothing but interim answers has the time of one that sends nothing.
+/// An upstream that sends nothing but interim responses has the time of one that sends nothing.
 #[test]
 fn interim_answers_do_not_prolong_the_wait() {
     worker(async {
@@ -211,13 +213,17 @@ fn interim_answers_do_not_prolong_the_wait() {
         let port = listener.local_addr().unwrap().port();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+            let mut received = [0; 1024];
+            assert!(stream.read(&mut received).unwrap() > 0);
             for _ in 0..16 {
-                if std::io::Write::write_all(&mut stream, b"HTTP/1.1 103 Early Hints\r\n\r\n").is_err() {
+                stream.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n").unwrap();
+                // A pause, which ends with the connection.
+                if stream.read(&mut received).is_ok() {
                     return;
                 }
-                std::thread::sleep(std::time::Duration::from_millis(300));
             }
-            drop(std::io::Write::write_all(&mut stream, HELLO.as_bytes()));
+            drop(stream.write_all(HELLO.as_bytes()));
         });
         let site = Site::new(&format!("location / {{ proxy_read_timeout 600ms; proxy_pass http://127.0.0.1:{port}; }}"));
         // Each pause is shorter than the timeout, all of them together are longer.

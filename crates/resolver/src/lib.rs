@@ -1,23 +1,23 @@
 //! A caching client of the domain name system, as nginx's `resolver`: its own servers, no hosts file, no search list.
 //!
-//! `wire::dns` knows the messages, [`ask`] one exchange with a server, `flight` lets callers that want the same name share one
+//! `wire::dns` knows the messages, [`query`] one exchange with a server, `flight` lets callers that want the same name share one
 //! look-up; the [`Resolver`] here has the servers and the cache.
 #![forbid(unsafe_code)]
 
-pub mod ask;
 pub mod failure;
-mod flight;
 mod lookup;
+pub mod query;
 mod service;
 pub mod settings;
+mod shared_lookup;
 pub mod status;
 #[cfg(test)]
 mod tests;
 
-pub use ask::ServerError;
 pub use failure::Failure;
-use flight::{Flight, Wait};
+pub use query::ServerError;
 pub use service::Service;
+use shared_lookup::{Flight, Wait};
 use shm::Meter;
 use status::Counter;
 use std::cell::{Cell, RefCell};
@@ -70,7 +70,7 @@ pub struct Addresses {
 impl Addresses {
     /// For how long they hold; a literal address does for ever.
     #[must_use]
-    pub fn holds(&self) -> Duration {
+    pub fn ttl(&self) -> Duration {
         self.until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()))
     }
 

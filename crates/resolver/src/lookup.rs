@@ -1,6 +1,6 @@
 //! The lookup of one name: its queries, one server after the other, following CNAMEs.
 
-use crate::ask::{self, Query};
+use crate::query::{self, Query};
 use crate::{Failure, Resolver};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -46,11 +46,11 @@ pub(crate) async fn run(resolver: &Resolver, name: &Name) -> Result<(Vec<IpAddr>
 /// Asks for the addresses of both families.
 async fn both(resolver: &Resolver, name: &Name) -> Result<Vec<Query>, Failure> {
     let kinds = [(resolver.settings.ipv4, Kind::A), (resolver.settings.ipv6, Kind::AAAA)];
-    ask_all(resolver, kinds.into_iter().filter(|kind| kind.0).map(|kind| Query::new(name, kind.1)).collect()).await
+    query_servers(resolver, kinds.into_iter().filter(|kind| kind.0).map(|kind| Query::new(name, kind.1)).collect()).await
 }
 
 /// Asks until a server has answered all questions, or all servers have said that they cannot.
-pub(crate) async fn ask_all(resolver: &Resolver, mut questions: Vec<Query>) -> Result<Vec<Query>, Failure> {
+pub(crate) async fn query_servers(resolver: &Resolver, mut questions: Vec<Query>) -> Result<Vec<Query>, Failure> {
     let Resolver { settings, next, .. } = resolver;
     let first = next.get();
     next.set(first.wrapping_add(1));
@@ -62,12 +62,12 @@ pub(crate) async fn ask_all(resolver: &Resolver, mut questions: Vec<Query>) -> R
         let mut patient = false;
         for i in 0..count {
             let Some(server) = settings.servers.get(first.wrapping_add(i) % count) else { continue };
-            let asked = tokio::time::timeout(PATIENCE, ask::query(*server, &mut questions)).await;
+            let asked = tokio::time::timeout(PATIENCE, query::query(*server, &mut questions)).await;
             patient |= asked.is_err();
             if let Ok(Err(trouble)) = asked {
                 resolver.report(*server, &trouble);
             }
-            if questions.iter().all(Query::is_settled) {
+            if questions.iter().all(Query::is_answered) {
                 return Ok(questions);
             }
         }

@@ -1,6 +1,6 @@
 //! Services of a name: `SRV` records with hosts, ports and priorities.
 
-use crate::ask::Query;
+use crate::query::Query;
 use crate::status::Counter;
 use crate::{Failure, Resolver, lookup};
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Resolver {
     async fn look_up(&self, mut wanted: Name) -> Result<(Vec<Service>, Duration), Failure> {
         let mut ttl = LONGEST_TTL;
         for _ in 0..MOST_ALIASES {
-            let mut asked = lookup::ask_all(self, vec![Query::new(&wanted, Kind::SRV)]).await?;
+            let mut asked = lookup::query_servers(self, vec![Query::new(&wanted, Kind::SRV)]).await?;
             let found = match asked.pop().and_then(|question| question.ending) {
                 Some(Ok(found)) => found,
                 Some(Err(code)) => return Err(Failure::Code(code)),

@@ -295,6 +295,6 @@ fn services_say_ports_and_who_goes_first() {
         assert_eq!(resolver.services(b"name", b"bad", SHORT).await.unwrap_err(), Failure::Code(2));
         assert_eq!(resolver.services(b"name", b"no..name", SHORT).await.unwrap_err(), Failure::NOT_FOUND);
         let addresses = resolver.resolve(b"name", SECOND).await.unwrap();
-        assert!(addresses.holds() > Duration::from_secs(50) && addresses.holds() <= Duration::from_secs(60));
+        assert!(addresses.ttl() > Duration::from_secs(50) && addresses.ttl() <= Duration::from_secs(60));
     });
 }

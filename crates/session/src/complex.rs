@@ -129,7 +129,7 @@ impl<S: Session> Complex<S> {
     }
 }
 
-/// A piece as [`Complex::each`] shows it.
+/// A piece as [`Complex::for_each`] shows it.
 #[derive(Clone, Copy, Debug)]
 pub enum Piece<'a> {
     /// Text.

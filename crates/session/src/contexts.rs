@@ -9,7 +9,7 @@ pub trait Reusable: Any {
     /// Makes it what `Default` would make.
     fn reset(&mut self);
 
-    /// [`Reuse::reset`] for a value of unknown type.
+    /// [`Reusable::reset`] for a value of unknown type.
     fn clear(any: &mut dyn Any)
     where
         Self: Sized,
@@ -20,7 +20,7 @@ pub trait Reusable: Any {
     }
 }
 
-/// [`Reuse::clear`] of some type.
+/// [`Reusable::clear`] of some type.
 type Clear = fn(&mut dyn Any);
 
 struct Context {

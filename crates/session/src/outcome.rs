@@ -9,7 +9,7 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 /// A phase handler's answer; nginx's return codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// `NGX_OK`: this phase is satisfied (content: the answer is complete).
+    /// `NGX_OK`: this phase is satisfied (content: the response is complete).
     Ok,
     /// `NGX_DECLINED`: not mine, the next handler please.
     Declined,
@@ -23,7 +23,7 @@ pub enum Outcome {
 
 /// A handler's answer, now or later. Only a handler that must wait allocates.
 pub enum Step {
-    /// The answer.
+    /// The response.
     Now(Outcome),
     /// Drive this to get it.
     Wait(BoxFuture<Outcome>),
@@ -35,7 +35,7 @@ impl Step {
         Step::Wait(Box::pin(future))
     }
 
-    /// The answer, waiting for it if need be.
+    /// The response, waiting for it if need be.
     pub async fn finish(self) -> Outcome {
         match self {
             Step::Now(outcome) => outcome,

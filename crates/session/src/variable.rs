@@ -92,7 +92,7 @@ impl<S: Session> Variables<S> {
     /// Defines a variable that has no getter but can be assigned, as `set $name` does. Keeps an existing definition.
     pub fn define_changeable(&mut self, name: &str) -> VarIndex {
         let name = name.to_ascii_lowercase();
-        self.give_way(&name);
+        self.remove_default(&name);
         self.definitions.entry(name.clone()).or_insert(Definition { get: None, set: None, flags: CHANGEABLE });
         self.index(&name)
     }
@@ -103,7 +103,7 @@ impl<S: Session> Variables<S> {
     /// `the duplicate "x" variable` when a module's own variable has that name and may not be changed.
     pub fn add(&mut self, name: &str, get: Option<Get<S>>, flags: u8) -> Result<VarIndex, SettingError> {
         let name = name.to_ascii_lowercase();
-        self.give_way(&name);
+        self.remove_default(&name);
         if let Some(old) = self.definitions.get_mut(&name) {
             if old.flags & (CHANGEABLE | WEAK) == 0 {
                 return Err(format!("the duplicate \"{name}\" variable").into());
@@ -119,7 +119,7 @@ impl<S: Session> Variables<S> {
     }
 
     /// Forgets a variable that nginx does not have, for the configuration's own of that name.
-    fn give_way(&mut self, name: &str) {
+    fn remove_default(&mut self, name: &str) {
         if self.definitions.get(name).is_some_and(|definition| definition.flags & EXTRA != 0) {
             self.definitions.remove(name);
         }

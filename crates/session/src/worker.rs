@@ -187,7 +187,7 @@ impl Worker {
     }
 
     /// Whether the worker is kept from exiting.
-    pub fn is_held(&self) -> bool {
+    pub fn is_busy(&self) -> bool {
         self.holds.get() > 0
     }
 
@@ -244,12 +244,12 @@ mod tests {
     #[test]
     fn it_is_held_as_long_as_anybody_holds_it() {
         let worker = worker();
-        assert!(!worker.is_held());
+        assert!(!worker.is_busy());
         let (first, second) = (worker.hold(), worker.hold());
         drop(first);
-        assert!(worker.is_held());
+        assert!(worker.is_busy());
         drop(second);
-        assert!(!worker.is_held());
+        assert!(!worker.is_busy());
     }
 
     #[test]

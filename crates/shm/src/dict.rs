@@ -58,7 +58,7 @@ impl Dict {
 
     /// To be called by the master when it has buried a worker: frees the locks that it held, and empties what it left half-written.
     pub fn reap(&self, dead: i32) {
-        self.arena.pool_buried(dead);
+        self.arena.reap_pool(dead);
         for number in 0..self.shards() {
             if lock::force(&self.arena.head(self.arena.geometry.head(number))[at::LOCK], dead) {
                 drop(self.arena.lock(number));

@@ -15,7 +15,7 @@ pub fn take(word: &AtomicU64) -> bool {
 }
 
 /// Gives the lease back, if this process has it.
-pub fn give_back(word: &AtomicU64) {
+pub fn release(word: &AtomicU64) {
     // Another's stays.
     let _ = word.compare_exchange(lock::after_fork(), 0, AcqRel, Relaxed);
 }
@@ -42,10 +42,10 @@ mod tests {
         let (ticks, _) = sys::process::start_time(other).unwrap_or_default();
         word.store(u64::from(other.unsigned_abs()) | (ticks << 32), Relaxed);
         assert!(!take(&word));
-        give_back(&word);
+        release(&word);
         assert!(!take(&word));
         word.store(own, Relaxed);
-        give_back(&word);
+        release(&word);
         assert_eq!(word.load(Relaxed), 0);
     }
 }

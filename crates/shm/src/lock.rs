@@ -74,12 +74,12 @@ fn spin(word: &AtomicU64) -> bool {
         yield_now();
     }
     let holder = word.load(Ordering::Relaxed);
-    holder != 0 && !lives(holder) && word.compare_exchange(holder, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    holder != 0 && !is_alive(holder) && word.compare_exchange(holder, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
 }
 
 /// Whether the process that wrote `holder` still runs. One that has ended but was not buried yet runs no more, and a process that
 /// got its id was started later.
-fn lives(holder: u64) -> bool {
+fn is_alive(holder: u64) -> bool {
     let Ok(id) = i32::try_from(holder & ID) else { return false };
     // EPERM means that it lives but belongs to somebody else.
     if matches!(sys::process::kill(id, 0), Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32)) {
@@ -151,6 +151,6 @@ mod tests {
     fn a_process_with_the_same_id_is_another() {
         let word = AtomicU64::new(pid_word() ^ (1 << 40));
         assert!(acquire(&word));
-        assert!(lives(pid_word()) && lives(pid_word() & ID));
+        assert!(is_alive(pid_word()) && is_alive(pid_word() & ID));
     }
 }

@@ -41,7 +41,7 @@ impl Records {
     /// Word `i` of those that belong to all records.
     #[must_use]
     pub fn header(&self, i: usize) -> &AtomicU64 {
-        if i < HEADER { self.at(FREE_FOR_USE + 8 * i) } else { nowhere() }
+        if i < HEADER { self.at(FREE_FOR_USE + 8 * i) } else { dummy_word() }
     }
 
     /// Word `i` of a record. Out of range, it is a dummy word.
@@ -50,7 +50,7 @@ impl Records {
     pub fn word(&self, record: usize, i: usize) -> &AtomicU64 {
         match self.offset(record, 8 * i) {
             Some(offset) => self.at(offset),
-            None => nowhere(),
+            None => dummy_word(),
         }
     }
 
@@ -80,11 +80,11 @@ impl Records {
     }
 
     fn at(&self, offset: usize) -> &AtomicU64 {
-        self.zone.memory().atomic_u64(offset).unwrap_or(nowhere())
+        self.zone.memory().atomic_u64(offset).unwrap_or(dummy_word())
     }
 }
 
-fn nowhere() -> &'static AtomicU64 {
+fn dummy_word() -> &'static AtomicU64 {
     static NOWHERE: AtomicU64 = AtomicU64::new(0);
     &NOWHERE
 }

@@ -176,7 +176,7 @@ fn new_class_page(g: &Guard<'_>, class: usize) -> Option<Page> {
 
 fn take_pages(g: &Guard<'_>, count: u64) -> Option<Page> {
     find_pages(g, count).or_else(|| {
-        give_empty_pages(g);
+        free_empty_pages(g);
         find_pages(g, count)
     })
 }
@@ -216,12 +216,12 @@ pub(crate) fn free(g: &Guard<'_>, offset: usize) {
     let page = Page(index);
     match page.kind(g) {
         FREE | RUN_REST => {}
-        RUN => give_pages(g, page),
+        RUN => free_pages(g, page),
         kind => free_chunk(g, page, kind.wrapping_sub(CLASS) as usize, offset),
     }
 }
 
-fn give_pages(g: &Guard<'_>, page: Page) {
+fn free_pages(g: &Guard<'_>, page: Page) {
     let count = page.head(g).min(g.get(PAGES) - page.0);
     for i in 0..count {
         Page(page.0 + i).set_kind(g, FREE);
@@ -246,19 +246,19 @@ fn free_chunk(g: &Guard<'_>, page: Page, class: usize, offset: usize) {
     // The class's last page with room stays cut: a zone that holds one record now and then would cut it anew each time.
     let last = g.get(PARTIAL + 8 * class) == page.0 && g.get(page.word(3)) == NONE;
     if used == 0 && !last {
-        give_class_page(g, page, class);
+        free_class_page(g, page, class);
     }
 }
 
-fn give_class_page(g: &Guard<'_>, page: Page, class: usize) {
+fn free_class_page(g: &Guard<'_>, page: Page, class: usize) {
     page.unlink(g, class);
     page.set_kind(g, RUN);
     page.set_head(g, 1);
-    give_pages(g, page);
+    free_pages(g, page);
 }
 
 /// Gives back the pages that are cut and hold nothing.
-fn give_empty_pages(g: &Guard<'_>) {
+fn free_empty_pages(g: &Guard<'_>) {
     for class in 0..CLASSES {
         let mut at = g.get(PARTIAL + 8 * class);
         // Lists that a broken zone made into circles end too.
@@ -269,7 +269,7 @@ fn give_empty_pages(g: &Guard<'_>) {
             let page = Page(at);
             at = g.get(page.word(3));
             if page.used(g) == 0 {
-                give_class_page(g, page, class);
+                free_class_page(g, page, class);
             }
         }
     }
@@ -277,7 +277,7 @@ fn give_empty_pages(g: &Guard<'_>) {
 
 /// Bytes of pages that hold nothing.
 pub(crate) fn free_space(g: &Guard<'_>) -> u64 {
-    give_empty_pages(g);
+    free_empty_pages(g);
     g.get(FREE_PAGES) * PAGE as u64
 }
 

@@ -79,11 +79,11 @@ impl Zone {
     pub fn inherited(file: Arc<OwnedFd>, owner: &'static str, format: u32) -> io::Result<Zone> {
         let (name, size) = zone_file::read(&file, owner, format)?;
         let memory = SharedMemory::of_file(&file, size)?;
-        Ok(Zone { file: Some(file), ..Zone::over(name, owner, memory) })
+        Ok(Zone { file: Some(file), ..Zone::from_memory(name, owner, memory) })
     }
 
     fn create(name: &str, owner: &'static str, memory: SharedMemory) -> Zone {
-        let zone = Zone::over(name.into(), owner, memory);
+        let zone = Zone::from_memory(name.into(), owner, memory);
         let seed = RandomState::new().hash_one(name);
         if let Some(word) = zone.memory.atomic_u64(at::SEED) {
             word.store(seed, Ordering::Relaxed);
@@ -91,7 +91,7 @@ impl Zone {
         zone
     }
 
-    fn over(name: Box<str>, owner: &'static str, memory: SharedMemory) -> Zone {
+    fn from_memory(name: Box<str>, owner: &'static str, memory: SharedMemory) -> Zone {
         Zone { name, owner, memory, note: RefCell::default(), known_losses: Cell::default(), file: None }
     }
 
@@ -103,7 +103,7 @@ impl Zone {
     /// The same zone for another thread of this process.
     #[must_use]
     pub fn share(&self) -> Zone {
-        Zone::over(self.name.clone(), self.owner, self.memory.clone())
+        Zone::from_memory(self.name.clone(), self.owner, self.memory.clone())
     }
 
     /// Its name.

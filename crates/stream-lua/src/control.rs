@@ -32,14 +32,14 @@ pub(crate) fn groups() -> [Group; 2] {
 fn exit(cx: &CallContext, code: f64) -> i32 {
     let code = code as i32;
     let Some(host) = cx.host::<Host>() else {
-        cx.put(b"no request found");
+        cx.set_text(b"no request found");
         return -1;
     };
     if let Some(session) = &host.session {
         log_session!(session, Level::Debug, "lua exit with code {code}");
     }
     if cx.phase() == Some(LuaPhase::BALANCER) {
-        host.common().balancer_exit.set(Some(code));
+        host.shared_state().balancer_exit.set(Some(code));
         return RETURN;
     }
     cx.finish(code);

@@ -34,7 +34,7 @@ pub(crate) fn group() -> Group {
             Row::fast::<MASK, _, _>("begin", begin),
             Row::fast::<MASK, _, _>("add", add),
             Row::fast::<MASK, _, _>("add_number", add_number),
-            Row::fast::<MASK, _, _>("done", done),
+            Row::fast::<MASK, _, _>("done", send_now),
             Row::calls("say", SERVING, |cx, stack| write_all(cx, stack, "say", true)),
             Row::calls("print", SERVING, |cx, stack| write_all(cx, stack, "print", false)),
             Row::suspends("flush", SERVING, flush),
@@ -102,7 +102,7 @@ fn add_number(cx: &CallContext, value: f64) {
     scratch(cx, |out| number::push_printed(out, value));
 }
 
-fn done(cx: &CallContext, newline: i32) -> i32 {
+fn send_now(cx: &CallContext, newline: i32) -> i32 {
     sending(cx, |host, session| {
         host.state.waiting.add(session, |bytes| {
             bytes.extend_from_slice(&host.scratch.borrow());
@@ -120,13 +120,13 @@ fn refused(stack: &mut Stack<'_>, reason: &str) -> usize {
 }
 
 /// The host and its session over TCP.
-fn served(cx: &CallContext) -> Result<(Rc<Host>, Rc<Session>), Raise> {
+fn tcp_session(cx: &CallContext) -> Result<(Rc<Host>, Rc<Session>), Raise> {
     let (host, session) = host::session::<Sessions>(cx)?;
     if session.is_udp() { Err(DISABLED.into()) } else { Ok((host, session)) }
 }
 
 fn write_all(cx: &CallContext, stack: &mut Stack<'_>, function: &'static str, newline: bool) -> Result<usize, Raise> {
-    let (host, session) = served(cx)?;
+    let (host, session) = tcp_session(cx)?;
     let mut out = Vec::new();
     for index in 1..=stack.top() {
         push_value(stack, index, index, function, &mut out)?;
@@ -155,7 +155,7 @@ fn flush(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
         return Err(stack.mismatch(1, "flush", "boolean"));
     }
     let wait = stack.truthy(1);
-    let (host, session) = served(cx)?;
+    let (host, session) = tcp_session(cx)?;
     let state = host.state.clone();
     if let Some(reason) = refusal(&state) {
         return Ok(Suspension::Now(refused(stack, reason)));
@@ -183,7 +183,7 @@ fn eof(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if stack.top() != 0 {
         return Err("no argument is expected".into());
     }
-    let (host, session) = served(cx)?;
+    let (host, session) = tcp_session(cx)?;
     if host.state.eof.replace(true) {
         return Ok(refused(stack, "seen eof"));
     }

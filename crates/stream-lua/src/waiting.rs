@@ -62,8 +62,8 @@ impl PendingOutput {
                 Ok(count) if count > 0 => self.sent.set(self.sent.get() + count),
                 // Whoever drives the code waits for the rest.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Ok(_) => self.give_up(session, SendError::Lost, &io::ErrorKind::WriteZero.into(), &mut bytes),
-                Err(error) => self.give_up(session, SendError::Lost, &error, &mut bytes),
+                Ok(_) => self.fail(session, SendError::Lost, &io::ErrorKind::WriteZero.into(), &mut bytes),
+                Err(error) => self.fail(session, SendError::Lost, &error, &mut bytes),
             }
         }
         drop(bytes);
@@ -79,8 +79,8 @@ impl PendingOutput {
                     self.sent.set(self.sent.get() + count);
                     self.limit.take();
                 }
-                Poll::Ready(Ok(_)) => self.give_up(session, SendError::Lost, &io::ErrorKind::WriteZero.into(), &mut bytes),
-                Poll::Ready(Err(error)) => self.give_up(session, SendError::Lost, &error, &mut bytes),
+                Poll::Ready(Ok(_)) => self.fail(session, SendError::Lost, &io::ErrorKind::WriteZero.into(), &mut bytes),
+                Poll::Ready(Err(error)) => self.fail(session, SendError::Lost, &error, &mut bytes),
                 Poll::Pending => {
                     let mut limit = self.limit.borrow_mut();
                     let limit = limit.get_or_insert_with(|| session.limit(send_timeout(session)));
@@ -108,7 +108,7 @@ impl PendingOutput {
         }
     }
 
-    fn give_up(&self, session: &Session, broken: SendError, error: &io::Error, bytes: &mut Vec<u8>) {
+    fn fail(&self, session: &Session, broken: SendError, error: &io::Error, bytes: &mut Vec<u8>) {
         log_session!(session, Level::Info, "send() failed {}", base::errno::describe(error));
         self.broken.set(Some(broken));
         bytes.clear();

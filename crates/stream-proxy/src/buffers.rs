@@ -43,7 +43,7 @@ impl Buffers {
     }
 
     /// Gives it back.
-    pub(crate) fn give_full(&self, buffer: Box<[u8]>) {
+    pub(crate) fn put_full(&self, buffer: Box<[u8]>) {
         let mut kept = self.full.borrow_mut();
         if kept.len() < KEPT {
             kept.push(buffer);

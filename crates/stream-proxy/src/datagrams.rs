@@ -76,7 +76,7 @@ impl Exchange<'_> {
                 Event::Server => {
                     let mut buffer = self.buffers.take_full();
                     let end = self.pass_down(&mut buffer).await;
-                    self.buffers.give_full(buffer);
+                    self.buffers.put_full(buffer);
                     end
                 }
                 Event::Timeout => Some(self.timed_out()),
@@ -111,7 +111,7 @@ impl Exchange<'_> {
             if down.poll_allow(session, cx, 1).is_ready() && readable.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Event::Server);
             }
-            if up.is_resting() || down.is_resting() {
+            if up.is_paused() || down.is_paused() {
                 idle.moved();
             }
             idle.poll(session, cx).map(|()| Event::Timeout)
@@ -160,7 +160,7 @@ impl Exchange<'_> {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
             Err(error) => {
-                // It counts as an answer, as in nginx: nothing else will come.
+                // It counts as a response, as in nginx: nothing else will come.
                 let line = format!("recv() failed {}", errno::describe(&error));
                 session.log(errno::severity(&error), line.as_bytes());
                 (self.failed, self.responses) = (true, self.responses + 1);

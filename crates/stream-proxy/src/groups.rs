@@ -10,7 +10,7 @@ use upstream::directory::Directory;
 use upstream::named::NamedServers;
 use upstream::protocol::Protocol;
 use upstream::secure::plan;
-use upstream::{following, group, methods, zone};
+use upstream::{group, methods, resolve, zone};
 
 /// The block and its servers.
 pub const MODULE: Module =
@@ -69,5 +69,5 @@ fn start(worker: &Rc<Worker>) {
     let configuration = worker.configuration();
     let Some(all) = configuration.main.get::<Upstreams>() else { return };
     all.start(worker);
-    following::start(&worker.common, all);
+    resolve::start(&worker.common, all);
 }

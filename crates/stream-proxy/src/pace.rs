@@ -26,7 +26,7 @@ impl Pace {
 
     /// Whether nothing may be passed on for now.
     #[must_use]
-    pub fn is_resting(&self) -> bool {
+    pub fn is_paused(&self) -> bool {
         self.limit.is_some()
     }
 

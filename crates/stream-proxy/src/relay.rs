@@ -129,7 +129,7 @@ impl Relay<'_> {
             }
         }
         // Who rests by himself is not silent.
-        if self.up.pace.is_resting() || self.down.pace.is_resting() {
+        if self.up.pace.is_paused() || self.down.pace.is_paused() {
             self.idle.moved();
         }
         if self.idle.poll(self.job.session, cx).is_ready() {

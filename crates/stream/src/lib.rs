@@ -11,7 +11,7 @@ pub mod downstream;
 pub mod handshake;
 mod log_context;
 pub mod module;
-pub mod passing;
+pub mod pass;
 pub mod phase;
 pub mod preread;
 pub mod server;

@@ -1,7 +1,7 @@
 //! One worker process as `stream` sees it.
 
 use crate::configuration::Configuration;
-use crate::passing::PassConnection;
+use crate::pass::PassConnection;
 use std::cell::{OnceCell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;

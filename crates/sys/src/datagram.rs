@@ -30,7 +30,7 @@ pub struct Received {
 ///
 /// # Errors
 /// What setsockopt(2) reports.
-pub fn tell_destination(socket: &impl AsFd, v6: bool) -> io::Result<()> {
+pub fn receive_destination(socket: &impl AsFd, v6: bool) -> io::Result<()> {
     if v6 {
         setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?
     } else {
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_datagram_tells_its_ends_and_the_answer_comes_from_there() {
         let server = UdpSocket::bind("0.0.0.0:0").unwrap();
-        tell_destination(&server, false).unwrap();
+        receive_destination(&server, false).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = server.local_addr().unwrap().port();
         client.send_to(b"ask", ("127.0.0.2", port)).unwrap();

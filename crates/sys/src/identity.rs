@@ -83,7 +83,7 @@ pub fn set_dumpable() -> io::Result<()> {
 }
 
 /// Gives a file to a user, leaving its group, chown(2).
-pub fn give_to(path: &std::path::Path, uid: u32) -> io::Result<()> {
+pub fn change_owner(path: &std::path::Path, uid: u32) -> io::Result<()> {
     Ok(nix::unistd::chown(path, Some(Uid::from_raw(uid)), None)?)
 }
 

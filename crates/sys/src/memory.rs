@@ -9,7 +9,7 @@ use std::ptr::{self, NonNull};
 ///
 /// mimalloc goes through all blocks of a page before it gives one again, so that what a request allocates is in no cache of the processor
 /// when the kernel has used it in between: the first look at such a block was the one instruction at which small requests waited longest. A
-/// thread that said [`keep_blocks`] gets the block that it freed last, for 29 instructions instead of 46.
+/// thread that said [`enable_pool`] gets the block that it freed last, for 29 instructions instead of 46.
 ///
 /// mimalloc aligns blocks of 16 bytes and more to that. Its calls that take an alignment do not count on it: for blocks above a
 /// kilobyte they ask for more than is wanted and give a pointer into the middle.
@@ -35,7 +35,7 @@ thread_local! {
 
 /// Lets this thread keep small blocks that it frees for its next allocations, eight kilobytes of a size at most. They are not given back
 /// when the thread ends.
-pub fn keep_blocks() {
+pub fn enable_pool() {
     SHELVES.with(|shelves| {
         for (step, shelf) in shelves.iter().enumerate().skip(1) {
             shelf.room.set((8192 / (step * ALIGNED)).min(32));
@@ -186,14 +186,14 @@ mod tests {
     #[test]
     fn blocks_are_aligned_as_asked_and_keep_their_bytes() {
         align_and_keep();
-        keep_blocks();
+        enable_pool();
         align_and_keep();
         align_and_keep();
     }
 
     #[test]
     fn the_block_that_was_freed_last_is_the_next_one() {
-        keep_blocks();
+        enable_pool();
         let layout = |size| Layout::from_size_align(size, 8).unwrap();
         // SAFETY: each block is used within its size and freed once, with its layout.
         unsafe {

@@ -5,6 +5,7 @@
 
 use pcre2_sys as pcre;
 use std::ffi::{c_int, c_void};
+use std::fmt;
 use std::ptr::{self, NonNull};
 
 /// No match; other negative numbers are failures.
@@ -74,6 +75,14 @@ pub struct Malformed {
     /// Offset in the pattern, at most its length.
     pub offset: usize,
 }
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at offset {}", self.message, self.offset)
+    }
+}
+
+impl std::error::Error for Malformed {}
 
 /// A compiled expression.
 pub struct Regex {

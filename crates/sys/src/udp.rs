@@ -423,7 +423,7 @@ mod tests {
     fn several_are_sent_and_received_at_once() {
         let (server, client) = pair();
         assert!(prepare(&server, false, UdpOptions { gathers: false, complete: true }));
-        crate::datagram::tell_destination(&server, false).unwrap();
+        crate::datagram::receive_destination(&server, false).unwrap();
         let to = server.local_addr().unwrap();
         let packet = |bytes, ecn| Transmit { bytes, segment: None, to, local: None, ecn };
         assert_eq!(Sender::default().send(&client, [packet(b"one", 0), packet(b"second", 2), packet(b"", 1)]).unwrap(), 3);

@@ -59,8 +59,8 @@ impl Records {
         self.bytes.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Notes that `count` bytes of [`Records::room`] now are records.
-    pub(crate) fn wrote(&mut self, count: usize) {
+    /// Notes that `count` bytes of [`Records::spare_capacity`] now are records.
+    pub(crate) fn commit(&mut self, count: usize) {
         self.end = (self.end + count).min(self.bytes.len());
     }
 }
@@ -92,11 +92,11 @@ mod tests {
     fn records_move_to_the_front_instead_of_growing() {
         let mut records = Records::new();
         records.spare_capacity(10)[..10].copy_from_slice(b"0123456789");
-        records.wrote(10);
+        records.commit(10);
         records.sent(8);
         assert_eq!(records.pending(), b"89");
         records.spare_capacity(8)[..3].copy_from_slice(b"abc");
-        records.wrote(3);
+        records.commit(3);
         assert_eq!((records.pending(), records.bytes.len()), (&b"89abc"[..], 10));
         records.sent(99);
         assert!(records.is_empty() && records.pending().is_empty());

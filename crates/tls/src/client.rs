@@ -127,7 +127,7 @@ impl Settings {
         }
         let unnamed = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
         let name = sent.map_or(unnamed, |name| name.to_owned());
-        let mut session = Session::over(UnbufferedClientConnection::new(config, name)?, RECORD);
+        let mut session = Session::from_engine(UnbufferedClientConnection::new(config, name)?, RECORD);
         session.verifier.clone_from(&self.servers);
         session.origin = origin;
         Ok(session)

@@ -75,7 +75,7 @@ pub(crate) fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, records: &mut Rec
     loop {
         match data.encode(records.spare_capacity(least)) {
             Ok(count) => {
-                records.wrote(count);
+                records.commit(count);
                 return Ok(());
             }
             Err(EncodeError::InsufficientSize(size)) if size.required_size > least => least = size.required_size,

@@ -68,7 +68,7 @@ impl HandshakeStore {
 
     /// The session that the handshake made, if it did.
     #[must_use]
-    pub fn made(&self) -> Option<NewSession> {
+    pub fn new_session(&self) -> Option<NewSession> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -103,8 +103,8 @@ mod tests {
         let (here, there) = (Context::new([&b"here"[..]]), Context::new([&b"there"[..]]));
         let first = HandshakeStore::new(here, 60, None);
         assert!(first.put(vec![1], vec![2, 3]));
-        let NewSession { id, value } = first.made().unwrap();
-        assert_eq!((id, first.made()), (vec![1], None));
+        let NewSession { id, value } = first.new_session().unwrap();
+        assert_eq!((id, first.new_session()), (vec![1], None));
         let second = HandshakeStore::new(here, 60, None);
         assert!(second.provide(&value) && second.has_offer());
         assert_eq!(second.get(&[1]), Some(vec![2, 3]));

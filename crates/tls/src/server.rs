@@ -236,7 +236,7 @@ impl Settings {
     /// # Errors
     /// When a session cannot be made from these settings.
     pub fn session(&self) -> Result<ServerSession, TlsError> {
-        let mut session = Session::over(UnbufferedServerConnection::new(self.config.clone())?, self.record);
+        let mut session = Session::from_engine(UnbufferedServerConnection::new(self.config.clone())?, self.record);
         session.verifier.clone_from(&self.clients);
         Ok(session)
     }

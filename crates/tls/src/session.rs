@@ -64,7 +64,7 @@ impl<E: Engine> std::fmt::Debug for Session<E> {
 }
 
 impl<E: Engine> Session<E> {
-    pub(crate) fn over(engine: E, record: usize) -> Self {
+    pub(crate) fn from_engine(engine: E, record: usize) -> Self {
         let record = record_size(record);
         Self {
             engine,
@@ -365,7 +365,7 @@ fn encrypted(
     loop {
         match make(records.spare_capacity(least)) {
             Ok(count) => {
-                records.wrote(count);
+                records.commit(count);
                 return Ok(());
             }
             Err(EncryptError::InsufficientSize(size)) if size.required_size > least => least = size.required_size,

@@ -1,11 +1,11 @@
 //! Certificate verification: webpki decides about chains, with additions that users of private authorities and of OpenSSL expect.
 
-mod beside;
 pub mod crl;
 mod explain;
 mod handshake;
 pub(crate) mod host;
 pub(crate) mod parsed;
+mod private_leaf;
 pub mod reason;
 mod trust;
 

@@ -17,7 +17,7 @@ pub trait Balancer<S> {
 
 /// A balancer's answer, now or later.
 pub enum BalancerAnswer {
-    /// The answer.
+    /// The response.
     Now(Decision),
     /// Drive this to get it.
     Wait(BoxFuture<Decision>),
@@ -107,9 +107,9 @@ pub struct Pooling {
 /// How the try before ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The server failed; otherwise it gave an answer that another server may better (403, 404).
+    /// The server failed; otherwise it gave a response that another server may better (403, 404).
     pub failed: bool,
-    /// The status of the answer, or the one that stands for its absence.
+    /// The status of the response, or the one that stands for its absence.
     pub status: u16,
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn balance<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: M
         custom.balancer.take().is_some()
     };
     let mut builder = builder::<P>(cx);
-    if builder.part.give_way() | outside || builder.balancing.is_some() {
+    if builder.part.yields_to_method() | outside || builder.balancing.is_some() {
         cx.warn("load balancing method redefined");
     }
     builder.balancing = Some(balancing);
@@ -106,7 +106,7 @@ pub(crate) fn balance<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: M
 }
 
 /// As [`balance()`], for directives that end there.
-pub(crate) fn only<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: MethodLimits) -> Result<(), Error> {
+pub(crate) fn check_method_only<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: MethodLimits) -> Result<(), Error> {
     balance::<P>(cx, balancing, allowed);
     Ok(())
 }

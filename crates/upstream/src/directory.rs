@@ -1,6 +1,6 @@
 //! All upstream groups by name, for modules that show or change them.
 
-use crate::terms::GroupConstraints;
+use crate::constraints::GroupConstraints;
 use balance::{Counter, Group, Health, Peer, ServerState};
 use base::clock;
 use conf::scope::Config;

@@ -2,11 +2,11 @@
 
 use crate::balancer::{Balancer, CustomBalancer};
 use crate::builder::GroupBuilder;
+use crate::constraints::GroupConstraints;
 use crate::directory::{Directory, Named};
 use crate::protocol::Protocol;
 use crate::secure::plan::Plans;
 use crate::server;
-use crate::terms::GroupConstraints;
 use balance::{Balancing, Group, Server};
 use base::log::{ErrorLog, Level};
 use conf::context::Arity;

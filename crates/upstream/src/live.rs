@@ -3,8 +3,8 @@
 //! A change is made under the zone's lock by the process that was asked for it: it is checked, written down in the zone, where all workers see it
 //! from then on, and written to the group's file, before the next one begins.
 
+use crate::constraints::GroupConstraints;
 use crate::directory::Named;
-use crate::terms::GroupConstraints;
 use crate::url::{self, Host};
 use balance::{Edit, Member, Refusal, Server, ServerState, Template};
 use base::clock;

@@ -1,6 +1,6 @@
 //! The directives that select a load-balancing method.
 
-use crate::builder::{MethodLimits, balance, builder, only};
+use crate::builder::{MethodLimits, balance, builder, check_method_only};
 use crate::protocol::Protocol;
 use balance::Balancing;
 use conf::context::Arity;
@@ -23,7 +23,7 @@ pub fn hash_rows<P: Protocol>() -> Vec<Row> {
 #[must_use]
 pub fn ip_hash_rows<P: Protocol>() -> Vec<Row> {
     vec![Row::new("ip_hash", P::INSIDE, Arity::exactly(0), "A client's network chooses the server.", |cx| {
-        only::<P>(cx, Balancing::IpHash, FEW)
+        check_method_only::<P>(cx, Balancing::IpHash, FEW)
     })]
 }
 
@@ -31,7 +31,7 @@ pub fn ip_hash_rows<P: Protocol>() -> Vec<Row> {
 #[must_use]
 pub fn least_conn_rows<P: Protocol>() -> Vec<Row> {
     vec![Row::new("least_conn", P::INSIDE, Arity::exactly(0), "The server with the fewest requests is next.", |cx| {
-        only::<P>(cx, Balancing::LeastConnections, ALL)
+        check_method_only::<P>(cx, Balancing::LeastConnections, ALL)
     })]
 }
 
@@ -66,7 +66,7 @@ fn least_time<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
         _ => return Err(cx.invalid_parameter(1)),
     };
     let measure = cx.choice(0, P::MEASURES)?;
-    only::<P>(cx, Balancing::LeastTime { measure, waiting }, ALL)
+    check_method_only::<P>(cx, Balancing::LeastTime { measure, waiting }, ALL)
 }
 
 fn random<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
@@ -79,5 +79,5 @@ fn random<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
             Balancing::RandomTwo(known.ok_or_else(|| cx.invalid_parameter(1))?.1)
         }
     };
-    only::<P>(cx, balancing, FEW)
+    check_method_only::<P>(cx, balancing, FEW)
 }

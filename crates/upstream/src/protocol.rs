@@ -40,7 +40,7 @@ pub trait Protocol: Sized + 'static {
 /// One protocol's part of a block while it is read.
 pub trait Part: Default + 'static {
     /// A way of choosing takes the place of what was said before; true: there was something.
-    fn give_way(&mut self) -> bool {
+    fn yields_to_method(&mut self) -> bool {
         false
     }
 }

@@ -1,4 +1,4 @@
-//! What FastCGI, uwsgi and SCGI share: parameters with the client's headers among them, and the head of an answer (RFC 3875).
+//! What FastCGI, uwsgi and SCGI share: parameters with the client's headers among them, and the head of a response (RFC 3875).
 
 use crate::h1::response::{Framed, ResponseError, ResponseHead};
 use crate::known::Known;
@@ -75,11 +75,11 @@ pub fn finish(head: &mut ResponseHead, buf: &[u8], to_head: bool) -> Result<Fram
             None if head.header(Known::Location).is_some() => (302, Span::default()),
             None => (200, Span::default()),
         };
-        // A client would take the answer behind a 1xx for another one.
+        // A client would take the response behind a 1xx for another one.
         if code < 200 && code != 101 {
             return Err(ResponseError::InvalidStatus { value: status.unwrap_or_default() });
         }
-        head.give_line(code, text);
+        head.set_line(code, text);
     }
     head.frame(buf, to_head)
 }

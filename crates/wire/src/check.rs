@@ -173,7 +173,7 @@ pub fn uri(data: &[u8]) {
     }
 }
 
-/// A key in a line is the one that was asked for, an answer that is whole lies within its bytes and stays what it is
+/// A key in a line is the one that was asked for, a response that is whole lies within its bytes and stays what it is
 /// when more follow, and a value has the length that its head says.
 pub fn memcached(data: &[u8]) {
     let mut line = b"get ".to_vec();
@@ -304,7 +304,7 @@ pub fn json(data: &[u8]) {
     }
 }
 
-/// What an answer holds is bounded, and its name can be asked for again.
+/// What a response holds is bounded, and its name can be asked for again.
 pub fn dns(data: &[u8]) {
     let Ok(answer) = dns::parse(data) else { return };
     assert!(answer.records.len() <= data.len());

@@ -1,6 +1,7 @@
 //! The chunked transfer coding (RFC 9112 section 7.1), read strictly and written canonically.
 
 use crate::uri::hex;
+use std::fmt;
 
 /// A chunked body that is not one: 400 to a client, 502 from an upstream; the connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,18 @@ pub enum ChunkError {
     /// Extensions and trailers together are beyond the limit given.
     Overhead,
 }
+
+impl fmt::Display for ChunkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ChunkError::Syntax => "invalid chunked body",
+            ChunkError::TooLong => "chunk size exceeds 2^63 - 1",
+            ChunkError::Overhead => "too long chunk extensions or trailers",
+        })
+    }
+}
+
+impl std::error::Error for ChunkError {}
 
 /// One step of [`Decoder::decode`]; offsets are bytes from the start of the input given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ pub mod name;
 mod tests;
 
 pub use name::Name;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How many aliases of one answer are followed.
@@ -112,6 +113,19 @@ pub enum MessageError {
     /// A record's data do not have its type's form.
     Data,
 }
+
+impl fmt::Display for MessageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MessageError::Short => "truncated DNS message",
+            MessageError::Unexpected => "DNS message is no response to one question",
+            MessageError::Name => "invalid domain name",
+            MessageError::Data => "invalid record data",
+        })
+    }
+}
+
+impl std::error::Error for MessageError {}
 
 /// The question for a name's records, recursion desired.
 #[must_use]

@@ -1,4 +1,4 @@
-//! FastCGI 1.0: a request as records, and the records of an answer.
+//! FastCGI 1.0: a request as records, and the records of a response.
 
 pub mod answer;
 pub mod record;

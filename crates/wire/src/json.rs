@@ -154,7 +154,7 @@ impl Document {
                     _ => false,
                 };
                 if !usual {
-                    tokens.push(rare(text, &mut at, decoded, rules, wants_key)?);
+                    tokens.push(parse_other(text, &mut at, decoded, rules, wants_key)?);
                 }
                 if wants_key {
                     if lexer::peek(text, &mut at, rules) != b':' {
@@ -225,7 +225,7 @@ impl Document {
 
 /// A key or value that is not written as most are, or not one at all.
 #[inline]
-fn rare(text: &[u8], at: &mut usize, decoded: &mut Vec<u8>, rules: Rules, key: bool) -> Result<Token, JsonError> {
+fn parse_other(text: &[u8], at: &mut usize, decoded: &mut Vec<u8>, rules: Rules, key: bool) -> Result<Token, JsonError> {
     // A copy, since what a function is told the address of is not kept in a register.
     let mut end = *at;
     let token = rare_token(Lexer::new(text, decoded, rules, &mut end), key)?;

@@ -117,7 +117,7 @@ fn case_insensitive_diff(name: [u8; 8], lower: [u8; 8]) -> u64 {
     (name ^ lower) & !((lower & 0x4040_4040_4040_4040) >> 1)
 }
 
-/// As [`odd`] for four bytes.
+/// As [`case_insensitive_diff`] for four bytes.
 fn odd_half(name: [u8; 4], lower: [u8; 4]) -> u32 {
     let (name, lower) = (u32::from_ne_bytes(name), u32::from_ne_bytes(lower));
     (name ^ lower) & !((lower & 0x4040_4040) >> 1)

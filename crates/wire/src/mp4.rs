@@ -4,7 +4,7 @@
 //! makes the tables of the part, and says which bytes of the file belong to it.
 
 pub mod cut;
-mod moments;
+mod durations;
 pub mod selection;
 mod tables;
 mod track;

@@ -8,6 +8,7 @@ pub mod write;
 
 use crate::span::Span;
 use crate::uri::hex;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The longest line of version 1, line end included (section 2.1).
@@ -44,7 +45,7 @@ pub enum Status {
     },
 }
 
-/// The connection does not begin with a header; it must be closed without an answer.
+/// The connection does not begin with a header; it must be closed without a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyError {
     /// No header, or one that contradicts itself.
@@ -65,11 +66,23 @@ impl ProxyError {
                 let shown = line.get(..V1_MAX).unwrap_or(line);
                 format!("broken header: \"{}\"", String::from_utf8_lossy(shown))
             }
-            ProxyError::Version(version) => format!("unknown PROXY protocol version: {version}"),
-            ProxyError::TooLarge => "header is too large".to_owned(),
+            other => other.to_string(),
         }
     }
 }
+
+/// [`ProxyError::message`] without what it quotes.
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProxyError::Broken => f.write_str("broken header"),
+            ProxyError::Version(version) => write!(f, "unknown PROXY protocol version: {version}"),
+            ProxyError::TooLarge => f.write_str("header is too large"),
+        }
+    }
+}
+
+impl std::error::Error for ProxyError {}
 
 /// Looks at all bytes that a connection has sent so far.
 ///
@@ -163,6 +176,18 @@ pub enum TlvError {
     /// The name is none of those that have a number.
     Unknown,
 }
+
+impl fmt::Display for TlvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TlvError::Broken => "truncated TLV",
+            TlvError::Invalid => "invalid TLV type",
+            TlvError::Unknown => "unknown TLV name",
+        })
+    }
+}
+
+impl std::error::Error for TlvError {}
 
 /// What a name leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

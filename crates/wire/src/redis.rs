@@ -1,6 +1,7 @@
 //! Redis: commands, and the length of replies (RESP2), which are forwarded unchanged.
 
 use crate::chunked::Step;
+use std::fmt;
 
 /// Appends the beginning of a command of `count` arguments.
 pub fn push_command(out: &mut Vec<u8>, count: usize) {
@@ -26,6 +27,14 @@ pub struct ReplyError {
     /// Where, in bytes from the start of the input given.
     pub at: usize,
 }
+
+impl fmt::Display for ReplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid reply at offset {}", self.at)
+    }
+}
+
+impl std::error::Error for ReplyError {}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum At {
@@ -177,6 +186,14 @@ pub struct GetError {
     pub end: usize,
 }
 
+impl fmt::Display for GetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at offset {}", self.fault, self.end)
+    }
+}
+
+impl std::error::Error for GetError {}
+
 /// What is wrong with replies that are no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GetFault {
@@ -187,6 +204,18 @@ pub enum GetFault {
     /// These are other replies.
     Invalid,
 }
+
+impl fmt::Display for GetFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            GetFault::Error => "error reply",
+            GetFault::Length => "invalid length",
+            GetFault::Invalid => "unexpected reply",
+        })
+    }
+}
+
+impl std::error::Error for GetFault {}
 
 /// Reads the replies to `select` and `get` up to the value.
 ///

@@ -1,4 +1,4 @@
-//! SCGI: a netstring of parameters in front of the body; the answer is a CGI answer.
+//! SCGI: a netstring of parameters in front of the body; the response is a CGI answer.
 
 use crate::cgi::{Name, Pairs};
 

@@ -1,4 +1,4 @@
-//! uwsgi: a block of variables in front of the body; the answer is a CGI answer, as a rule with a status line.
+//! uwsgi: a block of variables in front of the body; the response is a CGI answer, as a rule with a status line.
 
 use crate::cgi::{Name, Pairs};
 

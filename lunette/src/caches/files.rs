@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The deepest that directories lie in each other.
 const DEPTH: usize = 3;
 
-/// A stored answer.
+/// A stored response.
 pub(super) struct StoredResponse {
     pub(super) digest: Digest,
     pub(super) head: Head,
@@ -47,7 +47,7 @@ fn read(path: PathBuf) -> Option<StoredResponse> {
     Some(StoredResponse { digest, head, size, path })
 }
 
-/// The answer of a key, in whichever levels.
+/// The response of a key, in whichever levels.
 pub(super) fn find(root: &Path, wanted: &[u8]) -> Option<StoredResponse> {
     let digest = key::digest(wanted);
     let levels = || 0..=2_u8;

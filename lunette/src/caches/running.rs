@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// What a running server knows of the answers in a directory.
+/// What a running server knows of the responses in a directory.
 ///
 /// # Errors
 /// Why that cannot be found out.

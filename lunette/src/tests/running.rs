@@ -55,12 +55,12 @@ impl Running {
         }
     }
 
-    /// Its whole answer to a request for `path`.
+    /// Its whole response to a request for `path`.
     pub(crate) fn get(&self, path: &str) -> String {
         self.get_from("localhost", path)
     }
 
-    /// Its whole answer to a request for `path` of this host.
+    /// Its whole response to a request for `path` of this host.
     pub(crate) fn get_from(&self, host: &str, path: &str) -> String {
         let mut stream = self.connect();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();

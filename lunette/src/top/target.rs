@@ -58,7 +58,7 @@ impl Target {
         Ok(Target { at: At::Host(address), host: host.to_owned(), path: path.to_owned() })
     }
 
-    /// The answer's body.
+    /// The response's body.
     pub(super) fn get(&self) -> io::Result<String> {
         // Version 1.0 asks for a body that ends with the connection.
         let request = format!("GET {} HTTP/1.0\r\nHost: {}\r\nUser-Agent: lunette-top\r\n\r\n", self.path, self.host);

@@ -1,9 +1,7 @@
 //! Idle connections that cannot be parked: the beginning of a record has come, and its end does not.
 
 use crate::client::{Authority, Client, Connection};
-use crate::rig::{Foreground, Prefix, free_port, get};
-use std::thread::sleep;
-use std::time::Duration;
+use crate::rig::{Foreground, Prefix, free_port, get, parked, until};
 use wire::h2::frame::{self, FrameHead, PREFACE, kind};
 
 /// One worker, with HTTP/1 and HTTP/2 over TLS, and a second port in clear text; connections may be idle so long.
@@ -37,21 +35,22 @@ fn idle(port: u16) -> [Connection; 2] {
 
 #[test]
 fn half_a_record_on_an_idle_connection_holds_up_nobody() {
-    let (_prefix, port, plain, _running) = server("600s");
+    let (_prefix, port, plain, running) = server("600s");
     for mut connection in idle(port) {
         connection.begin_record();
-        // Longer than a connection stays active without a request.
-        sleep(Duration::from_millis(2500));
+        // Longer than a connection stays active without a request: until those that became idle later are parked.
+        let _witnesses = idle(port);
+        until("idle connections to be parked", || parked(running.child.id()) >= 2);
         assert_eq!(get(plain, "/").unwrap().text(), "answer");
     }
 }
 
 #[test]
 fn half_a_record_does_not_keep_an_idle_connection() {
-    let (_prefix, port, plain, _running) = server("3s");
-    for (mut connection, parked) in idle(port).into_iter().zip([true, false]) {
-        if parked {
-            sleep(Duration::from_millis(1500));
+    let (_prefix, port, plain, running) = server("3s");
+    for (mut connection, rests) in idle(port).into_iter().zip([true, false]) {
+        if rests {
+            until("an idle connection to be parked", || parked(running.child.id()) > 0);
         }
         connection.begin_record();
         connection.end().unwrap();

@@ -1,10 +1,9 @@
 //! What clients notice while a server changes: certificates in their files, its configuration, its program.
 
 use crate::client::{Authority, Client};
-use crate::rig::{Prefix, free_port, signal, until};
+use crate::rig::{Prefix, free_port, parked, signal, until};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{scope, sleep};
-use std::time::Duration;
+use std::thread::scope;
 use tls::resume::Slot;
 
 const BOTH: [&str; 2] = ["TLSv1.2", "TLSv1.3"];
@@ -152,6 +151,7 @@ fn sessions_that_wait_long_wake_and_answer() {
     let (prefix, authority) = (Prefix::new(), Authority::new());
     authority.write(&prefix, "server");
     let port = serve(&prefix, "keepalive_timeout 1h; keepalive_requests 1000000;");
+    let master = u32::try_from(prefix.master()).unwrap();
     let mut open: Vec<_> = (0..MANY)
         .map(|number| {
             let client = Client::new(&BOTH[number % 2..][..1], None);
@@ -164,8 +164,7 @@ fn sessions_that_wait_long_wake_and_answer() {
         })
         .collect();
     for _ in 0..2 {
-        // Longer than a connection stays active without a request: all are parked by then.
-        sleep(Duration::from_millis(2500));
+        until("all connections to be parked", || parked(master) == MANY);
         for (number, connection) in open.iter_mut().enumerate() {
             connection.ask("answer").unwrap_or_else(|error| panic!("{number}: {error}"));
         }

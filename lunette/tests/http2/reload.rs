@@ -3,8 +3,7 @@
 use crate::rig::{h2::Client, parked, until};
 use crate::server;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{scope, sleep};
-use std::time::Duration;
+use std::thread::scope;
 
 const TOGETHER: usize = 8;
 
@@ -49,11 +48,11 @@ fn reload_under_load(reloads: usize) -> usize {
         for _ in 0..2 {
             threads.spawn(|| load(port, &enough, &served));
         }
-        for _ in 0..reloads {
+        for number in 0..reloads {
             let before = served.load(Ordering::Relaxed);
             running.signal("-HUP");
             until("requests beside the reload", || served.load(Ordering::Relaxed) >= before + TOGETHER);
-            sleep(Duration::from_millis(20));
+            until("the old worker to leave", || prefix.read("logs/error.log").matches("gracefully shutting down").count() > number);
         }
         enough.store(true, Ordering::Relaxed);
     });

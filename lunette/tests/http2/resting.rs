@@ -1,10 +1,16 @@
 //! Connections that wait: for windows that stay closed, for handlers that outlive their streams, for clients that say nothing more.
 
-use crate::rig::{h2::Client, until};
+use crate::rig::{Foreground, h2::Client, parked, until};
 use crate::{server, server_with};
-use std::thread::sleep;
 use std::time::Duration;
 use wire::h2::frame::kind;
+
+/// Waits longer than a connection stays active without a request: until one that became idle just now is parked.
+fn while_another_is_parked(running: &Foreground, port: u16) {
+    let mut witness = Client::connect(port);
+    assert_eq!(witness.get("/ready").answer.text(), "ready");
+    until("an idle connection to be parked", || parked(running.child.id()) > 0);
+}
 
 /// The window allows all of it at once, so that no frame of the client's is ever needed. It is so much that waking up now and then
 /// would not do.
@@ -27,7 +33,7 @@ fn a_large_answer_leaves_without_another_word_of_the_client() {
 /// A stream is given up while its handler goes on: the connection is idle, and its state is still held.
 #[test]
 fn a_handler_that_outlives_its_stream_holds_up_nobody() {
-    let (_prefix, port, _running) = server_with(
+    let (_prefix, port, running) = server_with(
         "send_timeout 500ms; keepalive_timeout 600s;",
         "location = /long { content_by_lua_block {
             ngx.print(string.rep('x', 100000))
@@ -38,20 +44,24 @@ fn a_handler_that_outlives_its_stream_holds_up_nobody() {
     let mut client = Client::with_window(port, 0);
     let stream = client.request("GET", "/long", &[], None);
     assert!(client.reply(stream).reset.is_some());
-    // Longer than a connection stays active without a request.
-    sleep(Duration::from_millis(2500));
+    while_another_is_parked(&running, port);
     assert_eq!(Client::connect(port).get("/ready").answer.text(), "ready");
 }
 
 /// The last stream ends after the server has begun to leave; then the client never answers, and idle time is shorter than its time.
 #[test]
 fn a_client_that_never_answers_does_not_keep_the_server() {
-    let (_prefix, port, mut running) =
-        server_with("keepalive_timeout 100ms;", "location = /work { content_by_lua_block { ngx.sleep(0.5) ngx.print('done') } }");
+    let (prefix, port, mut running) = server_with(
+        "keepalive_timeout 100ms;",
+        "location = /work { content_by_lua_block {
+            ngx.log(ngx.NOTICE, 'at work')
+            while not ngx.worker.exiting() do ngx.sleep(0.01) end
+            ngx.print('done')
+        } }",
+    );
     let mut client = Client::connect(port);
     let stream = client.request("GET", "/work", &[], None);
-
-    sleep(Duration::from_millis(100));
+    until("the request", || prefix.read("logs/error.log").contains("at work"));
     running.signal("-QUIT");
     client.silent = true;
     assert_eq!(client.reply(stream).answer.text(), "done");
@@ -66,10 +76,13 @@ fn half_a_header_block_does_not_keep_the_server() {
         let mut client = Client::connect(port);
         assert_eq!(client.get("/ready").answer.text(), "ready");
         client.silent = true;
-        let hang = |client: &mut Client| client.frame(kind::HEADERS, 1, 3, b"\x82\x86");
+        // The PING before it, in one piece with it, tells when it has arrived.
+        let hang = |client: &mut Client| {
+            client.send(b"\0\0\x08\x06\0\0\0\0\0pingpong\0\0\x02\x01\x01\0\0\0\x03\x82\x86");
+            client.until("the PING's echo", |client| client.pongs == 1);
+        };
         if before {
             hang(&mut client);
-            sleep(Duration::from_millis(100));
         }
         running.signal("-QUIT");
         if !before {
@@ -83,12 +96,11 @@ fn half_a_header_block_does_not_keep_the_server() {
 /// Half a frame on an idle connection has the time of an idle connection.
 #[test]
 fn half_a_frame_may_come_late() {
-    let (_prefix, port, _running) = server("");
+    let (_prefix, port, running) = server("");
     let mut client = Client::connect(port);
     assert_eq!(client.get("/ready").answer.text(), "ready");
     client.send(&[0, 0, 8, kind::PING, 0, 0]);
-    // Longer than a connection stays active without a request.
-    sleep(Duration::from_millis(2500));
+    while_another_is_parked(&running, port);
     client.send(b"\0\0\0pingpong");
     client.until("an echo", |client| client.pongs == 1);
     assert!(!client.closed && client.goaway.is_none());

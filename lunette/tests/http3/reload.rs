@@ -4,8 +4,7 @@ use crate::rig::h3::Client;
 use crate::rig::until;
 use crate::{server, server_in};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{scope, sleep};
-use std::time::Duration;
+use std::thread::scope;
 
 const TOGETHER: usize = 8;
 
@@ -38,11 +37,11 @@ fn no_request_is_lost_by_reloads() {
         for _ in 0..2 {
             threads.spawn(|| load(port, &enough, &served));
         }
-        for _ in 0..12 {
+        for number in 0..12 {
             let before = served.load(Ordering::Relaxed);
             running.signal("-HUP");
             until("requests beside the reload", || served.load(Ordering::Relaxed) >= before + TOGETHER);
-            sleep(Duration::from_millis(20));
+            until("the old worker to leave", || prefix.read("logs/error.log").matches("gracefully shutting down").count() > number);
         }
         enough.store(true, Ordering::Relaxed);
     });

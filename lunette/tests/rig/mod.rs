@@ -185,11 +185,32 @@ impl Drop for Foreground {
     }
 }
 
-/// Resident memory of the first worker, bytes.
-pub(crate) fn memory(server: &Foreground) -> u64 {
+/// The process ID of the first worker.
+fn first_worker(server: &Foreground) -> String {
     let master = server.child.id();
     let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
-    let worker = children.split_whitespace().next().unwrap();
+    children.split_whitespace().next().unwrap().to_owned()
+}
+
+/// Waits until the first worker uses no processor time any more: all that it can do now is done.
+pub(crate) fn until_idle(server: &Foreground) {
+    const LOOKS: usize = 10;
+    let worker = first_worker(server);
+    let (mut last, mut unchanged) = (Vec::new(), 0);
+    until("the worker to be idle", || {
+        // Behind the name in brackets: the state, and in the 12th and 13th field after it the ticks of processor time.
+        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap();
+        let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').map(str::to_owned).collect();
+        let now = [&fields[0], &fields[11], &fields[12]].map(String::clone).to_vec();
+        unchanged = if now == last && now[0] == "S" { unchanged + 1 } else { 0 };
+        last = now;
+        unchanged >= LOOKS
+    });
+}
+
+/// Resident memory of the first worker, bytes.
+pub(crate) fn memory(server: &Foreground) -> u64 {
+    let worker = first_worker(server);
     let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024

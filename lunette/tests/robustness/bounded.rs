@@ -1,11 +1,9 @@
 //! What a client does not take costs a bounded amount of memory, however much filters make of a little.
 
-use crate::rig::{Foreground, PATIENCE, Prefix, free_port, get, memory, until};
+use crate::rig::{Foreground, PATIENCE, Prefix, free_port, get, memory, until, until_idle};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
 
 fn server(locations: &str) -> (Prefix, u16, Foreground) {
     let prefix = Prefix::new();
@@ -76,12 +74,8 @@ fn a_client_that_takes_nothing_costs_little() {
         let mut first = [0; 1];
         stream.read_exact(&mut first).unwrap();
         // The kernel's buffers are full at some time, and then nothing more may be made.
-        let mut last = 0;
-        for _ in 0..20 {
-            sleep(Duration::from_millis(20));
-            last = memory(&running);
-        }
-        let grown = last.saturating_sub(before);
+        until_idle(&running);
+        let grown = memory(&running).saturating_sub(before);
         assert!(grown < 6 << 20, "{path}: {grown} bytes");
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();

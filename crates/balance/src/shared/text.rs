@@ -27,7 +27,7 @@ fn texts(member: &Member) -> [&str; 4] {
 }
 
 /// Whether there is room for what it says.
-pub(super) fn fits(member: &Member) -> bool {
+pub(super) fn fits_in_record(member: &Member) -> bool {
     texts(member).iter().map(|text| text.len()).sum::<usize>() <= SIZE
 }
 
@@ -61,7 +61,7 @@ impl SharedPeers {
         for (i, value) in words {
             self.word(record, i).store(value, Relaxed);
         }
-        fits(member) && self.records.write(record, at::TEXT, texts.concat().as_bytes())
+        fits_in_record(member) && self.records.write(record, at::TEXT, texts.concat().as_bytes())
     }
 
     /// What a record's words say.

@@ -107,7 +107,7 @@ impl Application for Echo {
 
     fn child_died(&mut self, _: &Generation, _: i32) {}
 
-    fn work(&mut self, generation: Generation, seat: WorkerSetup) -> i32 {
+    fn run_worker(&mut self, generation: Generation, seat: WorkerSetup) -> i32 {
         if generation.crash {
             sys::process::exit_now(3);
         }

@@ -1,6 +1,6 @@
 //! `error_page`, `recursive_error_pages`, and `post_action`.
 
-use super::slots::{compile, given_once};
+use super::slots::{compile, reject_duplicate};
 use base::text::parse_number;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -13,7 +13,7 @@ pub(super) fn rows() -> Vec<Row> {
     vec![
         Row::new("error_page", Context::HTTP_IF, Arity::AtLeast(2), "What answers in place of an error.", error_page),
         Row::new("no_error_pages", Context::HTTP_IF, Arity::exactly(0), "Forgets the error pages of outer levels.", |cx| {
-            given_once(cx)?;
+            reject_duplicate(cx)?;
             if cx.location::<Core>().error_pages.is_some() {
                 return Err(cx.error("conflicts with \"error_page\""));
             }

@@ -1,6 +1,6 @@
 //! How files are opened and read: `sendfile`, `aio`, `directio`, `open_file_cache`, `disable_symlinks`.
 
-use super::slots::{compile, given_once};
+use super::slots::{compile, reject_duplicate};
 use base::text;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -33,7 +33,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn aio(cx: &mut Cx<'_>) -> Result<(), Error> {
-    given_once(cx)?;
+    reject_duplicate(cx)?;
     let threads = match cx.arg(0) {
         b"off" => false,
         // `on`: the kernel's own kind, which is only asynchronous with `directio`.

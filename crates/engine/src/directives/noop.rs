@@ -1,6 +1,6 @@
 //! Directives that are validated and have no effect, because what they tune does not exist here. The manual says so for each.
 
-use super::slots::{SERVERS, given_once};
+use super::slots::{SERVERS, reject_duplicate};
 use base::text;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -78,7 +78,7 @@ pub(super) fn rows() -> Vec<Row> {
             let arity = if name == "output_buffers" { Arity::exactly(2) } else { Arity::exactly(1) };
             Row::new(name, contexts, arity, doc, move |cx| {
                 check(cx)?;
-                given_once(cx)
+                reject_duplicate(cx)
             })
         })
         .collect()

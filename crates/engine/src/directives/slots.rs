@@ -61,7 +61,7 @@ struct SeenDirectives {
 ///
 /// # Errors
 /// It stood there before.
-pub(super) fn given_once(cx: &Cx<'_>) -> Result<(), Error> {
+pub(super) fn reject_duplicate(cx: &Cx<'_>) -> Result<(), Error> {
     let name = Cow::Owned(cx.name().into_owned());
     if cx.frame.location.get::<SeenDirectives>().names.insert(name) { Ok(()) } else { Err(cx.duplicate()) }
 }

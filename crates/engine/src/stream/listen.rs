@@ -70,7 +70,7 @@ pub(super) fn server_name(cx: &mut Cx<'_>) -> Result<(), Error> {
     names::add(cx, &mut core.names, &mut core.first_name)
 }
 
-/// The sockets to open, and what answers on each.
+/// The sockets to open, and what responses on each.
 ///
 /// # Errors
 /// Two default servers or two sets of socket options for one address.

@@ -6,7 +6,7 @@ use stream::preread::PrereadLimits;
 use stream::server::PrereadHandler;
 use stream::{Preread, Session};
 
-/// Runs a handler until it has its answer.
+/// Runs a handler until it has its response.
 ///
 /// # Errors
 /// The status that the session ends with.

@@ -121,7 +121,7 @@ pub fn fill(
     }
     fill_body(body, request, framed.body);
     request.flags.expects_continue.set(framed.expects_continue);
-    // What the location says of it is asked when the head of the answer leaves.
+    // What the location says of it is asked when the head of the response leaves.
     request.flags.keepalive.set(framed.keep_alive);
     Ok(framed)
 }

@@ -60,7 +60,7 @@ pub struct H1 {
     pub send_timeout: Cell<u64>,
     /// `TCP_NODELAY` has been set.
     pub no_delay: Cell<bool>,
-    /// How fast the answer may leave.
+    /// How fast the response may leave.
     pub pace: Pace,
 }
 
@@ -100,7 +100,7 @@ impl H1 {
             Allowance::NotBefore(_) if before == 0 => u64::MAX,
             Allowance::NotBefore(time) => {
                 self.watch.write_by(NEVER);
-                self.watch.rest_until(time);
+                self.watch.pause_until(time);
                 return Ok(Sent::Enough);
             }
         };
@@ -171,7 +171,7 @@ impl H1 {
             }
             self.watch.wake_on_expiry(cx.waker());
             if sent == Sent::Enough {
-                if !self.watch.is_resting() {
+                if !self.watch.is_paused() {
                     // Others have their turn first.
                     cx.waker().wake_by_ref();
                 } else if self.poll_gone(cx).is_ready() {
@@ -199,8 +199,8 @@ impl H1 {
         read
     }
 
-    /// The client waits for a word before it sends its body, and the answer comes without it: whether the body follows then is not
-    /// known, so nothing can follow the answer.
+    /// The client waits for a word before it sends its body, and the response comes without it: whether the body follows then is not
+    /// known, so nothing can follow the response.
     fn awaits_continue(&self, request: &Request) -> bool {
         request.flags.expects_continue.get() && !self.body.borrow().is_done() && self.input.borrow().unread().is_empty()
     }
@@ -235,7 +235,7 @@ impl H1 {
 
     /// Offers a large run to the socket before any of it is copied.
     fn write_through(&self, request: &Request, data: &[IoSlice<'_>], length: u64, before: u64) {
-        self.pace.follow(request);
+        self.pace.update(request);
         let (mut left, mut failed) = (0, None);
         self.append_chunk(length, |output| {
             let gathered = output.queued();
@@ -263,7 +263,7 @@ impl H1 {
     }
 
     fn account(&self, request: &Request, before: u64) {
-        self.pace.follow(request);
+        self.pace.update(request);
         let added = self.output.borrow().queued() - before;
         request.bytes_sent.set(request.bytes_sent.get() + added);
     }
@@ -283,7 +283,7 @@ impl Downstream for H1 {
         }
         let before = self.output.borrow().queued();
         self.pace.begin(request, clock::now());
-        self.watch.rest_until(NEVER);
+        self.watch.pause_until(NEVER);
         self.output.borrow_mut().join_head_and_file(request.with_location(|l| l.core.tcp_nopush.unwrap_or(false)));
         self.chunked.set(head_out::write(&mut self.output.borrow_mut(), request));
         if request.flags.header_only.get() {
@@ -323,7 +323,7 @@ impl Downstream for H1 {
         if chain.last {
             self.end_body(request);
         }
-        // The end of an answer leaves as soon as what comes next must wait.
+        // The end of a response leaves as soon as what comes next must wait.
         if chain.flush || chain.last {
             self.flush.set(true);
         }

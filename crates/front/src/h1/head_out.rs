@@ -75,7 +75,7 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether the answer begins as most do.
+/// Whether the response begins as most do.
 fn is_usual(core: &Core, response: &Response) -> bool {
     let headers = &response.headers;
     response.status_line.is_empty()
@@ -138,7 +138,7 @@ fn usual_start(out: &mut Vec<u8>, response: &Response) {
     });
 }
 
-/// The two fields that nearly all answers share.
+/// The two fields that nearly all responses share.
 fn server_and_date(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response) {
     fields::with_server(request, core, response, |server| field(out, b"Server", server));
     if fields::wants_date(response) {

@@ -16,7 +16,7 @@ pub async fn discard_body(conn: &H1, core: &Core) -> bool {
     conn.watch.read_by(start.saturating_add(pause).min(limit));
     let whole = poll_fn(|cx| {
         loop {
-            // The answer may still be on its way; a failure shows when the connection is closed.
+            // The response may still be on its way; a failure shows when the connection is closed.
             let _ = conn.try_send();
             match conn.body.borrow_mut().take(&mut conn.input.borrow_mut(), usize::MAX, |_| ()) {
                 Ok(Some(BodyRead::End)) => return Poll::Ready(true),
@@ -41,7 +41,7 @@ pub async fn discard_body(conn: &H1, core: &Core) -> bool {
     whole
 }
 
-/// Closes our side and drops what the client still sends, so that it gets to read the answer.
+/// Closes our side and drops what the client still sends, so that it gets to read the response.
 pub async fn linger(conn: &H1, core: &Core, unread: bool) {
     match core.lingering_close.unwrap_or(Lingering::On) {
         Lingering::Off => return,

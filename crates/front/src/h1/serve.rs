@@ -247,7 +247,7 @@ impl Loop {
         worker.spare.take(worker, &self.listener.http, self.conn.info.clone(), self.conn.clone(), self.listener.server.clone())
     }
 
-    /// Brings the answer on its way. True: the connection may carry another request.
+    /// Brings the response on its way. True: the connection may carry another request.
     async fn finish(&mut self, request: &Rc<Request>) -> bool {
         let conn = &self.conn;
         if request.flags.abort.get() || conn.broken.get() {
@@ -283,11 +283,11 @@ impl Loop {
         true
     }
 
-    /// Ends a connection whose answer is not whole.
+    /// Ends a connection whose response is not whole.
     fn cut(&self, request: &Request) {
         let mut output = self.conn.output.borrow_mut();
         if request.flags.filter_failed.get() && output.queued() >= request.bytes_sent.get() {
-            // Nothing of this answer has left, and a part of it could be taken for all.
+            // Nothing of this response has left, and a part of it could be taken for all.
             output.truncate_end(request.bytes_sent.get());
         }
         drop(output);
@@ -360,7 +360,7 @@ impl Loop {
         if self.head.has_line() { "reading client request headers" } else { "reading client request line" }
     }
 
-    /// The access log shows requests that got no answer.
+    /// The access log shows requests that got no response.
     fn log_unanswered(&self, request: &Rc<Request>, status: u16) {
         if let Some(engine) = self.front.worker.engine() {
             engine.abandon(request, status);

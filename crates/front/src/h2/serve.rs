@@ -131,7 +131,7 @@ impl Serving {
             }
             let later = conn.hub.send_later();
             self.take_input();
-            self.leave_if_asked();
+            self.shut_down_if_exiting();
             let more = conn.pump();
             let sent = conn.try_send();
             drop(later);
@@ -218,7 +218,7 @@ impl Serving {
             Event::Request { stream, head, end, size, again } => self.request(stream, &head, end, size, again),
             Event::Data { stream, data, end, fault } => {
                 if let Some(fault) = fault {
-                    conn.hub.log(Level::Info, &fault.message());
+                    conn.hub.log(Level::Info, &fault.to_string());
                 }
                 if let Some(found) = conn.hub.stream(stream) {
                     found.take_body(data, end, fault.is_some());
@@ -230,7 +230,7 @@ impl Serving {
             Event::Trailers { stream, fault, body } => {
                 conn.codec.borrow_mut().fields_read();
                 if let Some(fault) = body {
-                    conn.hub.log(Level::Info, &fault.message());
+                    conn.hub.log(Level::Info, &fault.to_string());
                 }
                 if let Some(found) = conn.hub.stream(stream) {
                     found.take_body(&[], true, fault.is_some() || body.is_some());
@@ -251,7 +251,7 @@ impl Serving {
                     stream.reset();
                 }
             }
-            Event::Refused { reason: why, .. } => conn.hub.log(Level::Info, &why.message()),
+            Event::Refused { reason: why, .. } => conn.hub.log(Level::Info, &why.to_string()),
             Event::GoAway { .. } | Event::Drained | Event::Unknown { .. } => {}
         }
     }
@@ -276,7 +276,7 @@ impl Serving {
     }
 
     /// The worker leaves, or the connection must make room: no new request is taken.
-    fn leave_if_asked(&mut self) {
+    fn shut_down_if_exiting(&mut self) {
         let conn = &self.conn;
         if conn.hub.front.worker.exiting.get() && self.drain_until == NEVER {
             self.drain_until = clock::monotonic_ms().saturating_add(DRAIN);
@@ -336,7 +336,7 @@ impl Serving {
         if late {
             conn.hub.log(Level::Info, "client timed out (110: Connection timed out)");
             conn.with_codec(|codec, out| {
-                if codec.give_up_block(out).is_none() {
+                if codec.abandon_block(out).is_none() {
                     codec.abort(ErrorCode::PROTOCOL_ERROR, out);
                 }
             });

@@ -260,7 +260,7 @@ impl H3 {
         let mut wires = self.wires.borrow_mut();
         let Some(wire) = wires.get_mut(&id) else { return };
         if !wire.ended && !std::mem::replace(&mut wire.unwanted, true) {
-            self.quic.stop(StreamId(id), code.unwrap_or(Code::NO_ERROR).0);
+            self.quic.stop_sending(StreamId(id), code.unwrap_or(Code::NO_ERROR).0);
         }
         if wire.finished && code.is_none() {
             wires.remove(&id);

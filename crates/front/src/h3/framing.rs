@@ -146,7 +146,7 @@ impl Carrier for H3 {
     fn discard(&self, id: u64, (): &()) {
         let receiving = self.with_wire(id, |wire| !wire.ended && !std::mem::replace(&mut wire.unwanted, true));
         if receiving.unwrap_or(false) {
-            self.quic.stop(StreamId(id), Code::NO_ERROR.0);
+            self.quic.stop_sending(StreamId(id), Code::NO_ERROR.0);
         }
     }
 

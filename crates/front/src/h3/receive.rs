@@ -40,14 +40,14 @@ impl H3 {
         }
         self.limit_requests(id);
         if !self.codec.borrow_mut().open_request(id)? {
-            self.quic.stop(StreamId(id), Code::REQUEST_REJECTED.0);
+            self.quic.stop_sending(StreamId(id), Code::REQUEST_REJECTED.0);
             self.quic.reset(StreamId(id), Code::REQUEST_REJECTED.0);
             return Ok(());
         }
         let core = &self.hub.listener.server.core;
         let until = clock::monotonic_ms().saturating_add(core.client_header_timeout.unwrap_or(default::TIMEOUT));
         self.wires.borrow_mut().insert(id, StreamState { until, ..StreamState::default() });
-        self.feed(id)
+        self.read_stream(id)
     }
 
     /// `keepalive_requests`, `keepalive_time`: the request that reaches the limit is the last.
@@ -64,7 +64,7 @@ impl H3 {
     }
 
     /// Reads a stream for as long as its data is wanted.
-    pub fn feed(self: &Rc<Self>, id: u64) -> Result<(), Failure> {
+    pub fn read_stream(self: &Rc<Self>, id: u64) -> Result<(), Failure> {
         if self.with_wire(id, |wire| wire.waits && !wire.unwanted).unwrap_or(false) {
             return self.look_ahead(id);
         }
@@ -151,7 +151,7 @@ impl H3 {
 
     /// Nothing more is read now, but the stream's reset is noticed.
     fn stop_reading(&self, id: u64) -> ReadEnd {
-        self.quic.given_up(StreamId(id)).map_or(ReadEnd::All, ReadEnd::Reset)
+        self.quic.stop_code(StreamId(id)).map_or(ReadEnd::All, ReadEnd::Reset)
     }
 
     /// How much has come, and whether the stream ends behind it.
@@ -308,7 +308,7 @@ impl H3 {
                 return Ok(());
             }
             if result == UniStreamKind::Unknown {
-                self.quic.stop(id, Code::STREAM_CREATION_ERROR.0);
+                self.quic.stop_sending(id, Code::STREAM_CREATION_ERROR.0);
                 return Ok(());
             }
         }

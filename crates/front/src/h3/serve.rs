@@ -102,7 +102,7 @@ impl Serving {
         conn.codec.borrow_mut().begin_turn(clock::monotonic_ms() / 1000);
         conn.hub.check_streams();
         let later = conn.hub.send_later();
-        let result = self.follow(cx);
+        let result = self.poll_events(cx);
         if let Some(failure) = &*conn.failed.borrow() {
             conn.quic.close(failure.code.0, failure.reason.as_bytes());
             return Poll::Ready(());
@@ -119,7 +119,7 @@ impl Serving {
                 return Poll::Pending;
             }
         };
-        self.leave_if_asked();
+        self.shut_down_if_exiting();
         let ready = conn.send_pending(true);
         drop(later);
         if more || ready {
@@ -129,7 +129,7 @@ impl Serving {
     }
 
     /// Follows the transport's events. True: there may be more; `None`: the connection is over.
-    fn follow(&self, cx: &mut Context<'_>) -> Result<Option<bool>, Failure> {
+    fn poll_events(&self, cx: &mut Context<'_>) -> Result<Option<bool>, Failure> {
         let conn = &self.conn;
         if conn.failed.borrow().is_some() {
             return Ok(None);
@@ -177,7 +177,7 @@ impl Serving {
 
     fn read(&self, id: StreamId) -> Result<(), Failure> {
         match id.dir() {
-            Dir::Bi => self.conn.feed(id.0),
+            Dir::Bi => self.conn.read_stream(id.0),
             Dir::Uni => self.conn.feed_uni(id),
         }
     }
@@ -193,7 +193,7 @@ impl Serving {
             let next = conn.codec.borrow_mut().next_unblocked();
             let Some(id) = next else { break };
             conn.with_wire(id, |wire| wire.waits = false);
-            conn.feed(id)?;
+            conn.read_stream(id)?;
         }
         loop {
             let mut codec = conn.codec.borrow_mut();
@@ -205,7 +205,7 @@ impl Serving {
     }
 
     /// The worker leaves, or the connection must make room: no new request is taken.
-    fn leave_if_asked(&self) {
+    fn shut_down_if_exiting(&self) {
         let hub = &self.conn.hub;
         if hub.front.worker.exiting.get() || hub.watch.evicted() {
             self.conn.codec.borrow_mut().goaway();

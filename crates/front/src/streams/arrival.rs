@@ -42,7 +42,7 @@ pub fn fill<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &Reques
     if !end && head.protocol.is_none() {
         request.body.replace(Rc::new(Body::on_wire(head.content_length)));
     }
-    // What an answer says of the connection has no meaning here; the connection decides by itself.
+    // What a response says of the connection has no meaning here; the connection decides by itself.
     request.flags.keepalive.set(true);
     Ok(())
 }
@@ -174,7 +174,7 @@ fn open_tunnel<C: Carrier>(stream: &Stream<C>, request: &Request) {
         headers.push(name, value);
     }
     if !headers.contains(b"sec-websocket-key") {
-        // Its answer is not passed on, so any key of the right form will do.
+        // Its response is not passed on, so any key of the right form will do.
         headers.push(b"sec-websocket-key", b"AAAAAAAAAAAAAAAAAAAAAA==");
     }
 }

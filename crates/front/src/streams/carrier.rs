@@ -21,11 +21,11 @@ pub trait Carrier: Sized + 'static {
     const VERSION: Version;
     /// What the head of a frame counts for in `$bytes_sent`.
     const FRAME_HEAD: u64;
-    /// We cannot complete the answer.
+    /// We cannot complete the response.
     const FAILED: Self::Code;
     /// The client was too slow.
     const SLOW: Self::Code;
-    /// What a malformed request is reset with behind its answer, if it is.
+    /// What a malformed request is reset with behind its response, if it is.
     const MALFORMED: Option<Self::Code>;
 
     /// What all streams share.
@@ -41,7 +41,7 @@ pub trait Carrier: Sized + 'static {
     fn queue_send(&self, id: Self::Id, own: &Self::Own);
     /// How many bytes of content it may send now.
     fn quota(&self, id: Self::Id, own: &Self::Own) -> usize;
-    /// Whether the client may still end the request's body by itself, which is waited for when the answer has left.
+    /// Whether the client may still end the request's body by itself, which is waited for when the response has left.
     fn is_receiving(&self, id: Self::Id, own: &Self::Own) -> bool;
     /// So many bytes of the body were taken: the client may send more.
     fn release(&self, id: Self::Id, own: &Self::Own, taken: usize);

@@ -13,11 +13,11 @@ use std::cell::RefCell;
 // One buffer serves all heads of the worker.
 thread_local!(static DRAFT: RefCell<HeadBuilder> = RefCell::default());
 
-/// Writes the head of the answer on stream `id`: how long it is, and whether the stream ends with it. `extended`: the request is an extended
+/// Writes the head of the response on stream `id`: how long it is, and whether the stream ends with it. `extended`: the request is an extended
 /// CONNECT.
 pub fn write<C: Carrier>(conn: &C, id: C::Id, own: &C::Own, extended: bool, request: &Request) -> (usize, bool) {
     let response = request.response.borrow();
-    // The consent to an extended CONNECT is any 2xx (RFC 8441, 5); what answers speaks of an upgrade.
+    // The consent to an extended CONNECT is any 2xx (RFC 8441, 5); what responses speaks of an upgrade.
     let consents = extended && response.status == 101;
     let status = if consents { 200 } else { response.status };
     let empty = response.content_length == Some(0) && !request.flags.expects_trailers.get();

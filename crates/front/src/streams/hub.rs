@@ -23,7 +23,7 @@ pub trait OpenStream<C> {
     fn reset(&self);
     /// Looks after deadlines on behalf of a request that is finished, and of a pace that rests.
     fn check(&self);
-    /// The stream is reset once its answer has gone.
+    /// The stream is reset once its response has gone.
     fn reset_later(&self, code: C);
 }
 
@@ -48,7 +48,7 @@ pub struct Hub<I, C> {
     sends: Cell<bool>,
     /// Nothing can be sent or received any more.
     pub broken: Cell<bool>,
-    /// Streams whose request is finished and whose answer has not left: the connection looks after their deadlines.
+    /// Streams whose request is finished and whose response has not left: the connection looks after their deadlines.
     pub unattended: Cell<usize>,
     /// The protocol's name in lines of the log.
     name: &'static str,

@@ -76,7 +76,7 @@ async fn drive<C: Carrier>(stream: Rc<Stream<C>>, request: Rc<Request>, mut futu
         }
         let postpone = request.with_location(|l| l.core.postpone_output.unwrap_or(default::POSTPONE_OUTPUT));
         if stream.should_send(postpone) {
-            stream.ready();
+            stream.notify_ready();
         } else if stream.conn.has_unsent() {
             stream.conn.hub().kick();
         }
@@ -101,7 +101,7 @@ fn finish<C: Carrier>(stream: &Rc<Stream<C>>, request: Rc<Request>) {
     }
     if request.version() == Version::Http09 && request.flags.header_only.get() {
         // No head said that nothing follows.
-        stream.complete();
+        stream.finish_response();
     }
     stream.finish(request.flags.abort.get());
     stream.conn.hub().front.worker.spare.put(request);

@@ -36,7 +36,7 @@ pub struct Stream<C: Carrier> {
     /// What the protocol keeps with it.
     pub own: C::Own,
     output: RefCell<Output>,
-    /// The answer's trailers.
+    /// The response's trailers.
     trailers: RefCell<Headers>,
     body: RefCell<Received>,
     /// The body is complete.
@@ -45,9 +45,9 @@ pub struct Stream<C: Carrier> {
     body_bad: Cell<bool>,
     /// The head has been written.
     answered: Cell<bool>,
-    /// The answer says that something is wrong.
+    /// The response says that something is wrong.
     refused: Cell<bool>,
-    /// The answer is complete in the queue.
+    /// The response is complete in the queue.
     ended: Cell<bool>,
     /// END_STREAM was sent.
     closed: Cell<bool>,
@@ -55,7 +55,7 @@ pub struct Stream<C: Carrier> {
     done: Cell<bool>,
     /// ... and the connection looks after what is left.
     unattended: Cell<bool>,
-    /// The answer has left, and the request's body may still end.
+    /// The response has left, and the request's body may still end.
     leaving: Cell<bool>,
     /// The peer is gone.
     reset: Cell<bool>,
@@ -67,9 +67,9 @@ pub struct Stream<C: Carrier> {
     pub extended: Cell<bool>,
     /// The client was too slow.
     timed_out: Cell<bool>,
-    /// Its bytes were handed out: nothing is framed as an answer any more.
+    /// Its bytes were handed out: nothing is framed as a response any more.
     tunneled: Cell<bool>,
-    /// What the stream is reset with once its answer has gone.
+    /// What the stream is reset with once its response has gone.
     pub reset_after: Cell<Option<C::Code>>,
     chunk: Cell<usize>,
     send_timeout: Cell<u64>,
@@ -122,7 +122,7 @@ impl<C: Carrier> Stream<C> {
     }
 
     fn is_resting(&self) -> bool {
-        self.watch.get().is_some_and(|watch| watch.is_resting())
+        self.watch.get().is_some_and(|watch| watch.is_paused())
     }
 
     fn stop_waiting(&self, what: fn(&Watch, u64)) {
@@ -138,7 +138,7 @@ impl<C: Carrier> Stream<C> {
     }
 
     /// There is something to send.
-    pub fn ready(&self) {
+    pub fn notify_ready(&self) {
         if self.output.borrow().queued() == 0 {
             self.end_if_empty();
         } else {
@@ -190,9 +190,9 @@ impl<C: Carrier> Stream<C> {
                         sent
                     }
                     Err(_) => {
-                        // A file that became shorter than announced: the answer cannot be completed.
+                        // A file that became shorter than announced: the response cannot be completed.
                         drop(output);
-                        return self.give_up(C::FAILED);
+                        return self.reset_stream(C::FAILED);
                     }
                 }
             }
@@ -200,14 +200,14 @@ impl<C: Carrier> Stream<C> {
         output.consume(sent);
     }
 
-    fn give_up(&self, code: C::Code) {
+    fn reset_stream(&self, code: C::Code) {
         self.reset_after.set(Some(code));
         self.reset();
         self.close();
     }
 
     fn account(&self, request: &Request, before: u64) {
-        self.pace.follow(request);
+        self.pace.update(request);
         let added = self.output.borrow().queued() - before;
         if added > 0 {
             request.bytes_sent.set(request.bytes_sent.get() + added + C::FRAME_HEAD);
@@ -227,7 +227,7 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
     fn send_some(&self) {
         let allowed = match self.pace.allowance(clock::now()) {
             Allowance::Bytes(most) => usize::try_from(most).unwrap_or(usize::MAX),
-            Allowance::NotBefore(time) => return self.watch().rest_until(time),
+            Allowance::NotBefore(time) => return self.watch().pause_until(time),
         };
         let quota = self.conn.quota(self.id, &self.own).min(self.chunk.get()).min(allowed);
         let before = self.output.borrow().queued();
@@ -284,9 +284,9 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
         if self.done.get() {
             let watch = self.watch();
             if watch.write_expired() {
-                return self.give_up(C::SLOW);
+                return self.reset_stream(C::SLOW);
             }
-            if !watch.is_writing() && !watch.is_resting() {
+            if !watch.is_writing() && !watch.is_paused() {
                 watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
             }
             self.conn.hub().set_watch(watch);
@@ -307,7 +307,7 @@ impl<C: Carrier> Downstream for Stream<C> {
             return;
         }
         self.pace.begin(request, clock::now());
-        self.stop_waiting(Watch::rest_until);
+        self.stop_waiting(Watch::pause_until);
         request.with_location(|location| {
             self.send_timeout.set(location.core.send_timeout.unwrap_or(default::TIMEOUT));
             self.chunk.set(self.conn.chunk(location));
@@ -356,7 +356,7 @@ impl<C: Carrier> Downstream for Stream<C> {
         self.conn.hub().kick();
     }
 
-    fn is_held_up(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         let queued = self.output.borrow().queued();
         queued > 0 && (self.conn.quota(self.id, &self.own) as u64) < queued
     }
@@ -388,10 +388,10 @@ impl<C: Carrier> Downstream for Stream<C> {
             return Poll::Ready(Ok(()));
         }
         if self.watch().write_expired() {
-            self.give_up(C::SLOW);
+            self.reset_stream(C::SLOW);
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
-        if !self.watch().is_writing() && !self.watch().is_resting() {
+        if !self.watch().is_writing() && !self.watch().is_paused() {
             self.watch().write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
         }
         self.waiting.enter(cx);

@@ -23,7 +23,7 @@ impl Wakers {
 
     /// The task polls. Its parts learn what only the task was told of: that a deadline has passed, or a rest is over.
     pub fn poll(&self, watch: &Watch, cx: &Context<'_>) {
-        let state = (watch.read_expired(), watch.write_expired(), watch.is_resting());
+        let state = (watch.read_expired(), watch.write_expired(), watch.is_paused());
         if self.polled.replace(state) != state {
             self.wake();
         }

@@ -1,4 +1,4 @@
-//! Heads of answers.
+//! Heads of responses.
 
 use super::*;
 use crate::fields;
@@ -9,7 +9,7 @@ use http::core::ServerTokens;
 use http::line::Version;
 use http::response::Response;
 
-/// What is written for an answer that `change` makes, without `Date` unless it is another's, and whether content goes in chunks.
+/// What is written for a response that `change` makes, without `Date` unless it is another's, and whether content goes in chunks.
 fn written(core: Core, change: impl Fn(&Request, &mut Response)) -> (String, bool) {
     let (request, _) = request(server("", core, ServerCore::default()));
     request.flags.keepalive.set(true);

@@ -60,7 +60,7 @@ fn request(server: Rc<Server>) -> (Rc<Request>, Rc<RefCell<String>>) {
         listens: Vec::new(),
         paths: Rc::default(),
     });
-    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), WorkerCounters::alone(), |_| {}));
+    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), WorkerCounters::unshared(), |_| {}));
     let address = Address::Ip(([127, 0, 0, 1], 80).into());
     let connection = Rc::new(Connection {
         id: 1,

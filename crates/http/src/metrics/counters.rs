@@ -65,7 +65,7 @@ counters! {
     Active: gauge "connections_active",
     /// Open connections that read a request.
     Reading: gauge "connections_reading",
-    /// Open connections that write an answer.
+    /// Open connections that write a response.
     Writing: gauge "connections_writing",
     /// Requests that have begun.
     Requests: count "requests_total",
@@ -87,7 +87,7 @@ counters! {
     ServerError: count "responses_5xx_total",
     /// Bytes of requests, heads with them.
     Received: count "received_bytes_total",
-    /// Bytes of answers, heads with them.
+    /// Bytes of responses, heads with them.
     Sent: count "sent_bytes_total",
     /// Tries of upstream servers.
     Attempts: count "upstream_attempts_total",

@@ -17,7 +17,7 @@ pub(super) const END: usize = Counter::ALL.len() + Histogram::ALL.len() * SIZE;
 pub enum Histogram {
     /// From a request's first byte to its log phase.
     Request,
-    /// From the choice of an upstream server to the end of its answer.
+    /// From the choice of an upstream server to the end of its response.
     Attempt,
     /// From the choice of an upstream server to the end of the session that it serves.
     StreamAttempt,

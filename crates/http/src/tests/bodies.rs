@@ -141,7 +141,7 @@ fn a_client_that_waits_for_consent_gets_it_once() {
         (true, Version::Http11, false, 1),
         (false, Version::Http11, false, 0),
         (true, Version::Http10, false, 0),
-        // The answer is on its way already.
+        // The response is on its way already.
         (true, Version::Http11, true, 0),
     ];
     for (expects, version, answered, times) in rows {

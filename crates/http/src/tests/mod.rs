@@ -42,7 +42,7 @@ struct Client {
     broken: Cell<bool>,
     heads: RefCell<Vec<u16>>,
     interim: RefCell<Vec<u16>>,
-    /// The parts of the answer's body, and whether the last one was marked as such.
+    /// The parts of the response's body, and whether the last one was marked as such.
     parts: RefCell<Vec<Vec<u8>>>,
     ended: Cell<bool>,
 }
@@ -166,7 +166,7 @@ fn setup(given: RequestSpec) -> Fixture {
         listens: Vec::new(),
         paths: Rc::new(paths),
     });
-    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), WorkerCounters::alone(), |_| {}));
+    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), WorkerCounters::unshared(), |_| {}));
     let connection = Connection {
         id: 1,
         peer: Address::Ip(([127, 0, 0, 1], 1000).into()),

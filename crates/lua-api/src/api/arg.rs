@@ -47,7 +47,7 @@ fn get(cx: &CallContext, index: f64) -> i32 {
         let value = if index >= 1.0 { arguments.get(index as usize - 1) } else { None };
         return match value {
             Some(value) => {
-                cx.put(value);
+                cx.set_text(value);
                 TEXT
             }
             None => NIL,
@@ -91,7 +91,7 @@ fn set_text(cx: &CallContext, text: &[u8]) -> bool {
             true
         }
         _ => {
-            cx.put(b"API disabled in the context of set_by_lua*");
+            cx.set_text(b"API disabled in the context of set_by_lua*");
             false
         }
     }

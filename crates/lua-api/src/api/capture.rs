@@ -27,7 +27,7 @@ pub fn group() -> Group {
     }
 }
 
-/// How many values make an answer: status, body, whether it is cut short, type, length, other header fields.
+/// How many values make a response: status, body, whether it is cut short, type, length, other header fields.
 const PARTS: usize = 6;
 
 // Where the parts of a query stand, counted from its first: URI, method, flags, arguments, body, variables, header fields, ctx.
@@ -68,7 +68,7 @@ impl Child {
     fn retire(self) {
         let worker = self.request.worker.clone();
         worker.spare.put(self.request);
-        Capture::give_back(self.wire);
+        Capture::put(self.wire);
     }
 }
 
@@ -186,7 +186,7 @@ fn later(
     })
 }
 
-/// Pushes a list for each answer.
+/// Pushes a list for each response.
 fn push_lists(stack: &mut Stack<'_>, children: Vec<Child>) -> Result<usize, Raise> {
     let count = children.len();
     if !stack.reserve(count + PARTS + 4) {
@@ -329,7 +329,7 @@ fn each_field(
     result
 }
 
-/// Pushes the parts of an answer, of which the header fields are a table, or nil where type and length are all there is.
+/// Pushes the parts of a response, of which the header fields are a table, or nil where type and length are all there is.
 /// Room must have been made.
 fn push_parts(stack: &mut Stack<'_>, child: &Child) {
     let request = &child.request;
@@ -341,7 +341,7 @@ fn push_parts(stack: &mut Stack<'_>, child: &Child) {
     };
     stack.push_number(f64::from(status));
     child.wire.with_body(|body| stack.push_bytes(body));
-    // The answer to HEAD has no end; that of a status without a body is whole.
+    // The response to HEAD has no end; that of a status without a body is whole.
     let is_bare = request.flags.header_only.get() && request.method() != Method::HEAD;
     stack.push_bool(child.wire.has_head() && !child.wire.has_end() && !is_bare);
     if response.content_type.is_empty() {

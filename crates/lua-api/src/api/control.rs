@@ -23,11 +23,11 @@ pub fn groups() -> [Group; 2] {
 fn exit(cx: &CallContext, code: f64) -> i32 {
     let mut code = code as i32;
     if code == AGAIN || code == DONE {
-        cx.put(b"bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE");
+        cx.set_text(b"bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE");
         return -1;
     }
     let Some(host) = cx.host::<Host>() else {
-        cx.put(b"no request found");
+        cx.set_text(b"no request found");
         return -1;
     };
     if let Some(request) = &host.session {

@@ -33,7 +33,7 @@ pub fn group() -> Group {
             Row::fast::<MASK, _, _>("begin", begin),
             Row::fast::<MASK, _, _>("add", add),
             Row::fast::<MASK, _, _>("add_number", add_number),
-            Row::fast::<MASK, _, _>("done", done),
+            Row::fast::<MASK, _, _>("done", send_now),
             Row::suspends("emit", ANSWERING, emit),
             Row::suspends("say", ANSWERING, |cx, stack| write_all(cx, stack, "say", true)),
             Row::suspends("print", ANSWERING, |cx, stack| write_all(cx, stack, "print", false)),
@@ -108,7 +108,7 @@ fn add_number(cx: &CallContext, value: f64) {
     with_request(cx, (), |host, _| number::push_printed(&mut host.scratch.borrow_mut(), value));
 }
 
-fn done(cx: &CallContext, newline: i32) -> i32 {
+fn send_now(cx: &CallContext, newline: i32) -> i32 {
     with_request(cx, -1, |host, request| {
         let mut scratch = host.scratch.borrow_mut();
         if newline != 0 {
@@ -294,6 +294,6 @@ fn eof(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
         return Ok(refused(stack, "seen eof"));
     }
     debug(&request, b"lua send eof");
-    let step = send::last(&request, state);
+    let step = send::finish(&request, state);
     Ok(reply(stack, state, step))
 }

@@ -66,7 +66,7 @@ fn field(cx: &CallContext, at: i32) -> i32 {
     with_request(cx, -1, |_, request| {
         let headers = request.headers.borrow();
         let Some((name, value)) = usize::try_from(at).ok().and_then(|at| headers.iter().nth(at)) else { return -1 };
-        cx.put(&[name, value].concat());
+        cx.set_text(&[name, value].concat());
         i32::try_from(name.len()).unwrap_or(-1)
     })
 }

@@ -78,7 +78,7 @@ fn set_uri_args(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise>
             return Err(Raise::argument(1, "set_uri_args", &what));
         }
     }
-    request.line.borrow_mut().give_args(&args);
+    request.line.borrow_mut().set_explicit_args(&args);
     Ok(0)
 }
 

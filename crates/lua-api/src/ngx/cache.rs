@@ -3,7 +3,7 @@
 use crate::host::Host;
 use base::errno::describe;
 use cache::{Purge, PurgeTarget};
-use http::purging::{Purgeable, Purgeables};
+use http::purge_registry::{Purgeable, Purgeables};
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use std::rc::Rc;
 

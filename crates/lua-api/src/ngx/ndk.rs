@@ -42,7 +42,7 @@ fn with_functions(cx: &CallContext, f: impl FnOnce(&SetFunctions, &ConfMap) -> i
         Some(f(http.main.get::<SetFunctions>()?, location.as_ref().map_or(&nothing, |location| &location.conf)))
     });
     result.unwrap_or_else(|| {
-        cx.put(b"no request object found");
+        cx.set_text(b"no request object found");
         FAILED
     })
 }

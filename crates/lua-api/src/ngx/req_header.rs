@@ -130,7 +130,7 @@ fn raw_header(cx: &CallContext, without_line: i32) -> i32 {
             Some(end) if without_line != 0 => end + 1,
             _ => 0,
         };
-        cx.put(head.get(start..).unwrap_or_default());
+        cx.set_text(head.get(start..).unwrap_or_default());
         0
     })
 }

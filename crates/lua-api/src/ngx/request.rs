@@ -32,7 +32,7 @@ pub fn group() -> Group {
 /// Leaves the method's name in the output buffer.
 fn get_method(cx: &CallContext) -> i32 {
     with_request(cx, -1, |_, request| {
-        cx.put(&request.line.borrow().method_name);
+        cx.set_text(&request.line.borrow().method_name);
         0
     })
 }

@@ -85,7 +85,7 @@ fn resp_get(cx: &CallContext, name: &[u8]) -> i32 {
         let mut count = 0;
         request.response.borrow().field(&name, |value| {
             if count == 0 {
-                cx.put(value);
+                cx.set_text(value);
             }
             count += 1;
         });

@@ -41,11 +41,11 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// `ngx.ERROR`, which code may return to break off the answer, as it may any status from 300 on.
+/// `ngx.ERROR`, which code may return to break off the response, as it may any status from 300 on.
 const FAILED: i64 = -1;
 
 /// What passes without the code: bodies that nobody gets, and what comes behind the end that the code declared.
-fn untouched(request: &Rc<Request>, state: &State, chain: Chain) -> Result<Chain, Chain> {
+fn pass_through(request: &Rc<Request>, state: &State, chain: Chain) -> Result<Chain, Chain> {
     if request.flags.header_only.get() {
         return Ok(chain);
     }
@@ -57,7 +57,7 @@ fn untouched(request: &Rc<Request>, state: &State, chain: Chain) -> Result<Chain
 }
 
 fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>, chain: Chain) -> Filtered {
-    let chain = match untouched(request, &State::of(request), chain) {
+    let chain = match pass_through(request, &State::of(request), chain) {
         Ok(chain) => return Filtered::Now(Ok(chain)),
         Err(chain) => chain,
     };
@@ -79,7 +79,7 @@ fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>, chain: Chain) -> Filter
 
 fn run(entry: &Entry, request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {
     let state = State::of(request);
-    let chain = match untouched(request, &state, chain) {
+    let chain = match pass_through(request, &state, chain) {
         Ok(chain) => return Ok(chain),
         Err(chain) => chain,
     };

@@ -1,4 +1,4 @@
-//! `content_by_lua*`: Lua that makes the answer.
+//! `content_by_lua*`: Lua that makes the response.
 
 use crate::code::Code;
 use crate::exit;

@@ -79,7 +79,7 @@ fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>) -> Step {
 /// What `ngx.exit` asked for; `before` is what it had asked for before this run.
 fn verdict(request: &Request, state: &State, before: Option<i32>) -> Outcome {
     match state.filter_exit.get() {
-        // The answer to an exit passes this filter too; the same exit again is the one that is being answered.
+        // The response to an exit passes this filter too; the same exit again is the one that is being answered.
         code if code == before => Outcome::Ok,
         Some(code) if code == exit::ERROR => {
             state.header_failed.set(true);

@@ -1,4 +1,4 @@
-//! `log_by_lua*`: Lua after the answer, before the access log.
+//! `log_by_lua*`: Lua after the response, before the access log.
 
 use crate::phase::entry::{Entry, Run};
 use crate::state::State;

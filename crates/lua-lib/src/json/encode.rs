@@ -143,7 +143,7 @@ struct Text<'e> {
 impl Text<'_> {
     /// Writes a value that takes no decision: what most are. Of others nothing is written.
     #[inline(always)]
-    fn simple(&mut self, value: ValueView<'_>) -> bool {
+    fn write_scalar(&mut self, value: ValueView<'_>) -> bool {
         match value {
             ValueView::Bytes(text) => self.quoting.push(self.out, text),
             ValueView::Number(number) if number.is_finite() => number::push_digits(self.out, number, self.settings.digits),
@@ -155,11 +155,11 @@ impl Text<'_> {
     }
 
     fn value(&mut self, value: ValueView<'_>) -> Result<Outcome, Raise> {
-        if self.simple(value) { Ok(Outcome::Whole) } else { self.rare(value) }
+        if self.write_scalar(value) { Ok(Outcome::Whole) } else { self.write_other(value) }
     }
 
-    /// A value of which [`Text::simple`] wrote nothing.
-    fn rare(&mut self, value: ValueView<'_>) -> Result<Outcome, Raise> {
+    /// A value of which [`Text::write_scalar`] wrote nothing.
+    fn write_other(&mut self, value: ValueView<'_>) -> Result<Outcome, Raise> {
         match value {
             ValueView::Table => return Ok(Outcome::Table),
             ValueView::Number(number) => self.invalid_number(number)?,
@@ -231,10 +231,10 @@ impl Text<'_> {
         }
         self.indent(self.open.len());
         begin(self)?;
-        if self.simple(value) {
+        if self.write_scalar(value) {
             return Ok(Outcome::Whole);
         }
-        let written = self.rare(value)?;
+        let written = self.write_other(value)?;
         if written == Outcome::LeftOut {
             self.out.truncate(start);
             self.comma = comma;
@@ -340,7 +340,7 @@ impl Encoder<'_, '_, '_> {
                 let length = self.walker.length();
                 return self.array(Items { index: 0, length, raw: true });
             }
-            if let Some(length) = self.walker.asked_length().map_err(raised)? {
+            if let Some(length) = self.walker.length_by_metamethod().map_err(raised)? {
                 return self.array(Items { index: 0, length: length as usize, raw: false });
             }
         }
@@ -357,12 +357,12 @@ impl Encoder<'_, '_, '_> {
                     self.text.out.push(b']');
                     return Ok(Outcome::Whole);
                 }
-                None => return self.empty(asks_empty),
+                None => return self.write_empty(asks_empty),
                 Some((ValueView::Number(key), value)) => {
                     let before = self.text.out.len();
                     self.text.out.push(if count == 0 { b'[' } else { b',' });
                     self.text.indent(depth);
-                    if key == (count + 1) as f64 && self.text.simple(value) {
+                    if key == (count + 1) as f64 && self.text.write_scalar(value) {
                         count += 1;
                         continue;
                     }
@@ -380,7 +380,7 @@ impl Encoder<'_, '_, '_> {
     }
 
     /// A table without anything in it, over which the walk has ended.
-    fn empty(&mut self, asks_empty: bool) -> Result<Outcome, Raise> {
+    fn write_empty(&mut self, asks_empty: bool) -> Result<Outcome, Raise> {
         if asks_empty || !self.text.settings.has(EMPTY_AS_OBJECT) {
             return self.array(Items { index: 0, length: 0, raw: true });
         }

@@ -31,11 +31,11 @@ fn md5_hex(cx: &CallContext, text: &[u8]) {
 }
 
 fn md5_bin(cx: &CallContext, text: &[u8]) {
-    cx.put(&Md5::digest(text));
+    cx.set_text(&Md5::digest(text));
 }
 
 fn sha1_bin(cx: &CallContext, text: &[u8]) {
-    cx.put(&Sha1::digest(text));
+    cx.set_text(&Sha1::digest(text));
 }
 
 fn crc32(_: &CallContext, text: &[u8]) -> f64 {

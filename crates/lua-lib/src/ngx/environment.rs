@@ -25,5 +25,5 @@ fn past_init(cx: &CallContext) -> bool {
 fn configured(cx: &CallContext, name: &[u8]) -> bool {
     let Some(host) = host(cx) else { return false };
     let surroundings = host.runtime().surroundings.borrow();
-    surroundings.env.iter().find(|(known, _)| known == name).inspect(|(_, value)| cx.put(value)).is_some()
+    surroundings.env.iter().find(|(known, _)| known == name).inspect(|(_, value)| cx.set_text(value)).is_some()
 }

@@ -103,11 +103,11 @@ fn is_captured(cx: &CallContext) -> bool {
 
 fn filter_level(cx: &CallContext, level: f64) -> i32 {
     let Some(capture) = capture(cx) else {
-        cx.put(b"directive \"lua_capture_error_log\" is not set");
+        cx.set_text(b"directive \"lua_capture_error_log\" is not set");
         return -1;
     };
     if Level::from_number(level as i64).is_none() {
-        cx.put(format!("bad log level: {}", level as i64).as_bytes());
+        cx.set_text(format!("bad log level: {}", level as i64).as_bytes());
         return -1;
     }
     capture.filter.set(level as i32);
@@ -131,7 +131,7 @@ fn level(cx: &CallContext) -> i32 {
 
 fn raw_log(cx: &CallContext, level: f64, message: &[u8]) -> i32 {
     let Some(level) = Level::from_number(level as i64) else {
-        cx.put(b"bad log level");
+        cx.set_text(b"bad log level");
         return -1;
     };
     if let Some(host) = host(cx) {

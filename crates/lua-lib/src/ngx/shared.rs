@@ -1,8 +1,8 @@
 //! `ngx.shared`: dictionaries that all workers share (`ngx_http_lua_shdict.c`, `resty/core/shdict.lua`).
 
 use crate::ANYWHERE;
+use crate::dict_slots;
 use crate::runtime::Runtime;
-use crate::shelf;
 use base::clock;
 use lua::{CallContext, Group, LuaError, LuaPhase, PhaseSet, Raise, Row, Stack, Vm};
 use shm::Dict;
@@ -75,7 +75,7 @@ pub fn publish(vm: &Vm, runtime: &Runtime) -> Result<(), LuaError> {
     use std::fmt::Write;
     let mut source = String::from("local s = ngx.shared local make = s[''] s[''] = nil ");
     for zone in runtime.dicts.borrow().iter() {
-        let number = runtime.shared_slots.put(Dict::new(zone));
+        let number = runtime.shared_slots.insert(Dict::new(zone));
         source.push_str("s['");
         for byte in zone.name().bytes() {
             // Writing to a string does not fail.
@@ -90,8 +90,8 @@ pub fn publish(vm: &Vm, runtime: &Runtime) -> Result<(), LuaError> {
 /// Runs `f` on a dictionary; the error's text is in the output buffer when it answers `failed`.
 #[inline]
 fn with_dict<R>(cx: &CallContext, id: i32, failed: R, f: impl FnOnce(&Dict) -> R) -> R {
-    shelf::with(id, f).unwrap_or_else(|| {
-        cx.put(b"bad \"zone\" argument");
+    dict_slots::with(id, f).unwrap_or_else(|| {
+        cx.set_text(b"bad \"zone\" argument");
         failed
     })
 }

@@ -54,14 +54,14 @@ fn date(cx: &CallContext, what: i32) {
     let at = clock::civil(sec.saturating_add(offset));
     let day = format!("{:04}-{:02}-{:02}", at.year, at.month, at.day);
     if what == TODAY {
-        cx.put(day.as_bytes());
+        cx.set_text(day.as_bytes());
     } else {
-        cx.put(format!("{day} {:02}:{:02}:{:02}", at.hour, at.minute, at.second).as_bytes());
+        cx.set_text(format!("{day} {:02}:{:02}:{:02}", at.hour, at.minute, at.second).as_bytes());
     }
 }
 
 fn http_time(cx: &CallContext, seconds: f64) {
-    cx.put(&wire::date::http(seconds as i64));
+    cx.set_text(&wire::date::http(seconds as i64));
 }
 
 fn cookie_time(cx: &CallContext, seconds: f64) {

@@ -1,7 +1,7 @@
 //! A started program, and all those of a worker.
 
-use crate::pipe::inlet::PipeReader;
-use crate::pipe::outlet::PipeWriter;
+use crate::pipe::reader::PipeReader;
+use crate::pipe::writer::PipeWriter;
 use base::errno::describe;
 use base::log::Level;
 use session::Worker;

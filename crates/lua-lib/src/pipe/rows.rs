@@ -1,8 +1,8 @@
 //! The rows of `ngx.pipe`.
 
 use crate::host::{expect_host, host};
-use crate::pipe::inlet::{PipeReader, ReadPattern};
 use crate::pipe::process::{Hub, Process, SpawnRequest};
+use crate::pipe::reader::{PipeReader, ReadPattern};
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Reply, Row, Stack, Suspension, Type, Value, YIELDABLE};
 use std::rc::Rc;
 use std::time::Duration;
@@ -173,7 +173,7 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
         tokio::select! {
             biased;
             () = ending.ended() => {}
-            () = super::outlet::after(limit) => return Ok(Reply::failure("timeout")),
+            () = super::writer::after(limit) => return Ok(Reply::failure("timeout")),
         }
         hub.remove(id);
         let (reason, status) = ending.reason().unwrap_or(("unknown", 0));

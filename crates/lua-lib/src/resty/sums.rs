@@ -86,7 +86,7 @@ fn update(cx: &CallContext, id: f64, data: &[u8]) -> bool {
 }
 
 fn finish(cx: &CallContext, id: f64) -> bool {
-    with_sum(cx, id, |sum| cx.put(&sum.finalize_reset()))
+    with_sum(cx, id, |sum| cx.set_text(&sum.finalize_reset()))
 }
 
 fn reset(cx: &CallContext, id: f64) -> bool {

@@ -113,7 +113,7 @@ pub fn item(stack: &mut Stack<'_>, index: usize) -> Option<f64> {
 ///
 /// # Errors
 /// `text`, which ends with the number seen.
-pub fn expect(stack: &Stack<'_>, admitted: std::ops::RangeInclusive<usize>, text: &str) -> Result<(), Raise> {
+pub fn check_arguments(stack: &Stack<'_>, admitted: std::ops::RangeInclusive<usize>, text: &str) -> Result<(), Raise> {
     let count = stack.top();
     if admitted.contains(&count) { Ok(()) } else { Err(Raise::new(format!("{text} {count}"))) }
 }

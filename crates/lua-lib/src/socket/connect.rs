@@ -1,6 +1,6 @@
 //! `connect` and `bind`.
 
-use crate::socket::call::{self, BIND, CONNECT_TIMEOUT, Call, ID, KEY, TRANSPARENT, expect, fail, failure, number};
+use crate::socket::call::{self, BIND, CONNECT_TIMEOUT, Call, ID, KEY, TRANSPARENT, check_arguments, fail, failure, number};
 use crate::socket::names::SocketError;
 use crate::socket::names::{self, Destination};
 use crate::socket::pools::{self, Admission, Pool, Ticket};
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// # Errors
 /// Wrong arguments.
 pub fn bind(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    expect(stack, 2..=3, "expecting 2 or 3 arguments, but got")?;
+    check_arguments(stack, 2..=3, "expecting 2 or 3 arguments, but got")?;
     let call = call::begin(cx, stack, "bind")?;
     let port = if stack.top() == 3 {
         let Some(port) = stack.number(3) else {
@@ -120,7 +120,7 @@ fn target(stack: &mut Stack<'_>, count: usize, name: Option<Vec<u8>>) -> Result<
 /// # Errors
 /// Wrong arguments, or a socket of another request.
 pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    expect(stack, 2..=4, "ngx.socket connect: expecting 2, 3, or 4 arguments (including the object), but seen")?;
+    check_arguments(stack, 2..=4, "ngx.socket connect: expecting 2, 3, or 4 arguments (including the object), but seen")?;
     let call = call::begin(cx, stack, "connect")?;
     stack.check_bytes(2, "connect")?;
     let mut count = stack.top();

@@ -4,7 +4,7 @@ pub mod call;
 pub mod connect;
 pub mod datagrams;
 pub mod hub;
-pub mod keep;
+pub mod keepalive;
 pub mod names;
 pub mod owned;
 pub mod pieces;

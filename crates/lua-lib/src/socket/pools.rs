@@ -140,7 +140,7 @@ impl Pool {
             dead
         };
         let count = dead.len();
-        dead.into_iter().for_each(|resting| part(resting.stream));
+        dead.into_iter().for_each(|resting| close_stream(resting.stream));
         count
     }
 
@@ -150,7 +150,7 @@ impl Pool {
     }
 
     /// The connection that has been idle for the shortest time, its count of uses, its place. Nothing happens when there is
-    /// none or it is dead: that is for [`Pool::admit`].
+    /// none or it is dead: that is for [`Pool::acquire`].
     pub(crate) fn admit_idle(&self) -> Option<(Stream, u32, Ticket)> {
         let mut idle = self.idle.borrow_mut();
         idle.back().filter(|latest| latest.is_good(clock::monotonic_ms()))?;
@@ -217,7 +217,7 @@ pub async fn wait(ticket: Ticket) -> Admission {
 }
 
 /// Lets a connection go. A peer over TLS that does not hear it may think that somebody cut the connection.
-pub fn part(stream: Stream) {
+pub fn close_stream(stream: Stream) {
     // It may have gone itself.
     let _ = stream.close_notify();
 }
@@ -282,7 +282,7 @@ impl Pools {
         match oldest {
             Some(resting) => {
                 resting.ticket.discard();
-                part(resting.stream);
+                close_stream(resting.stream);
             }
             None => pool.wake(),
         }
@@ -292,7 +292,7 @@ impl Pools {
     pub fn close_idle(&self) {
         let all: Vec<_> = self.all.borrow().values().cloned().collect();
         for pool in all {
-            pool.idle.take().into_iter().for_each(|resting| part(resting.stream));
+            pool.idle.take().into_iter().for_each(|resting| close_stream(resting.stream));
         }
     }
 

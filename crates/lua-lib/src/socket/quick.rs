@@ -126,7 +126,7 @@ fn buffered(cx: &CallContext, id: f64, count: f64) -> bool {
                 count if count >= 1.0 => (Cow::Borrowed(inner.unread().get(..count as usize)?), count as usize),
                 _ => return None,
             };
-            cx.put(&data);
+            cx.set_text(&data);
             inner.consume(used);
             Some(())
         })

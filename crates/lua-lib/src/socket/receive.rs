@@ -1,7 +1,7 @@
 //! `receive`, `receiveany`, and the iterators of `receiveuntil`.
 
 use crate::host::Host;
-use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
+use crate::socket::call::{self, Call, READ_TIMEOUT, check_arguments, fail};
 use crate::socket::report::{Reporter, error_line};
 use crate::socket::scan::Pattern;
 use crate::socket::state::{Busy, Direction, Socket, error_text, make_room};
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// # Errors
 /// Wrong arguments, or a socket of another request.
 pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
+    check_arguments(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receive")?;
     let reporter = call.reporter(cx);
     reporter.debug(format_args!("lua tcp socket calling receive() method"));
@@ -73,7 +73,7 @@ pub fn pattern(stack: &Stack<'_>) -> Result<Option<Pattern>, Raise> {
 /// # Errors
 /// Wrong arguments, or a socket of another request.
 pub fn receive_any(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
+    check_arguments(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receiveany")?;
     let reporter = call.reporter(cx);
     let Some(socket) = open(&call, stack, &reporter)? else { return Ok(fail(stack, "closed")) };
@@ -269,7 +269,7 @@ pub fn begin(cx: &CallContext, host: &dyn Host, socket: Rc<Socket>, want: Patter
     let options = host.socket_options();
     let room = usize::try_from(options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
     let mut receiving = Receiving { socket, pattern: want, scanned: 0, room };
-    let error = match receiving.scan_input(|data| cx.put(data)) {
+    let error = match receiving.scan_input(|data| cx.set_text(data)) {
         Poll::Ready(End::Found(_)) => return Started::Here,
         Poll::Ready(End::Closed) => return Started::Not,
         // An error is reported once.

@@ -2,7 +2,7 @@
 
 use crate::host::host;
 use crate::socket::owned::SocketRegistry;
-use crate::socket::{connect, keep, quick, receive, secure, send, udp};
+use crate::socket::{connect, keepalive, quick, receive, secure, send, udp};
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
 
 /// `ngx.socket`.
@@ -18,13 +18,13 @@ pub fn group() -> Group {
         Row::suspends("receiveany", at, receive::receive_any),
         Row::suspends("until", at, receive::receive_until),
         Row::calls("bind", at, connect::bind),
-        Row::calls("close", at, keep::close),
-        Row::calls("shutdown", at, keep::shutdown),
-        Row::calls("setkeepalive", at, keep::set_keepalive),
-        Row::calls("getreusedtimes", at, keep::reused_times),
-        Row::calls("getfd", at, keep::descriptor),
-        Row::calls("setoption", at, keep::set_option),
-        Row::calls("getoption", at, keep::get_option),
+        Row::calls("close", at, keepalive::close),
+        Row::calls("shutdown", at, keepalive::shutdown),
+        Row::calls("setkeepalive", at, keepalive::set_keepalive),
+        Row::calls("getreusedtimes", at, keepalive::reused_times),
+        Row::calls("getfd", at, keepalive::descriptor),
+        Row::calls("setoption", at, keepalive::set_option),
+        Row::calls("getoption", at, keepalive::get_option),
     ];
     rows.extend(quick::rows());
     rows.extend(secure::rows());

@@ -22,8 +22,8 @@ pub fn rows() -> Vec<Row> {
         Row::calls("sslsession", YIELDABLE, handshake::session),
         Row::calls("settrustedstore", YIELDABLE, store::set),
         Row::fast::<ANYWHERE, _, _>("session_free", free),
-        Row::calls("tls_chain", PhaseSet::EVERYWHERE, keep_chain),
-        Row::calls("tls_key", PhaseSet::EVERYWHERE, keep_key),
+        Row::calls("tls_chain", PhaseSet::EVERYWHERE, push_chain),
+        Row::calls("tls_key", PhaseSet::EVERYWHERE, push_key),
         Row::fast::<ANYWHERE, _, _>("tls_free", drop_object),
     ]
 }
@@ -37,12 +37,12 @@ fn push_object(cx: &CallContext, stack: &mut Stack<'_>, object: Option<Object>) 
     1
 }
 
-fn keep_chain(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn push_chain(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = Chain::from_der(stack.check_bytes(1, "tls_chain")?).ok();
     Ok(push_object(cx, stack, chain.map(|chain| Object::Chain(Rc::new(chain)))))
 }
 
-fn keep_key(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn push_key(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let key = Key::from_der(stack.check_bytes(1, "tls_key")?).ok();
     Ok(push_object(cx, stack, key.map(|key| Object::Key(Rc::new(key)))))
 }

@@ -2,7 +2,7 @@
 
 use crate::host::host;
 use crate::shown::push_plain_list;
-use crate::socket::call::{self, Call, ID, SEND_TIMEOUT, expect, fail, failure, number};
+use crate::socket::call::{self, Call, ID, SEND_TIMEOUT, check_arguments, fail, failure, number};
 use crate::socket::pieces;
 use crate::socket::quick;
 use crate::socket::report::{Reporter, error_line};
@@ -19,7 +19,7 @@ use std::task::Poll;
 /// # Errors
 /// Wrong arguments, or a socket of another request.
 pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
+    check_arguments(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let reporter = call.reporter(cx);
     let found = call.socket(stack).filter(|(_, s)| {

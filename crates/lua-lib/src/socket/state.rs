@@ -1,7 +1,7 @@
 //! One TCP cosocket: its stream, its buffer, and which directions are still open.
 
 use crate::resources::Resources;
-use crate::socket::pools::{Ticket, part};
+use crate::socket::pools::{Ticket, close_stream};
 use lua::Value;
 use net::stream::Stream;
 use std::cell::{Cell, RefCell};
@@ -79,7 +79,7 @@ impl Inner {
         }
     }
 
-    /// Takes a connection on, the old one having been let go by [`Inner::leave`].
+    /// Takes a connection on, the old one having been let go by [`Inner::detach`].
     pub fn install(&mut self, stream: Stream, reused: u32, ticket: Option<Ticket>) {
         (self.stream, self.ticket, self.reused) = (Some(stream), ticket, reused);
         // A connection from a pool was made prompt before it went there.
@@ -119,12 +119,12 @@ impl Socket {
             inner.input = Vec::new();
         }
         if let Some(stream) = stream {
-            part(stream);
+            close_stream(stream);
         }
         drop(ticket);
     }
 
-    /// Whether nothing of `works`, a sum of [`Work`]s, is under way.
+    /// Whether nothing of `works`, a sum of [`Direction`]s, is under way.
     #[inline]
     pub fn is_free(&self, works: u8) -> bool {
         self.busy.get() & works == 0

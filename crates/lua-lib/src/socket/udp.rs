@@ -1,6 +1,6 @@
 //! `ngx.socket.udp`: datagrams over UDP and unix-domain sockets.
 
-use crate::socket::call::{self, BIND, Call, ID, READ_TIMEOUT, TRANSPARENT, expect, fail, failure, number};
+use crate::socket::call::{self, BIND, Call, ID, READ_TIMEOUT, TRANSPARENT, check_arguments, fail, failure, number};
 use crate::socket::datagrams::Datagrams;
 use crate::socket::names::SocketError;
 use crate::socket::names::{self, Destination};
@@ -60,7 +60,7 @@ fn open(call: &Call, stack: &mut Stack<'_>, reporter: &Reporter, what: &str) -> 
 }
 
 fn set_peer_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    expect(stack, 2..=3, "ngx.socket.udp setpeername: expecting 2 or 3 arguments (including the object), but seen")?;
+    check_arguments(stack, 2..=3, "ngx.socket.udp setpeername: expecting 2 or 3 arguments (including the object), but seen")?;
     let call = call::begin(cx, stack, "setpeername")?;
     let host = String::from_utf8_lossy(stack.check_bytes(2, "setpeername")?).into_owned();
     let port = if stack.top() == 3 { stack.check_number(3, "setpeername")? } else { 0.0 };
@@ -161,7 +161,7 @@ fn text_of(error: &io::Error) -> String {
 }
 
 fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
+    check_arguments(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let reporter = call.reporter(cx);
     let socket = match open(&call, stack, &reporter, "send")? {
@@ -186,7 +186,7 @@ fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
+    check_arguments(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receive")?;
     let reporter = call.reporter(cx);
     reporter.debug(format_args!("lua udp socket calling receive() method"));
@@ -236,7 +236,7 @@ fn receive_error(socket: &Datagrams, reporter: &Reporter, error: &io::Error) -> 
 }
 
 fn bind(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    expect(stack, 2..=2, "expecting 2 arguments, but got")?;
+    check_arguments(stack, 2..=2, "expecting 2 arguments, but got")?;
     let call = call::begin(cx, stack, "bind")?;
     let text = String::from_utf8_lossy(stack.check_bytes(2, "bind")?).into_owned();
     let Some(ip) = names::literal(&text) else { return Ok(call::now(fail(stack, "bad address"))) };
@@ -247,7 +247,7 @@ fn bind(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 fn close(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    expect(stack, 1..=1, "expecting 1 argument (including the object) but seen")?;
+    check_arguments(stack, 1..=1, "expecting 1 argument (including the object) but seen")?;
     let call = call::begin(cx, stack, "close")?;
     let found = find(&call, stack).filter(|(_, socket)| socket.socket.borrow().is_some() || socket.is_busy());
     let Some((_, socket)) = found else { return Ok(call::now(fail(stack, "closed"))) };

@@ -46,7 +46,7 @@ fn begin<C: ClientSocket>(cx: &CallContext, id: f64, count: f64, own: f64) -> Op
     let mut receiving = Receiving { pattern: pattern(count)?, scanned: 0, room, checks: false };
     let parked = match client.poll_receive(&mut receiving, &mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Received::Found(data, _)) => {
-            cx.put(&data);
+            cx.set_text(&data);
             return Some(HERE);
         }
         // An end is met again, an error is reported once.

@@ -2,7 +2,7 @@
 
 use crate::client::ClientSocket;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
-use lua_lib::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
+use lua_lib::socket::call::{self, Call, READ_TIMEOUT, check_arguments, fail};
 use lua_lib::socket::receive::pattern;
 use lua_lib::socket::report::Reporter;
 use lua_lib::socket::scan::Pattern;
@@ -40,7 +40,7 @@ pub enum Received {
 /// # Errors
 /// Wrong arguments, or a socket of another session.
 pub fn receive<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
+    check_arguments(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receive")?;
     let reporter = call.reporter(cx);
     reporter.debug(format_args!("lua tcp socket calling receive() method"));
@@ -62,7 +62,7 @@ pub fn receive<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Resu
 /// # Errors
 /// Wrong arguments, or a socket of another session.
 pub fn receive_any<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
+    check_arguments(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receiveany")?;
     let reporter = call.reporter(cx);
     let client: C = match open(cx, &call, stack, &reporter)? {

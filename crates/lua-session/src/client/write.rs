@@ -2,7 +2,7 @@
 
 use crate::client::ClientSocket;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
-use lua_lib::socket::call::{self, SEND_TIMEOUT, expect, fail, failure, number};
+use lua_lib::socket::call::{self, SEND_TIMEOUT, check_arguments, fail, failure, number};
 use lua_lib::socket::pieces;
 use lua_lib::socket::state::{Direction, error_text};
 use std::io;
@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker, ready};
 /// # Errors
 /// Wrong arguments, or a socket of another session.
 pub fn send<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
+    check_arguments(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let reporter = call.reporter(cx);
     let Some(client) = C::find(cx, &call, stack)?.filter(|client| !client.socket().inner.borrow().write_closed) else {

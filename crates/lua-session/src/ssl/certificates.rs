@@ -1,6 +1,6 @@
 //! `ngx.ssl`: certificates and keys, parsed and set (`ngx_http_lua_ssl_certby.c`, lua-resty-core's `ngx/ssl.md`).
 
-use super::{done, handshake_state, push_result, refused};
+use super::{handshake_state, push_result, push_success, refused};
 use crate::host::Host;
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
@@ -47,7 +47,7 @@ fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
         chosen.chains.clear();
         chosen.keys.clear();
     });
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }
 
 /// Takes a chain for the handshake under way.
@@ -72,7 +72,7 @@ fn set_der_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<
         Ok(chain) => use_chain::<P>(cx, chain)?,
         Err(_) => handshake_state::<P>(cx)?.and(Err("d2i_X509_bio() failed")),
     };
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }
 
 fn set_der_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
@@ -80,7 +80,7 @@ fn set_der_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Res
         Ok(key) => use_key::<P>(cx, key)?,
         Err(_) => handshake_state::<P>(cx)?.and(Err("d2i_PrivateKey_bio() failed")),
     };
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }
 
 fn set_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
@@ -89,7 +89,7 @@ fn set_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usiz
         Some(chain) => use_chain::<P>(cx, (*chain).clone())?,
         None => handshake_state::<P>(cx)?.and(Err("invalid certificate chain")),
     };
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }
 
 fn set_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
@@ -98,7 +98,7 @@ fn set_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<
         Some(key) => use_key::<P>(cx, (*key).clone())?,
         None => handshake_state::<P>(cx)?.and(Err("invalid private key")),
     };
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }
 
 fn cert_pem_to_der(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
@@ -175,5 +175,5 @@ fn verify_client<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result
         let trust = Trust::new(trusted, depth.map_or(DEPTH, |depth| depth as usize));
         shake.certificates.borrow_mut().clients = Some(Arc::new(ClientVerifier::new(Arc::new(trust), &shown)));
     });
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }

@@ -1,6 +1,6 @@
 //! `ngx.ssl.clienthello`: the client's first message (lua-resty-core's `ngx/ssl/clienthello.md`).
 
-use super::{done, handshake_state, refused};
+use super::{handshake_state, push_success, refused};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use wire::tls::hello::{Hello, extension};
@@ -81,7 +81,7 @@ fn set_versions<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<
     let result = handshake_state::<P>(cx)?.map(|shake| {
         shake.versions.replace(Some(numbers));
     });
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl<P: Protocol> CodeHooks<P> {
 
     async fn finish(&self, greeting: &Rc<ClientHello<P::Session>>, protocol: &str) -> HandshakeLeftovers {
         let shake = greeting.leftovers.take()?.downcast::<HandshakeState<P::Session>>().ok()?;
-        let made = shake.handed.take().and_then(|handed| handed.made());
+        let made = shake.handed.take().and_then(|handed| handed.new_session());
         if protocol == "TLSv1.2"
             && let Some(made) = made
         {

@@ -56,7 +56,7 @@ fn handshake_state<P: Protocol>(cx: &CallContext) -> Result<Result<Rc<HandshakeS
 }
 
 /// Answers `true`, or `nil` and why not.
-fn done(stack: &mut Stack<'_>, result: Result<(), &str>) -> usize {
+fn push_success(stack: &mut Stack<'_>, result: Result<(), &str>) -> usize {
     match result {
         Ok(()) => {
             stack.push_bool(true);

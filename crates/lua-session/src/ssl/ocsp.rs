@@ -1,6 +1,6 @@
 //! `ngx.ocsp`: questions to responders and what their answers are worth (lua-resty-core's `ngx/ocsp.md`).
 
-use super::{done, handshake_state, push_result, refused};
+use super::{handshake_state, push_result, push_success, refused};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use tls::certificate::{CertificateDer, Chain};
@@ -95,7 +95,7 @@ fn staple<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize,
         Ok(asked)
     });
     Ok(match asked {
-        Ok(true) => done(stack, Ok(())),
+        Ok(true) => push_success(stack, Ok(())),
         Ok(false) => {
             stack.push_bool(true);
             stack.push_bytes(b"no status req");

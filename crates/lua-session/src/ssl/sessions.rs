@@ -1,6 +1,6 @@
 //! `ngx.ssl.session`: sessions that code keeps (lua-resty-core's `ngx/ssl/session.md`).
 
-use super::{done, handshake_state, push_result};
+use super::{handshake_state, push_result, push_success};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
@@ -51,5 +51,5 @@ fn set_session<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
         Some(_) => Err("failed to de-serialize session"),
         None => Err("bad lua context"),
     });
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }

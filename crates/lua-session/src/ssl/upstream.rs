@@ -2,7 +2,7 @@
 //! changes (lua-resty-core's `ngx/ssl/proxysslcert.md`, `ngx/ssl/proxysslverify.md`, `ngx/proxyssl.md`).
 
 use super::upstream_handshake::UpstreamHandshake;
-use super::{PLAIN, done, push_result, refused, session};
+use super::{PLAIN, push_result, push_success, refused, session};
 use crate::host::Host;
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
@@ -55,7 +55,7 @@ fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
         chosen.chains.clear();
         chosen.keys.clear();
     });
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }
 
 /// Takes a chain; without one, answers `text`.
@@ -82,13 +82,13 @@ fn use_key<P: Protocol>(cx: &CallContext, key: Option<Key>, text: &'static str) 
 fn set_der_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = Chain::from_der(stack.check_bytes(1, "set_der_cert")?).ok();
     let result = use_chain::<P>(cx, chain, "d2i_X509_bio() failed")?;
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }
 
 fn set_der_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let key = Key::from_der(stack.check_bytes(1, "set_der_priv_key")?).ok();
     let result = use_key::<P>(cx, key, "d2i_PrivateKey_bio() failed")?;
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }
 
 fn objects<P: Protocol>(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
@@ -98,13 +98,13 @@ fn objects<P: Protocol>(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
 fn set_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = objects::<P>(cx)?.chain(stack.number(1).unwrap_or_default());
     let result = use_chain::<P>(cx, chain.map(|chain| (*chain).clone()), "invalid certificate chain")?;
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }
 
 fn set_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let key = objects::<P>(cx)?.key(stack.number(1).unwrap_or_default());
     let result = use_key::<P>(cx, key.map(|key| (*key).clone()), "invalid private key")?;
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }
 
 fn set_verdict<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
@@ -113,7 +113,7 @@ fn set_verdict<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
         // What is no code at all must not pass for a good one.
         toward.verdict.set(code.map_or(1, |code| code as u16));
     });
-    Ok(done(stack, result))
+    Ok(push_success(stack, result))
 }
 
 fn verdict<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {

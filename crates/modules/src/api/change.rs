@@ -2,8 +2,8 @@
 
 use super::value::Value;
 use balance::sessions::LONGEST_ID;
+use upstream::constraints::GroupConstraints;
 use upstream::live::{ApiError, ServerChange};
-use upstream::terms::GroupConstraints;
 
 fn format_error(text: String) -> ApiError {
     ApiError::bad("UpstreamConfFormatError", text)

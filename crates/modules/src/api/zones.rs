@@ -33,7 +33,7 @@ fn entries<T>(call: &Call<'_>, missing: NotFound, all: &[(&str, T)], read: impl 
 
 /// Zones of one kind.
 pub(super) fn counters(call: &Call<'_>, told: &Told, missing: NotFound) -> ApiResult {
-    let zones = zones::all(&call.request.worker, told);
+    let zones = zones::meters(&call.request.worker, told);
     let named: Vec<_> = zones.iter().map(|zone| (zone.name(), zone)).collect();
     entries(call, missing, &named, |zone| (told.value)(zone), |zone| zone.reset())
 }

@@ -11,25 +11,25 @@ use sha1::Sha1;
 /// Whether `password` is what `stored` was made from; `None` if the form of `stored` is not known.
 pub(super) fn verify(password: &[u8], stored: &[u8]) -> Option<bool> {
     if let Some(plain) = stored.strip_prefix(b"{PLAIN}") {
-        return Some(same(password, plain));
+        return Some(constant_time_eq(password, plain));
     }
     if let Some(digest) = stored.strip_prefix(b"{SHA}") {
         let made = STANDARD.encode(Sha1::digest(password));
-        return Some(same(made.as_bytes(), digest));
+        return Some(constant_time_eq(made.as_bytes(), digest));
     }
     if let Some(salted) = stored.strip_prefix(b"{SSHA}") {
         let decoded = STANDARD.decode(salted).ok();
         let parts = decoded.as_ref().and_then(|d| d.split_at_checked(20));
         return Some(parts.is_some_and(|(digest, salt)| {
             let made = Sha1::new().chain_update(password).chain_update(salt).finalize();
-            same(&made, digest)
+            constant_time_eq(&made, digest)
         }));
     }
     for magic in [&b"$apr1$"[..], b"$1$"] {
         if let Some(rest) = stored.strip_prefix(magic) {
             let salt = rest.split(|b| *b == b'$').next().unwrap_or_default();
             let salt = salt.get(..8).unwrap_or(salt);
-            return Some(same(&md5_crypt(password, salt, magic), stored));
+            return Some(constant_time_eq(&md5_crypt(password, salt, magic), stored));
         }
     }
     let text = std::str::from_utf8(stored).ok()?;
@@ -39,11 +39,11 @@ pub(super) fn verify(password: &[u8], stored: &[u8]) -> Option<bool> {
     if text.starts_with("$2") {
         return Some(bcrypt::verify(password, text).unwrap_or(false));
     }
-    sys::crypt::crypt(password, stored).map(|made| same(&made, stored))
+    sys::crypt::crypt(password, stored).map(|made| constant_time_eq(&made, stored))
 }
 
 /// Compares in a time that does not depend on where the difference is.
-fn same(a: &[u8], b: &[u8]) -> bool {
+fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
 }
 

@@ -6,7 +6,7 @@ use crate::marks;
 use brotli::enc::encode::{BrotliEncoderDestroyInstance, BrotliEncoderOperation, BrotliEncoderParameter, BrotliEncoderStateStruct};
 use std::io;
 
-/// How an answer is compressed.
+/// How a response is compressed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     /// 0 to 11.

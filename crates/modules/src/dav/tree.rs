@@ -96,7 +96,7 @@ fn copy_to(from: &Path, to: &Path) -> Result<(), Failed> {
 }
 
 /// Removes what is in a directory, and says what could not be removed. False: it cannot be read.
-pub(super) fn empty(path: &Path, left: &mut impl FnMut(&str, &Path, &io::Error)) -> bool {
+pub(super) fn remove_contents(path: &Path, left: &mut impl FnMut(&str, &Path, &io::Error)) -> bool {
     let items = match fs::read_dir(path) {
         Ok(items) => items,
         Err(error) => {
@@ -107,7 +107,7 @@ pub(super) fn empty(path: &Path, left: &mut impl FnMut(&str, &Path, &io::Error))
     for item in items.flatten() {
         let at = item.path();
         let (call, removed) = if item.file_type().is_ok_and(|kind| kind.is_dir()) {
-            empty(&at, left);
+            remove_contents(&at, left);
             ("rmdir()", fs::remove_dir(&at))
         } else {
             ("unlink()", fs::remove_file(&at))

@@ -1,7 +1,7 @@
 //! The content handler: executes one command after the other.
 
-use super::beside::{self, ResponsePart};
-use super::outside;
+use super::async_subrequests::{self, ResponsePart};
+use super::subrequests;
 use super::vars::EchoVariables;
 use super::{Action, Command, Echo};
 use base::clock;
@@ -54,7 +54,7 @@ pub(super) fn content(request: &Rc<Request>) -> Step {
 
 /// Why commands stop running.
 enum Pause {
-    /// There is no other, or one ended the answer.
+    /// There is no other, or one ended the response.
     End(Step),
     /// One waits for this.
     Wait(BoxFuture<Outcome>),
@@ -115,7 +115,7 @@ impl Run {
             Action::Location { .. } | Action::Subrequest { .. } => self.subrequest(command),
             Action::ForeachSplit => self.foreach(command).into(),
             Action::End => self.end().into(),
-            Action::Exec => outside::exec(&request, command).into(),
+            Action::Exec => subrequests::exec(&request, command).into(),
         }
     }
 
@@ -156,7 +156,7 @@ impl Run {
         let (request, head, held) = (self.request.clone(), self.head(), self.parts.clone());
         Step::wait(async move {
             match head.finish().await {
-                Outcome::Ok => beside::join(&request, &held).await,
+                Outcome::Ok => async_subrequests::join(&request, &held).await,
                 other => other,
             }
         })
@@ -200,7 +200,7 @@ impl Run {
         let (request, head, held) = (self.request.clone(), self.head(), self.parts.clone());
         Step::wait(async move {
             match head.finish().await {
-                Outcome::Ok => beside::sleep(&request, &held, time).await,
+                Outcome::Ok => async_subrequests::sleep(&request, &held, time).await,
                 other => other,
             }
         })
@@ -228,7 +228,7 @@ impl Run {
                 return Step::Wait(future);
             }
         }
-        let begun = match outside::begin(&self.request, command) {
+        let begun = match subrequests::begin(&self.request, command) {
             Ok(begun) => begun,
             Err(outcome) => return outcome.into(),
         };

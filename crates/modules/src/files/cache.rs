@@ -152,7 +152,7 @@ impl Files {
         }
     }
 
-    /// The cached answer for `path`, checked if it is due.
+    /// The cached response for `path`, checked if it is due.
     fn cached(&self, path: &[u8], now: u64) -> Option<Result<Rc<Opened>, Failure>> {
         let mut entries = self.entries.borrow_mut();
         let entry = entries.get(path)?;

@@ -53,7 +53,7 @@ struct Stream {
 /// The logarithm of the largest window that there is.
 pub(super) const LARGEST_WINDOW: u8 = 15;
 
-/// How an answer is compressed.
+/// How a response is compressed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) level: u32,

@@ -7,6 +7,7 @@ use conf::parser::Parser;
 use conf::tree::SettingError;
 use shm::Zone;
 use shm::dict::{Dict, Refusal, Store, StoreMode, Value};
+use std::fmt;
 use std::fmt::Write;
 use std::fs::File;
 use std::io;
@@ -55,6 +56,18 @@ pub(crate) enum AddError {
     Full,
 }
 
+impl fmt::Display for AddError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AddError::Key => "invalid key",
+            AddError::When => "key already exists or does not exist",
+            AddError::Full => "no room in the zone",
+        })
+    }
+}
+
+impl std::error::Error for AddError {}
+
 /// A pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pair {
@@ -95,7 +108,7 @@ impl Pairs {
                 let mut text = String::new();
                 let mut find = |cidr| {
                     text.clear();
-                    push_shown(cidr, &mut text);
+                    push_cidr(cidr, &mut text);
                     find(text.as_bytes())
                 };
                 match ip.to_canonical() {
@@ -111,7 +124,7 @@ impl Pairs {
         match self.kind {
             Kind::Ip => {
                 let mut text = String::new();
-                push_shown(Cidr::parse(key.as_bytes())?, &mut text);
+                push_cidr(Cidr::parse(key.as_bytes())?, &mut text);
                 Some(text)
             }
             Kind::Prefix if key.len() > LONGEST_PREFIX => None,
@@ -225,7 +238,7 @@ impl Pairs {
 }
 
 /// Appends a network as text; one of a single address is that.
-fn push_shown(cidr: Cidr, out: &mut String) {
+fn push_cidr(cidr: Cidr, out: &mut String) {
     // Writing to a string does not fail.
     let _ = match cidr {
         Cidr::V4(bits, 32) => write!(out, "{}", Ipv4Addr::from_bits(bits)),

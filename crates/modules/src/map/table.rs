@@ -1,6 +1,7 @@
 //! Exact strings and host names with wildcards, matched as nginx's combined hash does.
 
 use foldhash::HashMap;
+use std::fmt;
 
 /// Why a key cannot be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +11,17 @@ pub(crate) enum AddError {
     /// It is there already.
     Conflict,
 }
+
+impl fmt::Display for AddError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AddError::Invalid => "invalid host name or wildcard",
+            AddError::Conflict => "conflicting parameter",
+        })
+    }
+}
+
+impl std::error::Error for AddError {}
 
 /// Values by key. Keys compare without case.
 pub(crate) struct Table<T> {

@@ -129,7 +129,7 @@ fn families<Z: ?Sized>(label: &str, all: &[(&str, &Z)], families: &[Family<Z>], 
 }
 
 fn meters(request: &Request, told: &Told, with: &[Family<[u64]>], out: &mut Vec<u8>) {
-    let zones = zones::all(&request.worker, told);
+    let zones = zones::meters(&request.worker, told);
     let counted: Vec<_> = zones.iter().map(|zone| (zone.name(), zone.totals())).collect();
     families("zone", &counted.iter().map(|(name, counters)| (*name, &**counters)).collect::<Vec<_>>(), with, out);
 }
@@ -153,7 +153,7 @@ pub(super) fn prometheus(request: &Request, out: &mut Vec<u8>) {
 /// All of them as the API tells them, as further fields of an object.
 pub(super) fn json(request: &Request, out: &mut Vec<u8>) {
     let map = |told: &Told| {
-        let zones = zones::all(&request.worker, told);
+        let zones = zones::meters(&request.worker, told);
         Value::Object(zones.iter().map(|zone| (zone.name().to_owned(), (told.value)(zone))).collect())
     };
     let caches = caches(request).iter().map(|cache| (cache.meter().name().to_owned(), zones::cache(&**cache))).collect();

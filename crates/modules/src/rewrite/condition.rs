@@ -151,7 +151,7 @@ fn is_kind(found: &Metadata, letter: u8) -> bool {
     }
 }
 
-/// A file that is not there is an answer; anything else is worth a line.
+/// A file that is not there is a response; anything else is worth a line.
 fn report(request: &Request, call: &str, name: &[u8], error: &io::Error) {
     use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
     if !matches!(error.kind(), NotFound | NotADirectory | InvalidFilename | InvalidInput) {

@@ -19,7 +19,7 @@ enum Next {
     Last,
     /// The same location with the new URI.
     Break,
-    /// An answer with this status.
+    /// A response with this status.
     Redirect(u16),
 }
 

@@ -62,7 +62,7 @@ const HIDDEN: [&str; 9] = [
     "Upgrade",
     "Set-Cookie",
 ];
-/// Statuses whose answers are kept by default.
+/// Statuses whose responses are kept by default.
 const STATUSES: [u16; 5] = [200, 301, 302, 307, 308];
 
 impl Conf {
@@ -71,13 +71,13 @@ impl Conf {
         [Method::GET, Method::HEAD].contains(&method) || self.methods.as_ref().is_some_and(|methods| methods.contains(&method))
     }
 
-    /// Whether an answer of this status is kept.
+    /// Whether a response of this status is kept.
     pub(crate) fn stores_status(&self, status: u16) -> bool {
         self.statuses.as_deref().unwrap_or(&STATUSES).contains(&status)
     }
 
     /// Whether a field is kept.
-    pub(crate) fn keeps_field(&self, name: &[u8]) -> bool {
+    pub(crate) fn stores_field(&self, name: &[u8]) -> bool {
         let is = |list: &Option<Vec<Box<[u8]>>>| list.iter().flatten().any(|other| other.eq_ignore_ascii_case(name));
         let usual = HIDDEN.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name));
         is(&self.passed) || !(usual || is(&self.hidden))

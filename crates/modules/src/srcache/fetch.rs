@@ -41,7 +41,7 @@ pub(crate) fn handle(request: &Rc<Request>, own: &Rc<Conf>) -> Step {
     })
 }
 
-/// What the request's `Cache-Control` and `Pragma` refuse: an answer from the cache, keeping the answer.
+/// What the request's `Cache-Control` and `Pragma` refuse: a response from the cache, keeping the response.
 fn refusals(request: &Request) -> (bool, bool) {
     let headers = request.headers.borrow();
     let has =
@@ -157,7 +157,7 @@ fn restore(request: &Request, own: &Conf, pieces: Vec<Piece>) -> Option<Bytes> {
     Some(text.slice(end..))
 }
 
-/// The field that says that the answer could be cut into ranges.
+/// The field that says that the response could be cut into ranges.
 pub(crate) const RANGE_MARK: &str = "X-SRCache-Allow-Ranges";
 
 fn is_range_mark(line: &HeaderSpan, fields: &[u8]) -> bool {
@@ -185,7 +185,7 @@ async fn send(request: &Rc<Request>, body: Bytes) -> Outcome {
             return sent;
         }
     }
-    // The answer is complete: no later phase runs.
+    // The response is complete: no later phase runs.
     Outcome::Status(200)
 }
 

@@ -7,11 +7,11 @@ use std::cell::{Cell, RefCell};
 pub(crate) struct State {
     /// The subrequest that fetches was made.
     pub(crate) fetched: Cell<bool>,
-    /// The answer comes from there.
+    /// The response comes from there.
     pub(crate) from_cache: Cell<bool>,
-    /// The client does not want the answer to be kept.
+    /// The client does not want the response to be kept.
     pub(crate) unwanted: Cell<bool>,
-    /// The answer is copied.
+    /// The response is copied.
     pub(crate) storing: Cell<bool>,
     /// Seconds that it lives.
     pub(crate) expire: Cell<i64>,
@@ -31,7 +31,7 @@ impl State {
         }
     }
 
-    /// Whether the answer is stored.
+    /// Whether the response is stored.
     pub(crate) fn stores(&self) -> bool {
         self.storing.get()
     }
@@ -41,8 +41,8 @@ impl State {
         self.storing.get().then(|| self.expire.get())
     }
 
-    /// The answer is not stored after all.
-    pub(crate) fn give_up(&self) {
+    /// The response is not stored after all.
+    pub(crate) fn abandon(&self) {
         self.storing.set(false);
         self.text.take();
     }

@@ -20,7 +20,7 @@ const EXPIRE: u64 = 60;
 /// About what a head takes.
 const HEAD: u64 = 15;
 
-/// Decides whether the answer is stored, and writes its head down.
+/// Decides whether the response is stored, and writes its head down.
 pub(crate) fn header_filter(request: &Rc<Request>, own: &Conf) -> Step {
     let go_on = Step::Now(Outcome::Ok);
     let Some(state) = request.find_context::<State>().filter(|state| !state.from_cache.get() && !state.unwanted.get()) else {
@@ -53,7 +53,7 @@ pub(crate) fn header_filter(request: &Rc<Request>, own: &Conf) -> Step {
     go_on
 }
 
-/// How long an answer lives, if it may be stored.
+/// How long a response lives, if it may be stored.
 fn may_store(request: &Request, own: &Conf, response: &Response) -> Option<i64> {
     if let Some(encoding) = response.headers.get(b"Content-Encoding").filter(|value| !value.is_empty() && own.ignore_encoding != Some(true))
     {
@@ -77,7 +77,7 @@ fn exceeds(own: &Conf, size: u64) -> bool {
     own.max_size.is_some_and(|limit| limit > 0 && size > limit)
 }
 
-/// Seconds that an answer lives by what it says itself, if it says that. `None`: it must not be stored.
+/// Seconds that a response lives by what it says itself, if it says that. `None`: it must not be stored.
 fn lifetime(own: &Conf, response: &Response) -> Option<Option<i64>> {
     let mut found = None;
     for value in response.headers.get_all(b"Cache-Control") {
@@ -109,7 +109,7 @@ fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     }
 }
 
-/// Writes status line and fields as a server would send them. A range of an answer is stored as the whole that it was cut from.
+/// Writes status line and fields as a server would send them. A range of a response is stored as the whole that it was cut from.
 fn write_head(response: &Response, own: &Conf, out: &mut Vec<u8>) {
     let whole = response.status == 206 && response.allow_ranges;
     let status = if whole { 200 } else { response.status };
@@ -121,19 +121,19 @@ fn write_head(response: &Response, own: &Conf, out: &mut Vec<u8>) {
         out.extend_from_slice(&response.status_line);
     }
     out.extend_from_slice(b"\r\n");
-    if !response.content_type.is_empty() && own.keeps_field(b"Content-Type") {
+    if !response.content_type.is_empty() && own.stores_field(b"Content-Type") {
         let mut value = Vec::new();
         response.push_content_type(&mut value);
         push_field(out, b"Content-Type", &value);
     }
-    let dated = response.headers.contains(b"Last-Modified") || !own.keeps_field(b"Last-Modified");
+    let dated = response.headers.contains(b"Last-Modified") || !own.stores_field(b"Last-Modified");
     if let Some(time) = response.last_modified.filter(|_| !dated) {
         push_field(out, b"Last-Modified", &wire::date::http(time));
     }
     if response.allow_ranges {
         push_field(out, RANGE_MARK.as_bytes(), b"1");
     }
-    for (name, value) in response.headers.iter().filter(|(name, _)| own.keeps_field(name)) {
+    for (name, value) in response.headers.iter().filter(|(name, _)| own.stores_field(name)) {
         push_field(out, name, value);
     }
     out.extend_from_slice(b"\r\n");
@@ -143,26 +143,26 @@ fn write_head(response: &Response, own: &Conf, out: &mut Vec<u8>) {
 pub(crate) fn body_filter(request: &Rc<Request>, chain: Chain, own: &Rc<Conf>) -> Filtered {
     let Some(state) = request.find_context::<State>().filter(|state| state.storing.get()) else { return Filtered::Now(Ok(chain)) };
     if request.response.borrow().status == 206 && own.store_ranges != Some(true) {
-        state.give_up();
+        state.abandon();
         return Filtered::Now(Ok(chain));
     }
     let copied = bytes_of(request, &chain.pieces, &mut state.text.borrow_mut());
     let size = state.text.borrow().len() as u64;
     if !copied || exceeds(own, size) {
-        state.give_up();
+        state.abandon();
         return Filtered::Now(Ok(chain));
     }
     if !chain.last {
         return Filtered::Now(Ok(chain));
     }
     if is_truncated(request, &state) || own.skips_store(request) {
-        state.give_up();
+        state.abandon();
         return Filtered::Now(Ok(chain));
     }
     let (request, own) = (request.clone(), own.clone());
     Filtered::Parts(Box::new(move |below| {
         Box::pin(async move {
-            // The client has all of it before the store is asked; the answer's end waits, as what follows on the connection does.
+            // The client has all of it before the store is asked; the response's end waits, as what follows on the connection does.
             let Chain { pieces, flush, last } = chain;
             below.send(Chain { pieces, flush: true, last: false }).await?;
             store(&request, &own, &state).await;
@@ -181,7 +181,7 @@ fn is_truncated(request: &Request, state: &State) -> bool {
     truncated.is_some()
 }
 
-/// Runs the subrequest with the answer as its body; that it failed is for the log.
+/// Runs the subrequest with the response as its body; that it failed is for the log.
 async fn store(request: &Rc<Request>, own: &Conf, state: &State) {
     let Some(target) = &own.store else { return };
     let body = Body::from_bytes(state.text.take());
@@ -196,7 +196,7 @@ async fn store(request: &Rc<Request>, own: &Conf, state: &State) {
     let status = wire.status();
     log_request!(request, Level::Debug, "srcache_store: subrequest returned status {status}");
     if status == 0 || status >= 300 {
-        // What ends the subrequest is told apart from what its answer says.
+        // What ends the subrequest is told apart from what its response says.
         let (rc, status) = match status {
             0 => (-1, 0),
             status if child.flags.special_response.get() => (i32::from(status), 0),

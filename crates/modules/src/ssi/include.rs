@@ -19,7 +19,7 @@ const MAX_VALUE: u64 = 4096;
 
 /// What an `include` becomes. It begins when as much of the page as there is has been carried out.
 pub(super) enum IncludeKind {
-    /// An answer that stands in the page.
+    /// A response that stands in the page.
     Shown(Include),
     /// The same, and the page waits until it has gone out.
     Waited(Include),
@@ -88,7 +88,7 @@ fn find_block(request: &Request, name: &[u8]) -> Result<Bytes, CommandError> {
     found.ok_or_else(|| CommandError(format!("\"stub\"=\"{}\" for \"include\" not found", String::from_utf8_lossy(name))))
 }
 
-/// `include set`: an answer that becomes a variable.
+/// `include set`: a response that becomes a variable.
 pub(super) struct Value {
     name: Vec<u8>,
     included: Included,
@@ -106,7 +106,7 @@ impl Value {
         self.included.is_watched()
     }
 
-    /// Takes the answer; sets the variable when it is whole.
+    /// Takes the response; sets the variable when it is whole.
     pub(super) fn poll(&mut self, page: &Request, cx: &mut Context<'_>) -> Result<Progress, Outcome> {
         let room = self.request.conf::<Conf>().longest_answer.unwrap_or(MAX_VALUE);
         loop {

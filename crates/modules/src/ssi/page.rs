@@ -220,7 +220,7 @@ enum Encoding {
 enum Wait {
     /// All before this place goes out first.
     Sent,
-    /// An answer becomes a variable, and all before this place goes out first.
+    /// A response becomes a variable, and all before this place goes out first.
     Value(Value),
 }
 

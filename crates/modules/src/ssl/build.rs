@@ -2,7 +2,7 @@
 
 use super::cache::{Builtin, OWNER, Shared};
 use super::handshakes::{Certificates, OcspResponders, ServerHandshakes};
-use super::inquiry::{OcspCheck, OcspMode};
+use super::ocsp_check::{OcspCheck, OcspMode};
 use super::responder::Responder;
 use super::stapling::{Source, Stapling};
 use super::watch::{self, Watch};

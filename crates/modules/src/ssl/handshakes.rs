@@ -1,7 +1,7 @@
 //! Selection for one client: certificates by server name, protocols for ALPN.
 
 use super::Named;
-use super::inquiry::OcspCheck;
+use super::ocsp_check::OcspCheck;
 use super::stapling::Stapling;
 use super::watch::Watch;
 use base::clock;
@@ -107,7 +107,7 @@ impl<S: Secured> ServerHandshakes<S> {
     }
 
     /// Takes up certificates that have changed in their files.
-    fn follow(&self, worker: &Worker) {
+    fn reload_changed(&self, worker: &Worker) {
         let Some(pairs) = self.watch.as_ref().and_then(|watch| watch.changed(&worker.log)) else { return };
         let Certificates::Fixed(fixed) = &self.certificates else { return };
         for (stapling, pair) in self.responders.stapled.borrow_mut().iter_mut().zip(&pairs) {
@@ -157,7 +157,7 @@ impl<S: Secured> Handshakes<S> for ServerHandshakes<S> {
                 error: TlsError::CALLBACK_FAILED,
             }));
         }
-        self.follow(&greeting.worker);
+        self.reload_changed(&greeting.worker);
         if !self.responders.stapled.borrow().is_empty() && greeting.hello.extension(STATUS_REQUEST).is_some() {
             self.maintain(&greeting.worker);
         }

@@ -1,7 +1,7 @@
 //! The directives.
 
 use super::build::Inheritable;
-use super::inquiry::{self, OcspMode};
+use super::ocsp_check::{self, OcspMode};
 use super::{Names, SessionCache, Ssl, cache};
 use base::text;
 use conf::context::{Arity, Context};
@@ -128,7 +128,7 @@ pub(super) fn rows() -> Vec<Row> {
         }),
         words("ssl_ocsp_responder", "Who is asked about clients' certificates.", |ssl| &mut ssl.ocsp_responder),
         Row::new("ssl_ocsp_cache", BOTH, one, "Where what responders said of clients is kept.", |cx| {
-            let value = inquiry::cache(cx)?;
+            let value = ocsp_check::cache(cx)?;
             cx.once(&mut cx.server::<Ssl>().ocsp_cache, value)
         }),
         words("ssl_stapling_responder", "Who is asked about the server's certificates.", |ssl| &mut ssl.stapling_responder),

@@ -98,7 +98,7 @@ fn settable(variables: &mut Variables) {
         NO_CACHE,
         getter(push_args),
         Rc::new(|request, value| match value {
-            Some(args) => request.line.borrow_mut().give_args(args),
+            Some(args) => request.line.borrow_mut().set_explicit_args(args),
             None => request.line.borrow_mut().set_args(b""),
         }),
     );

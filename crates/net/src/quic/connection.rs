@@ -132,7 +132,7 @@ impl Connection {
 
     /// The code with which the client has given a stream up, whatever of it was not read; told once.
     #[must_use]
-    pub fn given_up(&self, id: StreamId) -> Option<u64> {
+    pub fn stop_code(&self, id: StreamId) -> Option<u64> {
         let code = self.state().quic.borrow_mut().recv_stream(id.inner()).received_reset().ok()??;
         // It may open another one instead.
         self.kick();
@@ -206,7 +206,7 @@ impl Connection {
     }
 
     /// Tells the client that no more of a stream is wanted.
-    pub fn stop(&self, id: StreamId, code: u64) {
+    pub fn stop_sending(&self, id: StreamId, code: u64) {
         let _ = self.state().quic.borrow_mut().recv_stream(id.inner()).stop(stream::code(code));
         self.kick();
     }

@@ -61,7 +61,7 @@ impl<F: Fn(Incoming)> Driver<F> {
         let more = self.receive(now, cx)?;
         self.shared.passing.receive(cx, |datagram, arrived| self.datagram(now, datagram, arrived));
         self.attend_to_all();
-        self.ring(now);
+        self.handle_timers(now);
         // The connections' tasks have been woken by now and run before the next turn, which sends what they have to say.
         if more || (writable && self.shared.queue.len() > 0) {
             cx.waker().wake_by_ref();
@@ -221,7 +221,7 @@ impl<F: Fn(Incoming)> Driver<F> {
     }
 
     /// Looks at timers that may be due.
-    fn ring(&self, now: Instant) {
+    fn handle_timers(&self, now: Instant) {
         let shared = &self.shared;
         loop {
             let due = shared.timers.borrow().first().filter(|(at, _)| *at <= now).copied();
@@ -251,7 +251,7 @@ impl<F: Fn(Incoming)> Driver<F> {
             if self.sleep.as_mut().poll(cx).is_pending() {
                 return;
             }
-            self.ring(Instant::now());
+            self.handle_timers(Instant::now());
             if self.shared.queue.len() > 0 {
                 cx.waker().wake_by_ref();
                 return;

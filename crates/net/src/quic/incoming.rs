@@ -114,15 +114,15 @@ impl Incoming {
 
     /// Refuses its handshake with an alert of TLS.
     pub fn reject(self, alert: u8) {
-        self.give_up(Crypto::refusing(TransportErrorCode::crypto(alert)));
+        self.fail(Crypto::refusing(TransportErrorCode::crypto(alert)));
     }
 
     /// Refuses its token (RFC 9000, 20.1).
     pub fn reject_token(self) {
-        self.give_up(Crypto::refusing(TransportErrorCode::INVALID_TOKEN));
+        self.fail(Crypto::refusing(TransportErrorCode::INVALID_TOKEN));
     }
 
-    fn give_up(self, crypto: Crypto) {
+    fn fail(self, crypto: Crypto) {
         // The session that only knows the code never becomes a connection.
         drop(self.answer(crypto, None));
     }

@@ -1,6 +1,7 @@
 //! A client's first message until it is complete.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::task::Waker;
 
 use tls::quic::{DirectionalKeys, Version};
@@ -17,6 +18,18 @@ pub enum HelloError {
     /// Too many others wait, and have done so for less long.
     Crowded,
 }
+
+impl fmt::Display for HelloError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HelloError::Malformed => "malformed Initial packet",
+            HelloError::TooLong => "too long ClientHello",
+            HelloError::Crowded => "too many pending handshakes",
+        })
+    }
+}
+
+impl std::error::Error for HelloError {}
 
 impl From<CryptoError> for HelloError {
     fn from(error: CryptoError) -> Self {
@@ -67,7 +80,7 @@ impl InitialReader {
     }
 
     /// Makes room for others.
-    pub(super) fn give_up(&self) {
+    pub(super) fn fail(&self) {
         *self.hello.borrow_mut() = Err(HelloError::Crowded);
         if let Some(waker) = self.waker.take() {
             waker.wake();

@@ -69,7 +69,7 @@ impl Shared {
         if order.len() >= WAITING
             && let Some(oldest) = order.pop_front().and_then(|one| one.upgrade())
         {
-            oldest.give_up();
+            oldest.fail();
         }
         order.push_back(Rc::downgrade(held));
         self.initials.borrow_mut().insert(held.id.clone(), Rc::downgrade(held));

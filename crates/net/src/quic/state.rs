@@ -172,12 +172,12 @@ impl State {
     pub(super) fn take(&self, event: ConnectionEvent, from: SocketAddr) {
         let mut quic = self.quic.borrow_mut();
         quic.handle_event(event);
-        self.follow(&quic, from);
+        self.migrate(&quic, from);
     }
 
     /// Follows a client to another address, once it has answered a challenge from there (RFC 9000, 9.3): before that anybody may have
     /// written the address.
-    fn follow(&self, quic: &quinn_proto::Connection, from: SocketAddr) {
+    fn migrate(&self, quic: &quinn_proto::Connection, from: SocketAddr) {
         let now = quic.remote_address();
         if now == self.peer.get() {
             return self.moves.set(None);

@@ -1,6 +1,7 @@
 //! Streams: numbers, and results of reads and writes.
 
 use quinn_proto::{Side, VarInt};
+use std::fmt;
 
 /// Whether data goes both ways on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,6 +78,17 @@ pub enum ReadError {
     /// It has been read to its end, stopped, or never was; or the connection is closed.
     Gone,
 }
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadError::Reset(code) => write!(f, "stream reset by peer, code {code:#x}"),
+            ReadError::Gone => f.write_str("stream is closed"),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
 
 /// Nothing can be written to a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

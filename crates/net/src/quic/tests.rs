@@ -33,7 +33,7 @@ fn settings() -> (Settings, Vec<u8>) {
 
 fn endpoint_at(address: &str) -> (Endpoint, SocketAddr) {
     let socket = UdpSocket::bind(address).unwrap();
-    sys::datagram::tell_destination(&socket, address.starts_with('[')).unwrap();
+    sys::datagram::receive_destination(&socket, address.starts_with('[')).unwrap();
     socket.set_nonblocking(true).unwrap();
     let setup = Setup { key: HostKey::new(b"secret"), socket: 0, process: 1, segments: true, steers: true, proves: true };
     let endpoint = Endpoint::new(OwnedFd::from(socket), setup, std::rc::Rc::new(|_, _| ())).unwrap();

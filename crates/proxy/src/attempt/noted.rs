@@ -1,4 +1,4 @@
-//! What is noted of an answer's head, whether a client or a health check waits for it.
+//! What is noted of a response's head, whether a client or a health check waits for it.
 
 use super::now_ms;
 use crate::dialect::{RequestContext, UpstreamResponse};
@@ -14,7 +14,7 @@ impl Exchange {
         self.record.set_head(&*self.route.dialect, self.scratch.head(answer.length), &self.scratch.parser.headers);
     }
 
-    /// Shows the answer to the dialect, which may have variables of its own.
+    /// Shows the response to the dialect, which may have variables of its own.
     pub(super) fn show_dialect(&self, answer: &UpstreamResponse) {
         let scratch = &self.scratch;
         let limit = self.route.plan.buffer_size;

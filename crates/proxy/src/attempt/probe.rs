@@ -12,7 +12,7 @@ use base::log::Level;
 use std::task::{Context, Poll};
 use wire::chunked::Step;
 
-/// An answer, as far as it was wanted.
+/// A response, as far as it was wanted.
 pub struct ProbeAnswer {
     /// Its status.
     pub status: u16,
@@ -22,7 +22,7 @@ pub struct ProbeAnswer {
     pub connection: Option<Box<UpstreamConnection>>,
 }
 
-/// There is no answer; it has been logged, and the request's action says what failed.
+/// There is no response; it has been logged, and the request's action says what failed.
 pub struct ProbeFailure {
     /// The connection had been idle: a fresh one may do better.
     pub stale: bool,
@@ -36,10 +36,10 @@ enum Read {
 }
 
 impl Attempt<'_> {
-    /// Asks the leased server over `idle` or a new connection, and reads up to `most` bytes of its answer's body.
+    /// Asks the leased server over `idle` or a new connection, and reads up to `most` bytes of its response's body.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// When there is no response.
     pub async fn exchange(
         exchange: &mut Exchange,
         lease: &Lease,
@@ -88,7 +88,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// What variables tell of the answer.
+    /// What variables tell of the response.
     fn note_head(&mut self, answer: &UpstreamResponse) {
         self.exchange.note_head(answer);
         self.exchange.show_dialect(answer);
@@ -148,7 +148,7 @@ impl Attempt<'_> {
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>, connection: &mut UpstreamConnection) -> Poll<Read> {
-        // The answer is here already; that the rest of the request was not wanted is its own affair.
+        // The response is here already; that the rest of the request was not wanted is its own affair.
         let _ = self.poll_send(cx, connection);
         let size = self.exchange.route.plan.read_size;
         match self.exchange.poll_receive(cx, &mut connection.channel, size) {
@@ -176,7 +176,7 @@ impl Attempt<'_> {
             Framing::Frames(_) => connection.channel.trailers(),
             _ => return,
         };
-        if !self.exchange.record.keep_trailers(lines, |_, _| {}) {
+        if !self.exchange.record.store_trailers(lines, |_, _| {}) {
             self.request().log(Level::Error, b"upstream sent invalid trailer");
         }
     }

@@ -5,7 +5,7 @@ use conf::tree::SettingError;
 use http::Complex;
 use std::rc::Rc;
 
-/// Statuses and how long their answers are fresh, in seconds; status 0 is any.
+/// Statuses and how long their responses are fresh, in seconds; status 0 is any.
 pub type ValidTimes = Vec<(u16, i64)>;
 
 /// The bit of `*_cache_use_stale updating`.

@@ -16,7 +16,7 @@ pub struct Facts {
     pub status: Cell<Option<CacheStatus>>,
     /// The key.
     pub key: RefCell<Vec<u8>>,
-    /// When the stored answer was stored or last confirmed, seconds; 0 for none.
+    /// When the stored response was stored or last confirmed, seconds; 0 for none.
     pub date: Cell<i64>,
     /// The `Last-Modified` that a conditional request may name, or -1.
     pub last_modified: Cell<i64>,

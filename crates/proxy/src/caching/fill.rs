@@ -33,7 +33,7 @@ pub struct Filling {
     _fetch: Option<Fetch>,
 }
 
-/// Judges an answer, and begins its file if it may be kept.
+/// Judges a response, and begins its file if it may be kept.
 pub fn begin(exchange: &mut Exchange, answer: &UpstreamResponse, buffering: bool) -> Option<Filling> {
     let route = exchange.route.clone();
     let request = exchange.request.clone();
@@ -78,7 +78,7 @@ pub fn begin(exchange: &mut Exchange, answer: &UpstreamResponse, buffering: bool
     }
 }
 
-/// Whether an answer is one that the cache could keep, by its head alone: it need not have a time to be kept for, and what keeps it out
+/// Whether a response is one that the cache could keep, by its head alone: it need not have a time to be kept for, and what keeps it out
 /// (`*_no_cache`, no buffering) is nobody's matter but the cache's.
 pub fn may_store(exchange: &Exchange, answer: &UpstreamResponse) -> bool {
     let caching = exchange.caching.as_ref();
@@ -90,7 +90,7 @@ fn freshness(exchange: &Exchange) -> Freshness {
     evaluate(lines.iter().map(|line| (line.known, line.value.of(&head))), exchange.route.plan.uncounted(), clock::now().sec)
 }
 
-/// What an answer's file says of it, if it may be kept.
+/// What a response's file says of it, if it may be kept.
 fn describe(exchange: &Exchange, caching: &Caching, answer: &UpstreamResponse) -> Option<Head> {
     let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
     let now = clock::now().sec;
@@ -109,7 +109,7 @@ fn describe(exchange: &Exchange, caching: &Caching, answer: &UpstreamResponse) -
     Some(Head { valid, updating, error, date: now, vary, text, ..Head::default() })
 }
 
-/// Gives an answer its time; false: it has none, or must not be kept.
+/// Gives a response its time; false: it has none, or must not be kept.
 fn apply_valid(caching: &Caching, status: u16, judged: &mut Freshness, now: i64) -> bool {
     if !judged.may_store() {
         return false;
@@ -120,7 +120,7 @@ fn apply_valid(caching: &Caching, status: u16, judged: &mut Freshness, now: i64)
     judged.valid != 0
 }
 
-/// An answer that `error_page` stands in for: its status is remembered.
+/// A response that `error_page` stands in for: its status is remembered.
 pub(crate) fn note_intercepted(exchange: &Exchange, status: u16) {
     let Some(caching) = exchange.caching.as_ref().filter(|caching| caching.cacheable) else { return };
     let mut judged = freshness(exchange);
@@ -138,7 +138,7 @@ pub(crate) fn note_failure(exchange: &Exchange, status: u16) {
 }
 
 impl Filling {
-    /// Appends bytes of the body. When the disk refuses, the answer goes on without being kept.
+    /// Appends bytes of the body. When the disk refuses, the response goes on without being kept.
     pub fn write(&mut self, data: &[u8]) {
         let Some(draft) = &mut self.draft else { return };
         if let Err(error) = draft.write(data) {

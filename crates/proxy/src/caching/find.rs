@@ -37,7 +37,7 @@ pub enum LookupResult {
     Scarce,
     /// An error.
     Error(u16),
-    /// An answer.
+    /// A response.
     Answer(Rc<Stored>),
 }
 
@@ -57,13 +57,13 @@ pub struct Caching {
     pub digest: Digest,
     /// What the request wants of caches, where RFC 9111 has a say.
     pub wishes: Option<RequestDirectives>,
-    /// The answer may be kept.
+    /// The response may be kept.
     pub cacheable: bool,
     /// This request fetches it.
     pub fetch: Option<Fetch>,
     /// What is no longer fresh.
     pub stale: Option<Rc<Stored>>,
-    /// When the key that stands now got its first answer, if it is known.
+    /// When the key that stands now got its first response, if it is known.
     pub born_ms: Option<i64>,
     /// The key's version when the upstream was asked.
     pub version: u64,
@@ -133,7 +133,7 @@ impl Caching {
         LookupResult::None
     }
 
-    /// What may be done with a stored answer now.
+    /// What may be done with a stored response now.
     #[must_use]
     pub fn evaluate(&self, stored: &Stored) -> Reuse {
         let now = clock::now().sec;
@@ -144,9 +144,9 @@ impl Caching {
         }
     }
 
-    /// Whether a stored answer may be given for a reason of the configuration's though it is not fresh.
+    /// Whether a stored response may be given for a reason of the configuration's though it is not fresh.
     #[must_use]
-    pub(crate) fn may_give_stale(&self, stored: &Stored) -> bool {
+    pub(crate) fn may_serve_stale(&self, stored: &Stored) -> bool {
         self.wishes.is_none_or(|wishes| {
             !stored.head.must_revalidate && rfc9111::usable(&stored.head, &wishes, clock::now().sec) != Reuse::Unconfirmed
         })
@@ -194,18 +194,18 @@ impl Caching {
     /// A file that the loader has not come to yet.
     fn open_unknown(&self, request: &Request, now: i64) -> Option<Rc<Stored>> {
         let (file, head) = self.read(request)?;
-        if self.store.cover(&head) == Purged::Hard {
+        if self.store.purged(&head) == Purged::Hard {
             return None;
         }
         let blocks = file.metadata().map_or(0, |m| cache::file_store::blocks(&m));
-        self.store.index.found(&self.digest, blocks, now);
+        self.store.index.insert_loaded(&self.digest, blocks, now);
         let entry = self.store.index.find(&self.digest, now)?;
         self.unpurged(self.take(request, file, head, &entry)?)
     }
 
-    /// The answer as purges leave it: not at all, or no longer fresh.
+    /// The response as purges leave it: not at all, or no longer fresh.
     fn unpurged(&self, stored: Rc<Stored>) -> Option<Rc<Stored>> {
-        match self.store.cover(&stored.head) {
+        match self.store.purged(&stored.head) {
             Purged::None => Some(stored),
             Purged::Hard => None,
             Purged::Soft(time) => {
@@ -245,7 +245,7 @@ impl Caching {
         None
     }
 
-    /// Makes an answer of a file; a small one stays in memory.
+    /// Makes a response of a file; a small one stays in memory.
     fn take(&self, request: &Request, file: File, head: Head, entry: &Entry) -> Option<Rc<Stored>> {
         if head.length > LARGEST {
             let stored = Stored::on_disk(head, file)?;
@@ -296,13 +296,13 @@ impl Caching {
         true
     }
 
-    /// Whether an answer was purged since the upstream was asked for it.
+    /// Whether a response was purged since the upstream was asked for it.
     #[must_use]
     pub(crate) fn is_outdated(store: &Store, main: &Digest, version: u64, head: &Head) -> bool {
         let asked_ms = head.stored_ms.max(0).cast_unsigned();
         let by_key = || store.index.version(main) != version;
         let purged = store.index.purged_ms() >= asked_ms;
-        purged && (by_key() || store.index.forgotten_ms() >= asked_ms || store.cover(head) == Purged::Hard)
+        purged && (by_key() || store.index.forgotten_ms() >= asked_ms || store.purged(head) == Purged::Hard)
     }
 
     /// The upstream is about to be asked.
@@ -312,12 +312,12 @@ impl Caching {
         self.asked_ms = i64::try_from(clock::epoch_ms().max(after)).unwrap_or(i64::MAX);
     }
 
-    /// An error stands for the answer.
+    /// An error stands for the response.
     pub fn fail(&self, status: u16, valid: i64) {
         self.store.index.failed(&self.digest, status, valid);
     }
 
-    /// Notes an answer that is about to be used or confirmed.
+    /// Notes a response that is about to be used or confirmed.
     pub fn record_hit(&self, stored: &Stored) {
         self.facts.date.set(stored.head.date);
     }

@@ -29,7 +29,7 @@ pub(crate) type Restart = fn(Rc<Request>, Rc<Route>) -> BoxFuture<Outcome>;
 /// Pauses between looks while another request fetches: short at first.
 const PAUSE: (u64, u64) = (2, 50);
 
-/// Answers from the cache, if it can; `None` sends the request on to the upstream, with what the cache must know of its answer.
+/// Answers from the cache, if it can; `None` sends the request on to the upstream, with what the cache must know of its response.
 pub async fn lookup(exchange: &mut Exchange, again: Restart) -> Option<Outcome> {
     let plan = exchange.route.plan.caching.clone()?;
     let store = match plan.store(&exchange.request) {
@@ -129,10 +129,10 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
     }
 }
 
-/// An answer that is no longer fresh: who fetches it anew, and who gets it meanwhile.
+/// A response that is no longer fresh: who fetches it anew, and who gets it meanwhile.
 fn old(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, stored: Rc<Stored>, background: bool, again: Restart) -> Next {
     let within = stored.head.is_within(stored.head.updating, clock::now().sec);
-    let may_give = !background && caching.may_give_stale(&stored) && (caching.plan.use_stale & UPDATING != 0 || within);
+    let may_give = !background && caching.may_serve_stale(&stored) && (caching.plan.use_stale & UPDATING != 0 || within);
     if may_give && !caching.begin() {
         caching.facts.status.set(Some(CacheStatus::Updating));
         return Next::Serve(stored);
@@ -222,7 +222,7 @@ fn key(exchange: &Exchange, plan: &CachePlan) -> Option<Vec<u8>> {
     Some(key)
 }
 
-/// Whether the answer to a request for a range is fetched whole (`*_cache_max_range_offset`).
+/// Whether the response to a request for a range is fetched whole (`*_cache_max_range_offset`).
 fn range_fits(request: &Request, plan: &CachePlan) -> bool {
     let Some(limit) = plan.max_range_offset else { return true };
     let headers = request.headers.borrow();

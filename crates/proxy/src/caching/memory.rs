@@ -17,7 +17,7 @@ struct CachedHead {
     used: bool,
 }
 
-/// The answers of one worker, of all caches.
+/// The responses of one worker, of all caches.
 #[derive(Default)]
 pub struct Memory {
     inner: RefCell<Inner>,
@@ -34,7 +34,7 @@ struct Inner {
 }
 
 impl Memory {
-    /// The answer, if it is of this version.
+    /// The response, if it is of this version.
     #[must_use]
     pub fn get(&self, name: &Name, version: u64) -> Option<Rc<Stored>> {
         let mut inner = self.inner.borrow_mut();
@@ -46,7 +46,7 @@ impl Memory {
         Some(kept.stored.clone())
     }
 
-    /// Keeps an answer; others go for it, those first that were not used since they were looked at.
+    /// Keeps a response; others go for it, those first that were not used since they were looked at.
     pub fn put(&self, name: Name, version: u64, stored: &Rc<Stored>) {
         let mut inner = self.inner.borrow_mut();
         inner.size += stored.size();

@@ -8,7 +8,7 @@ use cache::{FileStore, Index, Policy};
 use conf::row::Cx;
 use conf::tree::Error;
 use http::cache_report::{CACHES, CacheReports};
-use http::purging::Purgeables;
+use http::purge_registry::Purgeables;
 use http::root::MainContext;
 use session::directories::{Directories, Layout};
 use shm::{ClaimError, Zone, Zones};

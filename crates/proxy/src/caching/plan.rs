@@ -118,7 +118,7 @@ impl CachePlan {
         self.methods & bit != 0
     }
 
-    /// How many seconds an answer of this status is fresh that does not say it itself.
+    /// How many seconds a response of this status is fresh that does not say it itself.
     #[must_use]
     pub(crate) fn valid_for(&self, status: u16) -> Option<i64> {
         let found = self.valid.iter().find(|(code, _)| *code == 0 || *code == status);

@@ -18,7 +18,7 @@ use wire::known::Known;
 /// Bytes before a body that are left free for fields that grow.
 const ROOM: usize = 512;
 
-/// A field of an answer: which one, name, value.
+/// A field of a response: which one, name, value.
 type Field<'a> = (Known, &'a [u8], &'a [u8]);
 
 fn fields<'a>(head: &'a [u8], lines: &'a [HeaderSpan]) -> impl Iterator<Item = Field<'a>> + Clone {
@@ -84,7 +84,7 @@ pub(crate) fn describe(exchange: &Exchange, caching: &Caching, answer: &Upstream
     Some(kept)
 }
 
-/// A stored answer with the fields of the 304 that has confirmed it (RFC 9111, 3.2). It stays in the cache if it may.
+/// A stored response with the fields of the 304 that has confirmed it (RFC 9111, 3.2). It stays in the cache if it may.
 #[must_use]
 pub(crate) fn refresh(exchange: &Exchange, caching: &Caching, old: &Rc<Stored>) -> Option<Rc<Stored>> {
     let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
@@ -111,7 +111,7 @@ pub(crate) fn refresh(exchange: &Exchange, caching: &Caching, old: &Rc<Stored>) 
         put(&mut fresh, verdict, given.now);
         same_variant
     });
-    let stays = fresh.fit(&old.head) && may_stay && write_down(exchange, caching, &fresh);
+    let stays = fresh.pad_to(&old.head) && may_stay && write_down(exchange, caching, &fresh);
     if !stays {
         caching.store.index.remove(&caching.digest);
         caching.store.drop_files(&exchange.request, &[caching.digest]);

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use wire::known::Known;
 use wire::span::Span;
 
-/// Gives the client a stored answer.
+/// Gives the client a stored response.
 pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
     let (request, route, record) = (&exchange.request, &exchange.route, &exchange.record);
     if let Some(caching) = &exchange.caching {
@@ -54,7 +54,7 @@ pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
     request.output(chain).finish().await
 }
 
-/// Conditions and ranges of an answer that is kept are for this server to judge.
+/// Conditions and ranges of a response that is kept are for this server to judge.
 pub fn own_conditions(request: &Request) {
     request.flags.unconditional.set(false);
     let mut response = request.response.borrow_mut();
@@ -65,8 +65,8 @@ pub fn own_conditions(request: &Request) {
     }
 }
 
-/// The old answer in place of a failure of this kind, if there may be one: by `*_cache_use_stale`, and where the upstream has not
-/// `answered` by `stale-if-error` too; under RFC 9111 an error of its own is no answer.
+/// The old response in place of a failure of this kind, if there may be one: by `*_cache_use_stale`, and where the upstream has not
+/// `answered` by `stale-if-error` too; under RFC 9111 an error of its own is no response.
 pub(crate) async fn serve_stale(exchange: &Exchange, condition: u32, answered: bool) -> Option<Outcome> {
     let stored = may_rescue(exchange, condition, answered)?;
     Some(serve(exchange, &stored).await)
@@ -75,10 +75,10 @@ pub(crate) async fn serve_stale(exchange: &Exchange, condition: u32, answered: b
 fn may_rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Rc<Stored>> {
     let caching = exchange.caching.as_ref()?;
     let stored = caching.stale.clone()?;
-    // RFC 5861 counts these answers as errors; nginx does not.
+    // RFC 5861 counts these responses as errors; nginx does not.
     let failed = !answered || caching.plan.rfc9111 && condition & (next::HTTP_500 | next::HTTP_502 | next::HTTP_503 | next::HTTP_504) != 0;
     let still = failed && stored.head.is_within(stored.head.error, clock::now().sec);
-    if (caching.plan.use_stale & condition == 0 && !still) || !caching.may_give_stale(&stored) {
+    if (caching.plan.use_stale & condition == 0 && !still) || !caching.may_serve_stale(&stored) {
         return None;
     }
     caching.facts.status.set(Some(CacheStatus::Stale));
@@ -86,12 +86,12 @@ fn may_rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Rc<
     Some(stored)
 }
 
-/// The old answer in place of one that only confirms it, or of a failure that it may stand in for.
+/// The old response in place of one that only confirms it, or of a failure that it may stand in for.
 pub async fn serve_stored(exchange: &Exchange, status: u16) -> Option<Outcome> {
     if status == 304 { confirm(exchange).await } else { serve_stale(exchange, next::of_status(status)?, true).await }
 }
 
-/// The upstream says that the old answer still holds.
+/// The upstream says that the old response still holds.
 async fn confirm(exchange: &Exchange) -> Option<Outcome> {
     let stored = confirmed(exchange)?;
     Some(serve(exchange, &stored).await)

@@ -8,7 +8,7 @@ use conf::scope::Config;
 use http::Request;
 use http::cache_report::{CacheReport, CacheUsage};
 use http::log_request;
-use http::purging::Purgeable;
+use http::purge_registry::Purgeable;
 use shm::Meter;
 use std::cell::OnceCell;
 use std::io;
@@ -52,10 +52,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// What purges say of a stored answer.
+    /// What purges say of a stored response.
     #[must_use]
-    pub fn cover(&self, head: &Head) -> Purged {
-        self.purges.cover(&self.files.root, self.index.purges(), &head.key, &head.text, head.stored_ms)
+    pub fn purged(&self, head: &Head) -> Purged {
+        self.purges.apply(&self.files.root, self.index.purges(), &head.key, &head.text, head.stored_ms)
     }
 
     /// Purges what is meant, in all workers at once; whether there was something, as far as that is known.
@@ -91,7 +91,7 @@ impl Store {
     }
 
     fn has(&self, digest: &Digest, key: &[u8]) -> bool {
-        self.files.open(digest, key).is_ok_and(|(_, head)| self.cover(&head) != Purged::Hard)
+        self.files.open(digest, key).is_ok_and(|(_, head)| self.purged(&head) != Purged::Hard)
     }
 
     /// Removes the files of keys that are gone.

@@ -11,7 +11,7 @@ use wire::h1::header::{HeaderSpan, Rules, parse_section};
 /// Bytes of a body that are looked at at a time.
 const PART: usize = 256 * 1024;
 
-/// A stored answer.
+/// A stored response.
 pub struct Stored {
     /// What its file says before the body.
     pub head: Head,
@@ -30,7 +30,7 @@ enum Body {
 }
 
 impl Stored {
-    /// An answer whose body stays in its file; `None` if its head is none.
+    /// A response whose body stays in its file; `None` if its head is none.
     #[must_use]
     pub(crate) fn on_disk(head: Head, file: File) -> Option<Stored> {
         Some(Stored {

@@ -60,7 +60,7 @@ async fn sweep(worker: &Worker, store: &Store) -> std::io::Result<()> {
 
 /// Does to one answer what purges say.
 fn apply(store: &Store, digest: &Digest, head: Head) {
-    match store.cover(&head) {
+    match store.purged(&head) {
         Purged::None => {}
         Purged::Hard => {
             store.index.remove(digest);

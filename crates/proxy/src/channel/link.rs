@@ -92,7 +92,7 @@ impl Link {
         self.client.shrink();
         (self.out, self.trailers) = (Vec::new(), Vec::new());
         self.written = 0;
-        self.give_buffer();
+        self.lend_buffer();
     }
 
     /// A buffer for reading, which an idle connection does not have.
@@ -104,7 +104,7 @@ impl Link {
         }
     }
 
-    fn give_buffer(&mut self) {
+    fn lend_buffer(&mut self) {
         let mut raw = std::mem::take(&mut self.raw);
         raw.clear();
         // The worker may be on its way out.
@@ -173,14 +173,14 @@ impl Link {
         Poll::Ready(Ok(count))
     }
 
-    /// Takes the answer out of its frames.
+    /// Takes the response out of its frames.
     fn take(&mut self, input: &mut Vec<u8>) {
         self.client.tick(clock::monotonic_ms() / 1000);
         let (mut used, mut kept) = (0, input.len());
         while self.fault.is_none() {
             match self.client.poll(self.raw.get(used..).unwrap_or_default(), &mut self.out) {
                 Err(failure) => {
-                    // What came with it is not passed on, so that nobody takes it for all, nor what is left for an answer that has ended.
+                    // What came with it is not passed on, so that nobody takes it for all, nor what is left for a response that has ended.
                     input.truncate(kept);
                     self.ended = false;
                     self.fault = Some(failure.text);
@@ -231,7 +231,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.give_buffer();
+        self.lend_buffer();
     }
 }
 

@@ -4,7 +4,7 @@ use http::Headers;
 
 /// The method that is called.
 pub(super) const PATH: &[u8] = b"/grpc.health.v1.Health/Check";
-/// Bytes of the answer that are looked at.
+/// Bytes of the response that are looked at.
 pub(super) const BODY: usize = 1024;
 /// What precedes a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
@@ -40,7 +40,7 @@ impl HealthCheckRequest {
         body
     }
 
-    /// Whether an answer says that the server is well; `status` is what its header or its trailers say.
+    /// Whether a response says that the server is well; `status` is what its header or its trailers say.
     pub(super) fn accepts(&self, body: &[u8], status: Option<u64>) -> bool {
         match (status, self.status) {
             (Some(0) | None, None) => body.first() == Some(&0) && says_serving(body.get(PREFIX..).unwrap_or_default()),

@@ -142,7 +142,7 @@ impl Prober {
         exchange.choose_secure();
         exchange.choose_local();
         let passed = exchange.encode() && self.receive(&mut exchange, server).await;
-        exchange.state.give_back(exchange.scratch);
+        exchange.state.put_scratch(exchange.scratch);
         passed
     }
 
@@ -170,7 +170,7 @@ impl Prober {
             (None, Some(test)) => test.body_wanted(),
             (None, None) => 0,
         };
-        // The connection serves again only if the answer is read whole.
+        // The connection serves again only if the response is read whole.
         if self.ready.check.keepalive > 0 { own.max(test::BODY) } else { own }
     }
 
@@ -223,7 +223,7 @@ impl Prober {
     }
 }
 
-/// `grpc-status` of the trailers, or of an answer that is nothing but a header.
+/// `grpc-status` of the trailers, or of a response that is nothing but a header.
 fn grpc_status(record: &Record) -> Option<u64> {
     let trailers = grpc::status(&record.trailers.borrow());
     let head = record.head.borrow();

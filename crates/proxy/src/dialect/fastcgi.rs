@@ -27,7 +27,7 @@ pub(crate) fn stderr_line(text: &[u8]) -> Vec<u8> {
 }
 
 impl FastCgi {
-    /// Logs what the application says; false: it says that its answer is none.
+    /// Logs what the application says; false: it says that its response is none.
     fn log_stderr(&self, client: &Request, text: &[u8]) -> bool {
         let action = client.action.replace("reading response header from upstream");
         let text = message(text);
@@ -62,7 +62,7 @@ impl Dialect for FastCgi {
         loop {
             let at = unwrapped.raw;
             let rest = input.get(at..).unwrap_or_default();
-            match unwrapped.records.next(rest).map_err(|error| error.message().into_bytes())? {
+            match unwrapped.records.next(rest).map_err(|error| error.to_string().into_bytes())? {
                 Piece::Partial => {
                     input.truncate(unwrapped.bare);
                     unwrapped.raw = unwrapped.bare;

@@ -1,4 +1,4 @@
-//! What FastCGI, uwsgi and SCGI share: the parameters of a request, and the head of an answer.
+//! What FastCGI, uwsgi and SCGI share: the parameters of a request, and the head of a response.
 
 use super::fields::has_control;
 use super::{CacheRequest, Encoded, Framing, Head, Job, RequestContext, UpstreamResponse};
@@ -116,7 +116,7 @@ pub(crate) fn encoded(request: &Request) -> Encoded {
     }
 }
 
-/// Reads an answer's head, with a status line if the protocol may have one. `body` makes the body's framing of what was found.
+/// Reads a response's head, with a status line if the protocol may have one. `body` makes the body's framing of what was found.
 ///
 /// # Errors
 /// The line for the error log.

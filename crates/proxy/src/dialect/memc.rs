@@ -129,7 +129,7 @@ pub(crate) fn check_key(request: &Request, index: VarIndex, name: &str, text: &m
     })
 }
 
-/// Reads an answer's head, or the whole of an answer that is lines: these are the body then.
+/// Reads a response's head, or the whole of a response that is lines: these are the body then.
 ///
 /// # Errors
 /// The line for the error log.

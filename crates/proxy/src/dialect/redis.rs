@@ -1,4 +1,4 @@
-//! Redis's `get`, as http-redis speaks it: a value of one of its databases is the answer.
+//! Redis's `get`, as http-redis speaks it: a value of one of its databases is the response.
 
 use super::{Dialect, Encoded, Framing, Head, Job, RequestBody, RequestContext, UpstreamResponse};
 use base::log::Level;

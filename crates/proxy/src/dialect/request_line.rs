@@ -20,7 +20,7 @@ impl RequestLine {
         self.body.as_ref().map_or(RequestBody::Client, |body| RequestBody::Own(body.to_vec(request)))
     }
 
-    /// Appends the method: that of the configuration if its value can be one, else the client's. What it means for the answer and for
+    /// Appends the method: that of the configuration if its value can be one, else the client's. What it means for the response and for
     /// retries goes into `encoded`.
     pub(super) fn push_method(&self, job: &Job<'_>, encoded: &mut Encoded, out: &mut Vec<u8>) {
         let request = job.request;

@@ -29,7 +29,7 @@ impl Dialect for Tunnel {
         Some(Encoded::default())
     }
 
-    /// That there is a connection is the answer.
+    /// That there is a connection is the response.
     fn parse(&self, _: &mut ResponseHead, _: &[u8], _: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         Ok(Head::Complete(UpstreamResponse {
             length: 0,

@@ -15,7 +15,7 @@ pub(crate) fn record(kind: u8, content: &str) -> String {
     String::from_utf8(header.to_vec()).unwrap() + content + &"\0".repeat(padding)
 }
 
-/// An answer with this head and body in one record.
+/// A response with this head and body in one record.
 pub(crate) fn answer(text: &str) -> String {
     record(6, text) + &record(6, "") + &record(3, "\0\0\0\0\0\0\0\0")
 }

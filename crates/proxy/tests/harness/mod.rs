@@ -231,7 +231,7 @@ impl Site {
         let mut variables = frame.global.take::<Variables>();
         variables.finish()?;
         let http = Http { variables: Rc::new(variables), main, servers: Vec::new(), listens: Vec::new(), paths: Rc::default() };
-        let worker = Rc::new(Worker::new(0, 1, error_log, Rc::new(http), http::metrics::WorkerCounters::alone(), |_| {}));
+        let worker = Rc::new(Worker::new(0, 1, error_log, Rc::new(http), http::metrics::WorkerCounters::unshared(), |_| {}));
         Ok(Site { worker, location: Rc::new(location), log })
     }
 
@@ -318,7 +318,7 @@ impl Upstream {
         Upstream { port, thread }
     }
 
-    /// Starts one that expects exactly these requests, each with its answer, connection by connection.
+    /// Starts one that expects exactly these requests, each with its response, connection by connection.
     pub(crate) fn scripted(scripts: Vec<Vec<(&'static str, &'static str)>>) -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

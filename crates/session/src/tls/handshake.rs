@@ -78,7 +78,7 @@ impl Failed {
 
     /// The client speaks plain text where nothing else than TLS is understood.
     pub fn not_tls() -> Failed {
-        Failed::told_already(&TlsError::new(267, "wrong version number"))
+        Failed::already_logged(&TlsError::new(267, "wrong version number"))
     }
 
     /// The time for the handshake is over.
@@ -98,7 +98,7 @@ impl Failed {
     }
 
     // The library, the transport or nobody tells the client.
-    fn told_already(error: &TlsError) -> Failed {
+    fn already_logged(error: &TlsError) -> Failed {
         Failed { alert: None, lines: vec![describe(error)], reason: handshake_end::reason(error) }
     }
 }
@@ -118,7 +118,7 @@ impl From<TlsError> for Failed {
 
 impl From<tls::quic::Failed> for Failed {
     fn from(failed: tls::quic::Failed) -> Failed {
-        Failed::told_already(&failed.error)
+        Failed::already_logged(&failed.error)
     }
 }
 
@@ -140,7 +140,7 @@ impl From<Failure> for Failed {
     fn from(failure: Failure) -> Failed {
         match failure {
             Failure::Closed => Failed::closed(),
-            Failure::Tls(error) => Failed::told_already(&error),
+            Failure::Tls(error) => Failed::already_logged(&error),
             Failure::Io(error) => Failed::by_peer(format!("peer closed connection in SSL handshake {}", errno::describe(&error))),
         }
     }

@@ -1,6 +1,7 @@
 //! Variables by their names, which the configuration need not mention: what `ngx.var` and SSI use.
 
 use super::{CHANGEABLE, Get, Session, VarIndex, Variables, find_family, get_flushed};
+use std::fmt;
 
 /// A variable that was looked up by its name.
 pub struct Named<S>(Lookup<S>);
@@ -71,6 +72,17 @@ pub enum AssignError {
     /// The configuration does not mention it.
     NotFound,
 }
+
+impl fmt::Display for AssignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AssignError::NotChangeable => "variable not changeable",
+            AssignError::NotFound => "variable not found",
+        })
+    }
+}
+
+impl std::error::Error for AssignError {}
 
 /// Assigns to the variable called `name` (lower-case); `None` makes it not found.
 ///

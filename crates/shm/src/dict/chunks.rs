@@ -118,7 +118,7 @@ impl<'a> Shard<'a> {
         let Some(number) = self.arena.geometry.page_of(place) else { return };
         match self.arena.page_use(number) {
             (_, owner) if owner != self.number => {}
-            (Use::Run { length }, _) => self.give_pages(number, length),
+            (Use::Run { length }, _) => self.free_pages(number, length),
             (Use::Chunks { class }, _) => self.free_chunk(number, class, place),
             _ => {}
         }
@@ -138,7 +138,7 @@ impl<'a> Shard<'a> {
             if !was_full {
                 self.unlink_page(page, class);
             }
-            return self.give_pages(number, 1);
+            return self.free_pages(number, 1);
         }
         self.put(&first[0], u64::from(free));
         self.put(&page[FREE], u64::from(geometry.link(place)) | (cut << 32));

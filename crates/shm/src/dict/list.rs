@@ -2,7 +2,7 @@
 //! its neighbours, kind and length, then the value.
 
 use super::Dict;
-use super::record::{HEADER, Record, kind, parts, whole};
+use super::record::{HEADER, Record, kind, parts, round_up};
 use super::room::{AllocationRequest, RoomError};
 use super::shard::{Shard, Slot};
 use super::value::{End, Found, Refusal, Value};
@@ -66,7 +66,7 @@ impl<'a> Shard<'a> {
         if let Some(old) = self.find(spot) {
             self.remove(old);
         }
-        let wish = AllocationRequest { size: HEADER + whole(spot.key.len()) + LIST, safe: true, now };
+        let wish = AllocationRequest { size: HEADER + round_up(spot.key.len()) + LIST, safe: true, now };
         let place = self.make_room(&wish, &mut false)?;
         let record = self.add(spot, place)?;
         let [ends, length] = self.ends(record)?;
@@ -183,7 +183,7 @@ pub(super) fn items(shard: &Shard<'_>, record: Record<'_>) -> Option<Vec<(usize,
     let (mut link, mut before, mut places) = (first, 0, Vec::new());
     while let Some([links, meta]) = shard.item(link) {
         let meta = meta.load(Ordering::Relaxed);
-        let size = ITEM + if meta & 0xff == kind::TEXT { whole((meta >> 32) as usize) } else { 8 };
+        let size = ITEM + if meta & 0xff == kind::TEXT { round_up((meta >> 32) as usize) } else { 8 };
         if unpack_links(links).0 != before || places.len() > shard.arena.geometry.pieces() {
             return None;
         }

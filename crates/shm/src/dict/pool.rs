@@ -87,7 +87,7 @@ impl Arena {
     }
 
     /// Frees the pool's lock if process `dead` died with it.
-    pub(super) fn pool_buried(&self, dead: i32) {
+    pub(super) fn reap_pool(&self, dead: i32) {
         lock::force(&self.head(self.geometry.pool())[at::LOCK], dead);
     }
 
@@ -189,7 +189,7 @@ impl Shard<'_> {
     }
 
     /// Gives pages in a row back. The shard must own them.
-    pub(super) fn give_pages(&self, start: usize, count: usize) {
+    pub(super) fn free_pages(&self, start: usize, count: usize) {
         self.change();
         let pool = Pool::lock(self.arena);
         pool.change();
@@ -209,6 +209,6 @@ impl Shard<'_> {
 }
 
 /// Bytes of the largest thing that could ever fit.
-pub(super) fn most(arena: &Arena) -> usize {
+pub(super) fn largest_block(arena: &Arena) -> usize {
     arena.geometry.pages * PAGE
 }

@@ -68,7 +68,7 @@ pub(super) fn last_word(text: &[u8]) -> u64 {
 
 /// Bytes that a text takes in whole words.
 #[inline]
-pub(super) fn whole(length: usize) -> usize {
+pub(super) fn round_up(length: usize) -> usize {
     length.next_multiple_of(8)
 }
 
@@ -77,7 +77,7 @@ pub(super) fn parts(value: Value<'_>) -> (u64, usize, u64, usize) {
     match value {
         Value::Boolean(on) => (kind::BOOLEAN, 0, u64::from(on), 8),
         Value::Number(number) => (kind::NUMBER, 0, number.to_bits(), 8),
-        Value::Text(text) => (kind::TEXT, text.len(), 0, whole(text.len())),
+        Value::Text(text) => (kind::TEXT, text.len(), 0, round_up(text.len())),
     }
 }
 
@@ -208,17 +208,17 @@ impl<'a> Record<'a> {
     /// Where its value is.
     #[inline]
     pub(super) fn value_place(self) -> usize {
-        self.offset + HEADER + whole(self.key_length())
+        self.offset + HEADER + round_up(self.key_length())
     }
 
     /// Bytes that it takes.
     pub(super) fn size(self) -> usize {
         let value = match self.kind() {
-            kind::TEXT => whole(self.length()),
+            kind::TEXT => round_up(self.length()),
             kind::LIST => 16,
             _ => 8,
         };
-        HEADER + whole(self.key_length()) + value
+        HEADER + round_up(self.key_length()) + value
     }
 
     /// Appends its key to `out`.

@@ -30,7 +30,7 @@ pub(super) fn empty(shard: &Shard<'_>) {
     for word in at::PARTIAL..shard.head.len() {
         shard.set(word, 0);
     }
-    shard.give_pages(0, geometry.pages);
+    shard.free_pages(0, geometry.pages);
     shard.count_up(at::EMPTIED);
     shard.finish();
 }

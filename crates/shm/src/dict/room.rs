@@ -4,7 +4,7 @@
 //! again instead. Where that would be unfair (the shard has few entries) or does not help, the shard whose oldest entry is the
 //! oldest of all gives entries up until pages are free.
 
-use super::pool::most;
+use super::pool::largest_block;
 use super::record::{Record, kind, stamp};
 use super::shard::{Arena, Shard, at};
 use super::value::Refusal;
@@ -122,7 +122,7 @@ impl Arena {
                 Err(RoomError::Full) => {}
             }
             // What never fits must not cost the others their place.
-            if wish.size > most(self) || !self.make_room_elsewhere(number, wish, turn, forced) {
+            if wish.size > largest_block(self) || !self.make_room_elsewhere(number, wish, turn, forced) {
                 break;
             }
         }

@@ -2,7 +2,7 @@
 
 use super::Dict;
 use super::chunks::same_room;
-use super::record::{HEADER, Record, kind, parts, whole};
+use super::record::{HEADER, Record, kind, parts, round_up};
 use super::room::{AllocationRequest, RoomError};
 use super::shard::{Shard, Slot};
 use super::value::{Refusal, Store, StoreMode, Value, expiry};
@@ -16,7 +16,7 @@ struct NewEntry<'a> {
 
 /// Bytes of an entry.
 fn size_of(spot: &Slot<'_>, value: Value<'_>) -> usize {
-    HEADER + whole(spot.key.len()) + parts(value).3
+    HEADER + round_up(spot.key.len()) + parts(value).3
 }
 
 impl<'a> Shard<'a> {
@@ -69,7 +69,7 @@ impl Dict {
                 arena.mark(&spot);
                 return Ok(());
             }
-            if wish.size > super::pool::most(arena) || u32::try_from(wish.size).is_err() {
+            if wish.size > super::pool::largest_block(arena) || u32::try_from(wish.size).is_err() {
                 return Err(RoomError::Refused(Refusal::NoMemory));
             }
             shard.replace(&spot, &wanted, &wish, forced)

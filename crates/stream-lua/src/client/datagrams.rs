@@ -3,7 +3,7 @@
 use crate::client::used::UsedClient;
 use base::log::Level;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
-use lua_lib::socket::call::{self, Call, expect, fail, failure, number};
+use lua_lib::socket::call::{self, Call, check_arguments, fail, failure, number};
 use lua_lib::socket::pieces;
 use lua_lib::socket::state::error_text;
 use lua_session::client::ClientSocket;
@@ -25,7 +25,7 @@ fn open(cx: &CallContext, call: &Call, stack: &mut Stack<'_>, what: &str) -> Res
 
 /// `sock:receive(size)`: what is left of the datagram, or so many bytes of it.
 pub(super) fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
+    check_arguments(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receive")?;
     let Some(used) = open(cx, &call, stack, "receive")? else { return Ok(call::now(fail(stack, "closed"))) };
     let size = if stack.is_nil(2) { LARGEST } else { stack.check_number(2, "receive")? };
@@ -50,7 +50,7 @@ pub(super) fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, 
 
 /// `sock:send(data)`: a datagram for the client.
 pub(super) fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
+    check_arguments(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let Some(used) = open(cx, &call, stack, "send")? else { return Ok(fail(stack, "closed")) };
     let mut data = Vec::new();

@@ -2,7 +2,7 @@
 
 use crate::client::used::UsedClient;
 use lua::{CallContext, Raise, Reply, Stack, Suspension};
-use lua_lib::socket::call::{self, expect, fail};
+use lua_lib::socket::call::{self, check_arguments, fail};
 use lua_lib::socket::state::Direction;
 use lua_session::client::ClientSocket;
 use stream::Session;
@@ -10,7 +10,7 @@ use stream::preread::PrereadLimits;
 
 /// `sock:peek(size)`
 pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
+    check_arguments(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "peek")?;
     let reporter = call.reporter(cx);
     reporter.debug(format_args!("lua tcp socket calling peek() method"));

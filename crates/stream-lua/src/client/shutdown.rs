@@ -3,13 +3,13 @@
 use crate::client::used::{BUSY, UsedClient};
 use base::log::Level;
 use lua::{CallContext, Raise, Stack};
-use lua_lib::socket::call::{self, expect, fail};
+use lua_lib::socket::call::{self, check_arguments, fail};
 use lua_session::client::ClientSocket;
 use stream::log_session;
 
 /// `sock:shutdown("send")`
 pub(super) fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    expect(stack, 2..=2, "expecting 2 arguments (including the object) but seen")?;
+    check_arguments(stack, 2..=2, "expecting 2 arguments (including the object) but seen")?;
     let call = call::begin(cx, stack, "shutdown")?;
     let used = UsedClient::find(cx, &call, stack)?;
     let refusal = |stack: &mut Stack<'_>, text: &str| Ok(call::now(fail(stack, text)));

@@ -4,7 +4,7 @@ use crate::client::used::UsedClient;
 use crate::host::Sessions;
 use crate::state::Client;
 use lua::{CallContext, Raise, Stack};
-use lua_lib::socket::{call, keep};
+use lua_lib::socket::{call, keepalive};
 use lua_session::client::ClientSocket;
 use lua_session::{SessionState, host};
 use socket2::SockRef;
@@ -45,8 +45,8 @@ pub(super) fn take(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Rai
 pub(super) fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
     let call = call::begin(cx, stack, if set { "setoption" } else { "getoption" })?;
     let used = UsedClient::find(cx, &call, stack)?.ok_or("socket is never created nor connected")?;
-    let known = used.session.with_stream(|stream| keep::stream_option(stack, Some(stream), set));
-    Ok(known.unwrap_or_else(|| keep::stream_option(stack, None, set)))
+    let known = used.session.with_stream(|stream| keepalive::stream_option(stack, Some(stream), set));
+    Ok(known.unwrap_or_else(|| keepalive::stream_option(stack, None, set)))
 }
 
 /// `ngx.req.get_original_addr()`: where the client wanted to go before the packet filter sent it here.

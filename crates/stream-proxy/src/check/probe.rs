@@ -62,7 +62,7 @@ impl Prober {
     async fn run(&self, server: Server, about: String) -> Report {
         let Some(session) = self.session(about) else { return Report { passed: false, action: CONNECTING } };
         session.action.set(CONNECTING);
-        let passed = if self.udp { self.ask_datagram(&session, &server).await } else { self.ask_stream(&session, server).await };
+        let passed = if self.udp { self.probe_udp(&session, &server).await } else { self.probe_tcp(&session, server).await };
         let report = Report { passed, action: session.action.get() };
         session.run_cleanups();
         report
@@ -94,7 +94,7 @@ impl Prober {
         Duration::from_millis(self.timeout)
     }
 
-    async fn ask_stream(&self, session: &Rc<Session>, server: Server) -> bool {
+    async fn probe_tcp(&self, session: &Rc<Session>, server: Server) -> bool {
         let (plan, record) = (&*self.plan, Record::default());
         let target = Target { upstream: self.upstream.clone(), url: None };
         let lease = Lease::new(self.upstream.clone(), Choice::of(Rc::new(Peer::new(server)), clock::monotonic_ms()));
@@ -145,7 +145,7 @@ impl Prober {
         }
     }
 
-    async fn ask_datagram(&self, session: &Rc<Session>, server: &Server) -> bool {
+    async fn probe_udp(&self, session: &Rc<Session>, server: &Server) -> bool {
         let plan = &*self.plan;
         let options = Options {
             bind: plan.bind.as_ref().and_then(|bind| bind.local(session)),

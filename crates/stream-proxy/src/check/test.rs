@@ -5,11 +5,11 @@ use conf::tree::Directive;
 use conf::tree::SettingError;
 use stream::{Regex, Variables};
 
-/// Bytes of an answer that are looked at, as in NGINX Plus.
+/// Bytes of a response that are looked at, as in NGINX Plus.
 pub(super) const MOST: usize = 256 * 1024;
 
 enum Wanted {
-    /// The answer begins so.
+    /// The response begins so.
     Text(Vec<u8>),
     Matches(Regex),
 }
@@ -75,7 +75,7 @@ fn literal(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Test {
-    /// Whether an answer is waited for.
+    /// Whether a response is waited for.
     pub(super) fn waits(&self) -> bool {
         self.expect.is_some()
     }

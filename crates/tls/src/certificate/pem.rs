@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use std::fmt;
 
 /// One block.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +23,15 @@ pub(crate) enum PemError {
     /// Its content is no base64.
     BadBase64,
 }
+
+/// OpenSSL's words.
+impl fmt::Display for PemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl std::error::Error for PemError {}
 
 impl PemError {
     /// OpenSSL's words.

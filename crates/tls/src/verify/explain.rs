@@ -5,8 +5,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::x509::X509Version;
 
 use super::parsed::{
-    Parsed, Trusted, Usage, critical_supported, fits, fits_own, is_self_issued, issuers, may_be_issuer, may_sign, parse, seconds, validity,
-    verified,
+    Parsed, Trusted, Usage, critical_supported, fits_own, is_self_issued, issuers, may_be_issuer, may_sign, parse, seconds, usage_allows,
+    validity, verified,
 };
 use super::reason::Verdict;
 use super::trust::Trust;
@@ -91,7 +91,7 @@ fn constraints(path: &[Parsed<'_>], usage: Usage, found: &mut Vec<Verdict>) {
         if place > 0 && limit.is_some_and(|limit| below > usize::try_from(limit).unwrap_or(usize::MAX)) {
             found.push(Verdict::new(25));
         }
-        if !(if place == 0 { fits_own } else { fits })(certificate, usage) {
+        if !(if place == 0 { fits_own } else { usage_allows })(certificate, usage) {
             found.push(Verdict::new(26));
         }
     }

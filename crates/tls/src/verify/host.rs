@@ -20,7 +20,7 @@ pub(crate) fn matches(certificate: &Parsed<'_>, name: &str) -> bool {
             (GeneralName::IPAddress(bytes), Some(address)) if bytes == address => return true,
             (GeneralName::DNSName(pattern), _) => {
                 has_names = true;
-                if fits(pattern.as_bytes(), name.as_bytes()) {
+                if pattern_matches(pattern.as_bytes(), name.as_bytes()) {
                     return true;
                 }
             }
@@ -28,12 +28,12 @@ pub(crate) fn matches(certificate: &Parsed<'_>, name: &str) -> bool {
         }
     }
     let mut common = certificate.subject().iter_common_name();
-    !has_names && common.any(|value| fits(value.attr_value().data, name.as_bytes()))
+    !has_names && common.any(|value| pattern_matches(value.attr_value().data, name.as_bytes()))
 }
 
 /// Whether a pattern stands for a name: equal but for case, or with one `*` in its first label, which stands for a part
 /// of one label and never for a whole top of the tree. A NUL byte is a byte like others and equals nothing in a name.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
+fn pattern_matches(pattern: &[u8], name: &[u8]) -> bool {
     if pattern.eq_ignore_ascii_case(name) {
         return !name.is_empty();
     }
@@ -63,7 +63,7 @@ fn label(name: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use super::pattern_matches;
 
     #[test]
     fn patterns_stand_for_names() {
@@ -87,7 +87,7 @@ mod tests {
             ("", "", false),
             ("*", "a", false),
         ] {
-            assert_eq!(fits(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+            assert_eq!(pattern_matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
         }
     }
 }

@@ -89,7 +89,7 @@ pub(crate) fn may_sign(certificate: &Parsed<'_>) -> bool {
 }
 
 /// Whether a certificate's extended key usage allows what it is shown for.
-pub(crate) fn fits(certificate: &Parsed<'_>, usage: Usage) -> bool {
+pub(crate) fn usage_allows(certificate: &Parsed<'_>, usage: Usage) -> bool {
     match certificate.extended_key_usage() {
         Ok(None) => true,
         Ok(Some(extended)) => match usage {
@@ -110,7 +110,7 @@ pub(crate) fn fits_own(certificate: &Parsed<'_>, usage: Usage) -> bool {
         }
         Err(_) => false,
     };
-    allowed && fits(certificate, usage)
+    allowed && usage_allows(certificate, usage)
 }
 
 /// Whether each critical extension is one that is checked here. Name constraints are not: what has them is webpki's.

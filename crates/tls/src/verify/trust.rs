@@ -6,7 +6,7 @@ use webpki::{EndEntityCert, KeyUsage};
 use super::crl::{Crl, Crls};
 use super::parsed::{Trusted, Usage, algorithms, is_self_issued, parse, seconds, validity};
 use super::reason::Verdict;
-use super::{beside, explain, host};
+use super::{explain, host, private_leaf};
 
 /// How many certificates of a peer are looked at; webpki follows no longer paths either.
 const LONGEST: usize = 16;
@@ -70,7 +70,7 @@ impl Trust {
         let Some((own, others)) = chain.split_first() else { return vec![Verdict::UNSPECIFIED] };
         let Some(leaf) = parse(own) else { return vec![Verdict::UNSPECIFIED] };
         let mut found = Vec::new();
-        let path = self.path(own, others, usage, now).or_else(|| beside::path(&self.trusted, own, &leaf, usage, now));
+        let path = self.path(own, others, usage, now).or_else(|| private_leaf::path(&self.trusted, own, &leaf, usage, now));
         let Some(path) = path else {
             found = explain::chain(self, &leaf, others, usage, now);
             return if found.is_empty() { vec![Verdict::UNSPECIFIED] } else { found };

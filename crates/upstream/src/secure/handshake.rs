@@ -87,7 +87,7 @@ async fn open<S: Client>(
         }
         Some(hook) => {
             let choose = |version| hook.choose(client, version);
-            net::tls::asking::connect(stream, |asked| settings.with_chooser(asked).session(name, None), choose).await
+            net::tls::client_certificate::connect(stream, |asked| settings.with_chooser(asked).session(name, None), choose).await
         }
     };
     let stream = opened.map_err(|failure| report(&**client, &failure))?;

@@ -9,7 +9,7 @@ use crate::h1::response::{Limits, ResponseError, ResponseHead, Status};
 use crate::redis::Replies;
 use crate::{scgi, uwsgi};
 
-/// What the records of `reads` say: the answer, the messages, how it ended.
+/// What the records of `reads` say: the response, the messages, how it ended.
 fn streams<'a>(reads: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<u8>, Option<String>) {
     let (mut records, mut out, mut errors) = (Records::default(), Vec::new(), Vec::new());
     for read in reads {
@@ -24,7 +24,7 @@ fn streams<'a>(reads: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<u8>, Opti
                     at += end;
                 }
                 Ok(Piece::OutEnd { end } | Piece::Finished { end }) => at += end,
-                Err(error) => return (out, errors, Some(error.message())),
+                Err(error) => return (out, errors, Some(error.to_string())),
             }
         }
     }

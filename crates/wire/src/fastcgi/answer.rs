@@ -2,29 +2,31 @@
 
 use super::record::{Piece, RecordError, Records, Stream};
 use crate::chunked::Step;
+use std::fmt;
 
 /// A body that is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
     /// A record that is none.
     Record(RecordError),
-    /// The answer ended before its `Content-Length`.
+    /// The response ended before its `Content-Length`.
     ShortOut,
-    /// The request ended before the answer's `Content-Length`.
+    /// The request ended before the response's `Content-Length`.
     ShortRequest,
 }
 
-impl BodyError {
-    /// nginx's line for the error log.
-    #[must_use]
-    pub fn message(self) -> String {
+/// nginx's line for the error log.
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BodyError::Record(error) => error.message(),
-            BodyError::ShortOut => "upstream prematurely closed FastCGI stdout".to_owned(),
-            BodyError::ShortRequest => "upstream prematurely closed FastCGI request".to_owned(),
+            BodyError::Record(error) => error.fmt(f),
+            BodyError::ShortOut => f.write_str("upstream prematurely closed FastCGI stdout"),
+            BodyError::ShortRequest => f.write_str("upstream prematurely closed FastCGI request"),
         }
     }
 }
+
+impl std::error::Error for BodyError {}
 
 /// Something to be logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ pub fn message(text: &[u8]) -> &[u8] {
     text.get(..=kept).unwrap_or_default()
 }
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     records: Records,
@@ -62,7 +64,7 @@ impl Body {
         Body { records, bare, content_left: length, ..Body::default() }
     }
 
-    /// Looks at `input`, which starts where the last step ended. A step without data leaves a [`Remark`].
+    /// Looks at `input`, which starts where the last step ended. A step without data leaves a [`LogMessage`].
     ///
     /// # Errors
     /// [`BodyError`]
@@ -120,7 +122,7 @@ impl Body {
         self.content_left.is_none_or(|left| left == 0)
     }
 
-    /// Whether the end of the connection leaves nothing open: the application has closed the answer, or `Content-Length` has come
+    /// Whether the end of the connection leaves nothing open: the application has closed the response, or `Content-Length` has come
     /// true.
     #[must_use]
     pub fn may_end(&self) -> bool {

@@ -1,9 +1,11 @@
 //! Splits a response into records, across any number of reads.
 
+use std::fmt;
+
 /// A stream of the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
-    /// The answer.
+    /// The response.
     Out,
     /// Messages for the log.
     Errors,
@@ -23,7 +25,7 @@ pub enum Piece {
         /// One past the last.
         end: usize,
     },
-    /// The answer is whole; the end of the request should follow.
+    /// The response is whole; the end of the request should follow.
     OutEnd {
         /// One past the last byte looked at.
         end: usize,
@@ -40,7 +42,7 @@ pub enum Piece {
 pub enum RecordError {
     /// Another version than 1.
     Version(u8),
-    /// A type that no answer has.
+    /// A type that no response has.
     Type(u8),
     /// Of another request; we have one on a connection.
     RequestHigh(u8),
@@ -48,18 +50,19 @@ pub enum RecordError {
     RequestLow(u8),
 }
 
-impl RecordError {
-    /// nginx's line for the error log.
-    #[must_use]
-    pub fn message(self) -> String {
+/// nginx's line for the error log.
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RecordError::Version(byte) => format!("upstream sent unsupported FastCGI protocol version: {byte}"),
-            RecordError::Type(byte) => format!("upstream sent invalid FastCGI record type: {byte}"),
-            RecordError::RequestHigh(byte) => format!("upstream sent unexpected FastCGI request id high byte: {byte}"),
-            RecordError::RequestLow(byte) => format!("upstream sent unexpected FastCGI request id low byte: {byte}"),
+            RecordError::Version(byte) => write!(f, "upstream sent unsupported FastCGI protocol version: {byte}"),
+            RecordError::Type(byte) => write!(f, "upstream sent invalid FastCGI record type: {byte}"),
+            RecordError::RequestHigh(byte) => write!(f, "upstream sent unexpected FastCGI request id high byte: {byte}"),
+            RecordError::RequestLow(byte) => write!(f, "upstream sent unexpected FastCGI request id low byte: {byte}"),
         }
     }
 }
+
+impl std::error::Error for RecordError {}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Kind {
@@ -208,7 +211,7 @@ mod tests {
             (b"\x01\x06\0\x07", RecordError::RequestLow(7)),
         ] {
             assert_eq!(Records::default().next(input), Err(error));
-            assert!(error.message().starts_with("upstream sent "));
+            assert!(error.to_string().starts_with("upstream sent "));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::header::HeaderSpan;
 use crate::span::Span;
+use std::fmt;
 
 /// A refused request head. Ranges point into the buffer that was parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl HeadError {
         }
     }
 
-    /// True when the client should be read from for a while after the answer (`lingering_close`),
+    /// True when the client should be read from for a while after the response (`lingering_close`),
     /// because it is still sending.
     #[must_use]
     pub fn lingers(&self) -> bool {
@@ -132,12 +133,15 @@ impl HeadError {
                 out.push(b'"');
                 out
             }
-            other => other.fixed().as_bytes().to_vec(),
+            other => other.to_string().into_bytes(),
         }
     }
+}
 
-    fn fixed(self) -> &'static str {
-        match self {
+/// [`HeadError::message`] without what it quotes.
+impl fmt::Display for HeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::InvalidMethod => "client sent invalid method",
             Self::InvalidVersion => "client sent invalid version",
             Self::InvalidMethod09 => "client sent invalid method in HTTP/0.9 request",
@@ -153,10 +157,17 @@ impl HeadError {
             Self::Connect => "client sent CONNECT method",
             Self::ConnectBody => "client sent CONNECT request with body",
             Self::Trace => "client sent TRACE method",
-            _ => "client sent invalid request",
-        }
+            Self::InvalidRequest => "client sent invalid request",
+            Self::InvalidHeader { .. } => "client sent invalid header line",
+            Self::LongHeader { .. } => "client sent too long header line",
+            Self::DuplicateHost { .. } => "client sent duplicate host header",
+            Self::DuplicateHeader { .. } => "client sent duplicate header line",
+            Self::UnknownEncoding { .. } => "client sent unknown \"Transfer-Encoding\"",
+        })
     }
 }
+
+impl std::error::Error for HeadError {}
 
 /// nginx quotes at most its log line less 300 bytes.
 const LOG_LIMIT: usize = 2048 - 300;

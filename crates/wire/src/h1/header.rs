@@ -2,6 +2,7 @@
 
 use crate::known::Known;
 use crate::span::Span;
+use std::fmt;
 
 /// A header field as it stood in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,14 @@ pub struct BadLine {
     /// The offending byte.
     pub byte: u8,
 }
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid header line")
+    }
+}
+
+impl std::error::Error for BadLine {}
 
 /// How lenient the reader of a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +138,7 @@ pub fn parse(buf: &[u8], start: usize, lf: usize, rules: Rules) -> Result<Line, 
 /// Where the colon is when everything before it is plain.
 fn plain_name(line: &[u8]) -> Option<usize> {
     let at = memchr::memchr(b':', line).filter(|&at| at > 0)?;
-    every::<8>(line.get(..at)?, |byte| {
+    all_bytes::<8>(line.get(..at)?, |byte| {
         let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
         letter | (byte.wrapping_sub(b'0') < 10) | (byte == b'-')
     })
@@ -138,7 +147,7 @@ fn plain_name(line: &[u8]) -> Option<usize> {
 
 /// True when every byte passes. Pieces of fixed size, the last of which overlaps the one before
 /// it, let the compiler use wide registers and leave no tail to loop over.
-fn every<const N: usize>(text: &[u8], pass: impl Fn(u8) -> bool) -> bool {
+fn all_bytes<const N: usize>(text: &[u8], pass: impl Fn(u8) -> bool) -> bool {
     let piece = |bytes: &[u8; N]| bytes.iter().fold(true, |all, &byte| all & pass(byte));
     match text.last_chunk::<N>() {
         Some(last) => text.as_chunks::<N>().0.iter().all(piece) && piece(last),
@@ -159,7 +168,7 @@ fn trim(line: &[u8], from: usize) -> (usize, usize) {
 
 fn has_control(value: &[u8]) -> bool {
     let fine = |byte: u8| ((byte >= 0x20) | (byte == b'\t')) & (byte != 0x7f);
-    if value.len() < 16 { !every::<4>(value, fine) } else { !every::<16>(value, fine) }
+    if value.len() < 16 { !all_bytes::<4>(value, fine) } else { !all_bytes::<16>(value, fine) }
 }
 
 /// Reads a whole section of fields, such as the trailers of a chunked body, that ends with an

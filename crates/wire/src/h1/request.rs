@@ -184,7 +184,7 @@ impl Head {
     /// Counts the line that begins at `start` and ends before `end`, if there is one.
     fn count_line(&mut self, end: usize, buf: &[u8], limits: &Limits) -> Result<(), HeadError> {
         if end > self.start {
-            self.fits(end, buf, limits, false)?;
+            self.check_line(end, buf, limits, false)?;
             self.start = end;
         }
         Ok(())
@@ -219,7 +219,7 @@ impl Head {
         };
         self.method_end = end;
         let Some(end) = end else {
-            self.fits(buf.len(), buf, limits, true)?;
+            self.check_line(buf.len(), buf, limits, true)?;
             self.scanned = buf.len();
             return Ok(false);
         };
@@ -238,16 +238,16 @@ impl Head {
         let rest = buf.get(self.scanned..).unwrap_or(&[]);
         if let Some(found) = memchr::memchr(b'\n', rest) {
             let lf = self.scanned + found;
-            self.fits(lf + 1, buf, limits, false)?;
+            self.check_line(lf + 1, buf, limits, false)?;
             return Ok(Some(lf));
         }
-        self.fits(buf.len(), buf, limits, true)?;
+        self.check_line(buf.len(), buf, limits, true)?;
         self.scanned = buf.len();
         Ok(None)
     }
 
     /// Counts the line up to `end` against the buffers nginx would have.
-    fn fits(&mut self, end: usize, buf: &[u8], limits: &Limits, partial: bool) -> Result<(), HeadError> {
+    fn check_line(&mut self, end: usize, buf: &[u8], limits: &Limits, partial: bool) -> Result<(), HeadError> {
         let len = u32::try_from(end.saturating_sub(self.start)).unwrap_or(u32::MAX);
         if len <= self.room {
             if !partial {

@@ -6,6 +6,7 @@ use super::line::Version;
 use super::response_line::{self, StatusLine};
 use crate::known::Known;
 use crate::span::Span;
+use std::fmt;
 
 /// How large a response head may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +90,10 @@ impl ResponseError {
         let mut out = Vec::new();
         let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
         match self {
-            Self::NoStatusLine => put(&[b"upstream sent no valid HTTP/1.0 header"]),
-            Self::EarlyHintsIn10 => put(&[b"upstream sent HTTP/1.0 response with early hints"]),
             Self::InvalidHeader { before, byte } => {
                 let tail = format!("\\x{byte:02x}...\"");
                 put(&[b"upstream sent invalid header: \"", before.of(buf), tail.as_bytes()]);
             }
-            Self::TooLarge => put(&[b"upstream sent too big header"]),
             Self::Duplicate { this, first } => put(&[
                 b"upstream sent duplicate header line: \"",
                 this.name.of(buf),
@@ -110,15 +108,34 @@ impl ResponseError {
             Self::InvalidLength { this } => {
                 put(&[b"upstream sent invalid \"Content-Length\" header: \"", this.name.of(buf), b": ", this.value.of(buf), b"\""])
             }
-            Self::LengthAndEncoding => put(&[b"upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time"]),
             Self::UnknownEncoding { value } => {
                 put(&[b"upstream sent unknown \"Transfer-Encoding\": \"", value.of(buf), b"\""]);
             }
             Self::InvalidStatus { value } => put(&[b"upstream sent invalid status \"", value.of(buf), b"\""]),
+            Self::NoStatusLine | Self::EarlyHintsIn10 | Self::TooLarge | Self::LengthAndEncoding => put(&[self.to_string().as_bytes()]),
         }
         out
     }
 }
+
+/// [`ResponseError::message`] without what it quotes.
+impl fmt::Display for ResponseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoStatusLine => "upstream sent no valid HTTP/1.0 header",
+            Self::EarlyHintsIn10 => "upstream sent HTTP/1.0 response with early hints",
+            Self::InvalidHeader { .. } => "upstream sent invalid header",
+            Self::TooLarge => "upstream sent too big header",
+            Self::Duplicate { .. } => "upstream sent duplicate header line",
+            Self::InvalidLength { .. } => "upstream sent invalid \"Content-Length\" header",
+            Self::LengthAndEncoding => "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time",
+            Self::UnknownEncoding { .. } => "upstream sent unknown \"Transfer-Encoding\"",
+            Self::InvalidStatus { .. } => "upstream sent invalid status",
+        })
+    }
+}
+
+impl std::error::Error for ResponseError {}
 
 /// A response head, and the state of its parser. Reusable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -203,7 +220,7 @@ impl ResponseHead {
     }
 
     /// Gives a head without a status line its status, which is remembered with it.
-    pub(crate) fn give_line(&mut self, code: u16, text: Span) {
+    pub(crate) fn set_line(&mut self, code: u16, text: Span) {
         (self.line.code, self.line.text) = (code, text);
         if self.is_last {
             self.last.line = self.line;

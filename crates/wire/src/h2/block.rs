@@ -162,11 +162,11 @@ impl Codec {
     }
 
     /// The rest of a header block has not come in time: its stream is reset, and what may still come of it only feeds the table.
-    pub fn give_up_block(&mut self, out: &mut Vec<u8>) -> Option<u32> {
+    pub fn abandon_block(&mut self, out: &mut Vec<u8>) -> Option<u32> {
         let block = self.block.as_mut().filter(|block| block.purpose == Purpose::Request)?;
         let id = block.stream;
         block.purpose = Purpose::Dropped(None);
-        self.fields.drop_rest();
+        self.fields.drop_remaining();
         self.end_by_us(id, ErrorCode::PROTOCOL_ERROR, out);
         self.close(id, out);
         Some(id)

@@ -5,10 +5,19 @@
 //! gigabytes, never runs out of it. All is counting: no memory, and constant time.
 
 use super::error::{ErrorCode, Failure};
+use std::fmt;
 
 /// A budget is used up: the connection must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flood(pub Class);
+
+impl fmt::Display for Flood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "flood of {} frames", self.0)
+    }
+}
+
+impl std::error::Error for Flood {}
 
 impl From<Flood> for Failure {
     fn from(Flood(class): Flood) -> Self {
@@ -40,6 +49,20 @@ pub enum Class {
     Window,
     /// Frames of unknown type, GOAWAY, and frames on streams that are over.
     Ignored,
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Class::Reset => "RST_STREAM",
+            Class::Settings => "SETTINGS",
+            Class::Ping => "PING",
+            Class::SmallData => "small DATA",
+            Class::Priority => "PRIORITY",
+            Class::Window => "WINDOW_UPDATE",
+            Class::Ignored => "ignored",
+        })
+    }
 }
 
 const CLASSES: usize = 7;
@@ -135,7 +158,7 @@ impl Budget {
     }
 
     /// A stream was answered to its end.
-    pub(crate) fn served(&mut self) {
+    pub(crate) fn refund_stream(&mut self) {
         self.credit(Class::Reset, 1);
         self.credit(Class::Settings, 1);
         self.credit(Class::Ping, 1);
@@ -199,7 +222,7 @@ mod tests {
             assert!(budget.charge(Class::Ping, 1).is_ok());
         }
         assert!(budget.clone().charge(Class::Ping, 1).is_err());
-        budget.served();
+        budget.refund_stream();
         assert!(budget.charge(Class::Ping, 1).is_ok());
         budget.tick(1_000_000);
         assert!(budget.charge(Class::Ping, 1000).is_ok());

@@ -40,7 +40,7 @@ use super::frame::{self, FrameHead, PREFACE, flag, kind};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, id};
 use crate::hpack::{Decoder, Encoder, Fields, Limits};
 
-/// So many SETTINGS and PINGs may be answered while the server takes no answer.
+/// So many SETTINGS and PINGs may be answered while the server takes no response.
 const MAX_OWED: u32 = 1000;
 /// Most fields of one header block.
 const MAX_FIELDS: usize = 1000;
@@ -54,7 +54,7 @@ pub struct Poll<'i> {
     pub event: Option<Event<'i>>,
 }
 
-/// A part of the answer.
+/// A part of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'i> {
     /// A head. Its fields are in [`Client::fields`] until the next poll, `:status` first. Below 200 another head follows.
@@ -71,7 +71,7 @@ pub enum Event<'i> {
         /// The content is complete.
         end: bool,
     },
-    /// Trailers, which end the answer. Their fields are in [`Client::fields`] until the next poll.
+    /// Trailers, which end the response. Their fields are in [`Client::fields`] until the next poll.
     Trailers,
 }
 
@@ -116,7 +116,7 @@ struct Stream {
     in_closed: bool,
     /// The head was received.
     answered: bool,
-    /// The server sent RST_STREAM behind its answer.
+    /// The server sent RST_STREAM behind its response.
     reset: bool,
 }
 
@@ -175,7 +175,7 @@ impl Client {
         }
     }
 
-    /// Begins the next request; the names and values of its answer's head, and those of its trailers, may have `limit` bytes.
+    /// Begins the next request; the names and values of its response's head, and those of its trailers, may have `limit` bytes.
     pub fn begin(&mut self, limit: usize) {
         self.limits = Limits { string: limit, total: limit, fields: MAX_FIELDS };
         self.stream = Stream {

@@ -315,7 +315,7 @@ impl Codec {
         }
     }
 
-    /// The caller is done with the stream. What is not complete is reset, as nginx does: INTERNAL_ERROR when the answer is not,
+    /// The caller is done with the stream. What is not complete is reset, as nginx does: INTERNAL_ERROR when the response is not,
     /// NO_ERROR when only the request is not.
     pub fn close(&mut self, id: u32, out: &mut Vec<u8>) {
         let Some(&Stream { in_closed, out_closed, reset, .. }) = self.streams.get(id) else { return };
@@ -325,7 +325,7 @@ impl Codec {
             None => End::ByUs,
         };
         if reset.is_none() && out_closed {
-            self.budget.served();
+            self.budget.refund_stream();
         }
         if end == End::ByUs {
             self.end_by_us(id, if out_closed { ErrorCode::NO_ERROR } else { ErrorCode::INTERNAL_ERROR }, out);

@@ -1,6 +1,7 @@
 //! Error codes (RFC 9113, 7), and what ends a connection.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// A 32-bit error code as it stands in RST_STREAM and GOAWAY; unknown ones are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,29 @@ impl ErrorCode {
     pub const HTTP_1_1_REQUIRED: Self = Self(13);
 }
 
+/// The name of the RFC, or the number of a code that none defines.
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::NO_ERROR => "NO_ERROR",
+            Self::PROTOCOL_ERROR => "PROTOCOL_ERROR",
+            Self::INTERNAL_ERROR => "INTERNAL_ERROR",
+            Self::FLOW_CONTROL_ERROR => "FLOW_CONTROL_ERROR",
+            Self::SETTINGS_TIMEOUT => "SETTINGS_TIMEOUT",
+            Self::STREAM_CLOSED => "STREAM_CLOSED",
+            Self::FRAME_SIZE_ERROR => "FRAME_SIZE_ERROR",
+            Self::REFUSED_STREAM => "REFUSED_STREAM",
+            Self::CANCEL => "CANCEL",
+            Self::COMPRESSION_ERROR => "COMPRESSION_ERROR",
+            Self::CONNECT_ERROR => "CONNECT_ERROR",
+            Self::ENHANCE_YOUR_CALM => "ENHANCE_YOUR_CALM",
+            Self::INADEQUATE_SECURITY => "INADEQUATE_SECURITY",
+            Self::HTTP_1_1_REQUIRED => "HTTP_1_1_REQUIRED",
+            Self(code) => return write!(f, "{code}"),
+        })
+    }
+}
+
 /// The connection is over. GOAWAY is already written: send what is in the output, then close.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -45,6 +69,15 @@ pub struct Failure {
     /// What nginx logs, at the level info.
     pub text: Cow<'static, str>,
 }
+
+/// What is logged, at the level info.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl Failure {
     /// A failure with this code and text.

@@ -2,6 +2,7 @@
 
 use super::error::ErrorCode;
 use super::request::{Malformed, RequestHead};
+use std::fmt;
 
 /// What [`super::Codec::poll`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct Poll<'i> {
     pub event: Option<Event<'i>>,
 }
 
-/// A body that does not have the length that `content-length` declared: to be answered with 400, unless the answer has begun, and
+/// A body that does not have the length that `content-length` declared: to be answered with 400, unless the response has begun, and
 /// reset with PROTOCOL_ERROR (RFC 9113, 8.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFault {
@@ -27,18 +28,19 @@ pub enum BodyFault {
     },
 }
 
-impl BodyFault {
-    /// What nginx logs, at the level info.
-    #[must_use]
-    pub fn message(self) -> String {
+/// What nginx logs, at the level info.
+impl fmt::Display for BodyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => "client intended to send body data larger than declared".to_owned(),
+            Self::TooLong => f.write_str("client intended to send body data larger than declared"),
             Self::TooShort { received, declared } => {
-                format!("client prematurely closed stream: only {received} out of {declared} bytes of request body received")
+                write!(f, "client prematurely closed stream: only {received} out of {declared} bytes of request body received")
             }
         }
     }
 }
+
+impl std::error::Error for BodyFault {}
 
 /// Something that concerns the caller.
 ///
@@ -174,17 +176,18 @@ pub enum Refusal {
     Unacknowledged,
 }
 
-impl Refusal {
-    /// What nginx logs, at the level info.
-    #[must_use]
-    pub fn message(self) -> String {
+/// What nginx logs, at the level info.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Concurrent(open) => format!("concurrent streams exceeded {open}"),
-            Self::AtOnce => "client sent too many streams at once".to_owned(),
-            Self::Unacknowledged => "client sent stream with data before settings were acknowledged".to_owned(),
+            Self::Concurrent(open) => write!(f, "concurrent streams exceeded {open}"),
+            Self::AtOnce => f.write_str("client sent too many streams at once"),
+            Self::Unacknowledged => f.write_str("client sent stream with data before settings were acknowledged"),
         }
     }
 }
+
+impl std::error::Error for Refusal {}
 
 /// What nginx logs of a stream that the client reset, at the level info.
 #[must_use]

@@ -101,7 +101,7 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |four| u32::from_be_bytes(*four))
 }
 
-fn small(kind: u8, flags: u8, stream: u32, payload: &[u8], out: &mut Vec<u8>) {
+fn write_small(kind: u8, flags: u8, stream: u32, payload: &[u8], out: &mut Vec<u8>) {
     FrameHead { len: payload.len(), kind, flags, stream }.write(out);
     out.extend_from_slice(payload);
 }
@@ -117,22 +117,22 @@ pub fn settings(parameters: &[(u16, u32)], out: &mut Vec<u8>) {
 
 /// Appends the acknowledgement of SETTINGS.
 pub(crate) fn settings_ack(out: &mut Vec<u8>) {
-    small(kind::SETTINGS, flag::ACK, 0, &[], out);
+    write_small(kind::SETTINGS, flag::ACK, 0, &[], out);
 }
 
-/// Appends PING or its answer.
+/// Appends PING or its response.
 pub fn ping(ack: bool, payload: [u8; 8], out: &mut Vec<u8>) {
-    small(kind::PING, u8::from(ack), 0, &payload, out);
+    write_small(kind::PING, u8::from(ack), 0, &payload, out);
 }
 
 /// Appends WINDOW_UPDATE.
 pub fn window_update(stream: u32, increment: u32, out: &mut Vec<u8>) {
-    small(kind::WINDOW_UPDATE, 0, stream, &increment.to_be_bytes(), out);
+    write_small(kind::WINDOW_UPDATE, 0, stream, &increment.to_be_bytes(), out);
 }
 
 /// Appends RST_STREAM.
 pub(crate) fn rst_stream(stream: u32, code: ErrorCode, out: &mut Vec<u8>) {
-    small(kind::RST_STREAM, 0, stream, &code.0.to_be_bytes(), out);
+    write_small(kind::RST_STREAM, 0, stream, &code.0.to_be_bytes(), out);
 }
 
 /// Appends GOAWAY.
@@ -141,7 +141,7 @@ pub fn goaway(last: u32, code: ErrorCode, out: &mut Vec<u8>) {
     let (first, second) = payload.split_at_mut(4);
     first.copy_from_slice(&last.to_be_bytes());
     second.copy_from_slice(&code.0.to_be_bytes());
-    small(kind::GOAWAY, 0, 0, &payload, out);
+    write_small(kind::GOAWAY, 0, 0, &payload, out);
 }
 
 /// Turns what stands in `out` from `start` on, [`HEAD`] bytes to fill and a header block, into HEADERS and as many CONTINUATIONs as
@@ -161,7 +161,7 @@ pub(crate) fn seal_headers(start: usize, stream: u32, end: bool, max: usize, out
     let rest = out.split_off(start + HEAD + first);
     let mut pieces = rest.chunks(max.max(1)).peekable();
     while let Some(piece) = pieces.next() {
-        small(kind::CONTINUATION, end_headers(pieces.peek().is_some()), stream, piece, out);
+        write_small(kind::CONTINUATION, end_headers(pieces.peek().is_some()), stream, piece, out);
     }
 }
 

@@ -408,7 +408,7 @@ impl Codec {
             return self.stream_error(head.stream, ErrorCode::FLOW_CONTROL_ERROR, error, out).map(Some);
         }
         stream.send_window += more;
-        self.feed(head.stream);
+        self.credit_stream(head.stream);
         Ok(None)
     }
 }

@@ -6,6 +6,7 @@ use crate::h1::host;
 use crate::hpack::{Field, Fields};
 use crate::known::Known;
 use crate::span::Span;
+use std::fmt;
 
 /// A request's head; ranges are into the fields' buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,10 +107,6 @@ impl Malformed {
             Self::Name(name) => quote("client sent invalid header name: ", name),
             Self::Value(name, value) => [&quote("client sent header ", name)[..], &quote(" with invalid value: ", value)].concat(),
             Self::UnknownPseudo(name) => quote("client sent unknown pseudo-header ", name),
-            Self::DuplicatePseudo(":authority") => b"client sent duplicate \":authority\" header".to_vec(),
-            Self::DuplicatePseudo(name) => format!("client sent duplicate {name} header").into_bytes(),
-            Self::EmptyPseudo(name) => format!("client sent empty {name} header").into_bytes(),
-            Self::NoPseudo(name) => format!("client sent no {name} header").into_bytes(),
             Self::Path(value) => quote("client sent invalid :path header: ", value),
             Self::Method(value) => quote("client sent invalid method: ", value),
             Self::Scheme(value) => quote("client sent invalid :scheme header: ", value),
@@ -122,29 +119,46 @@ impl Malformed {
                 let line = |value: Span| [name.of(buf), b": ", value.of(buf), b"\""].concat();
                 [&b"client sent duplicate header line: \""[..], &line(value), b", previous value: \"", &line(first)].concat()
             }
-            Self::Connection(name) => format!("client sent \"{name}\" header").into_bytes(),
-            other => other.fixed().as_bytes().to_vec(),
-        }
-    }
-
-    fn fixed(self) -> &'static str {
-        match self {
-            Self::Order => "client sent out of order pseudo-headers",
-            Self::Authority => "client sent invalid \":authority\" header",
-            Self::Te => "client sent invalid \"TE\" header",
-            Self::NoHost => "client sent neither \":authority\" nor \"Host\" header",
-            Self::Host => "client sent invalid host header",
-            Self::HostDiffers => "client sent \":authority\" and \"Host\" headers with different values",
-            Self::Length => "client sent invalid \"Content-Length\" header",
-            Self::NoContent => "client prematurely closed stream",
-            Self::Connect => "client sent CONNECT method",
-            Self::Trace => "client sent TRACE method",
-            Self::TooLarge => "client sent too large header",
-            Self::TooLargeLine => "client sent too large field line",
-            _ => "client sent too many header lines",
+            other => other.to_string().into_bytes(),
         }
     }
 }
+
+/// [`Malformed::message`] without what it quotes.
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Order => f.write_str("client sent out of order pseudo-headers"),
+            Self::Authority => f.write_str("client sent invalid \":authority\" header"),
+            Self::Te => f.write_str("client sent invalid \"TE\" header"),
+            Self::NoHost => f.write_str("client sent neither \":authority\" nor \"Host\" header"),
+            Self::Host => f.write_str("client sent invalid host header"),
+            Self::HostDiffers => f.write_str("client sent \":authority\" and \"Host\" headers with different values"),
+            Self::Length => f.write_str("client sent invalid \"Content-Length\" header"),
+            Self::NoContent => f.write_str("client prematurely closed stream"),
+            Self::Connect => f.write_str("client sent CONNECT method"),
+            Self::Trace => f.write_str("client sent TRACE method"),
+            Self::TooLarge => f.write_str("client sent too large header"),
+            Self::TooLargeLine => f.write_str("client sent too large field line"),
+            Self::TooMany => f.write_str("client sent too many header lines"),
+            Self::DuplicatePseudo(":authority") => f.write_str("client sent duplicate \":authority\" header"),
+            Self::DuplicatePseudo(name) => write!(f, "client sent duplicate {name} header"),
+            Self::EmptyPseudo(name) => write!(f, "client sent empty {name} header"),
+            Self::NoPseudo(name) => write!(f, "client sent no {name} header"),
+            Self::Connection(name) => write!(f, "client sent \"{name}\" header"),
+            Self::Name(_) => f.write_str("client sent invalid header name"),
+            Self::Value(..) => f.write_str("client sent header with invalid value"),
+            Self::UnknownPseudo(_) => f.write_str("client sent unknown pseudo-header"),
+            Self::Path(_) => f.write_str("client sent invalid :path header"),
+            Self::Method(_) => f.write_str("client sent invalid method"),
+            Self::Scheme(_) => f.write_str("client sent invalid :scheme header"),
+            Self::DuplicateHost(..) => f.write_str("client sent duplicate host header"),
+            Self::DuplicateHeader(..) => f.write_str("client sent duplicate header line"),
+        }
+    }
+}
+
+impl std::error::Error for Malformed {}
 
 /// The names of the static table (RFC 7541, appendix A) that are looked at, a bit for each: those of [`UNIQUE`], and `host`.
 const LOOKED_AT: u64 =

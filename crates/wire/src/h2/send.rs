@@ -152,7 +152,7 @@ impl Codec {
         self.streams.get(id).is_some_and(|stream| stream.starved || (stream.queued && self.send_window <= 0))
     }
 
-    pub(super) fn feed(&mut self, id: u32) {
+    pub(super) fn credit_stream(&mut self, id: u32) {
         let waits = self.streams.get_mut(id).is_some_and(|stream| stream.send_window > 0 && std::mem::take(&mut stream.starved));
         if waits {
             self.queue(id);
@@ -162,7 +162,7 @@ impl Codec {
     pub(super) fn feed_all(&mut self) {
         let waiting: Vec<u32> = self.streams.iter_mut().filter(|stream| stream.starved).map(|stream| stream.id).collect();
         for id in waiting {
-            self.feed(id);
+            self.credit_stream(id);
         }
     }
 

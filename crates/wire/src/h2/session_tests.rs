@@ -400,7 +400,7 @@ fn windows_grow_up_to_a_limit_and_a_small_one_becomes_usable() {
 fn a_block_that_does_not_end_in_time_costs_its_stream_only() {
     let mut client = waiting();
     client.frame(kind::HEADERS, 1, 1, b"\x82\x87");
-    assert_eq!(client.server.give_up_block(&mut client.out), Some(1));
+    assert_eq!(client.server.abandon_block(&mut client.out), Some(1));
     assert_eq!(client.sent(), [Sent::Reset(1, 1)]);
     client.frame(kind::CONTINUATION, 4, 1, b"\x84\x01\x01a");
     client.get(3);

@@ -258,7 +258,7 @@ impl Codec {
         self.frame_section(out, |encoder, _, out| encoder.finish(id, out));
     }
 
-    /// As [`Self::headers`] of an answer; cheaper for heads that repeat themselves.
+    /// As [`Self::headers`] of a response; cheaper for heads that repeat themselves.
     pub fn respond(&mut self, id: u64, status: u16, fields: &FieldList, out: &mut Vec<u8>) {
         self.frame_section(out, |encoder, instructions, out| encoder.head(id, status, fields, instructions, out));
     }
@@ -298,7 +298,7 @@ impl Codec {
         if !request.is_whole() {
             self.decoder.cancel(id, &mut self.decoder_out);
         } else if !request.deaf {
-            self.budget.served();
+            self.budget.refund_stream();
             self.budget.credit(Class::SmallData, 2 * EMPTY);
         }
     }

@@ -3,6 +3,7 @@
 use crate::h2::budget::Flood;
 use crate::qpack::StreamError;
 use std::borrow::Cow;
+use std::fmt;
 
 /// A code as it stands in RESET_STREAM, STOP_SENDING and CONNECTION_CLOSE; unknown ones are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Code {
     pub const MISSING_SETTINGS: Self = Self(0x10a);
     /// The request was not looked at; it may be sent again.
     pub const REQUEST_REJECTED: Self = Self(0x10b);
-    /// The request or its answer is no longer wanted.
+    /// The request or its response is no longer wanted.
     pub const REQUEST_CANCELLED: Self = Self(0x10c);
     /// The stream ended before the request was whole.
     pub const REQUEST_INCOMPLETE: Self = Self(0x10d);
@@ -51,6 +52,35 @@ impl Code {
     pub const DECODER_STREAM_ERROR: Self = Self(0x202);
 }
 
+/// The name of the RFC, or the number of a code that none defines.
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::NO_ERROR => "H3_NO_ERROR",
+            Self::GENERAL_PROTOCOL_ERROR => "H3_GENERAL_PROTOCOL_ERROR",
+            Self::INTERNAL_ERROR => "H3_INTERNAL_ERROR",
+            Self::STREAM_CREATION_ERROR => "H3_STREAM_CREATION_ERROR",
+            Self::CLOSED_CRITICAL_STREAM => "H3_CLOSED_CRITICAL_STREAM",
+            Self::FRAME_UNEXPECTED => "H3_FRAME_UNEXPECTED",
+            Self::FRAME_ERROR => "H3_FRAME_ERROR",
+            Self::EXCESSIVE_LOAD => "H3_EXCESSIVE_LOAD",
+            Self::ID_ERROR => "H3_ID_ERROR",
+            Self::SETTINGS_ERROR => "H3_SETTINGS_ERROR",
+            Self::MISSING_SETTINGS => "H3_MISSING_SETTINGS",
+            Self::REQUEST_REJECTED => "H3_REQUEST_REJECTED",
+            Self::REQUEST_CANCELLED => "H3_REQUEST_CANCELLED",
+            Self::REQUEST_INCOMPLETE => "H3_REQUEST_INCOMPLETE",
+            Self::MESSAGE_ERROR => "H3_MESSAGE_ERROR",
+            Self::CONNECT_ERROR => "H3_CONNECT_ERROR",
+            Self::VERSION_FALLBACK => "H3_VERSION_FALLBACK",
+            Self::DECOMPRESSION_FAILED => "QPACK_DECOMPRESSION_FAILED",
+            Self::ENCODER_STREAM_ERROR => "QPACK_ENCODER_STREAM_ERROR",
+            Self::DECODER_STREAM_ERROR => "QPACK_DECODER_STREAM_ERROR",
+            Self(code) => return write!(f, "{code:#x}"),
+        })
+    }
+}
+
 /// The connection is over: what is in the buffers may still be sent, then CONNECTION_CLOSE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -61,6 +91,15 @@ pub struct Failure {
     /// nginx's reason phrase.
     pub reason: &'static str,
 }
+
+/// What is logged, at the level info.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl Failure {
     /// A failure with this code and text.

@@ -11,7 +11,7 @@ pub fn body_message(fault: BodyFault) -> String {
         BodyFault::TooShort { received, declared } => {
             format!("client sent less body data than expected: {received} out of {declared} bytes of request body received")
         }
-        BodyFault::TooLong => fault.message(),
+        BodyFault::TooLong => fault.to_string(),
     }
 }
 

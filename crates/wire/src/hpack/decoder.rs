@@ -4,6 +4,7 @@ use super::huffman;
 use super::integer::{self, BadInteger};
 use super::tables::{DynamicTable, STATIC};
 use crate::span::Span;
+use std::fmt;
 
 /// What a header block may be at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,28 @@ pub enum HpackError {
     TooLarge,
 }
 
+impl fmt::Display for HpackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HpackError::ZeroIndex => f.write_str("zero table index"),
+            HpackError::Index(index) => write!(f, "table index {index} out of bounds"),
+            HpackError::TableSize(size) => write!(f, "table size update {size} above the limit"),
+            HpackError::LateTableSize => f.write_str("table size update behind a field"),
+            HpackError::LongTableSize => f.write_str("too long table size update"),
+            HpackError::LongIndex => f.write_str("too long table index"),
+            HpackError::LongLength => f.write_str("too long string length"),
+            HpackError::Huffman => f.write_str("invalid Huffman code"),
+            HpackError::EmptyName => f.write_str("empty field name"),
+            HpackError::Truncated => f.write_str("truncated header block"),
+            HpackError::TruncatedInteger => f.write_str("truncated integer"),
+            HpackError::StringTooLarge => f.write_str("too large string"),
+            HpackError::TooLarge => f.write_str("too large header list"),
+        }
+    }
+}
+
+impl std::error::Error for HpackError {}
+
 /// One decoded field: ranges into [`Fields`]' bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
@@ -97,7 +120,7 @@ impl Fields {
     }
 
     /// The received part is dropped, and the rest of the block is decoded only to keep the table in sync.
-    pub(crate) fn drop_rest(&mut self) {
+    pub(crate) fn drop_remaining(&mut self) {
         let total = self.total;
         self.reset(true);
         self.total = total;

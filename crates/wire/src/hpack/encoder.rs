@@ -85,7 +85,7 @@ impl Encoder {
         self.last = None;
     }
 
-    /// Appends the whole block of an answer's head.
+    /// Appends the whole block of a response's head.
     pub fn head(&mut self, status: u16, fields: &FieldList, out: &mut Vec<u8>) {
         if self.resize.is_none()
             && let Some(last) = self.last.as_ref().filter(|last| last.literals == self.literals)

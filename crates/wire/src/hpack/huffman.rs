@@ -2,6 +2,8 @@
 //!
 //! The code is canonical: codes of one length are consecutive and in the order of their symbols, so the lengths say everything.
 
+use std::fmt;
+
 /// How many bits each byte's code has; the last is the end of string.
 // tidy: table
 const LENGTHS: [u8; 257] = [
@@ -110,6 +112,14 @@ static ROWS: [Row; LONGEST] = {
 /// A string that is not Huffman code: the end of string within it, or padding that is too long or not all ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadHuffman;
+
+impl fmt::Display for BadHuffman {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid Huffman code")
+    }
+}
+
+impl std::error::Error for BadHuffman {}
 
 /// The longest padding that RFC 7541, 5.2 allows, in bits.
 pub(crate) const PADDING: u32 = 7;

@@ -1,5 +1,7 @@
 //! Integers with a prefix of some bits of their first byte (RFC 7541, 5.1).
 
+use std::fmt;
+
 /// How many bytes an integer may take, the first included; nginx's limit. It is enough for 2 MiB.
 pub(crate) const MAX_BYTES: usize = 4;
 
@@ -11,6 +13,17 @@ pub enum BadInteger {
     /// It has more than [`MAX_BYTES`] bytes.
     TooLong,
 }
+
+impl fmt::Display for BadInteger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BadInteger::Partial => "truncated integer",
+            BadInteger::TooLong => "too long integer",
+        })
+    }
+}
+
+impl std::error::Error for BadInteger {}
 
 /// Reads the integer at the start of `bytes`, whose first byte has `prefix` bits of it: the value and how many bytes it took.
 ///

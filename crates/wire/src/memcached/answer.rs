@@ -3,11 +3,12 @@
 use super::line::{Command, RequestLine, is_number};
 use crate::chunked::Step;
 use crate::span::Span;
+use std::fmt;
 
 /// What follows a value.
 const VALUE_END: &[u8] = b"\r\nEND\r\n";
 
-/// What an answer of lines says.
+/// What a response of lines says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusReply {
     /// `STORED`
@@ -37,7 +38,7 @@ pub enum StatusReply {
 pub enum Reply {
     /// More bytes are needed.
     Partial,
-    /// The answer is these lines, of `len` bytes together.
+    /// The response is these lines, of `len` bytes together.
     Lines {
         /// What it says.
         status: StatusReply,
@@ -55,14 +56,14 @@ pub enum Reply {
     },
 }
 
-/// Why an answer is not one.
+/// Why a response is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyError {
     /// Lines do not fit into the limit.
     TooLarge,
     /// The byte at this offset cannot stand there.
     Invalid(usize),
-    /// The line, up to its end, is no answer to `get`.
+    /// The line, up to its end, is no response to `get`.
     Line(usize),
     /// The line, up to its end, is about another key.
     Key(usize),
@@ -92,10 +93,10 @@ impl ReplyError {
     }
 }
 
-/// Reads an answer from its first byte; `limit` bounds its lines, bytes.
+/// Reads a response from its first byte; `limit` bounds its lines, bytes.
 ///
 /// # Errors
-/// It is no answer to what was asked.
+/// It is no response to what was asked.
 pub fn parse(asked: &RequestLine<'_>, input: &[u8], limit: usize) -> Result<Reply, ReplyError> {
     let reply = match asked.command {
         Command::Get => value(asked.key, input)?,
@@ -172,7 +173,7 @@ fn stats(input: &[u8]) -> Result<Reply, ReplyError> {
         })?;
         match line {
             Reply::Lines { status: StatusReply::Stored, len } => at += len,
-            // An error is an answer of its own, not the end of statistics.
+            // An error is a response of its own, not the end of statistics.
             Reply::Lines { status: StatusReply::Error, .. } if at > 0 => return Err(ReplyError::Invalid(at)),
             Reply::Lines { status: said, len } => return Ok(Reply::Lines { status: said, len: at + len }),
             other => return Ok(other),
@@ -217,6 +218,14 @@ pub struct Value {
 /// Other bytes stand where a value ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadTrailer;
+
+impl fmt::Display for BadTrailer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid trailer")
+    }
+}
+
+impl std::error::Error for BadTrailer {}
 
 impl Value {
     /// A value of `length` bytes.

@@ -1,6 +1,7 @@
 //! Command lines: validation before sending, and parsing of lines that were sent.
 
 use crate::uri::escape::{Class, escape};
+use std::fmt;
 
 /// Longest key of the protocol, bytes.
 pub const MAX_KEY: usize = 250;
@@ -93,6 +94,18 @@ pub enum KeyError {
     /// It holds a space or a control byte, which would end it.
     Byte(u8),
 }
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyError::Empty => f.write_str("empty key"),
+            KeyError::TooLong => f.write_str("too long key"),
+            KeyError::Byte(byte) => write!(f, "invalid byte {byte:#04x} in key"),
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}
 
 /// Checks a key as it would stand in a line.
 ///

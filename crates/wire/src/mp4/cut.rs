@@ -1,6 +1,6 @@
 //! Extracting a time range: the new tables, and the byte range of the file that belongs to it.
 
-use super::moments::{Kind, Times, remaining};
+use super::durations::{Kind, Times, remaining};
 use super::selection::Clip;
 use super::track::{OffsetTable, Part, Track};
 use super::{Mp4Error, atom, for_each_atom, of, set_once, within};

@@ -1,6 +1,6 @@
 //! A track: the atoms of `trak`, and its selected part.
 
-use super::moments::{self, Kind, Times, remaining, units};
+use super::durations::{self, Kind, Times, remaining, units};
 use super::selection::Clip;
 use super::tables::{self, ChunkPosition, Chunks, Sizes, entries};
 use super::{Mp4Error, atom, for_each_atom, long, number, set_once, within};
@@ -308,7 +308,7 @@ impl<'a> Part<'a> {
 
 /// The samples from the cut's start to its end, and how much of their time comes before the start.
 fn samples_in(track: &Track<'_>, stts: &[u8], scale: u32, cut: &Clip) -> Result<((u64, u64), u64), Mp4Error> {
-    let start = moments::units(cut.start, scale);
+    let start = durations::units(cut.start, scale);
     let Some(mut first) = tables::sample_at(stts, start) else { return within("start time is out mp4 stts samples") };
     let mut prefix = 0;
     if let (true, Some(stss)) = (cut.key_frame, track.stss) {

@@ -105,7 +105,7 @@ impl Encoder {
         self.sent.shrink_to_fit();
     }
 
-    /// Appends the whole section of an answer's head, which goes out on `stream`; insertions are appended to `instructions`.
+    /// Appends the whole section of a response's head, which goes out on `stream`; insertions are appended to `instructions`.
     pub fn head(&mut self, stream: u64, status: u16, fields: &FieldList, instructions: &mut Vec<u8>, out: &mut Vec<u8>) {
         let table = (self.inserted, self.acknowledged);
         if let Some(last) = self.last.as_ref().filter(|last| last.table == table && last.status == status && last.fields == *fields)

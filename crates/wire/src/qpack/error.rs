@@ -1,5 +1,7 @@
 //! Errors of field sections and of the encoder and decoder streams.
 
+use std::fmt;
+
 /// Why a field section cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SectionError {
@@ -11,6 +13,18 @@ pub enum SectionError {
     TooLarge,
 }
 
+impl fmt::Display for SectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SectionError::Failed(reason) => reason,
+            SectionError::StringTooLarge => "too large string",
+            SectionError::TooLarge => "too large field section",
+        })
+    }
+}
+
+impl std::error::Error for SectionError {}
+
 /// Why the peer's encoder or decoder stream ends the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamError {
@@ -21,3 +35,14 @@ pub enum StreamError {
     /// A string above [`crate::hpack::Limits::string`].
     TooLarge,
 }
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StreamError::Encoder(reason) | StreamError::Decoder(reason) => reason,
+            StreamError::TooLarge => "too large string",
+        })
+    }
+}
+
+impl std::error::Error for StreamError {}

@@ -1,6 +1,7 @@
 //! The client's messages in CRYPTO frames (RFC 9000, 19.6), which may come in any order.
 
 use super::varint;
+use std::fmt;
 
 /// The longest first message that is put together; a transport need not take more (RFC 9000, 7.5), and none is known that is longer.
 pub const LONGEST: usize = 16_384;
@@ -16,6 +17,17 @@ pub enum CryptoError {
     /// More comes than is put together.
     TooLong,
 }
+
+impl fmt::Display for CryptoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CryptoError::Malformed => "malformed Initial packet",
+            CryptoError::TooLong => "too long CRYPTO stream",
+        })
+    }
+}
+
+impl std::error::Error for CryptoError {}
 
 /// The received part of a stream of CRYPTO frames.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@
 //! TLS library, which checks them again.
 
 use crate::span::Span;
+use std::fmt;
 
 /// The content type of handshake records.
 pub const HANDSHAKE: u8 = 22;
@@ -116,6 +117,15 @@ impl HelloError {
         }
     }
 }
+
+/// OpenSSL's words.
+impl fmt::Display for HelloError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason().1)
+    }
+}
+
+impl std::error::Error for HelloError {}
 
 /// One extension, in the client's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,7 +244,7 @@ impl Hello {
             cursor.at = all.start as usize;
             while cursor.at < self.message.len() {
                 let number = u16::try_from(cursor.number(2)?).unwrap_or_default();
-                let content = if self.lenient && number == extension::VERSIONS { cursor.list_or_rest()? } else { cursor.list(2)? };
+                let content = if self.lenient && number == extension::VERSIONS { cursor.list_or_remaining()? } else { cursor.list(2)? };
                 extensions.push(Extension { number, content });
             }
         }
@@ -398,7 +408,7 @@ impl Cursor<'_> {
     }
 
     /// A list behind its length of two bytes, or what there is of it.
-    fn list_or_rest(&mut self) -> Result<Span, HelloError> {
+    fn list_or_remaining(&mut self) -> Result<Span, HelloError> {
         let length = self.number(2)?;
         self.take(length.min(self.bytes.len() - self.at))
     }

@@ -9,9 +9,19 @@ pub mod internal;
 pub mod normal;
 pub mod shape;
 
+use std::fmt;
+
 /// The target, or an escape in it, is not one a server may serve: answered with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadUri;
+
+impl fmt::Display for BadUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid URI")
+    }
+}
+
+impl std::error::Error for BadUri {}
 
 /// The value of a hexadecimal digit.
 pub(crate) fn hex(byte: u8) -> Option<u8> {

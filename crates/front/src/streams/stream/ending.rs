@@ -6,17 +6,17 @@ use crate::streams::carrier::Carrier;
 use base::clock;
 
 impl<C: Carrier> Stream<C> {
-    /// There is no answer, on purpose (444): nginx's word for that is the one for a client that was too slow.
+    /// There is no response, on purpose (444): nginx's word for that is the one for a client that was too slow.
     pub fn refuse(&self) {
         self.timed_out.set(true);
     }
 
-    /// There is no more to the answer than what is queued.
-    pub fn complete(&self) {
+    /// There is no more to the response than what is queued.
+    pub fn finish_response(&self) {
         self.ended.set(true);
     }
 
-    /// The request is finished. What is queued still leaves; an answer that is not whole is cut off.
+    /// The request is finished. What is queued still leaves; a response that is not whole is cut off.
     pub fn finish(&self, abort: bool) {
         self.done.set(true);
         self.body.take();
@@ -32,10 +32,10 @@ impl<C: Carrier> Stream<C> {
         let unattended = &self.conn.hub().unattended;
         unattended.set(unattended.get() + 1);
         self.unattended.set(true);
-        if self.closed.get() { self.response_sent() } else { self.ready() }
+        if self.closed.get() { self.response_sent() } else { self.notify_ready() }
     }
 
-    /// The answer has left. Who is still sending a body that nobody reads may end it: some clients take the reset of a stream that they
+    /// The response has left. Who is still sending a body that nobody reads may end it: some clients take the reset of a stream that they
     /// write to for a failure.
     pub(super) fn response_sent(&self) {
         let sends = self.reset_after.get().is_none() && self.conn.is_receiving(self.id, &self.own);
@@ -56,7 +56,7 @@ impl<C: Carrier> Stream<C> {
         if self.unattended.replace(false) {
             hub.unattended.set(hub.unattended.get().saturating_sub(1));
         }
-        // nginx's words for a client that was too slow, where the answer is not whole.
+        // nginx's words for a client that was too slow, where the response is not whole.
         let late = (self.timed_out.get() && !self.closed.get()).then_some(C::SLOW);
         self.conn.close(self.id, &self.own, self.reset_after.get().or(late));
         hub.offer();
@@ -75,13 +75,13 @@ impl<C: Carrier> Stream<C> {
         }
     }
 
-    /// Whether the answer is there while the client still sends a body that nobody reads. Clients then stop sending; some of them wait
-    /// for ever when the answer's end comes alone and the reset later.
+    /// Whether the response is there while the client still sends a body that nobody reads. Clients then stop sending; some of them wait
+    /// for ever when the response's end comes alone and the reset later.
     pub(super) fn is_answered_early(&self) -> bool {
         self.refused.get() && self.trailers.borrow().is_empty() && self.conn.is_receiving(self.id, &self.own)
     }
 
-    /// Ends the answer.
+    /// Ends the response.
     pub(super) fn end(&self) {
         if self.closed.replace(true) {
             return;

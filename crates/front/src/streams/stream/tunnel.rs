@@ -30,13 +30,13 @@ impl<C: Carrier> Tunnel for Stream<C> {
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         std::task::ready!(self.poll_drain(cx, MOST))?;
         self.output.borrow_mut().push_slice(bytes);
-        self.ready();
+        self.notify_ready();
         Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.ended.set(true);
-        self.ready();
+        self.notify_ready();
         std::task::ready!(self.poll_drain(cx, 0))?;
         Poll::Ready(Ok(()))
     }

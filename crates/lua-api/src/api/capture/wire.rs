@@ -1,4 +1,4 @@
-//! The wire of a captured subrequest: its answer stays in memory.
+//! The wire of a captured subrequest: its response stays in memory.
 
 use http::connection::Downstream;
 use http::{Chain, Request};
@@ -27,7 +27,7 @@ impl Capture {
     }
 
     /// Takes a wire back, unless it is still referenced.
-    pub(super) fn give_back(mut wire: Rc<Capture>) {
+    pub(super) fn put(mut wire: Rc<Capture>) {
         let Some(own) = Rc::get_mut(&mut wire) else { return };
         own.head.set(false);
         own.ended.set(false);

@@ -84,7 +84,7 @@ fn take_raw(request: &Rc<Request>, state: &State) -> Result<Result<Source, &'sta
     if request.with_location(|location| location.core.tcp_nodelay.unwrap_or(true)) {
         log_request!(request, Level::Debug, "lua socket tcp_nodelay");
     }
-    // Whoever has the connection makes the whole answer: nobody else may send a head, and nothing follows.
+    // Whoever has the connection makes the whole response: nobody else may send a head, and nothing follows.
     request.flags.header_sent.set(true);
     if state.raw_socket.replace(true) {
         return Ok(Err("duplicate call"));

@@ -59,7 +59,7 @@ pub fn handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, 
         Ok(socket) => socket,
         Err(text) => return Ok(fail(stack, text)),
     };
-    if let Some(done) = done(&call, &socket, &wanted, &reporter) {
+    if let Some(done) = already_secure(&call, &socket, &wanted, &reporter) {
         return Ok(match done {
             Ok(Value::Number(id)) => call::number(stack, id),
             Ok(_) => {
@@ -117,7 +117,7 @@ pub(super) fn socket(call: &Call, stack: &mut Stack<'_>) -> Result<Result<Rc<Soc
 
 /// The answer where the connection has TLS already. Whoever wants the server verified has it verified, whatever was wanted when
 /// it was established: the connection may come from a pool.
-fn done(call: &Call, socket: &Rc<Socket>, wanted: &HandshakeArgs, reporter: &Reporter) -> Option<Result<Value, SocketError>> {
+fn already_secure(call: &Call, socket: &Rc<Socket>, wanted: &HandshakeArgs, reporter: &Reporter) -> Option<Result<Value, SocketError>> {
     let inner = socket.inner.borrow();
     let stream = inner.stream.as_ref()?;
     stream.tls()?;

@@ -11,7 +11,7 @@ struct Session {
     failure: Option<String>,
 }
 
-/// A server's whole session, with a request after each answer: the same whatever the input's pieces are; bounded; and what is sent is
+/// A server's whole session, with a request after each response: the same whatever the input's pieces are; bounded; and what is sent is
 /// whole.
 pub fn h2_client(data: &[u8]) {
     let whole = session(data, data.len().max(1));

@@ -15,7 +15,7 @@ pub enum End {
     Failed(Failure),
 }
 
-/// The end of a try, once the answer's head is here. Most answers are here whole by then, and nothing has to be waited for: what a
+/// The end of a try, once the response's head is here. Most responses are here whole by then, and nothing has to be waited for: what a
 /// longer one needs is a future of its own, for which requests have no place.
 pub enum AttemptEnd<'a> {
     /// Now.
@@ -30,7 +30,7 @@ impl<'a> AttemptEnd<'a> {
         AttemptEnd::Later(Box::pin(future))
     }
 
-    /// The end of an answer that has been passed on.
+    /// The end of a response that has been passed on.
     #[must_use]
     pub fn answered(step: Step) -> AttemptEnd<'a> {
         match step {

@@ -35,14 +35,14 @@ async fn follow_all<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>) 
     while !worker.exiting.get() {
         let names: Vec<u64> = upstream.group.snapshot().names().iter().map(|template| template.id).collect();
         for number in names.iter().filter(|number| !known.contains(number)) {
-            worker.spawn(Box::pin(follow(worker.clone(), upstream.clone(), *number)));
+            worker.spawn(Box::pin(watch_names(worker.clone(), upstream.clone(), *number)));
         }
         known = names;
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn follow<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>, number: u64) {
+async fn watch_names<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>, number: u64) {
     let Some(resolver) = upstream.resolving.usable().cloned() else { return };
     let limit = upstream.resolving.limit();
     // What the configuration before knew may still hold.
@@ -96,7 +96,7 @@ async fn resolve(
     let Some(service) = &template.service else {
         let addresses = resolver.resolve(host.as_bytes(), limit).await?;
         let found = |ip| Resolved { address: SocketAddr::new(ip, template.port), target: None, weight: 1, backup: false };
-        return Ok((addresses.iter().map(found).collect(), addresses.holds()));
+        return Ok((addresses.iter().map(found).collect(), addresses.ttl()));
     };
     let (services, holds) = resolver.services(host.as_bytes(), service.as_bytes(), limit).await?;
     let mut all = Vec::new();
@@ -105,7 +105,7 @@ async fn resolve(
     for one in &services {
         match resolver.resolve(one.target.as_bytes(), limit).await {
             Ok(addresses) => {
-                until = until.min(addresses.holds());
+                until = until.min(addresses.ttl());
                 let target: Rc<str> = one.target.as_str().into();
                 let found = |ip| Resolved {
                     address: SocketAddr::new(ip, one.port),

@@ -1,7 +1,7 @@
 //! `setkeepalive`, `getreusedtimes`, `close`, `setoption`, `getoption`.
 
-use crate::socket::call::{self, KEY, expect, fail, now, number};
-use crate::socket::pools::part;
+use crate::socket::call::{self, KEY, check_arguments, fail, now, number};
+use crate::socket::pools::close_stream;
 use crate::socket::send;
 use crate::socket::state::Direction;
 use base::log::Level;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// # Errors
 /// Wrong arguments, or a socket of another request.
 pub fn close(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    expect(stack, 1..=1, "expecting 1 argument (including the object) but seen")?;
+    check_arguments(stack, 1..=1, "expecting 1 argument (including the object) but seen")?;
     let call = call::begin(cx, stack, "close")?;
     let Some((_, socket)) = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Direction::Connecting]).is_some())
     else {
@@ -27,7 +27,7 @@ pub fn close(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
     let (stream, ticket) = socket.inner.borrow_mut().detach();
     if let Some(stream) = stream {
-        part(stream);
+        close_stream(stream);
     }
     drop(ticket);
     Ok(now(number(stack, 1.0)))
@@ -38,7 +38,7 @@ pub fn close(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 /// # Errors
 /// Wrong arguments, or a socket of another request.
 pub fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    expect(stack, 2..=2, "expecting 2 arguments (including the object) but seen")?;
+    check_arguments(stack, 2..=2, "expecting 2 arguments (including the object) but seen")?;
     let call = call::begin(cx, stack, "shutdown")?;
     let Some((_, socket)) = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Direction::Connecting]).is_some())
     else {
@@ -72,7 +72,7 @@ pub fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise>
 /// # Errors
 /// Wrong arguments.
 pub(crate) fn reused_times(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    expect(stack, 1..=1, "expecting 1 argument (including the object), but got")?;
+    check_arguments(stack, 1..=1, "expecting 1 argument (including the object), but got")?;
     let call = call::begin(cx, stack, "getreusedtimes")?;
     let found = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Direction::Connecting]).is_some());
     Ok(now(match found {
@@ -94,7 +94,7 @@ fn integer(stack: &Stack<'_>, index: usize, default: u64) -> Result<i64, Raise> 
 /// # Errors
 /// Wrong arguments, or a socket of another request.
 pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    expect(stack, 1..=3, "expecting 1 to 3 arguments (including the object), but got")?;
+    check_arguments(stack, 1..=3, "expecting 1 to 3 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "setkeepalive")?;
     let arguments = stack.top();
     let timeout = integer(stack, 2, call.options.keepalive_timeout.unwrap_or(60_000))?;

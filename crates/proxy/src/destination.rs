@@ -69,7 +69,7 @@ impl<T: Protocol> HasRoute for PassConf<T> {
 impl<T: Protocol> PassConf<T> {
     /// Where its location passes requests on to, if it does.
     #[must_use]
-    pub fn place(&self, at: &Attach<'_>) -> Option<Destination> {
+    pub fn destination(&self, at: &Attach<'_>) -> Option<Destination> {
         Destination::find(at, self.pass.as_ref(), self.outer.as_ref())
     }
 }
@@ -120,7 +120,7 @@ pub fn read(cx: &Cx<'_>, kind: Kind) -> Result<Pass, Error> {
     Ok(Pass { source, text, url, kind, span, location: OnceCell::new(), upstream: OnceCell::new() })
 }
 
-/// The settings of a family whose answers are not read ahead.
+/// The settings of a family whose responses are not read ahead.
 ///
 /// # Errors
 /// nginx's texts for sizes that contradict each other.
@@ -202,7 +202,7 @@ pub fn attach<T: Protocol>(
     (plan.intercept_errors, plan.intercept_404) = (true, true);
     // A value is whole, whoever asks: ranges are cut here.
     plan.force_ranges = T::NAME == "memcached";
-    let Some(place) = values.place(at) else { return Ok(()) };
+    let Some(place) = values.destination(at) else { return Ok(()) };
     place.redirect_slash(at);
     place.resolve(at, 0)?;
     place.serve(at, values, Route::plain(plan, place.pass.clone(), None, dialect));

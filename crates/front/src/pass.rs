@@ -5,7 +5,7 @@ use crate::service::Listening;
 use net::listener::Kind;
 use session::address::Address;
 use std::rc::Rc;
-use stream::passing::PassedConnection;
+use stream::pass::PassedConnection;
 
 /// Gives a connection to the first listener on its address.
 ///

@@ -11,7 +11,7 @@ pub(crate) struct SharedSlots(RefCell<Vec<usize>>);
 
 impl SharedSlots {
     /// Puts a dictionary on the shelf: its number.
-    pub(crate) fn put(&self, dict: Dict) -> usize {
+    pub(crate) fn insert(&self, dict: Dict) -> usize {
         let number = SHELF.with_borrow_mut(|shelf| {
             let free = shelf.iter().position(Option::is_none).unwrap_or(shelf.len());
             match shelf.get_mut(free) {
@@ -57,9 +57,9 @@ mod tests {
     fn a_place_is_free_when_its_owner_goes() {
         let dict = |size| Dict::new(&Zone::new("d", shm::dict::OWNER, size).unwrap());
         let (first, second) = (SharedSlots::default(), SharedSlots::default());
-        assert_eq!((first.put(dict(40_000)), second.put(dict(50_000)), first.put(dict(60_000))), (0, 1, 2));
+        assert_eq!((first.insert(dict(40_000)), second.insert(dict(50_000)), first.insert(dict(60_000))), (0, 1, 2));
         drop(first);
         assert_eq!([0, 1, 2, -1].map(|number| with(number, Dict::capacity)), [None, Some(50_000), None, None]);
-        assert_eq!(second.put(dict(70_000)), 0);
+        assert_eq!(second.insert(dict(70_000)), 0);
     }
 }

@@ -9,7 +9,7 @@ use cache::{Digest, Phase, key};
 use http::Worker;
 use http::cache_report::CacheReports;
 use http::module::{Levels, Module};
-use http::purging::Purgeables;
+use http::purge_registry::Purgeables;
 use net::ticker::Ticker;
 use std::cell::Cell;
 use std::fs;
@@ -105,7 +105,7 @@ async fn load(worker: &Rc<Worker>, store: &Store) {
             return;
         }
         if let Ok(metadata) = fs::symlink_metadata(&path) {
-            full |= !store.index.found(&digest, cache::file_store::blocks(&metadata), clock::now().sec);
+            full |= !store.index.insert_loaded(&digest, cache::file_store::blocks(&metadata), clock::now().sec);
         }
         pace.step().await;
     }

@@ -118,7 +118,7 @@ impl PipeReader {
                         ready = end.readable() => if let Err(error) = ready {
                             return self.partial_owned(error.to_string());
                         },
-                        () = super::outlet::after(limit) => return self.partial("timeout"),
+                        () = super::writer::after(limit) => return self.partial("timeout"),
                     }
                 }
                 Err(error) => return self.partial_owned(error.to_string()),

@@ -1,6 +1,6 @@
 //! Subrequests that run beside the commands, and what they hold back.
 
-use super::outside::RunningSubrequest;
+use super::subrequests::RunningSubrequest;
 use bytes::Bytes;
 use http::{Chain, Outcome, Piece, Request};
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// A part of the answer behind which others wait.
+/// A part of the response behind which others wait.
 pub(super) enum ResponsePart {
     /// Of a subrequest.
     Answer(RunningSubrequest),

@@ -29,7 +29,7 @@ impl Query {
 
     /// Whether no other server need be asked.
     #[must_use]
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(crate) fn is_answered(&self) -> bool {
         match &self.ending {
             Some(Ok(_)) => true,
             Some(Err(code)) => SETTLED.contains(code),
@@ -80,7 +80,7 @@ pub async fn query(server: SocketAddr, questions: &mut [Query]) -> Result<(), Se
     socket.connect(server).await.map_err(failed_call("connect()"))?;
     let mut open = 0;
     let mut last = None;
-    for question in questions.iter_mut().filter(|question| !question.is_settled()) {
+    for question in questions.iter_mut().filter(|question| !question.is_answered()) {
         // Two numbers differ, so that each answer has one question.
         question.id = loop {
             let id = getrandom::u32().map_err(|error| failed_call("getrandom()")(io::Error::other(error)))? as u16;
@@ -92,7 +92,7 @@ pub async fn query(server: SocketAddr, questions: &mut [Query]) -> Result<(), Se
         socket.send(&question.message()).await.map_err(failed_call("send()"))?;
         open += 1;
     }
-    let mut asked: Vec<u16> = questions.iter().filter(|question| !question.is_settled()).map(|question| question.id).collect();
+    let mut asked: Vec<u16> = questions.iter().filter(|question| !question.is_answered()).map(|question| question.id).collect();
     let mut packet = vec![0; LARGEST];
     while open > 0 {
         let length = socket.recv(&mut packet).await.map_err(failed_call("recv()"))?;
@@ -106,7 +106,7 @@ pub async fn query(server: SocketAddr, questions: &mut [Query]) -> Result<(), Se
         asked.retain(|id| *id != answer.id);
         open -= 1;
         if answer.truncated {
-            let whole = ask_by_stream(server, question).await.map_err(failed_call("asking over TCP"))?;
+            let whole = query_tcp(server, question).await.map_err(failed_call("asking over TCP"))?;
             question.accept(&whole);
         } else {
             question.accept(answer);
@@ -116,7 +116,7 @@ pub async fn query(server: SocketAddr, questions: &mut [Query]) -> Result<(), Se
 }
 
 /// Asks over TCP.
-async fn ask_by_stream(server: SocketAddr, question: &Query) -> io::Result<Answer> {
+async fn query_tcp(server: SocketAddr, question: &Query) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(server).await?;
     let message = question.message();
     let mut framed = u16::try_from(message.len()).map_err(io::Error::other)?.to_be_bytes().to_vec();
