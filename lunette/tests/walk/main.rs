@@ -8,6 +8,7 @@ mod balancer;
 mod command_line;
 mod diagnostics;
 mod geoip2;
+mod images;
 mod libraries;
 mod lua;
 mod lua_calls;
