@@ -17,7 +17,7 @@ use std::io::Read;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use sys::udp::{Batch, UdpOptions, prepare};
+use sys::udp::{ReceiveBatch, UdpOptions, prepare};
 use wire::h3::frame::{FrameHead, kind, push_integer, setting, stream};
 use wire::hpack::{Fields, Limits};
 use wire::qpack::{Decoder, Encoder, Section};
@@ -85,7 +85,7 @@ struct Load {
     endpoint: Endpoint,
     clients: Vec<Client>,
     places: HashMap<ConnectionHandle, usize>,
-    batch: Batch,
+    batch: ReceiveBatch,
     plan: Plan,
     tally: Tally,
 }
@@ -93,7 +93,7 @@ struct Load {
 impl Load {
     fn new(port: u16, connections: usize, plan: Plan, count: usize) -> Load {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        prepare(&socket, false, UdpOptions { gathers: true, whole: true });
+        prepare(&socket, false, UdpOptions { gathers: true, complete: true });
         let server = SocketAddr::from(([127, 0, 0, 1], port));
         let mut endpoint = Endpoint::new(Arc::new(EndpointConfig::new(quic::key())), None, true, None);
         let wishes = quic::Wishes::new(b"h3");
@@ -113,7 +113,15 @@ impl Load {
                 streams: [None; 2],
             });
         }
-        Load { socket, endpoint, clients, places, batch: Batch::new(64, 65_536), plan, tally: Tally { left: count, ..Tally::default() } }
+        Load {
+            socket,
+            endpoint,
+            clients,
+            places,
+            batch: ReceiveBatch::new(64, 65_536),
+            plan,
+            tally: Tally { left: count, ..Tally::default() },
+        }
     }
 
     fn run(&mut self) {

@@ -86,7 +86,7 @@ impl Application for Server {
     }
 
     fn legacy(&self, generation: &Generation) -> Handover {
-        Handover { told: modules::ssl::legacy(&generation.global), memory: generation.global.get::<Zones>().files() }
+        Handover { message: modules::ssl::legacy(&generation.global), memory: generation.global.get::<Zones>().files() }
     }
 
     fn inherit(&mut self, legacy: Handover) {
@@ -101,7 +101,7 @@ impl Application for Server {
             open_lua(generation)?;
         }
         if mode == LoadMode::Run && !self.started {
-            greeting::say(generation.http.as_deref(), generation.stream.as_deref());
+            greeting::print(generation.http.as_deref(), generation.stream.as_deref());
         }
         if mode == LoadMode::Run && self.tally.is_none() {
             // Without memory for it each worker counts for itself.
@@ -110,7 +110,7 @@ impl Application for Server {
         if mode == LoadMode::Run {
             self.started = true;
             // What it did not take over is closed.
-            generation.global.get::<Zones>().settle();
+            generation.global.get::<Zones>().drop_unclaimed();
             self.legacy = Handover::default();
         }
         Ok(())
@@ -141,13 +141,13 @@ impl Application for Server {
     fn child_died(&mut self, generation: &Generation, pid: i32) {
         if let (Some(tally), Ok(pid)) = (&self.tally, u32::try_from(pid)) {
             if let Some(account) = tally.account_of(pid) {
-                generation.global.get::<Zones>().meters.bury(account);
+                generation.global.get::<Zones>().meters.retire(account);
             }
             tally.close(pid, metrics::is_gauge);
         }
-        let lost = generation.global.get::<Zones>().buried(pid);
+        let lost = generation.global.get::<Zones>().reap(pid);
         for loss in lost {
-            let shm::Loss { name, parts, of } = loss;
+            let shm::RecoveryReport { name, parts, of } = loss;
             let log = &generation.settings.error_log;
             base::log!(
                 log,

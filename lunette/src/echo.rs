@@ -19,7 +19,7 @@ pub(crate) const PROTOCOL: Protocol = Protocol {
     alpn: &[b"echo"],
     begins: |_| Detection::Mine,
     start,
-    farewell: |_, _| {},
+    close_parked: |_, _| {},
 };
 
 fn start(front: &Rc<Front>, opened: Accepted) {
@@ -29,7 +29,7 @@ fn start(front: &Rc<Front>, opened: Accepted) {
 async fn serve(front: Rc<Front>, mut opened: Accepted) {
     opened.watch.set_activity(Activity::Idle);
     loop {
-        let Some(end) = opened.input.rest().iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = opened.input.unread().iter().position(|byte| *byte == b'\n') else {
             // A worker that leaves wakes those that wait.
             let read = poll_fn(|cx| if front.worker.exiting.get() { Poll::Ready(Ok(0)) } else { opened.poll_fill(cx) });
             if !matches!(read.await, Ok(1..)) {
@@ -37,7 +37,7 @@ async fn serve(front: Rc<Front>, mut opened: Accepted) {
             }
             continue;
         };
-        let line = opened.input.rest().get(..=end).unwrap_or_default().to_vec();
+        let line = opened.input.unread().get(..=end).unwrap_or_default().to_vec();
         opened.input.advance(line.len());
         if opened.stream.write_all(&line).await.is_err() {
             return;

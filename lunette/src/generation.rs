@@ -65,7 +65,7 @@ pub(crate) fn load(
         *frame.global.get::<Zones>() = previous.global.get::<Zones>().successor();
         modules::ssl::inherit(&previous.global, &frame.global);
     } else {
-        modules::ssl::take_over(&legacy.told, &legacy.memory, &frame.global);
+        modules::ssl::take_over(&legacy.message, &legacy.memory, &frame.global);
     }
     let (modules, streams) = (registry::modules(), registry::stream_modules());
     #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::Path;
 use stream::Configuration;
 
 /// Says it on standard error if that is a terminal. It comes before the sockets are opened: what goes wrong there is said below it.
-pub(crate) fn say(http: Option<&Http>, stream: Option<&Configuration>) {
+pub(crate) fn print(http: Option<&Http>, stream: Option<&Configuration>) {
     let mut terminal = io::stderr().lock();
     if terminal.is_terminal() {
         // Nothing can be done about a terminal that is gone.

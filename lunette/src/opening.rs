@@ -59,13 +59,13 @@ pub(crate) fn reopen(generation: &Generation) {
     let Some(user) = generation.settings.user.as_ref().filter(|_| sys::identity::is_root()) else { return };
     let more = access.list.iter().map(|file| file.path().to_owned());
     for path in files.paths().into_iter().chain(more) {
-        if let Err(error) = give(&path, user.uid) {
+        if let Err(error) = change_owner(&path, user.uid) {
             base::log!(log, Level::Emerg, 0, "chown(\"{}\", {}) failed {}", path.display(), user.uid, describe(&error));
         }
     }
 }
 
-fn give(path: &Path, user: u32) -> io::Result<()> {
+fn change_owner(path: &Path, user: u32) -> io::Result<()> {
     let found = std::fs::metadata(path)?;
     if !found.is_file() {
         return Ok(());

@@ -4,7 +4,7 @@ use crate::generation::Generation;
 use crate::{opening, protocols};
 use daemon::{Role, WorkerSetup};
 use engine::HttpEngine;
-use front::serve::{self, Setup};
+use front::serve::{self, FrontOptions};
 use front::service::{HttpService, Listening, Service};
 use front::sessions::StreamService;
 use http::metrics::WorkerCounters;
@@ -22,7 +22,7 @@ pub(crate) fn work(generation: Generation, seat: WorkerSetup, tally: Option<&Tal
     }
     let settings = &generation.settings;
     let count = if settings.master_process { settings.worker_processes.max(1) } else { 1 };
-    let http = generation.http.clone().unwrap_or_else(|| Rc::new(nothing(&generation)));
+    let http = generation.http.clone().unwrap_or_else(|| Rc::new(without_http(&generation)));
     let (number, agent) = match seat.role {
         Role::Worker(number) => (number, false),
         Role::Agent => (0, true),
@@ -53,7 +53,7 @@ pub(crate) fn work(generation: Generation, seat: WorkerSetup, tally: Option<&Tal
     let (modules, stream_modules) = (generation.modules.clone(), generation.stream_modules.clone());
     let global = generation.global.clone();
     let ending = streams.clone();
-    let setup = Setup {
+    let setup = FrontOptions {
         connections,
         listening,
         protocols: protocols::table(),
@@ -97,7 +97,7 @@ fn listening(generation: &Generation, http: &Http, streams: Option<&Rc<stream::W
 }
 
 /// A server without `http` still obeys its master.
-fn nothing(generation: &Generation) -> Http {
+fn without_http(generation: &Generation) -> Http {
     let paths = generation.global.get::<http::root::MainContext>().paths.clone();
     Http { variables: Rc::new(Variables::default()), main: Default::default(), servers: Vec::new(), listens: Vec::new(), paths }
 }

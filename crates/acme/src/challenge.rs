@@ -55,7 +55,7 @@ impl Proof<'_> {
     ///
     /// # Errors
     /// Why they cannot.
-    pub(crate) fn show(&self, zone: &Zone, key: &KeyPair) -> Result<(), &'static str> {
+    pub(crate) fn publish(&self, zone: &Zone, key: &KeyPair) -> Result<(), &'static str> {
         let shown = match self.kind {
             ChallengeKind::Http => zone.set_token(self.token, self.authorization.as_bytes()),
             ChallengeKind::Handshake => {
@@ -136,7 +136,7 @@ mod tests {
         let key = KeyKind::P256.generate().unwrap();
         for kind in [ChallengeKind::Http, ChallengeKind::Handshake] {
             let proof = Proof { kind, token: "t", identifier: "a.test", authorization: "t.x".to_owned() };
-            proof.show(&zone, &key).unwrap();
+            proof.publish(&zone, &key).unwrap();
             let http = kind == ChallengeKind::Http;
             assert_eq!((zone.token("t").is_some(), zone.handshake("a.test").is_some()), (http, !http));
             proof.hide(&zone);

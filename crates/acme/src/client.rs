@@ -40,7 +40,7 @@ pub(crate) struct Client<'a> {
 }
 
 /// An account: one that was made now, or one that was there.
-pub(crate) enum Found {
+pub(crate) enum AccountLookup {
     Created(String),
     Known,
 }
@@ -125,7 +125,7 @@ impl Client<'_> {
     ///
     /// # Errors
     /// The server has none for us.
-    pub(crate) async fn open_account(&mut self) -> Result<Found, AcmeError> {
+    pub(crate) async fn open_account(&mut self) -> Result<AccountLookup, AcmeError> {
         let directory = self.directory().await?;
         let external = self.issuer.external_key.as_ref();
         if directory.meta.external_account_required && external.is_none() {
@@ -148,7 +148,7 @@ impl Client<'_> {
         }
         let url = answer.header("location").ok_or_else(|| AcmeError::Unexpected("no account URL in response".to_owned()))?;
         self.account = Some(url.to_owned());
-        Ok(if answer.status == 201 { Found::Created(url.to_owned()) } else { Found::Known })
+        Ok(if answer.status == 201 { AccountLookup::Created(url.to_owned()) } else { AccountLookup::Known })
     }
 
     /// The profile to ask for; a notice for the log if the server does not have the wanted one.
@@ -220,7 +220,7 @@ impl Client<'_> {
             identifier: &authorization.identifier.value,
             authorization: self.key.authorization(&challenge.token),
         };
-        proof.show(self.zone, key).map_err(|text| AcmeError::Unexpected(text.to_owned()))?;
+        proof.publish(self.zone, key).map_err(|text| AcmeError::Unexpected(text.to_owned()))?;
         let done = self.await_authorization(url, challenge, kind).await;
         proof.hide(self.zone);
         done
@@ -232,7 +232,7 @@ impl Client<'_> {
         if !matches!(begun.status.as_str(), "pending" | "processing" | "valid") {
             return Err(AcmeError::Unexpected(format!("unexpected challenge status {}", begun.status)));
         }
-        let mut pauses = Pauses::new();
+        let mut pauses = Backoff::new();
         let mut answer = answer;
         let found = loop {
             let goes_on = pauses.wait(&answer).await;
@@ -258,7 +258,7 @@ impl Client<'_> {
         }
         let csr = certificate::signing_request(request, key, self.issuer.common_name);
         let csr = csr.map_err(|error| AcmeError::Unexpected(format!("csr generation failed ({error})")))?;
-        let mut pauses = Pauses::new();
+        let mut pauses = Backoff::new();
         let mut answer = match self.post(&order.finalize, &json!({"csr": base64url(csr)}).to_string()).await {
             Err(error) if error.is_final_for_order() => return Err(error),
             Ok(answer) => answer,
@@ -341,15 +341,15 @@ fn alternate(link: &str) -> Option<&str> {
 }
 
 /// Growing pauses between looks at something that takes its time.
-struct Pauses {
+struct Backoff {
     last: u64,
     next: u64,
     until: u64,
 }
 
-impl Pauses {
-    fn new() -> Pauses {
-        Pauses { last: 0, next: 1, until: clock::monotonic_ms() + PATIENCE_MS }
+impl Backoff {
+    fn new() -> Backoff {
+        Backoff { last: 0, next: 1, until: clock::monotonic_ms() + PATIENCE_MS }
     }
 
     /// Waits as long as the server asks, or the next pause. False: patience is at its end.

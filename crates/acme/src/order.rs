@@ -46,12 +46,12 @@ pub(crate) struct Order {
     /// [`Request::id`]
     pub(crate) id: String,
     /// What `$acme_certificate` gave last, so that `$acme_certificate_key` fits to it.
-    pub(crate) shown: RefCell<Option<Rc<Issued>>>,
+    pub(crate) current: RefCell<Option<Rc<Issued>>>,
 }
 
 impl Order {
     pub(crate) fn new(request: Request) -> Order {
-        Order { id: request.id(), request, shown: RefCell::default() }
+        Order { id: request.id(), request, current: RefCell::default() }
     }
 }
 

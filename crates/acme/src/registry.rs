@@ -25,7 +25,7 @@ pub(crate) struct Registry(Rc<Shared>);
 struct Shared {
     issuers: RefCell<Vec<Rc<Issuer>>>,
     /// `acme_shared_zone`
-    wanted: RefCell<Option<(String, usize)>>,
+    draft: RefCell<Option<(String, usize)>>,
     zone: OnceCell<Zone>,
 }
 
@@ -48,7 +48,7 @@ impl Registry {
 
     /// Takes what `acme_shared_zone` says; false: it was said before.
     pub(crate) fn want_zone(&self, name: String, size: usize) -> bool {
-        self.0.wanted.borrow_mut().replace((name, size)).is_none()
+        self.0.draft.borrow_mut().replace((name, size)).is_none()
     }
 
     /// The zone, once the configuration has been read.
@@ -75,7 +75,7 @@ pub(crate) struct CertificateConf {
 #[derive(Default)]
 pub(crate) struct ServerConf {
     pub(crate) certificate: Option<CertificateConf>,
-    wanted: OnceCell<Wanted>,
+    placement: OnceCell<Placement>,
 }
 
 impl Config for ServerConf {
@@ -83,23 +83,23 @@ impl Config for ServerConf {
 }
 
 /// An order and where its certificate appears.
-struct Wanted {
+struct Placement {
     issuer: Rc<Issuer>,
     order: Rc<Order>,
     zone: Zone,
 }
 
-impl Wanted {
+impl Placement {
     /// The certificate that there is now.
     fn now(&self) -> Option<Rc<Issued>> {
         let found = self.zone.certificate(&self.issuer.name, &self.order.id).map(Rc::new);
-        self.order.shown.borrow_mut().clone_from(&found);
+        self.order.current.borrow_mut().clone_from(&found);
         found
     }
 
     /// The one whose certificate was shown last.
     fn last(&self) -> Option<Rc<Issued>> {
-        let last = self.order.shown.borrow().clone();
+        let last = self.order.current.borrow().clone();
         last.or_else(|| self.now())
     }
 }
@@ -111,7 +111,7 @@ pub(crate) fn levels(levels: &mut Levels) {
 /// Claims the zone and the name servers, which may be said behind the issuers.
 pub(crate) fn complete(frame: &Frame) -> Result<(), Error> {
     let registry = frame.global.get::<Registry>().clone();
-    let wanted = registry.0.wanted.borrow().clone();
+    let wanted = registry.0.draft.borrow().clone();
     if let Some(first) = registry.issuers().first() {
         let (name, size) = wanted.unwrap_or_else(|| (zone::DEFAULT.0.to_owned(), zone::DEFAULT.1));
         let claimed = frame.global.get::<Zones>().claim(&name, zone::OWNER, size);
@@ -149,7 +149,7 @@ pub(crate) fn server(server: &Server, _: usize, frame: &Frame) -> Result<(), Err
     let missing = || error(format!("issuer \"{}\" is missing", said.issuer));
     let (issuer, zone) = registry.find(&said.issuer).zip(registry.zone()).ok_or_else(missing)?;
     let order = issuer.order(Request { identifiers, key: said.key });
-    let _ = conf.wanted.set(Wanted { issuer, order, zone });
+    let _ = conf.placement.set(Placement { issuer, order, zone });
     Ok(())
 }
 
@@ -180,14 +180,19 @@ fn names(names: &[ServerName], span: Span, frame: &Frame) -> Result<Vec<Identifi
 
 /// `$acme_certificate` and `$acme_certificate_key`: what `ssl_certificate` and `ssl_certificate_key` take as `data:`.
 pub(crate) fn variables(variables: &mut Variables<http::Request>) {
-    fn show(request: &http::Request, find: fn(&Wanted) -> Option<Rc<Issued>>, part: fn(&Issued) -> &[u8], out: &mut Vec<u8>) -> bool {
+    fn push_value(
+        request: &http::Request,
+        find: fn(&Placement) -> Option<Rc<Issued>>,
+        part: fn(&Issued) -> &[u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
         let server = request.server();
         let Some(conf) = server.conf.share::<ServerConf>() else { return false };
-        let Some(issued) = conf.wanted.get().and_then(find) else { return false };
+        let Some(issued) = conf.placement.get().and_then(find) else { return false };
         out.extend_from_slice(b"data:");
         out.extend_from_slice(part(&issued));
         true
     }
-    variables.define("acme_certificate", 0, Rc::new(|request, out| show(request, Wanted::now, |issued| &issued.chain, out)));
-    variables.define("acme_certificate_key", 0, Rc::new(|request, out| show(request, Wanted::last, |issued| &issued.key, out)));
+    variables.define("acme_certificate", 0, Rc::new(|request, out| push_value(request, Placement::now, |issued| &issued.chain, out)));
+    variables.define("acme_certificate_key", 0, Rc::new(|request, out| push_value(request, Placement::last, |issued| &issued.key, out)));
 }

@@ -1,7 +1,7 @@
 //! Keeps certificates fresh: one worker asks for those that are missing or due.
 
 use crate::certificate;
-use crate::client::{Client, Found};
+use crate::client::{AccountLookup, Client};
 use crate::error::AcmeError;
 use crate::issuer::{AccountKeySource, Issuer};
 use crate::jws::AccountKey;
@@ -32,8 +32,8 @@ pub(crate) fn start(worker: &Rc<http::Worker>) {
         issuer.orders.borrow().iter().for_each(|order| load(&issuer, order, &zone));
     }
     if worker.number == 0 && registry.issuers().iter().any(|issuer| !issuer.orders.borrow().is_empty()) {
-        let keeper = Keeper { worker: worker.common.clone(), zone, chance: Cell::new(seed()) };
-        worker.spawn(Box::pin(async move { keeper.keep(&registry).await }));
+        let keeper = Renewer { worker: worker.common.clone(), zone, chance: Cell::new(seed()) };
+        worker.spawn(Box::pin(async move { keeper.run(&registry).await }));
     }
 }
 
@@ -56,7 +56,7 @@ fn now() -> i64 {
 }
 
 /// Who keeps them fresh.
-struct Keeper {
+struct Renewer {
     worker: Rc<session::Worker>,
     zone: Zone,
     chance: Cell<u64>,
@@ -71,14 +71,14 @@ struct Memory {
     account: Option<Schedule>,
 }
 
-impl Keeper {
-    async fn keep(&self, registry: &Registry) {
+impl Renewer {
+    async fn run(&self, registry: &Registry) {
         let mut memories: HashMap<String, Memory> = HashMap::new();
         while !self.worker.exiting.get() {
             let mut next = now() + PAUSE.1;
             for issuer in registry.issuers() {
                 // Another generation's worker may still be at it.
-                if self.zone.claim(&issuer.name) {
+                if self.zone.lock(&issuer.name) {
                     let memory = memories.entry(issuer.name.clone()).or_default();
                     next = next.min(self.renew_all(&issuer, memory).await.unwrap_or(next));
                     self.zone.release(&issuer.name);
@@ -95,12 +95,12 @@ impl Keeper {
         &self.worker.log
     }
 
-    fn say(&self, level: Level, issuer: &Issuer, order: Option<&Order>, text: &str) {
+    fn log_order(&self, level: Level, issuer: &Issuer, order: Option<&Order>, text: &str) {
         let order = order.map(|order| format!(", order: \"{}\"", order.id)).unwrap_or_default();
         base::log!(self.log(), level, 0, "{text}, acme issuer: \"{}\"{order}", issuer.name);
     }
 
-    fn chance(&self) -> u64 {
+    fn jitter(&self) -> u64 {
         let drawn = Xorshift::new(self.chance.get()).draw();
         self.chance.set(drawn);
         drawn
@@ -143,12 +143,12 @@ impl Keeper {
     fn without_account(&self, issuer: &Issuer, error: &AcmeError, memory: &mut Memory) -> Option<i64> {
         let is_final = error.is_final_for_account();
         let level = if is_final { Level::Error } else { Level::Warn };
-        self.say(level, issuer, None, &format!("{error} while creating account"));
+        self.log_order(level, issuer, None, &format!("{error} while creating account"));
         let account = memory.account.get_or_insert_with(Schedule::missing);
         match error {
             _ if is_final => account.given_up(),
             AcmeError::RateLimited(pause) => account.postponed(now(), pause.as_secs()),
-            _ => account.failed(now(), self.chance()),
+            _ => account.failed(now(), self.jitter()),
         }
         account.at()
     }
@@ -171,14 +171,14 @@ impl Keeper {
         let made = match kind.generate() {
             Ok(made) => made,
             Err(error) => {
-                self.say(Level::Error, issuer, None, &format!("key generation error: {error}"));
+                self.log_order(Level::Error, issuer, None, &format!("key generation error: {error}"));
                 return None;
             }
         };
         let der = made.serialize_der();
         let stored = issuer.state.as_ref().map_or(Ok(()), |state| state.set_account_key(made.serialize_pem().as_bytes()));
         if let Err(error) = stored {
-            self.say(
+            self.log_order(
                 Level::Warn,
                 issuer,
                 None,
@@ -186,7 +186,7 @@ impl Keeper {
             );
         }
         if self.zone.set_account(&issuer.name, &der).is_err() {
-            self.say(Level::Warn, issuer, None, "no memory in the shared zone for the account key");
+            self.log_order(Level::Warn, issuer, None, "no memory in the shared zone for the account key");
         }
         AccountKey::from_der(&der)
     }
@@ -198,27 +198,27 @@ impl Keeper {
     async fn renew(&self, client: &mut Client<'_>, order: &Order, schedule: &mut Schedule) -> Result<(), AcmeError> {
         let issuer = client.issuer;
         if schedule.wants_info(now()) {
-            self.ask(client, order, schedule).await;
+            self.fetch_renewal_info(client, order, schedule).await;
         }
         if !schedule.wants_certificate(now()) {
             return Ok(());
         }
         if client.account.is_none() {
-            if let Found::Created(url) = client.open_account().await? {
-                self.say(Level::Info, issuer, Some(order), &format!("account \"{url}\" created"));
+            if let AccountLookup::Created(url) = client.open_account().await? {
+                self.log_order(Level::Info, issuer, Some(order), &format!("account \"{url}\" created"));
                 if issuer.state.as_ref().is_some_and(|state| state.set_account_url(&url).is_err()) {
-                    self.say(Level::Warn, issuer, Some(order), "writing account URL to state directory failed");
+                    self.log_order(Level::Warn, issuer, Some(order), "writing account URL to state directory failed");
                 }
             }
             if let Some(note) = client.profile().1 {
-                self.say(Level::Notice, issuer, None, &note);
+                self.log_order(Level::Notice, issuer, None, &note);
             }
         }
         let replaced = self.zone.certificate(&issuer.name, &order.id).and_then(|issued| certificate::identifier(&issued.chain));
         let replaced = replaced.filter(|_| client.directory.as_ref().is_some_and(|directory| directory.renewal_info.is_some()));
         match client.certificate(&order.request, replaced.as_deref()).await {
             Ok((issued, note)) => {
-                note.iter().for_each(|note| self.say(Level::Info, issuer, Some(order), note));
+                note.iter().for_each(|note| self.log_order(Level::Info, issuer, Some(order), note));
                 self.take(client, order, schedule, &issued).await;
             }
             Err(error) => self.failed(issuer, order, schedule, &error),
@@ -229,11 +229,11 @@ impl Keeper {
     fn failed(&self, issuer: &Issuer, order: &Order, schedule: &mut Schedule, error: &AcmeError) {
         let is_final = error.is_final_for_order();
         let level = if is_final { Level::Error } else { Level::Warn };
-        self.say(level, issuer, Some(order), &format!("{error} while updating certificate"));
+        self.log_order(level, issuer, Some(order), &format!("{error} while updating certificate"));
         match error {
             _ if is_final => schedule.given_up(),
             AcmeError::RateLimited(pause) => schedule.postponed(now(), pause.as_secs()),
-            _ => schedule.failed(now(), self.chance()),
+            _ => schedule.failed(now(), self.jitter()),
         }
     }
 
@@ -242,54 +242,54 @@ impl Keeper {
         let issuer = client.issuer;
         if let Err(error) = issuer.state.as_ref().map_or(Ok(()), |state| state.set_certificate(order, issued)) {
             let text = format!("writing certificate to state directory failed {}", base::errno::describe(&error));
-            self.say(Level::Warn, issuer, Some(order), &text);
+            self.log_order(Level::Warn, issuer, Some(order), &text);
         }
         if self.zone.set_certificate(&issuer.name, &order.id, issued).is_err() {
-            self.say(Level::Warn, issuer, Some(order), "no memory in the shared zone while updating certificate");
-            return schedule.failed(now(), self.chance());
+            self.log_order(Level::Warn, issuer, Some(order), "no memory in the shared zone while updating certificate");
+            return schedule.failed(now(), self.jitter());
         }
         let time = now();
         *schedule = Schedule::of(certificate::validity(&issued.chain).unwrap_or((time, time)));
-        self.ask(client, order, schedule).await;
-        self.say(
+        self.fetch_renewal_info(client, order, schedule).await;
+        self.log_order(
             Level::Info,
             issuer,
             Some(order),
-            &format!("certificate issued, renewal scheduled at {}", shown(schedule.at().unwrap_or_default())),
+            &format!("certificate issued, renewal scheduled at {}", rfc3339(schedule.at().unwrap_or_default())),
         );
     }
 
     /// Asks the server when it should be renewed (RFC 9773).
-    async fn ask(&self, client: &mut Client<'_>, order: &Order, schedule: &mut Schedule) {
+    async fn fetch_renewal_info(&self, client: &mut Client<'_>, order: &Order, schedule: &mut Schedule) {
         let issuer = client.issuer;
         let chain = self.zone.certificate(&issuer.name, &order.id);
         let Some(identifier) = chain.and_then(|issued| certificate::identifier(&issued.chain)) else {
-            return schedule.by_life(self.chance());
+            return schedule.by_life(self.jitter());
         };
-        let warn = |text: &str| self.say(Level::Warn, issuer, Some(order), &format!("{text} while updating renewal info"));
+        let warn = |text: &str| self.log_order(Level::Warn, issuer, Some(order), &format!("{text} while updating renewal info"));
         match client.renewal_info(&identifier).await {
-            Ok(None) => schedule.by_life(self.chance()),
+            Ok(None) => schedule.by_life(self.jitter()),
             Ok(Some((info, holds))) => {
                 let window = (info.suggested_window.start.unix_timestamp(), info.suggested_window.end.unix_timestamp());
                 if window != schedule.window {
                     let reason = info.explanation.map(|url| format!(", see {url} for details")).unwrap_or_default();
-                    let text = format!("CA suggested renewal window: {} - {}{reason}", shown(window.0), shown(window.1));
-                    self.say(Level::Info, issuer, Some(order), &text);
+                    let text = format!("CA suggested renewal window: {} - {}{reason}", rfc3339(window.0), rfc3339(window.1));
+                    self.log_order(Level::Info, issuer, Some(order), &text);
                 }
-                if !schedule.suggested(window, holds.map(|holds| holds.as_secs()), now(), self.chance()) {
+                if !schedule.suggested(window, holds.map(|holds| holds.as_secs()), now(), self.jitter()) {
                     warn("invalid renewal window");
                 }
             }
             Err(error) => {
                 warn(&error.to_string());
-                schedule.failed(now(), self.chance());
+                schedule.failed(now(), self.jitter());
             }
         }
     }
 }
 
 /// A moment for people (RFC 3339).
-fn shown(seconds: i64) -> String {
+fn rfc3339(seconds: i64) -> String {
     let time = time::OffsetDateTime::from_unix_timestamp(seconds);
     time.ok().and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok()).unwrap_or_else(|| seconds.to_string())
 }

@@ -33,7 +33,7 @@ pub(crate) struct Zone(Rc<Dict>);
 
 /// There is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) struct ZoneFull;
 
 impl Zone {
     pub(crate) fn new(zone: &shm::Zone) -> Zone {
@@ -41,10 +41,10 @@ impl Zone {
     }
 
     pub(crate) fn certificate(&self, issuer: &str, order: &str) -> Option<Issued> {
-        self.pair(Kind::Certificate, &format!("{issuer}\0{order}")).map(|(chain, key)| Issued { chain, key })
+        self.read_pair(Kind::Certificate, &format!("{issuer}\0{order}")).map(|(chain, key)| Issued { chain, key })
     }
 
-    pub(crate) fn set_certificate(&self, issuer: &str, order: &str, issued: &Issued) -> Result<(), Full> {
+    pub(crate) fn set_certificate(&self, issuer: &str, order: &str, issued: &Issued) -> Result<(), ZoneFull> {
         self.set_pair(Kind::Certificate, &format!("{issuer}\0{order}"), &issued.chain, &issued.key)
     }
 
@@ -53,7 +53,7 @@ impl Zone {
         self.get(Kind::Account, issuer)
     }
 
-    pub(crate) fn set_account(&self, issuer: &str, key: &[u8]) -> Result<(), Full> {
+    pub(crate) fn set_account(&self, issuer: &str, key: &[u8]) -> Result<(), ZoneFull> {
         self.set(Kind::Account, issuer, key, StoreMode::Always, 0)
     }
 
@@ -62,7 +62,7 @@ impl Zone {
         self.get(Kind::Token, token)
     }
 
-    pub(crate) fn set_token(&self, token: &str, answer: &[u8]) -> Result<(), Full> {
+    pub(crate) fn set_token(&self, token: &str, answer: &[u8]) -> Result<(), ZoneFull> {
         self.set(Kind::Token, token, answer, StoreMode::Always, 0)
     }
 
@@ -72,10 +72,10 @@ impl Zone {
 
     /// Certificate and key that a handshake for an identifier is answered with (RFC 8737).
     pub(crate) fn handshake(&self, identifier: &str) -> Option<Issued> {
-        self.pair(Kind::Handshake, identifier).map(|(chain, key)| Issued { chain, key })
+        self.read_pair(Kind::Handshake, identifier).map(|(chain, key)| Issued { chain, key })
     }
 
-    pub(crate) fn set_handshake(&self, identifier: &str, proof: &Issued) -> Result<(), Full> {
+    pub(crate) fn set_handshake(&self, identifier: &str, proof: &Issued) -> Result<(), ZoneFull> {
         self.set_pair(Kind::Handshake, identifier, &proof.chain, &proof.key)
     }
 
@@ -84,7 +84,7 @@ impl Zone {
     }
 
     /// Whether this process may go to work for an issuer, or somebody else is at it.
-    pub(crate) fn claim(&self, issuer: &str) -> bool {
+    pub(crate) fn lock(&self, issuer: &str) -> bool {
         self.set(Kind::Claim, issuer, b"", StoreMode::Absent, CLAIM_MS).is_ok()
     }
 
@@ -104,21 +104,21 @@ impl Zone {
         (entry.value == Found::Text).then_some(value)
     }
 
-    fn set(&self, kind: Kind, key: &str, value: &[u8], when: StoreMode, lifetime: u64) -> Result<(), Full> {
+    fn set(&self, kind: Kind, key: &str, value: &[u8], when: StoreMode, lifetime: u64) -> Result<(), ZoneFull> {
         let how = Store { when, safe: true, lifetime, flags: 0 };
-        self.0.store(&name(kind, key), Value::Text(value), how, clock::epoch_ms()).map(drop).map_err(|_| Full)
+        self.0.store(&name(kind, key), Value::Text(value), how, clock::epoch_ms()).map(drop).map_err(|_| ZoneFull)
     }
 
     /// Two values in one, so that none is seen without its fellow.
-    fn pair(&self, kind: Kind, key: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    fn read_pair(&self, kind: Kind, key: &str) -> Option<(Vec<u8>, Vec<u8>)> {
         let value = self.get(kind, key)?;
         let (length, both) = value.split_first_chunk::<4>()?;
         let (first, second) = both.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         Some((first.to_vec(), second.to_vec()))
     }
 
-    fn set_pair(&self, kind: Kind, key: &str, first: &[u8], second: &[u8]) -> Result<(), Full> {
-        let length = u32::try_from(first.len()).map_err(|_| Full)?;
+    fn set_pair(&self, kind: Kind, key: &str, first: &[u8], second: &[u8]) -> Result<(), ZoneFull> {
+        let length = u32::try_from(first.len()).map_err(|_| ZoneFull)?;
         self.set(kind, key, &[&length.to_le_bytes(), first, second].concat(), StoreMode::Always, 0)
     }
 }
@@ -146,16 +146,16 @@ mod tests {
         zone.forget_token("t");
         zone.forget_handshake("a.test");
         assert!(zone.token("t").is_none() && zone.handshake("a.test").is_none());
-        assert_eq!(zone.set_account("i", &[0; 1 << 20]), Err(Full));
+        assert_eq!(zone.set_account("i", &[0; 1 << 20]), Err(ZoneFull));
     }
 
     #[test]
     fn one_works_for_an_issuer_at_a_time() {
         let zone = Zone::new(&shm::Zone::new("z", OWNER, DEFAULT.1).unwrap());
-        assert!(zone.claim("i") && !zone.claim("i") && zone.claim("j"));
+        assert!(zone.lock("i") && !zone.lock("i") && zone.lock("j"));
         zone.extend_claim("i");
-        assert!(!zone.claim("i"));
+        assert!(!zone.lock("i"));
         zone.release("i");
-        assert!(zone.claim("i"));
+        assert!(zone.lock("i"));
     }
 }

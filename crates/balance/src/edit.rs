@@ -71,9 +71,9 @@ impl Group {
 
     /// Whether a member takes requests now.
     #[must_use]
-    pub fn standing(&self, member: &Member) -> ServerState {
+    pub fn state(&self, member: &Member) -> ServerState {
         let set = self.zone().and_then(|peers| ServerState::set(peers.get(member.identity.record, Counter::Standing)));
-        set.unwrap_or(member.server.standing)
+        set.unwrap_or(member.server.state)
     }
 }
 
@@ -128,7 +128,7 @@ impl Edit<'_> {
         let mut result = Err(Refusal::NotFound);
         for member in all.iter().filter(|member| member.id == number || member.parent == Some(number)) {
             let mut changed = member.clone();
-            changed.server.standing = self.group.standing(member);
+            changed.server.state = self.group.state(member);
             change(&mut changed.server);
             if member.id != number {
                 // These are the answer's to tell.
@@ -139,7 +139,7 @@ impl Edit<'_> {
                 return Err(Refusal::Full);
             }
             self.changed = true;
-            self.stand(member, changed.server.standing, now_ms);
+            self.restore(member, changed.server.state, now_ms);
             if member.id == number {
                 result = Ok(changed);
             }
@@ -148,9 +148,9 @@ impl Edit<'_> {
     }
 
     /// A server that comes back is well, and begins slowly.
-    fn stand(&self, before: &Member, standing: ServerState, now_ms: u64) {
+    fn restore(&self, before: &Member, standing: ServerState, now_ms: u64) {
         let record = before.identity.record;
-        if standing == ServerState::Up && self.group.standing(before) != ServerState::Up {
+        if standing == ServerState::Up && self.group.state(before) != ServerState::Up {
             self.peers.set(record, Counter::Fails, 0);
             if before.server.slow_start != 0 {
                 self.peers.set(record, Counter::SlowSince, i64::try_from(now_ms).unwrap_or(i64::MAX).max(1));
@@ -170,7 +170,7 @@ impl Edit<'_> {
             return Err(Refusal::Immutable);
         }
         for member in all.iter().filter(|member| member.id == number || member.parent == Some(number)) {
-            self.peers.leave(member.identity.record);
+            self.peers.remove(member.identity.record);
         }
         self.changed = true;
         Ok(())

@@ -10,7 +10,7 @@ use crate::selection::Selection;
 use crate::server::Server;
 use crate::shared::{Shared, SharedPeers};
 use crate::snapshot::Snapshot;
-use crate::template::{Found, Template, Update, identity};
+use crate::template::{Resolved, Template, Update, identity};
 use crate::tier::Tier;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -35,7 +35,7 @@ pub struct Group {
     fixed: Vec<Rc<Peer>>,
     shared: Option<Rc<SharedPeers>>,
     snapshot: RefCell<Rc<Snapshot>>,
-    dice: Rng,
+    rng: Rng,
     /// Health checks of the group.
     checks: Cell<u32>,
     /// What health checks say of a newcomer.
@@ -76,7 +76,7 @@ impl Group {
     fn of(name: Rc<str>, fixed: Vec<Rc<Peer>>, shared: Option<Rc<SharedPeers>>, balancing: Balancing) -> Group {
         let snapshot = RefCell::new(Rc::new(Snapshot::new(fixed.iter().cloned(), Vec::new(), 0)));
         let (checks, first_health, were_well) = (Cell::new(0), Cell::new(0), RefCell::default());
-        Group { name, balancing, fixed, shared, snapshot, dice: Rng::default(), checks, first_health, were_well }
+        Group { name, balancing, fixed, shared, snapshot, rng: Rng::default(), checks, first_health, were_well }
     }
 
     /// What tells it apart from the other groups of its zone.
@@ -137,7 +137,7 @@ impl Group {
     }
 
     /// Brings the addresses of the name `number` in line with an answer that holds until `valid_ms`.
-    pub fn update(&self, number: u64, found: &[Found], valid_ms: u64) -> Update {
+    pub fn update(&self, number: u64, found: &[Resolved], valid_ms: u64) -> Update {
         match (&self.shared, self.template(number)) {
             (Some(shared), Some(template)) => template.update(shared, &self.name, found, valid_ms, self.first_health.get()),
             _ => Update::default(),
@@ -203,7 +203,7 @@ impl Group {
         if snapshot.is_single() {
             let peer = snapshot.primary.peers.first()?;
             let bound = snapshot.primary.bound(&selection.bound, &selection.tried, now_ms).is_some();
-            if !bound && (peer.standing() != crate::ServerState::Up || !peer.is_healthy()) {
+            if !bound && (peer.state() != crate::ServerState::Up || !peer.is_healthy()) {
                 return None;
             }
             return peer.take(now_ms);
@@ -227,8 +227,8 @@ impl Group {
             Balancing::IpHash => ip_hash::pick(tier, selection, now_ms),
             Balancing::Hash => hash::pick(tier, selection, now_ms),
             Balancing::ConsistentHash => consistent::pick(snapshot.ring(), tier, selection, now_ms),
-            Balancing::Random => random::pick(tier, selection, &self.dice, now_ms),
-            Balancing::RandomTwo(by) => random::pick_of_two(tier, selection, &self.dice, by, now_ms),
+            Balancing::Random => random::pick(tier, selection, &self.rng, now_ms),
+            Balancing::RandomTwo(by) => random::pick_of_two(tier, selection, &self.rng, by, now_ms),
             Balancing::LeastTime { measure, waiting } => least_time::pick(tier, selection, measure, waiting, now_ms),
         }
     }
@@ -239,11 +239,11 @@ impl Group {
     }
 
     /// A try has come as far as `what` says, `after_ms` after it began.
-    pub fn heard(&self, choice: &Choice, what: Measure, after_ms: u64, now_ms: u64) {
+    pub fn measure(&self, choice: &Choice, what: Measure, after_ms: u64, now_ms: u64) {
         if let Balancing::LeastTime { measure, waiting: true } = self.balancing
             && measure == what
         {
-            least_time::heard(choice, after_ms, now_ms);
+            least_time::measure(choice, after_ms, now_ms);
         }
     }
 

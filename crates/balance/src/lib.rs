@@ -33,4 +33,4 @@ pub use server::{Server, ServerState};
 pub use sessions::Sessions;
 pub use shared::SharedPeers;
 pub use snapshot::Snapshot;
-pub use template::{Found, Template, Update};
+pub use template::{Resolved, Template, Update};

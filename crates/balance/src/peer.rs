@@ -101,13 +101,13 @@ impl Peer {
 
     /// Whether it takes requests: as configured, or as set since.
     #[must_use]
-    pub fn standing(&self) -> ServerState {
-        ServerState::set(self.get(Counter::Standing)).unwrap_or(self.server.standing)
+    pub fn state(&self) -> ServerState {
+        ServerState::set(self.get(Counter::Standing)).unwrap_or(self.server.state)
     }
 
     /// Sets whether it takes requests. One that comes back begins slowly, if it has `slow_start`.
     pub fn set_standing(&self, standing: ServerState, now_ms: u64) {
-        if standing == ServerState::Up && self.standing() != ServerState::Up {
+        if standing == ServerState::Up && self.state() != ServerState::Up {
             self.begin_slowly(now_ms);
         }
         self.set(Counter::Standing, standing as i64 + 1);
@@ -133,12 +133,12 @@ impl Peer {
 
     /// Whether it may be asked.
     pub(crate) fn is_available(&self, now_ms: u64) -> bool {
-        self.standing() == ServerState::Up && self.is_healthy() && !self.is_failing(now_ms) && !self.is_full()
+        self.state() == ServerState::Up && self.is_healthy() && !self.is_failing(now_ms) && !self.is_full()
     }
 
     /// Whether a request that is bound to it may go there.
     pub(crate) fn takes_bound(&self, now_ms: u64) -> bool {
-        self.standing() != ServerState::Down && self.is_healthy() && !self.is_failing(now_ms) && !self.is_full()
+        self.state() != ServerState::Down && self.is_healthy() && !self.is_failing(now_ms) && !self.is_full()
     }
 
     /// The weight in force, in units of `scale`: less after failures, and little at first with `slow_start`.

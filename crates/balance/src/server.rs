@@ -51,7 +51,7 @@ pub struct Server {
     /// `backup`
     pub backup: bool,
     /// `down`, `drain`
-    pub standing: ServerState,
+    pub state: ServerState,
     /// `route`
     pub route: Option<Rc<str>>,
 }
@@ -71,7 +71,7 @@ impl Server {
             max_conns: 0,
             slow_start: 0,
             backup: false,
-            standing: ServerState::Up,
+            state: ServerState::Up,
             route: None,
         }
     }

@@ -21,7 +21,7 @@ const SERVER: usize = 1;
 
 /// The result of learning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LearnOutcome {
+pub enum BindOutcome {
     /// It is kept.
     Kept,
     /// It is kept; the session unused for longest had to go.
@@ -66,18 +66,18 @@ impl Sessions {
     }
 
     /// Binds a session to a server; one that is not known yet only if `create`.
-    pub fn learn(&self, session: &[u8], server: &[u8], create: bool, now_ms: u64) -> LearnOutcome {
+    pub fn bind(&self, session: &[u8], server: &[u8], create: bool, now_ms: u64) -> BindOutcome {
         let guard = self.zone.lock();
-        let Some(table) = Table::open(&guard) else { return LearnOutcome::Full };
+        let Some(table) = Table::open(&guard) else { return BindOutcome::Full };
         let key = key(session);
         if let Some(record) = table.find(&guard, &key).filter(|record| !self.is_old(&guard, *record, now_ms)) {
             put(&guard, place(&guard, record), server);
             record.set_value(&guard, USED_MS, now_ms);
             table.touch(&guard, record);
-            return LearnOutcome::Kept;
+            return BindOutcome::Kept;
         }
         if !create {
-            return LearnOutcome::Unknown;
+            return BindOutcome::Unknown;
         }
         if let Some(old) = table.find(&guard, &key) {
             remove(&guard, table, old);
@@ -89,12 +89,12 @@ impl Sessions {
             }
         }
         if add(&guard, table, &key, server, now_ms) {
-            return LearnOutcome::Kept;
+            return BindOutcome::Kept;
         }
         if let Some(record) = table.oldest(&guard) {
             remove(&guard, table, record);
         }
-        if add(&guard, table, &key, server, now_ms) { LearnOutcome::Displaced } else { LearnOutcome::Full }
+        if add(&guard, table, &key, server, now_ms) { BindOutcome::Displaced } else { BindOutcome::Full }
     }
 
     fn is_old(&self, guard: &Guard<'_>, record: Record, now_ms: u64) -> bool {
@@ -152,34 +152,34 @@ mod tests {
     #[test]
     fn sessions_are_learned_moved_and_forgotten() {
         let sessions = sessions(100);
-        assert_eq!(sessions.learn(b"s", b"a", false, 0), LearnOutcome::Unknown);
-        assert_eq!(sessions.learn(b"s", b"a", true, 0), LearnOutcome::Kept);
+        assert_eq!(sessions.bind(b"s", b"a", false, 0), BindOutcome::Unknown);
+        assert_eq!(sessions.bind(b"s", b"a", true, 0), BindOutcome::Kept);
         assert_eq!(find(&sessions, "s", 99).as_deref(), Some("a"));
         assert_eq!(find(&sessions, "t", 0), None);
         // Use prolongs it, and another server takes it over.
-        assert_eq!(sessions.learn(b"s", b"longer", false, 99), LearnOutcome::Kept);
+        assert_eq!(sessions.bind(b"s", b"longer", false, 99), BindOutcome::Kept);
         assert_eq!(find(&sessions, "s", 150).as_deref(), Some("longer"));
         // What has run out is not prolonged by an answer that comes too late.
-        assert_eq!(sessions.learn(b"s", b"a", false, 199), LearnOutcome::Unknown);
+        assert_eq!(sessions.bind(b"s", b"a", false, 199), BindOutcome::Unknown);
         assert_eq!(find(&sessions, "s", 199), None);
     }
 
     #[test]
     fn a_full_zone_loses_the_session_unused_for_longest() {
         let sessions = sessions(1_000_000);
-        let count = (0..10_000).find(|i| sessions.learn(format!("s{i}").as_bytes(), b"a", true, *i) == LearnOutcome::Displaced).unwrap();
+        let count = (0..10_000).find(|i| sessions.bind(format!("s{i}").as_bytes(), b"a", true, *i) == BindOutcome::Displaced).unwrap();
         assert!(count >= 150, "{count}");
         assert_eq!(find(&sessions, "s0", count), None);
         assert_eq!(find(&sessions, "s1", count).as_deref(), Some("a"));
         // Old ones go without a word.
-        assert_eq!(sessions.learn(b"new", b"a", true, 2_000_000), LearnOutcome::Kept);
+        assert_eq!(sessions.bind(b"new", b"a", true, 2_000_000), BindOutcome::Kept);
         assert_eq!(find(&sessions, "s1", 2_000_000), None);
     }
 
     #[test]
     fn who_dies_while_changing_it_costs_the_sessions_and_nothing_else() {
         let sessions = sessions(100);
-        assert_eq!(sessions.learn(b"s", b"a", true, 0), LearnOutcome::Kept);
+        assert_eq!(sessions.bind(b"s", b"a", true, 0), BindOutcome::Kept);
         let zone = sessions.zone.clone();
         let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             zone.lock().set_root(1, 7);
@@ -189,6 +189,6 @@ mod tests {
         }));
         assert!(broken.is_err());
         assert_eq!(find(&sessions, "s", 0), None);
-        assert_eq!(sessions.learn(b"s", b"a", true, 0), LearnOutcome::Kept);
+        assert_eq!(sessions.bind(b"s", b"a", true, 0), BindOutcome::Kept);
     }
 }

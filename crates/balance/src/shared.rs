@@ -251,7 +251,7 @@ impl SharedPeers {
     }
 
     /// Takes a member out.
-    pub(crate) fn leave(&self, record: usize) {
+    pub(crate) fn remove(&self, record: usize) {
         self.word(record, at::STATE).store(LEFT, Release);
     }
 
@@ -269,7 +269,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn own(&self) -> &AtomicU32 {
+    fn account(&self) -> &AtomicU32 {
         self.peers.records.half(self.record, at::ACCOUNTS_AT, self.peers.worker.get())
     }
 }
@@ -296,7 +296,7 @@ impl Counters for Shared {
             if limit != 0 && self.connections() >= limit {
                 return false;
             }
-            self.own().fetch_add(1, AcqRel);
+            self.account().fetch_add(1, AcqRel);
             if limit == 0 || self.connections() <= limit {
                 return true;
             }
@@ -308,6 +308,6 @@ impl Counters for Shared {
     }
 
     fn disconnect(&self) {
-        self.own().fetch_sub(1, AcqRel);
+        self.account().fetch_sub(1, AcqRel);
     }
 }

@@ -51,6 +51,6 @@ impl Snapshot {
     /// How many servers a request may try.
     #[must_use]
     pub fn tries(&self) -> usize {
-        self.peers().filter(|peer| peer.standing() == ServerState::Up).count()
+        self.peers().filter(|peer| peer.state() == ServerState::Up).count()
     }
 }

@@ -24,7 +24,7 @@ pub struct Template {
 
 /// An address that a name has now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct Resolved {
     /// The address, with the port that a service tells; otherwise the template's is taken.
     pub address: SocketAddr,
     /// The host that a service names.
@@ -71,7 +71,7 @@ impl Template {
     }
 
     /// The member that an address is which was found for this name.
-    fn member(&self, group: &str, found: &Found, valid_ms: u64) -> Member {
+    fn member(&self, group: &str, found: &Resolved, valid_ms: u64) -> Member {
         let mut address = found.address;
         let told = self.service.is_some();
         if !told {
@@ -85,7 +85,7 @@ impl Template {
     }
 
     /// Brings the zone in line with an answer: what is in both stays as it is, with its numbers. `health` is that of a newcomer.
-    pub(crate) fn update(&self, peers: &SharedPeers, group: &str, found: &[Found], valid_ms: u64, health: i64) -> Update {
+    pub(crate) fn update(&self, peers: &SharedPeers, group: &str, found: &[Resolved], valid_ms: u64, health: i64) -> Update {
         let id = identity(&[group]);
         let _locked = peers.lock();
         let mut wanted: Vec<Member> = found.iter().map(|found| self.member(group, found, valid_ms)).collect();
@@ -99,7 +99,7 @@ impl Template {
                     peers.hold(old.identity.record, valid_ms);
                 }
                 None => {
-                    peers.leave(old.identity.record);
+                    peers.remove(old.identity.record);
                     update.changed = true;
                 }
             }
@@ -122,7 +122,7 @@ impl Template {
         let Some(first) = known().next().map(|old| old.parent) else { return };
         for known in known().filter(|old| old.parent == first) {
             let SocketAddress::Internet(address) = known.server.address else { continue };
-            let found = Found {
+            let found = Resolved {
                 address,
                 target: self.service.is_some().then(|| known.server.source.clone()),
                 weight: u16::try_from(known.server.weight).unwrap_or(u16::MAX),

@@ -36,7 +36,7 @@ fn server(source: &str, letter: &str, weight: i64) -> Server {
 }
 
 fn down(server: Server) -> Server {
-    Server { standing: ServerState::Down, ..server }
+    Server { state: ServerState::Down, ..server }
 }
 
 /// The servers that one request tries, the dead one in vain.
@@ -109,7 +109,7 @@ fn bound_requests_change_the_turns_of_others_as_in_nginx() {
     let all = |last| {
         let weights = [("a", 5), ("b", 3), ("c", 1), ("d", 2)];
         let servers = weights.map(|(letter, weight)| Server { route: Some(letter.into()), ..server(letter, letter, weight) });
-        servers.map(|server| if &*server.name == "d" { Server { standing: last, ..server } } else { server }).to_vec()
+        servers.map(|server| if &*server.name == "d" { Server { state: last, ..server } } else { server }).to_vec()
     };
     for (balancing, last, expected) in [
         (Balancing::RoundRobin, ServerState::Draining, "6b85d65f0040c4823dbdfe677039136a"),

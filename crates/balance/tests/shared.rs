@@ -1,7 +1,7 @@
 //! Groups in a zone that several processes share, killed at any moment.
 #![allow(clippy::unwrap_used)]
 
-use balance::{Balancing, Counter, Found, Group, Selection, Server, SharedPeers, Template, Timing, Update, Verdict};
+use balance::{Balancing, Counter, Group, Resolved, Selection, Server, SharedPeers, Template, Timing, Update, Verdict};
 use net::address::SocketAddress;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
@@ -32,8 +32,8 @@ fn template(service: bool) -> Template {
     Template { id: 0, server: server(99), host: "name".into(), service: service.then(|| "http".into()), port: 8080 }
 }
 
-fn found(last: u8) -> Found {
-    Found { address: address(last), target: None, weight: 1, backup: false }
+fn found(last: u8) -> Resolved {
+    Resolved { address: address(last), target: None, weight: 1, backup: false }
 }
 
 fn child(work: impl FnOnce()) -> Pid {
@@ -146,12 +146,12 @@ fn addresses_come_and_go_for_all_workers() {
 fn a_full_zone_says_so_and_room_is_used_again() {
     let peers = zone();
     let group = group(&peers, vec![server(1)], vec![template(false)], Balancing::Random);
-    let many: Vec<Found> = (1..=200).map(found).collect();
+    let many: Vec<Resolved> = (1..=200).map(found).collect();
     assert_eq!(group.update(1, &many, 0), Update { changed: true, full: true });
     let count = group.snapshot().peers().count();
     assert!((30..100).contains(&count), "{count}");
     for round in 0..5 {
-        let some: Vec<Found> = (round * 20..round * 20 + 20).map(found).collect();
+        let some: Vec<Resolved> = (round * 20..round * 20 + 20).map(found).collect();
         assert_eq!(group.update(1, &some, 0), Update { changed: true, full: false });
         assert_eq!(group.snapshot().peers().count(), 21);
     }
@@ -163,7 +163,7 @@ fn a_full_zone_says_so_and_room_is_used_again() {
 fn a_service_tells_ports_weights_and_backups_and_lives_on_over_a_reload() {
     let peers = zone();
     let old = group(&peers, Vec::new(), vec![template(true)], Balancing::RoundRobin);
-    let told = |last, weight, backup| Found { target: Some("t".into()), weight, backup, ..found(last) };
+    let told = |last, weight, backup| Resolved { target: Some("t".into()), weight, backup, ..found(last) };
     old.update(0, &[told(1, 3, false), told(2, 0, true)], 9000);
     let state = |group: &Group| {
         let all = group.snapshot();

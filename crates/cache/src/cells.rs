@@ -240,7 +240,7 @@ impl Cells {
     }
 
     /// Up to when purges are forgotten.
-    pub(crate) fn forgotten(&self) -> &AtomicU64 {
+    pub(crate) fn purged_until(&self) -> &AtomicU64 {
         self.records.header(FORGOTTEN)
     }
 

@@ -45,17 +45,17 @@ pub fn rules(data: &[u8]) {
         })
         .collect();
     for (_, _, value) in &lines {
-        directives::each(value, |name, argument| assert!(name.len() + argument.map_or(0, <[u8]>::len) <= value.len()));
+        directives::for_each(value, |name, argument| assert!(name.len() + argument.map_or(0, <[u8]>::len) <= value.len()));
     }
-    let given = ResponseContext { asked: NOW, now: NOW, ..ResponseContext::default() };
-    if let Some(verdict) = rfc9111::judge(200, lines.iter().copied(), &given) {
+    let given = ResponseContext { request_time: NOW, now: NOW, ..ResponseContext::default() };
+    if let Some(verdict) = rfc9111::evaluate(200, lines.iter().copied(), &given) {
         assert!(
             (0..=FOREVER).contains(&verdict.age) && (0..=FOREVER).contains(&verdict.updating) && (0..=FOREVER).contains(&verdict.error)
         );
         let head = Head { valid: verdict.valid, date: NOW, age: verdict.age, ..Head::default() };
         let _ = rfc9111::usable(&head, &RequestDirectives::of(lines.iter().map(|(_, _, value)| *value)), NOW);
     }
-    let _ = freshness::judge(lines.iter().map(|(known, _, value)| (*known, *value)), freshness::IgnoredFields::default(), NOW);
+    let _ = freshness::evaluate(lines.iter().map(|(known, _, value)| (*known, *value)), freshness::IgnoredFields::default(), NOW);
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 pub const FOREVER: i64 = i32::MAX as i64;
 
 /// Calls `each` with the directives of one line, in order. Text in quotes is no directive.
-pub fn each<'a>(line: &'a [u8], mut each: impl FnMut(&'a [u8], Option<&'a [u8]>)) {
+pub fn for_each<'a>(line: &'a [u8], mut each: impl FnMut(&'a [u8], Option<&'a [u8]>)) {
     let mut rest = line;
     while let Some(start) = rest.iter().position(|byte| *byte != b',' && !byte.is_ascii_whitespace()) {
         rest = rest.get(start..).unwrap_or_default();
@@ -72,7 +72,7 @@ impl RequestDirectives {
     pub fn of<'a>(lines: impl Iterator<Item = &'a [u8]>) -> RequestDirectives {
         let mut wishes = RequestDirectives::default();
         for line in lines {
-            each(line, |name, value| {
+            for_each(line, |name, value| {
                 let number = value.and_then(seconds);
                 match &name.to_ascii_lowercase()[..] {
                     b"no-cache" => wishes.no_cache = true,
@@ -95,7 +95,7 @@ mod tests {
 
     fn listed(line: &str) -> Vec<String> {
         let mut found = Vec::new();
-        each(line.as_bytes(), |name, value| {
+        for_each(line.as_bytes(), |name, value| {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             found.push(format!("{}:{}", text(name), value.map_or("-".to_owned(), text)));
         });

@@ -1,6 +1,6 @@
 //! The files of a cache: lookup, writing to a temporary file that is renamed when complete, removal.
 
-use crate::head::{FIXED, Fault, Head};
+use crate::head::{FIXED, Head, HeadError};
 use crate::key::{self, Digest};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -26,7 +26,7 @@ pub struct FileWriter {
     start: u64,
     written: u64,
     sum: crc32fast::Hasher,
-    kept: bool,
+    committed: bool,
 }
 
 /// Why there is no stored answer.
@@ -35,7 +35,7 @@ pub enum LoadError {
     /// No file.
     None,
     /// One that is of no use.
-    Fault(Fault),
+    Fault(HeadError),
     /// The disk refused.
     Error(io::Error),
 }
@@ -58,14 +58,14 @@ impl FileStore {
             Err(error) => return Err(LoadError::Error(error)),
         };
         let head = read_head(&file)?;
-        if head.key == key { Ok((file, head)) } else { Err(LoadError::Fault(Fault::OtherKey)) }
+        if head.key == key { Ok((file, head)) } else { Err(LoadError::Fault(HeadError::OtherKey)) }
     }
 
     /// Starts a file, in `directory` or next to its final path.
     ///
     /// # Errors
     /// Those of `open(2)` and `mkdir(2)`.
-    pub fn draft(&self, digest: &Digest, directory: Option<&Path>, head: Head) -> io::Result<FileWriter> {
+    pub fn create(&self, digest: &Digest, directory: Option<&Path>, head: Head) -> io::Result<FileWriter> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let unique = format!("{:010}.{}", number, std::process::id());
@@ -87,7 +87,7 @@ impl FileStore {
             other => other?,
         };
         let start = head.body_start() as u64;
-        Ok(FileWriter { path, file, head, start, written: 0, sum: crc32fast::Hasher::new(), kept: false })
+        Ok(FileWriter { path, file, head, start, written: 0, sum: crc32fast::Hasher::new(), committed: false })
     }
 
     /// Writes a new head over one of the same size.
@@ -105,7 +105,7 @@ impl FileStore {
     #[must_use]
     pub fn files(&self) -> FileWalk<'_> {
         let depth = self.levels.iter().filter(|level| **level > 0).count();
-        FileWalk { shelf: self, depth, open: vec![(self.root.clone(), 0)], current: None }
+        FileWalk { store: self, depth, open: vec![(self.root.clone(), 0)], current: None }
     }
 
     /// Removes a file. That it was gone already is fine.
@@ -122,7 +122,7 @@ impl FileStore {
 
 /// The files of a shelf, on the way.
 pub struct FileWalk<'a> {
-    shelf: &'a FileStore,
+    store: &'a FileStore,
     depth: usize,
     open: Vec<(PathBuf, usize)>,
     current: Option<(fs::ReadDir, usize)>,
@@ -154,7 +154,7 @@ impl FileWalk<'_> {
                 self.open.push((entry.path(), *depth + 1));
             } else if kind.is_file() {
                 let (name, path) = (entry.file_name(), entry.path());
-                match key::parse_name(name.as_encoded_bytes()).filter(|digest| path == self.shelf.path(digest)) {
+                match key::parse_name(name.as_encoded_bytes()).filter(|digest| path == self.store.path(digest)) {
                     Some(digest) => return Some((digest, path)),
                     None => other(name.as_encoded_bytes(), &path),
                 }
@@ -181,7 +181,7 @@ pub fn read_head(file: &File) -> Result<Head, LoadError> {
     let fixed = bytes.get(..FIXED).unwrap_or(&bytes);
     let total = Head::measure(fixed).map_err(LoadError::Fault)?;
     if total as u64 > size {
-        return Err(LoadError::Fault(Fault::Short));
+        return Err(LoadError::Fault(HeadError::Short));
     }
     if total > first {
         sys::descriptor::read_exact_at(file, &mut bytes, first as u64, total - first).map_err(LoadError::Error)?;
@@ -224,7 +224,7 @@ impl FileWriter {
     ///
     /// # Errors
     /// Those of `write(2)` and `rename(2)`.
-    pub fn keep(mut self, shelf: &FileStore, digest: &Digest) -> io::Result<u64> {
+    pub fn commit(mut self, shelf: &FileStore, digest: &Digest) -> io::Result<u64> {
         self.head.length = self.written;
         self.head.body_sum = self.sum.clone().finalize();
         let mut bytes = Vec::new();
@@ -240,7 +240,7 @@ impl FileWriter {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_over(&self.path, &place)?,
             other => other?,
         }
-        self.kept = true;
+        self.committed = true;
         Ok(size)
     }
 }
@@ -261,7 +261,7 @@ fn copy_over(from: &Path, to: &Path) -> io::Result<()> {
 
 impl Drop for FileWriter {
     fn drop(&mut self) {
-        if !self.kept {
+        if !self.committed {
             // It may be gone with its directory.
             let _ = fs::remove_file(&self.path);
         }

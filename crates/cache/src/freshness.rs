@@ -49,7 +49,7 @@ impl Freshness {
 
 /// Judges a head by its fields, in order.
 #[must_use]
-pub fn judge<'a>(fields: impl Iterator<Item = (Known, &'a [u8])>, ignored: IgnoredFields, now: i64) -> Freshness {
+pub fn evaluate<'a>(fields: impl Iterator<Item = (Known, &'a [u8])>, ignored: IgnoredFields, now: i64) -> Freshness {
     let mut found = Freshness::default();
     let (mut ordered, mut dated) = (false, false);
     for (known, value) in fields {
@@ -155,9 +155,9 @@ fn vary(value: &[u8], found: &mut Freshness) {
 mod tests {
     use super::*;
 
-    fn judged(lines: &[(&str, &str)]) -> Freshness {
+    fn evaluated(lines: &[(&str, &str)]) -> Freshness {
         let fields = lines.iter().map(|(name, value)| (Known::of(name.as_bytes()), value.as_bytes()));
-        judge(fields, IgnoredFields::default(), 1000)
+        evaluate(fields, IgnoredFields::default(), 1000)
     }
 
     #[test]
@@ -193,10 +193,10 @@ mod tests {
             (&[("Cache-Control", "max-age=99999999999999999999")], true, (1000 + i64::from(i32::MAX), 0, 0)),
         ];
         for (lines, may_store, times) in table {
-            let found = judged(lines);
+            let found = evaluated(lines);
             assert_eq!((found.may_store(), (found.valid, found.updating, found.error)), (*may_store, *times), "{lines:?}");
         }
-        assert_eq!(judged(&[("Vary", "Accept"), ("Vary", "Origin")]).vary, b"Accept, Origin");
+        assert_eq!(evaluated(&[("Vary", "Accept"), ("Vary", "Origin")]).vary, b"Accept, Origin");
     }
 
     #[test]
@@ -209,6 +209,6 @@ mod tests {
             (Known::Expires, b"0"),
             (Known::XAccelExpires, b"0"),
         ];
-        assert_eq!(judge(lines.into_iter(), all, 1000), Freshness::default());
+        assert_eq!(evaluate(lines.into_iter(), all, 1000), Freshness::default());
     }
 }

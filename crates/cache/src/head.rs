@@ -59,7 +59,7 @@ pub struct Head {
 
 /// Why a file is no answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum HeadError {
     /// It is shorter than it says.
     Short,
     /// Something else, or of another version.
@@ -132,32 +132,32 @@ impl Head {
     ///
     /// # Errors
     /// The part is short or foreign.
-    pub fn measure(fixed: &[u8]) -> Result<usize, Fault> {
+    pub fn measure(fixed: &[u8]) -> Result<usize, HeadError> {
         if fixed.len() < FIXED {
-            return Err(Fault::Short);
+            return Err(HeadError::Short);
         }
         if !fixed.starts_with(&MAGIC) {
-            return Err(Fault::Foreign);
+            return Err(HeadError::Foreign);
         }
         let sizes = (0..4).map(|i| word(fixed, 64 + 4 * i) as usize);
         let room = word(fixed, 124) as usize;
         let total = sizes.fold(FIXED + LABEL.len() + 1, usize::saturating_add).saturating_add(room);
-        if total > LONGEST { Err(Fault::Damaged) } else { Ok(total) }
+        if total > LONGEST { Err(HeadError::Damaged) } else { Ok(total) }
     }
 
     /// Reads the beginning of a file that has `size` bytes.
     ///
     /// # Errors
     /// It is not a whole answer.
-    pub fn read(bytes: &[u8], size: u64) -> Result<Head, Fault> {
+    pub fn read(bytes: &[u8], size: u64) -> Result<Head, HeadError> {
         let total = Head::measure(bytes)?;
-        let bytes = bytes.get(..total).ok_or(Fault::Short)?;
+        let bytes = bytes.get(..total).ok_or(HeadError::Short)?;
         if crc32fast::hash(bytes.get(12..).unwrap_or_default()) != word(bytes, 8) {
-            return Err(Fault::Damaged);
+            return Err(HeadError::Damaged);
         }
         let mut at = FIXED;
         let mut take = |length: usize| {
-            let found = bytes.get(at..at.saturating_add(length)).ok_or(Fault::Damaged);
+            let found = bytes.get(at..at.saturating_add(length)).ok_or(HeadError::Damaged);
             at = at.saturating_add(length);
             found.map(<[u8]>::to_vec)
         };
@@ -167,7 +167,7 @@ impl Head {
         take(1)?;
         let (vary, etag, text) = (take(length(1))?, take(length(2))?, take(length(3))?);
         let mut variant = Digest::default();
-        variant.copy_from_slice(bytes.get(80..96).ok_or(Fault::Damaged)?);
+        variant.copy_from_slice(bytes.get(80..96).ok_or(HeadError::Damaged)?);
         let bits = word(bytes, 12);
         let head = Head {
             valid: long(bytes, 16),
@@ -180,7 +180,7 @@ impl Head {
             born_ms: long(bytes, 104),
             age: long(bytes, 112),
             body_sum: word(bytes, 120),
-            status: u16::try_from(bits & 0xffff).map_err(|_| Fault::Damaged)?,
+            status: u16::try_from(bits & 0xffff).map_err(|_| HeadError::Damaged)?,
             to_head: bits >> 16 & 1 != 0,
             must_validate: bits >> 17 & 1 != 0,
             must_revalidate: bits >> 18 & 1 != 0,
@@ -191,7 +191,7 @@ impl Head {
             text,
             room: word(bytes, 124) as usize,
         };
-        if size != (total as u64).saturating_add(head.length) { Err(Fault::Short) } else { Ok(head) }
+        if size != (total as u64).saturating_add(head.length) { Err(HeadError::Short) } else { Ok(head) }
     }
 }
 
@@ -266,8 +266,8 @@ mod tests {
             assert!(Head::read(&bytes[..at], size).is_err(), "cut at {at}");
         }
         for size in [0, size - 1, size + 1] {
-            assert_eq!(Head::read(&bytes, size), Err(Fault::Short));
+            assert_eq!(Head::read(&bytes, size), Err(HeadError::Short));
         }
-        assert_eq!(Head::read(&[0; 200], 200), Err(Fault::Foreign));
+        assert_eq!(Head::read(&[0; 200], 200), Err(HeadError::Foreign));
     }
 }

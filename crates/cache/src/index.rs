@@ -203,7 +203,7 @@ impl Index {
 
     /// Whether the key is stored or being fetched.
     #[must_use]
-    pub fn knows(&self, key: &Digest) -> bool {
+    pub fn contains(&self, key: &Digest) -> bool {
         self.phase() == Phase::Cold || self.cells.find_unlocked(key).is_some()
     }
 
@@ -228,12 +228,12 @@ impl Index {
     /// Up to when purges are forgotten, milliseconds: what was asked for before that may have been meant by one.
     #[must_use]
     pub fn forgotten_ms(&self) -> u64 {
-        self.cells.forgotten().load(Ordering::Acquire)
+        self.cells.purged_until().load(Ordering::Acquire)
     }
 
     /// Purges up to this time are forgotten.
     pub fn set_forgotten(&self, until_ms: u64) {
-        self.cells.forgotten().fetch_max(until_ms, Ordering::AcqRel);
+        self.cells.purged_until().fetch_max(until_ms, Ordering::AcqRel);
         self.cells.purges().fetch_add(1, Ordering::AcqRel);
     }
 

@@ -133,15 +133,15 @@ impl List {
 pub struct Purges {
     list: RefCell<List>,
     /// The number up to which they are known, plus one.
-    known: Cell<u64>,
+    loaded: Cell<u64>,
 }
 
 impl Purges {
     /// What purges say of an answer with this `head` that was stored under `key`. `number` is the shared number of purges.
     pub fn cover(&self, root: &Path, number: u64, key: &[u8], head: &[u8], stored_ms: i64) -> Purged {
-        if self.known.get() != number.wrapping_add(1) {
+        if self.loaded.get() != number.wrapping_add(1) {
             self.list.borrow_mut().update(root);
-            self.known.set(number.wrapping_add(1));
+            self.loaded.set(number.wrapping_add(1));
         }
         self.list.borrow().cover(key, head, stored_ms)
     }
@@ -196,7 +196,7 @@ fn give_away(root: &Path, file: &File) {
 ///
 /// # Errors
 /// Those of `open(2)`, `write(2)` and `rename(2)`.
-pub fn forget(root: &Path, until_ms: i64) -> io::Result<()> {
+pub fn remove_until(root: &Path, until_ms: i64) -> io::Result<()> {
     let _held = open_locked(root)?;
     let text = fs::read(path(root))?;
     let mut kept = Vec::new();
@@ -276,7 +276,7 @@ mod tests {
         }
         let purges = Purges::default();
         assert_eq!(purges.cover(&root, 0, b"/a", HEAD, 5), Purged::Hard);
-        forget(&root, 15).unwrap();
+        remove_until(&root, 15).unwrap();
         add(&root, 30, &HARD(PurgeTarget::Prefix(b"/c"))).unwrap();
         for purges in [purges, Purges::default()] {
             let cover = |key: &[u8]| purges.cover(&root, 1, key, HEAD, 5);

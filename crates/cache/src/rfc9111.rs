@@ -32,7 +32,7 @@ struct ResponseDirectives {
 
 impl ResponseDirectives {
     fn add(&mut self, line: &[u8]) {
-        directives::each(line, |name, value| {
+        directives::for_each(line, |name, value| {
             let number = || Some(value.and_then(seconds).unwrap_or(0));
             match &name.to_ascii_lowercase()[..] {
                 b"no-store" => self.no_store = true,
@@ -65,7 +65,7 @@ pub struct ResponseContext {
     /// The request had `Authorization`.
     pub authorized: bool,
     /// When the upstream was asked, seconds.
-    pub asked: i64,
+    pub request_time: i64,
     /// When its answer came.
     pub now: i64,
     /// Fields that have no say.
@@ -161,7 +161,7 @@ impl<'a> Fields<'a> {
     /// The corrected initial age.
     fn age(&self, given: &ResponseContext) -> i64 {
         let apparent = self.date.map_or(0, |date| given.now.saturating_sub(date).max(0));
-        let corrected = self.age.unwrap_or(0).saturating_add(given.now.saturating_sub(given.asked).max(0));
+        let corrected = self.age.unwrap_or(0).saturating_add(given.now.saturating_sub(given.request_time).max(0));
         apparent.max(corrected).min(FOREVER)
     }
 }
@@ -184,7 +184,7 @@ fn is_dictionary(value: &[u8]) -> bool {
     // The numbers of seconds are integers there, not strings.
     let quoted = memchr::memmem::find(value, b"age=\"").is_some();
     let mut whole = !value.trim_ascii().is_empty() && !quoted;
-    directives::each(value, |name, argument| {
+    directives::for_each(value, |name, argument| {
         let key = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'.' | b'*');
         whole &= !name.is_empty() && name.iter().all(key);
         whole &= argument.is_none_or(|text| !text.starts_with(b" ") && !text.is_empty());
@@ -202,7 +202,7 @@ fn accel(value: &[u8], now: i64) -> Option<i64> {
 
 /// Judges an answer; `None`: it must not be kept, or that would be of no use.
 #[must_use]
-pub fn judge<'a>(status: u16, fields: impl Iterator<Item = (Known, &'a [u8], &'a [u8])>, given: &ResponseContext) -> Option<Storage> {
+pub fn evaluate<'a>(status: u16, fields: impl Iterator<Item = (Known, &'a [u8], &'a [u8])>, given: &ResponseContext) -> Option<Storage> {
     let mut found = Fields::gather(fields, given.ignored);
     let rules = found.targeted.take().inspect(|_| found.expires = None).unwrap_or(std::mem::take(&mut found.rules));
     let ordered = found.accel_expires.and_then(|value| accel(value, given.now));

@@ -38,7 +38,7 @@ type Indices = HashMap<TypeId, usize, BuildHasherDefault<TypeIdHasher>>;
 struct Layer {
     values: Box<[Rc<dyn Any>]>,
     /// What a child has that says nothing.
-    heirs: OnceCell<Rc<Layer>>,
+    children: OnceCell<Rc<Layer>>,
 }
 
 /// The finished values of one block, shared and immutable.
@@ -50,7 +50,7 @@ pub struct ConfMap {
     own: Vec<(usize, Rc<dyn Any>)>,
     /// A bit for each place in `own`, modulo its width, so that most questions pass it by.
     summary: u64,
-    heirs: OnceCell<Rc<Layer>>,
+    children: OnceCell<Rc<Layer>>,
 }
 
 fn bit(place: usize) -> u64 {
@@ -122,20 +122,20 @@ impl Configs {
     /// Moves the values of an outermost block into their final form.
     pub fn freeze(&self, scope: &Scope) -> ConfMap {
         let mut values: Vec<Rc<dyn Any>> = self.types.iter().map(|kind| (kind.default)()).collect();
-        for place in self.said(scope) {
+        for place in self.own_types(scope) {
             if let (Some(kind), Some(value)) = (self.types.get(place), values.get_mut(place)) {
                 *value = (kind.finish)(scope, None);
             }
         }
-        let base = Rc::new(Layer { values: values.into(), heirs: OnceCell::new() });
+        let base = Rc::new(Layer { values: values.into(), children: OnceCell::new() });
         ConfMap { places: self.places.clone(), base, ..ConfMap::default() }
     }
 
     /// Moves the values of a block into their final form; what it does not say comes from `parent`.
     pub fn merge(&self, scope: &Scope, parent: &ConfMap) -> ConfMap {
-        let base = parent.heirs.get_or_init(|| self.heirs(parent)).clone();
+        let base = parent.children.get_or_init(|| self.children(parent)).clone();
         let mut map = ConfMap { places: self.places.clone(), base, ..ConfMap::default() };
-        let said = self.said(scope);
+        let said = self.own_types(scope);
         map.own.reserve_exact(said.len());
         for place in said {
             let Some(kind) = self.types.get(place) else { continue };
@@ -146,13 +146,13 @@ impl Configs {
     }
 
     /// The places of the types that a block has values of.
-    fn said(&self, scope: &Scope) -> Vec<usize> {
+    fn own_types(&self, scope: &Scope) -> Vec<usize> {
         scope.types().iter().filter_map(|id| self.places.get(id).copied()).collect()
     }
 
     /// What the children of a block have in common.
-    fn heirs(&self, parent: &ConfMap) -> Rc<Layer> {
-        let base = parent.base.heirs.get_or_init(|| Rc::new(self.heirs_of(&parent.base.values)));
+    fn children(&self, parent: &ConfMap) -> Rc<Layer> {
+        let base = parent.base.children.get_or_init(|| Rc::new(self.heirs_of(&parent.base.values)));
         if parent.own.is_empty() {
             return base.clone();
         }
@@ -162,12 +162,12 @@ impl Configs {
                 *slot = (kind.heir)(value);
             }
         }
-        Rc::new(Layer { values, heirs: OnceCell::new() })
+        Rc::new(Layer { values, children: OnceCell::new() })
     }
 
     fn heirs_of(&self, values: &[Rc<dyn Any>]) -> Layer {
         let values = self.types.iter().zip(values).map(|(kind, value)| (kind.heir)(value)).collect();
-        Layer { values, heirs: OnceCell::new() }
+        Layer { values, children: OnceCell::new() }
     }
 }
 

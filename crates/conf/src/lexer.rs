@@ -61,7 +61,7 @@ impl<'a> Lexer<'a> {
 
     /// The text that has not been read.
     #[must_use]
-    pub fn rest(&self) -> &'a [u8] {
+    pub fn remaining(&self) -> &'a [u8] {
         self.text.get(self.at..).unwrap_or(&[])
     }
 
@@ -113,7 +113,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn comment(&mut self) {
-        let count = memchr::memchr(b'\n', self.rest()).unwrap_or(self.rest().len());
+        let count = memchr::memchr(b'\n', self.remaining()).unwrap_or(self.remaining().len());
         self.skip(count);
     }
 
@@ -127,7 +127,7 @@ impl<'a> Lexer<'a> {
         let mut escaped = first == b'\\';
         let mut variable = first == b'$';
         loop {
-            if !self.command_line && self.at - start >= MAX_WORD && !self.rest().is_empty() {
+            if !self.command_line && self.at - start >= MAX_WORD && !self.remaining().is_empty() {
                 return Err(self.too_long(quote, start, span));
             }
             let Some(byte) = self.bump() else {

@@ -127,7 +127,7 @@ impl<L: Loader> Parser<L> {
         let mut words = Vec::new();
         loop {
             let end = lexer.next(&mut words).map_err(|mut error| {
-                if lexer.rest().is_empty() {
+                if lexer.remaining().is_empty() {
                     error.notes = nest.open_blocks();
                 }
                 error
@@ -164,11 +164,11 @@ impl<L: Loader> Parser<L> {
     fn include(&mut self, directive: &Directive, end: End, nest: &mut OpenBlocks) -> Result<(), Error> {
         if end == End::Open {
             let message = "directive \"include\" is not terminated by \";\"";
-            return Err(Error::about(message, directive));
+            return Err(Error::on_directive(message, directive));
         }
         let [path] = directive.args.as_slice() else {
             let message = "invalid number of arguments in \"include\" directive";
-            return Err(Error::about(message, directive));
+            return Err(Error::on_directive(message, directive));
         };
         let from = Span { line: directive.line, ..path.span };
         let full = self.full_name(&path.bytes);
@@ -214,7 +214,7 @@ impl OpenBlocks {
     fn open(&mut self, mut directive: Directive, lexer: &mut Lexer<'_>) -> Result<(), Error> {
         if self.command_line {
             let message = "block directives are not supported in -g option";
-            return Err(Error::about(message, &directive));
+            return Err(Error::on_directive(message, &directive));
         }
         if directive.name.bytes.ends_with(LUA_SUFFIX) {
             lua(lexer, &mut directive)?;
@@ -222,7 +222,7 @@ impl OpenBlocks {
             return Ok(());
         }
         if self.base + self.stack.len() >= MAX_DEPTH {
-            return Err(Error::about("blocks are nested too deeply", &directive));
+            return Err(Error::on_directive("blocks are nested too deeply", &directive));
         }
         directive.body = Some(std::mem::take(&mut self.current));
         self.stack.push(directive);
@@ -250,7 +250,7 @@ impl OpenBlocks {
 
 fn lua(lexer: &mut Lexer<'_>, directive: &mut Directive) -> Result<(), Error> {
     let span = lexer.place();
-    let rest = lexer.rest();
+    let rest = lexer.remaining();
     match lua_block::scan(rest) {
         Ok(len) => {
             let bytes = rest.get(..len).unwrap_or(&[]).to_vec();

@@ -90,7 +90,7 @@ impl Table {
 
     pub(crate) fn unsupported(&self, what: impl std::fmt::Display, directive: &Directive) -> Error {
         let page = if self.page.is_empty() { String::new() } else { format!(", see {}", self.page) };
-        let mut error = Error::about(format!("{what} is not supported yet{page}"), directive);
+        let mut error = Error::on_directive(format!("{what} is not supported yet{page}"), directive);
         error.unsupported = true;
         error
     }
@@ -99,7 +99,7 @@ impl Table {
         if self.missing.contains(name) {
             return self.unsupported(format_args!("\"{name}\" directive"), directive);
         }
-        let mut error = Error::about(format!("unknown directive \"{name}\""), directive);
+        let mut error = Error::on_directive(format!("unknown directive \"{name}\""), directive);
         error.suggestion = suggest::nearest(name, self.names()).map(str::to_owned);
         error
     }
@@ -119,20 +119,20 @@ impl Table {
         let name = directive.name.text();
         let Some(rows) = self.rows.get(name.as_ref()) else { return Err(self.unknown(&name, directive)) };
         let Some(row) = rows.iter().find(|r| r.contexts.intersects(context)) else {
-            let mut error = Error::about(format!("\"{name}\" directive is not allowed here"), directive);
+            let mut error = Error::on_directive(format!("\"{name}\" directive is not allowed here"), directive);
             let places = rows.iter().fold(Context::empty(), |all, row| all | row.contexts);
             error.notes.push(format!("\"{name}\" is allowed in: {}", places.names()));
             return Err(error);
         };
         // A Lua block is the last argument, not a block, to its row.
         match (&directive.body, row.block) {
-            (Some(_), false) => return Err(Error::about(format!("directive \"{name}\" is not terminated by \";\""), directive)),
-            (None, true) => return Err(Error::about(format!("directive \"{name}\" has no opening \"{{\""), directive)),
+            (Some(_), false) => return Err(Error::on_directive(format!("directive \"{name}\" is not terminated by \";\""), directive)),
+            (None, true) => return Err(Error::on_directive(format!("directive \"{name}\" has no opening \"{{\""), directive)),
             _ => {}
         }
         let given = directive.args.len();
         if !row.arity.admits(given) {
-            let mut error = Error::about(format!("invalid number of arguments in \"{name}\" directive"), directive);
+            let mut error = Error::on_directive(format!("invalid number of arguments in \"{name}\" directive"), directive);
             error.notes.push(format!("\"{name}\" takes {}, here are {given}", row.arity.text()));
             return Err(error);
         }
@@ -224,7 +224,7 @@ impl<'a> Cx<'a> {
 
     /// An error at the directive.
     pub fn error(&self, message: impl Into<String>) -> Error {
-        Error::about(message, self.directive)
+        Error::on_directive(message, self.directive)
     }
 
     /// An error about something that nginx has and this server lacks. Reading goes on behind it.
@@ -239,7 +239,7 @@ impl<'a> Cx<'a> {
 
     /// An error at argument `i`.
     pub fn error_at(&self, i: usize, message: impl Into<String>) -> Error {
-        let mut error = Error::about(message, self.directive);
+        let mut error = Error::on_directive(message, self.directive);
         if let Some(word) = self.directive.args.get(i) {
             error.span = word.span;
         }

@@ -80,11 +80,11 @@ pub struct Directive {
 impl Block {
     /// The first directive that mentions the variable `$name`, and the word that does.
     #[must_use]
-    pub fn mention(&self, name: &str) -> Option<(&Directive, &Word)> {
+    pub fn find_variable(&self, name: &str) -> Option<(&Directive, &Word)> {
         self.directives.iter().find_map(|directive| {
             let words = || std::iter::once(&directive.name).chain(&directive.args);
             let own = if directive.lua { None } else { words().find(|word| word.mentions(name.as_bytes())) };
-            own.map(|word| (directive, word)).or_else(|| directive.body.as_ref()?.mention(name))
+            own.map(|word| (directive, word)).or_else(|| directive.body.as_ref()?.find_variable(name))
         })
     }
 }
@@ -187,7 +187,7 @@ impl Error {
 
     /// An error about a whole directive: the caret is under its name, the line is nginx's.
     #[must_use]
-    pub fn about(message: impl Into<String>, directive: &Directive) -> Self {
+    pub fn on_directive(message: impl Into<String>, directive: &Directive) -> Self {
         let mut error = Self::new(message, directive.span);
         error.line = directive.line;
         error

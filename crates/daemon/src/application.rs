@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base::log::{ErrorLog, Level};
 
 use crate::cli::Options;
-use crate::diagnostics::{Diagnostic, Place};
+use crate::diagnostics::{Diagnostic, SourcePosition};
 use crate::settings::Settings;
 use crate::worker_setup::WorkerSetup;
 
@@ -34,7 +34,7 @@ pub struct LoadError {
     /// Lines that only a person at the terminal sees, such as the source line with a caret.
     pub excerpt: Option<Box<str>>,
     /// Where it is, to the column.
-    pub place: Option<Place>,
+    pub position: Option<SourcePosition>,
     /// What is wrong besides.
     pub others: Vec<LoadError>,
     /// What was warned of before.
@@ -45,12 +45,12 @@ impl LoadError {
     /// An error of level `emerg` without an excerpt.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { level: Level::Emerg, message: message.into(), excerpt: None, place: None, others: Vec::new(), warnings: Box::default() }
+        Self { level: Level::Emerg, message: message.into(), excerpt: None, position: None, others: Vec::new(), warnings: Box::default() }
     }
 
     /// All that is wrong, one by one.
     pub(crate) fn problems(&self) -> Vec<Diagnostic> {
-        let own = Diagnostic { level: self.level, message: self.message.clone(), place: self.place.clone() };
+        let own = Diagnostic { level: self.level, message: self.message.clone(), position: self.position.clone() };
         let warnings = self.warnings.iter().map(|warning| Diagnostic::warning(warning.clone()));
         warnings.chain([own]).chain(self.others.iter().flat_map(LoadError::problems)).collect()
     }
@@ -63,7 +63,7 @@ pub(crate) const TOLD: usize = 4096;
 #[derive(Debug, Clone, Default)]
 pub struct Handover {
     /// At most 4,096 bytes.
-    pub told: Vec<u8>,
+    pub message: Vec<u8>,
     /// Files with memory that both use from then on.
     pub memory: Vec<Arc<OwnedFd>>,
 }

@@ -30,12 +30,12 @@ const CONNECTIONS: usize = 16;
 
 /// The process ids of the workers by their numbers. A clone is the same board.
 #[derive(Debug, Clone, Default)]
-pub struct Board {
+pub struct WorkerTable {
     entries: Option<SharedMemory>,
     lasting: Option<SharedMemory>,
 }
 
-impl Board {
+impl WorkerTable {
     /// A board for so many workers. Without memory, it stays empty.
     #[must_use]
     pub(crate) fn new(count: usize) -> Self {
@@ -62,20 +62,20 @@ impl Board {
         }
     }
 
-    fn lasting(&self, at: usize) -> u64 {
+    fn lifetime(&self, at: usize) -> u64 {
         self.lasting.as_ref().and_then(|memory| memory.atomic_u64(at)).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
     /// How many workers have died and got successors, since the master started.
     #[must_use]
     pub fn respawned(&self) -> u64 {
-        self.lasting(RESPAWNED)
+        self.lifetime(RESPAWNED)
     }
 
     /// How many generations of workers there were, this one included.
     #[must_use]
     pub fn generations(&self) -> u64 {
-        self.lasting(GENERATIONS)
+        self.lifetime(GENERATIONS)
     }
 
     /// A number for the next connection, unique among all processes since the master started; none without memory.
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn all_clones_see_an_entry() {
-        let board = Board::new(3);
+        let board = WorkerTable::new(3);
         let clone = board.clone();
         board.set(2, 7);
         board.set(0, 5);
@@ -172,7 +172,7 @@ mod tests {
         board.report_taken(2, 60);
         assert_eq!((clone.least_taken_beside(1), clone.least_taken_beside(2)), (Some(60), Some(70)));
         assert_eq!((clone.taken_beside(1), clone.taken_beside(0)), (130, 60));
-        assert!(Board::default().pids().is_empty());
+        assert!(WorkerTable::default().pids().is_empty());
         let next = clone.successor(1).successor(2);
         assert_eq!((board.next_connection(), next.next_connection()), (None, Some(1)));
         assert_eq!((next.clone().next_connection(), next.successor(1).next_connection()), (Some(2), Some(3)));

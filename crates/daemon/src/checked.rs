@@ -14,14 +14,14 @@ use crate::pidfile;
 
 /// Prints what is wrong. Returns the exit code: 0 if the configuration can be used.
 pub(crate) fn test<A: Application>(app: &mut A, options: &Options, console: Console) -> i32 {
-    let console = Console { terminal: false, log: quiet(console.log), ..console };
+    let console = Console { terminal: false, log: without_stderr(console.log), ..console };
     let problems = found(app, options, &console);
     let written = std::io::stdout().lock().write_all(json(&problems).as_bytes());
     i32::from(written.is_err() || problems.iter().any(Diagnostic::is_fatal))
 }
 
 /// What would go to standard error is in the list.
-fn quiet(log: ErrorLog) -> ErrorLog {
+fn without_stderr(log: ErrorLog) -> ErrorLog {
     let is_file = |target: &base::log::Target| !matches!(target.sink, base::log::Sink::Stderr);
     ErrorLog::new(log.targets().iter().filter(|target| is_file(target)).cloned().collect())
 }
@@ -35,7 +35,7 @@ fn found<A: Application>(app: &mut A, options: &Options, console: &Console) -> V
     problems.extend(app.advice(options));
     let mut report = |level: Level, message: &str| {
         if level <= Level::Warn {
-            problems.push(Diagnostic { level, message: message.to_owned(), place: None });
+            problems.push(Diagnostic { level, message: message.to_owned(), position: None });
         }
     };
     let pid = app.settings(&generation).pid.clone();

@@ -18,8 +18,12 @@ pub(crate) const QUIT: u8 = b'Q';
 pub(crate) const TERMINATE: u8 = b'T';
 /// Reopen the logs.
 pub(crate) const REOPEN: u8 = b'R';
-/// The one byte from worker to master: the worker takes connections.
+/// Those of the configuration before have stopped.
+pub(crate) const BEGIN: u8 = b'B';
+/// From worker to master: the worker takes connections.
 pub(crate) const READY: u8 = b'r';
+/// The worker takes no more connections.
+pub(crate) const STOPPED: u8 = b's';
 
 /// Signals that a worker listens to.
 pub(crate) const SIGNALS: [i32; 9] = [
@@ -44,6 +48,8 @@ pub enum Command {
     Terminate,
     /// Open the log files again.
     Reopen,
+    /// The workers of the configuration before take no more connections ([`WorkerSetup::relieves`](crate::WorkerSetup::relieves)).
+    Begin,
     /// `worker_shutdown_timeout` has passed since `Quit`: close the connections that are left, then return.
     ShutdownTimeout,
 }
@@ -65,7 +71,7 @@ pub struct CommandSource {
     pub(crate) signals: SignalPipe,
     pub(crate) channel: Option<UnixStream>,
     pub(crate) title: Option<Rc<Title>>,
-    pub(crate) place: ProcessKind,
+    pub(crate) kind: ProcessKind,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) quitting: Rc<Cell<bool>>,
 }
@@ -80,7 +86,7 @@ impl CommandSource {
             signals: sys::watch::readable(self.signals)?,
             channel: self.channel.map(sys::watch::readable).transpose()?,
             title: self.title,
-            place: self.place,
+            kind: self.kind,
             shutdown_timeout: self.shutdown_timeout,
             deadline: None,
             quitting: self.quitting,
@@ -95,7 +101,7 @@ pub struct Commands {
     signals: AsyncFd<SignalPipe>,
     channel: Option<AsyncFd<UnixStream>>,
     title: Option<Rc<Title>>,
-    place: ProcessKind,
+    kind: ProcessKind,
     shutdown_timeout: Option<Duration>,
     deadline: Option<Instant>,
     quitting: Rc<Cell<bool>>,
@@ -105,9 +111,18 @@ pub struct Commands {
 impl Commands {
     /// Tells the master that this worker takes connections; a reload sends the old workers home only then.
     pub fn ready(&self) {
+        self.tell(READY);
+    }
+
+    /// Tells the master that this worker takes no more connections; its successors begin their own work only then.
+    pub fn stopped(&self) {
+        self.tell(STOPPED);
+    }
+
+    fn tell(&self, word: u8) {
         if let Some(channel) = &self.channel {
-            // A master that is gone has nobody to send home.
-            let _ = channel.get_ref().write_all(&[READY]);
+            // A master that is gone has nobody to pass it on to.
+            let _ = channel.get_ref().write_all(&[word]);
         }
     }
 
@@ -123,21 +138,22 @@ impl Commands {
                     Some(QUIT) => Some(Command::Quit),
                     Some(TERMINATE) => Some(Command::Terminate),
                     Some(REOPEN) => Some(Command::Reopen),
+                    Some(BEGIN) => return Ok(Command::Begin),
                     Some(_) => None,
                     None => {
                         // The master died. Serving on without one is nginx's way; signals still work.
                         self.channel = None;
-                        None
+                        return Ok(Command::Begin);
                     }
                 },
-                () = until(self.deadline) => {
+                () = sleep_until(self.deadline) => {
                     self.deadline = None;
                     return Ok(Command::ShutdownTimeout);
                 }
             };
             base::clock::stale();
             match command {
-                Some(Command::Quit | Command::Terminate) if self.place == ProcessKind::Agent => {
+                Some(Command::Quit | Command::Terminate) if self.kind == ProcessKind::Agent => {
                     self.log.write(Level::Notice, 0, b"exiting");
                     return Ok(Command::Terminate);
                 }
@@ -171,13 +187,13 @@ impl Commands {
 
     /// Logs a signal as nginx does and says what it asks for.
     fn meaning(&self, received: Received) -> Option<Command> {
-        let single = self.place == ProcessKind::Single;
+        let single = self.kind == ProcessKind::Single;
         let (command, action) = match received.number {
             signal::SIGQUIT => (Some(Command::Quit), ", shutting down"),
             signal::SIGTERM | signal::SIGINT => (Some(Command::Terminate), ", exiting"),
             signal::SIGUSR1 => (Some(Command::Reopen), ", reopening logs"),
             signal::SIGHUP if single => (Some(Command::Terminate), ", exiting"),
-            signal::SIGWINCH if self.place == (ProcessKind::Worker { daemon: true }) => (Some(Command::Quit), ", shutting down"),
+            signal::SIGWINCH if self.kind == (ProcessKind::Worker { daemon: true }) => (Some(Command::Quit), ", shutting down"),
             signal::SIGHUP | signal::SIGUSR2 => (None, ", ignoring"),
             _ => (None, ""),
         };
@@ -225,7 +241,7 @@ pub(crate) fn read_byte(mut channel: &UnixStream) -> io::Result<Option<u8>> {
     Ok(if channel.read(&mut byte)? == 0 { None } else { Some(byte[0]) })
 }
 
-async fn until(deadline: Option<Instant>) {
+async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,

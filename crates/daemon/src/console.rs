@@ -25,7 +25,7 @@ impl Console {
         self.log.write(level, 0, message.as_bytes());
         let shown_already = self.log.targets().iter().any(|target| matches!(target.sink, Sink::Stderr) && level <= target.level);
         if self.terminal && level <= Level::Warn && !shown_already {
-            say(&format!("[{}] {message}", level.name()));
+            print_message(&format!("[{}] {message}", level.name()));
         }
     }
 
@@ -74,7 +74,7 @@ impl Console {
 }
 
 /// Prints `nginx: message` on standard error.
-pub(crate) fn say(message: &str) {
+pub(crate) fn print_message(message: &str) {
     print(&format!("nginx: {message}\n"));
 }
 

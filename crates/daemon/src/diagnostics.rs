@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// Where something stands in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct SourcePosition {
     /// The file.
     pub file: String,
     /// Line, from 1.
@@ -22,13 +22,13 @@ pub struct Diagnostic {
     /// What it is. A line of the log, with its place, as nginx writes it.
     pub message: String,
     /// Where, if the message has not said it or an editor wants to go there.
-    pub place: Option<Place>,
+    pub position: Option<SourcePosition>,
 }
 
 impl Diagnostic {
     /// A warning, whose text says where it belongs.
     pub(crate) fn warning(message: String) -> Diagnostic {
-        Diagnostic { level: Level::Warn, message, place: None }
+        Diagnostic { level: Level::Warn, message, position: None }
     }
 
     /// Whether the configuration cannot be used.
@@ -37,14 +37,14 @@ impl Diagnostic {
     }
 
     /// What it is without the place behind it, and the place.
-    fn parts(&self) -> (&str, Option<Place>) {
+    fn parts(&self) -> (&str, Option<SourcePosition>) {
         let told = self.message.rsplit_once(" in ").and_then(|(before, behind)| {
             let (file, line) = behind.rsplit_once(':')?;
-            Some((before, Place { file: file.to_owned(), line: line.parse().ok()?, column: 0 }))
+            Some((before, SourcePosition { file: file.to_owned(), line: line.parse().ok()?, column: 0 }))
         });
         match told {
-            Some((before, place)) => (before, Some(self.place.clone().unwrap_or(place))),
-            None => (&self.message, self.place.clone()),
+            Some((before, place)) => (before, Some(self.position.clone().unwrap_or(place))),
+            None => (&self.message, self.position.clone()),
         }
     }
 }
@@ -54,7 +54,7 @@ pub(crate) fn json(problems: &[Diagnostic]) -> String {
     let one = |problem: &Diagnostic| {
         let (message, place) = problem.parts();
         let mut out = format!("{{\"level\":{},\"message\":{}", quoted(problem.level.name()), quoted(message));
-        if let Some(Place { file, line, column }) = place {
+        if let Some(SourcePosition { file, line, column }) = place {
             // Writing to a text cannot fail.
             let _ = write!(out, ",\"file\":{},\"line\":{line},\"column\":{}", quoted(&file), column.max(1));
         }
@@ -84,11 +84,11 @@ mod tests {
 
     #[test]
     fn problems_become_json() {
-        let place = Place { file: "/a \"b\"".into(), line: 3, column: 7 };
+        let place = SourcePosition { file: "/a \"b\"".into(), line: 3, column: 7 };
         let problems = [
-            Diagnostic { level: Level::Emerg, message: "unknown \"x\" in /a \"b\":3".into(), place: Some(place) },
-            Diagnostic { level: Level::Warn, message: "old\n in /c:12".into(), place: None },
-            Diagnostic { level: Level::Warn, message: "no \"events\" section in configuration".into(), place: None },
+            Diagnostic { level: Level::Emerg, message: "unknown \"x\" in /a \"b\":3".into(), position: Some(place) },
+            Diagnostic { level: Level::Warn, message: "old\n in /c:12".into(), position: None },
+            Diagnostic { level: Level::Warn, message: "no \"events\" section in configuration".into(), position: None },
         ];
         let expected = "[\n{\"level\":\"emerg\",\"message\":\"unknown \\\"x\\\"\",\"file\":\"/a \\\"b\\\"\",\"line\":3,\"column\":7},\n\
                         {\"level\":\"warn\",\"message\":\"old\\u000a\",\"file\":\"/c\",\"line\":12,\"column\":1},\n\

@@ -25,10 +25,10 @@ mod worker;
 mod worker_setup;
 
 pub use application::{Application, Handover, LoadError, LoadMode};
-pub use board::Board;
+pub use board::WorkerTable;
 pub use cli::{Control, Options, parse};
 pub use commands::{Command, CommandSource, Commands};
-pub use diagnostics::{Diagnostic, Place};
+pub use diagnostics::{Diagnostic, SourcePosition};
 pub use identity::{Identity, Program, Subcommand};
 pub use run::run;
 pub use settings::{Affinity, EnvEntry, Settings};

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use base::errno::describe;
 use base::log::Level;
 use net::listener::{Listeners, Purpose};
-use sys::process::Ending;
+use sys::process::ExitStatus;
 use sys::signal::{self, Received};
 
 use crate::application::{Application, LoadMode};
-use crate::board::Board;
+use crate::board::WorkerTable;
 use crate::child::{Child, Respawn, pause_after};
 use crate::cli::Options;
 use crate::commands::{QUIT, REOPEN, TERMINATE, received_line};
@@ -67,7 +67,7 @@ pub(crate) struct Master<'a, A: Application> {
     pub(crate) respawns: Vec<Respawn>,
     pub(crate) age: u32,
     /// The workers of the configuration in force.
-    pub(crate) board: Board,
+    pub(crate) board: WorkerTable,
     new_binary: Option<i32>,
     not_accepting: bool,
     wishes: PendingSignals,
@@ -99,7 +99,7 @@ impl<'a, A: Application> Master<'a, A> {
             children: Vec::new(),
             respawns: Vec::new(),
             age: 0,
-            board: Board::default(),
+            board: WorkerTable::default(),
             new_binary: None,
             not_accepting: false,
             wishes: PendingSignals::default(),
@@ -122,7 +122,7 @@ impl<'a, A: Application> Master<'a, A> {
             }
             title.set(&text);
         }
-        self.start_workers();
+        self.start_workers(false);
         loop {
             match signal::wait(&SIGNALS, self.pause()) {
                 Ok(received) => {
@@ -155,13 +155,13 @@ impl<'a, A: Application> Master<'a, A> {
 
     fn note_all(&mut self, mut received: Option<Received>) {
         while let Some(one) = received {
-            self.note(one);
+            self.record(one);
             received = signal::wait(&SIGNALS, Some(Duration::ZERO)).unwrap_or(None);
         }
     }
 
     /// Logs a signal and remembers what it asks for.
-    fn note(&mut self, received: Received) {
+    fn record(&mut self, received: Received) {
         let mut ignored = false;
         let action = match received.number {
             signal::SIGQUIT => {
@@ -216,7 +216,7 @@ impl<'a, A: Application> Master<'a, A> {
         }
     }
 
-    fn child_ended(&mut self, pid: i32, ending: Ending) {
+    fn child_ended(&mut self, pid: i32, ending: ExitStatus) {
         let place = self.children.iter().position(|child| child.pid == pid);
         let name = match place {
             Some(place) => self.children.get(place).map_or("", |child| child.role.name()),
@@ -224,11 +224,11 @@ impl<'a, A: Application> Master<'a, A> {
             None => "unknown process",
         };
         match ending {
-            Ending::Signal { number, dumped } => {
+            ExitStatus::Signal { number, dumped } => {
                 let core = if dumped { " (core dumped)" } else { "" };
                 self.console.report(Level::Alert, &format!("{name} {pid} exited on signal {number}{core}"));
             }
-            Ending::Code(code) => self.console.report(Level::Notice, &format!("{name} {pid} exited with code {code}")),
+            ExitStatus::Code(code) => self.console.report(Level::Notice, &format!("{name} {pid} exited with code {code}")),
         }
         if let Some(generation) = &self.generation {
             self.app.child_died(generation, pid);
@@ -241,7 +241,7 @@ impl<'a, A: Application> Master<'a, A> {
         }
     }
 
-    fn replace(&mut self, child: &Child, ending: Ending) {
+    fn replace(&mut self, child: &Child, ending: ExitStatus) {
         // One of an older configuration that dies before it was sent home has had its successor already.
         if child.exiting || child.age < self.age || self.wishes.terminate || self.wishes.quit {
             return;
@@ -249,12 +249,12 @@ impl<'a, A: Application> Master<'a, A> {
         if let Role::Worker(number) = child.role {
             self.board.close(number);
         }
-        if ending == Ending::Code(FATAL) {
+        if ending == ExitStatus::Code(FATAL) {
             let text = format!("{} {} exited with fatal code {FATAL} and cannot be respawned", child.role.name(), child.pid);
             self.console.report(Level::Alert, &text);
             return;
         }
-        let killed = matches!(ending, Ending::Signal { number: sys::signal::SIGKILL, .. });
+        let killed = matches!(ending, ExitStatus::Signal { number: sys::signal::SIGKILL, .. });
         let alone = !self.children.iter().any(|other| other.role != Role::Agent && !other.exiting);
         let next = child.successor(Instant::now(), killed, alone);
         if next.failed_starts > 1 {
@@ -291,7 +291,7 @@ impl<'a, A: Application> Master<'a, A> {
     /// Does what the signals asked for, in nginx's order.
     fn handle_signals(&mut self) {
         if self.wishes.terminate {
-            self.press();
+            self.escalate();
             return;
         }
         if self.wishes.quit {
@@ -305,7 +305,7 @@ impl<'a, A: Application> Master<'a, A> {
         }
         if std::mem::take(&mut self.wishes.restart) {
             self.age += 1;
-            self.start_workers();
+            self.start_workers(false);
         }
         if std::mem::take(&mut self.wishes.reopen) {
             self.reopen();
@@ -321,7 +321,7 @@ impl<'a, A: Application> Master<'a, A> {
     }
 
     /// Asks workers to terminate, more and more often, and kills them in the end.
-    fn press(&mut self) {
+    fn escalate(&mut self) {
         let now = Instant::now();
         let delay = match self.pressure {
             None => FIRST_PRESSURE,
@@ -340,7 +340,7 @@ impl<'a, A: Application> Master<'a, A> {
     }
 
     /// Tells workers of configurations before `age` to finish their requests and leave.
-    fn send_home(&mut self, age: u32) {
+    pub(crate) fn send_home(&mut self, age: u32) {
         for child in self.children.iter_mut().filter(|child| child.age < age && !child.exiting) {
             child.send_command(QUIT, signal::SIGQUIT, &self.console);
             child.exiting = true;
@@ -362,7 +362,7 @@ impl<'a, A: Application> Master<'a, A> {
         if self.new_binary.is_some() {
             // Back to the old binary: its workers return, with the configuration they had.
             self.age += 1;
-            self.start_workers();
+            self.start_workers(false);
             self.not_accepting = false;
             return;
         }
@@ -375,9 +375,8 @@ impl<'a, A: Application> Master<'a, A> {
         }
         self.console.redirect_stderr();
         self.age += 1;
-        self.start_workers();
-        self.wait_until_ready();
-        self.send_home(self.age);
+        self.start_workers(true);
+        self.relieve();
         drop(old);
     }
 

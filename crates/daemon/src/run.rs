@@ -12,7 +12,7 @@ use sys::title::Title;
 
 use crate::application::{Application, LoadError, LoadMode};
 use crate::cli::{Options, parse};
-use crate::console::{Console, print, say};
+use crate::console::{Console, print, print_message};
 use crate::guard::guarded;
 use crate::identity::Program;
 use crate::master::Master;
@@ -33,7 +33,7 @@ pub fn run<A: Application>(app: &mut A, program: &Program, arguments: Vec<OsStri
     let options = match parse(given) {
         Ok(options) => options,
         Err(error) => {
-            say(&error.to_string());
+            print_message(&error.to_string());
             return 1;
         }
     };
@@ -71,16 +71,16 @@ fn test<A: Application>(app: &mut A, options: &Options, console: Console) -> i32
     }
     let file = app.conf_file(options);
     let Some(generation) = try_configuration(app, options, console) else {
-        say(&format!("configuration file {file} test failed"));
+        print_message(&format!("configuration file {file} test failed"));
         return 1;
     };
     if options.advise {
         for problem in app.advice(options) {
-            say(&format!("[{}] {}", problem.level.name(), problem.message));
+            print_message(&format!("[{}] {}", problem.level.name(), problem.message));
         }
     }
     if !options.quiet {
-        say(&format!("configuration file {file} test is successful"));
+        print_message(&format!("configuration file {file} test is successful"));
     }
     if options.dump {
         let mut out = std::io::stdout().lock();
@@ -96,7 +96,7 @@ fn try_configuration<A: Application>(app: &mut A, options: &Options, mut console
     let refuse = |console: &Console, error: LoadError| console.refuse(&error);
     let mut generation = console.load(app, options, None, mode).map_err(|error| refuse(&console, error)).ok()?;
     if !options.quiet {
-        say(&format!("the configuration file {} syntax is ok", app.conf_file(options)));
+        print_message(&format!("the configuration file {} syntax is ok", app.conf_file(options)));
     }
     if !pidfile::probe(&app.settings(&generation).pid, &console) {
         return None;

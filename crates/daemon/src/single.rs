@@ -4,10 +4,10 @@ use base::log::Level;
 use net::listener::Listeners;
 
 use crate::application::Application;
-use crate::board::Board;
+use crate::board::WorkerTable;
 use crate::console::Console;
 use crate::pidfile;
-use crate::worker::{self, Inherited};
+use crate::worker::{self, Inherited, Seat};
 use crate::worker_setup::Role;
 
 /// Works until told to stop, then cleans up as a master would. Returns the exit code.
@@ -20,7 +20,8 @@ pub(crate) fn cycle<A: Application>(
 ) -> i32 {
     let settings = app.settings(&generation).clone();
     let sockets = listeners.into_worker(&settings.listeners, 0);
-    let code = worker::live(app, generation, (Role::Worker(0), Board::default(), sockets), None, inherited, console);
+    let seat = Seat { role: Role::Worker(0), board: WorkerTable::default(), sockets, channel: None, relieves: false };
+    let code = worker::live(app, generation, seat, inherited, console);
     pidfile::remove(&settings.pid, console);
     for spec in &settings.listeners {
         if let net::address::SocketAddress::Unix(path) = &spec.address {

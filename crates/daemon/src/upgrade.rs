@@ -51,7 +51,7 @@ pub(crate) fn start(
             };
             let mut own = vec![(OsString::from("SPARE"), OsString::from("X".repeat(SPARE)))];
             // Secrets are not for an environment. The end that is read stays open for the program that is executed.
-            let pipe = legacy_pipe(&legacy.told).inspect_err(|error| failed("pipe()", error)).ok().flatten();
+            let pipe = legacy_pipe(&legacy.message).inspect_err(|error| failed("pipe()", error)).ok().flatten();
             own.extend(pipe.as_ref().map(|pipe| (OsString::from(LEGACY), pipe.as_raw_fd().to_string().into())));
             let memory = hand_over(&legacy.memory).inspect_err(|error| failed("fcntl()", error)).unwrap_or_default();
             own.push((OsString::from(MEMORY), memory.into()));
@@ -96,7 +96,7 @@ fn legacy_pipe(legacy: &[u8]) -> io::Result<Option<io::PipeReader>> {
 
 /// What the old binary has left; nothing, if there was none.
 pub(crate) fn legacy() -> Handover {
-    Handover { told: read_legacy(), memory: memory() }
+    Handover { message: read_legacy(), memory: memory() }
 }
 
 /// No program that this one executes gets these files.

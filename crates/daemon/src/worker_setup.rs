@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use crate::board::Board;
+use crate::board::WorkerTable;
 use crate::commands::CommandSource;
 
 /// What a process is there for.
@@ -34,10 +34,13 @@ pub struct WorkerSetup {
     /// The master; this process if it is the only one.
     pub master: i32,
     /// The workers of this configuration.
-    pub board: Board,
+    pub board: WorkerTable,
     /// The listening sockets of this worker, non-blocking, each with the index of its specification in
     /// [`Settings::listeners`](crate::Settings::listeners). A socket whose specification has `reuseport` is this worker's own.
     pub listeners: Vec<(usize, OwnedFd)>,
+    /// Workers of the configuration before take connections beside this one. [`Command::Begin`](crate::Command::Begin) comes when they
+    /// have stopped, and nothing of this worker's own shall talk to the server before: it would reach who is about to leave.
+    pub relieves: bool,
     /// The commands to the worker. Start it as soon as the event loop runs.
     pub commands: CommandSource,
 }

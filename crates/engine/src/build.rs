@@ -94,8 +94,8 @@ pub(crate) fn unknown_variable<S: session::Session>(
     variables: &session::Variables<S>,
     source: Option<&Block>,
 ) -> Error {
-    let mut error = match source.and_then(|block| block.mention(&unknown.name)) {
-        Some((directive, word)) => Error { span: word.span, ..Error::about(unknown.to_string(), directive) },
+    let mut error = match source.and_then(|block| block.find_variable(&unknown.name)) {
+        Some((directive, word)) => Error { span: word.span, ..Error::on_directive(unknown.to_string(), directive) },
         None => Error::new(unknown.to_string(), Span::NONE),
     };
     error.suggestion = variables.nearest(&unknown.name).map(str::to_owned);

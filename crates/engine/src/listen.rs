@@ -11,7 +11,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row, Warnings};
 use conf::scope::{Config, Frame};
 use conf::tree::{Error, Span};
-use gather::{AddressGroup, ListenRequest, Shared, gather, shown, sockets};
+use gather::{AddressGroup, ListenRequest, Shared, gather, session_address, sockets};
 use http::Server;
 use http::connection::Address;
 use http::core::ServerCore;
@@ -55,7 +55,7 @@ impl Endpoints {
     /// One entry per socket, for [`http::Http`].
     pub fn listens(&self) -> Vec<Listen> {
         let pairs = self.specs.iter().zip(&self.listens);
-        pairs.map(|(spec, endpoints)| Listen { address: shown(&spec.address), endpoints: endpoints.clone() }).collect()
+        pairs.map(|(spec, endpoints)| Listen { address: session_address(&spec.address), endpoints: endpoints.clone() }).collect()
     }
 }
 
@@ -133,13 +133,13 @@ fn not_for_quic(cx: &Cx<'_>, wanted: &ListenRequest) -> Option<&'static str> {
 
 /// A server that listens for TLS must be able to answer a handshake (`ngx_http_ssl_init`).
 fn has_certificates(one: &AddressGroup<Server>) -> Result<(), Error> {
-    let name = if one.wanted.spec.kind == Kind::Datagram { "quic" } else { "ssl" };
+    let name = if one.request.spec.kind == Kind::Datagram { "quic" } else { "ssl" };
     let default = one.default.as_ref().or(one.servers.first());
-    let Some(server) = default.filter(|_| one.wanted.tls || name == "quic") else { return Ok(()) };
+    let Some(server) = default.filter(|_| one.request.tls || name == "quic") else { return Ok(()) };
     match server.tls.handshakes.get() {
-        None => Err(Error::new(format!("no \"ssl_certificate\" is defined for the \"listen ... {name}\" directive"), one.wanted.span)),
-        Some(handshakes) if name == "quic" && !handshakes.speaks(TLS13) => {
-            Err(Error::new("\"ssl_protocols\" must enable TLSv1.3 for the \"listen ... quic\" directive", one.wanted.span))
+        None => Err(Error::new(format!("no \"ssl_certificate\" is defined for the \"listen ... {name}\" directive"), one.request.span)),
+        Some(handshakes) if name == "quic" && !handshakes.supports_version(TLS13) => {
+            Err(Error::new("\"ssl_protocols\" must enable TLSv1.3 for the \"listen ... quic\" directive", one.request.span))
         }
         Some(_) => Ok(()),
     }
@@ -164,13 +164,15 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Resu
     for one in &gathered {
         has_certificates(one)?;
         let names: Vec<_> = one.servers.iter().map(|server| server.core.names.as_slice()).collect();
-        conflicts::warn(&names, &one.wanted.spec.address, &mut http.global.get::<Warnings>());
+        conflicts::check(&names, &one.request.spec.address, &mut http.global.get::<Warnings>())?;
     }
     let mut endpoints = Endpoints::default();
     let usual = http.global.get::<Protocols>().usual();
     for Shared { spec, members } in sockets(&gathered) {
         endpoints.specs.push(spec.clone());
-        endpoints.listens.push(members.iter().map(|one| (shown(&one.wanted.spec.address), Rc::new(endpoint(one, usual)))).collect());
+        endpoints
+            .listens
+            .push(members.iter().map(|one| (session_address(&one.request.spec.address), Rc::new(endpoint(one, usual)))).collect());
     }
     Ok(endpoints)
 }
@@ -191,15 +193,15 @@ fn endpoint(one: &AddressGroup<Server>, usual: u32) -> Endpoint {
     let default = one.default.clone().or_else(|| one.servers.first().cloned());
     let default = default.unwrap_or_else(|| unreachable!("an address is gathered with its first server"));
     let own = default.conf.share::<ServerProtocols>().unwrap_or_default();
-    let asked = one.wanted.protocols | if one.wanted.alone { 0 } else { usual };
-    let protocols = if one.wanted.alone { asked } else { asked | own.on };
+    let asked = one.request.protocols | if one.request.alone { 0 } else { usual };
+    let protocols = if one.request.alone { asked } else { asked | own.on };
     Endpoint {
         single: one.servers.len() == 1 && !names.has_regex(),
         default,
         names,
-        proxy_protocol: one.wanted.proxy_protocol,
-        tls: one.wanted.tls || one.wanted.spec.kind == Kind::Datagram,
-        asked,
+        proxy_protocol: one.request.proxy_protocol,
+        tls: one.request.tls || one.request.spec.kind == Kind::Datagram,
+        requested: asked,
         protocols,
     }
 }

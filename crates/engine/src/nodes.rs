@@ -29,7 +29,7 @@ pub(crate) struct BlockContent {
     /// `limit_except`: excepted methods and the block.
     pub limit_except: Option<(Method, Frame)>,
     /// What `children` are called, by kind of name.
-    taken: HashSet<(u8, Box<[u8]>), RandomState>,
+    names: HashSet<(u8, Box<[u8]>), RandomState>,
 }
 
 impl BlockContent {
@@ -42,7 +42,7 @@ impl BlockContent {
             Match::Prefix | Match::PrefixNoRegex => 1,
             Match::Named => 2,
         };
-        self.taken.insert((place, name.into()))
+        self.names.insert((place, name.into()))
     }
 }
 

@@ -123,7 +123,7 @@ impl Run {
             if let Some(phase) = phase {
                 request.worker.observers.phase_waited(phase, clock::monotonic_ms().saturating_sub(began));
             }
-            self.settle(request, outcome);
+            self.check(request, outcome);
             match self.advance(request) {
                 Some(next) => wait = next,
                 None => return,
@@ -167,7 +167,7 @@ impl Run {
             };
             match step {
                 None => {}
-                Some(Step::Now(outcome)) => self.settle(request, outcome),
+                Some(Step::Now(outcome)) => self.check(request, outcome),
                 Some(Step::Wait(future)) => return Some(future),
             }
         }
@@ -189,7 +189,7 @@ impl Run {
     }
 
     /// Applies a handler's answer: nginx's phase checkers.
-    fn settle(&mut self, request: &Rc<Request>, outcome: Outcome) {
+    fn check(&mut self, request: &Rc<Request>, outcome: Outcome) {
         if outcome == Outcome::Done && !matches!(self.stage, Stage::Finalize(_) | Stage::Drain) {
             return self.enter_stage(Stage::Finalize(Outcome::Done));
         }

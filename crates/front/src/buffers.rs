@@ -16,12 +16,12 @@ pub fn take() -> Vec<u8> {
 }
 
 /// Lets go of the buffers that wait.
-pub fn forget() {
+pub fn clear() {
     BUFFERS.with_borrow_mut(|kept| *kept = Vec::new());
 }
 
 /// Gives a buffer back; its bytes are forgotten.
-pub fn give(mut buffer: Vec<u8>) {
+pub fn put(mut buffer: Vec<u8>) {
     if buffer.capacity() == 0 || buffer.capacity() > LARGEST {
         return;
     }

@@ -37,7 +37,7 @@ struct Clients {
     socket: Rc<SharedDatagrams>,
     listen: u32,
     sessions: RefCell<HashMap<Key, Rc<Datagrams>, foldhash::quality::RandomState>>,
-    spare: Rc<Spare>,
+    spare: Rc<SpareBuffers>,
 }
 
 /// Most buffers that are kept for the next datagrams, and the largest of them.
@@ -46,16 +46,16 @@ const LARGEST_KEPT: usize = 2048;
 
 /// Buffers of datagrams that sessions have taken.
 #[derive(Default)]
-struct Spare(RefCell<Vec<Vec<u8>>>);
+struct SpareBuffers(RefCell<Vec<Vec<u8>>>);
 
 /// The way back to one client.
-struct Answers {
+struct ReplyPath {
     socket: Rc<SharedDatagrams>,
     key: Key,
-    spare: Rc<Spare>,
+    spare: Rc<SpareBuffers>,
 }
 
-impl Reply for Answers {
+impl Reply for ReplyPath {
     fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<usize>> {
         self.socket.poll_send(cx, datagram, &self.key.0, self.key.1)
     }
@@ -132,7 +132,7 @@ fn arrived(clients: &Rc<Clients>, key: Key, datagram: Vec<u8>) {
     if !front.has_room() {
         return;
     }
-    let answers = Answers { socket: socket.clone(), key: key.clone(), spare: clients.spare.clone() };
+    let answers = ReplyPath { socket: socket.clone(), key: key.clone(), spare: clients.spare.clone() };
     let datagrams = Rc::new(Datagrams::new(Box::new(answers)));
     let Some(session) = clients.service.session(clients.listen, |listening, endpoint_of| {
         let local = local(listening, key.1);

@@ -10,7 +10,7 @@ use http::tls::ClientHello;
 use net::stream::Stream;
 use session::handshake_end::HandshakeEnd;
 use session::status_zone::ServerZone;
-use session::tls::{Failed, FirstBytes, choose, classify, preliminary, settle};
+use session::tls::{Failed, FirstBytes, choose, classify, finish as finish_handshake, preliminary};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -54,7 +54,7 @@ pub async fn perform(front: &Rc<Front>, mut opened: Accepted) -> HandshakeOutcom
         server: opened.listener.server.clone(),
         is_named,
         subject: Box::new(move || worker.spare.take_detached(&worker, &listener.http, info.clone(), listener.server.clone())),
-        left: RefCell::default(),
+        leftovers: RefCell::default(),
     });
     // Names of certificates may ask for the client's.
     opened.info.tls.replace(Some(Rc::new(preliminary(&greeting))));
@@ -88,7 +88,7 @@ async fn read_hello(opened: &mut Accepted) -> Result<Option<Hello>, Failed> {
     let mut hello = Hello::new();
     poll_fn(|cx| {
         loop {
-            match classify(opened.input.rest(), &mut hello) {
+            match classify(opened.input.unread(), &mut hello) {
                 FirstBytes::Plain => return Poll::Ready(Ok(None)),
                 FirstBytes::Hello(hello) => return Poll::Ready(Ok(Some(hello))),
                 FirstBytes::Malformed(failed) => return Poll::Ready(Err(failed)),
@@ -114,12 +114,12 @@ pub(crate) fn named(listener: &Listener, hello: &Hello) -> Option<Rc<http::Serve
 /// What may be spoken with the server that was chosen, best first.
 fn protocols<'f>(front: &'f Front, listener: &Listener) -> impl Iterator<Item = u8> + use<'f> {
     let own = listener.server.conf.share::<ServerProtocols>().unwrap_or_default();
-    front.protocols_in(listener.endpoint.asked | own.on)
+    front.protocols_in(listener.endpoint.requested | own.on)
 }
 
 async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>, session: tls::session::ServerSession) -> HandshakeOutcome {
     let Accepted { stream, input, info, watch, listener, no_delay, request_by, resumed, state } = opened;
-    let result = limited(&watch, net::tls::accept(stream, session, input.rest())).await;
+    let result = limited(&watch, net::tls::accept(stream, session, input.unread())).await;
     let failed = match result {
         Some(Ok(tls)) => {
             front.log(&listener, &info, Level::Debug, "SSL_do_handshake: 1");
@@ -134,7 +134,7 @@ async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>,
             let _ = stream.set_quick_ack(true);
             let mut alpn = None;
             if let Some(found) = stream.established() {
-                let Some(found) = limited(&watch, settle(greeting, found)).await else {
+                let Some(found) = limited(&watch, finish_handshake(greeting, found)).await else {
                     log(front, &listener, &info, &Failed::timed_out());
                     return HandshakeOutcome::Over;
                 };

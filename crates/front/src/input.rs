@@ -25,7 +25,7 @@ pub struct Input {
 
 impl Input {
     /// Unused bytes.
-    pub fn rest(&self) -> &[u8] {
+    pub fn unread(&self) -> &[u8] {
         self.buffer.get(self.used..).unwrap_or_default()
     }
 
@@ -45,7 +45,7 @@ impl Input {
     /// Lends the buffer to others if it is empty.
     pub fn give_back(&mut self) {
         if self.buffer.is_empty() {
-            buffers::give(std::mem::take(&mut self.buffer));
+            buffers::put(std::mem::take(&mut self.buffer));
         }
     }
 
@@ -71,7 +71,7 @@ impl Input {
         if self.buffer.is_empty() && self.buffer.capacity() < size {
             let spare = if self.buffer.capacity() == 0 { buffers::take() } else { std::mem::take(&mut self.buffer) };
             if spare.capacity() < size {
-                buffers::give(spare);
+                buffers::put(spare);
                 self.buffer = Vec::with_capacity(size);
             } else {
                 self.buffer = spare;
@@ -90,7 +90,7 @@ impl Input {
 
 impl Drop for Input {
     fn drop(&mut self) {
-        buffers::give(std::mem::take(&mut self.buffer));
+        buffers::put(std::mem::take(&mut self.buffer));
     }
 }
 

@@ -100,7 +100,7 @@ impl Output {
     }
 
     /// Forgets so many bytes at the end.
-    pub(crate) fn withdraw(&mut self, bytes: u64) {
+    pub(crate) fn truncate_end(&mut self, bytes: u64) {
         let mut left = bytes.min(self.queued);
         self.queued -= left;
         let from_tail = left.min((self.tail.len() - self.sent) as u64);
@@ -246,7 +246,7 @@ impl Output {
             self.pieces.pop_front();
         }
         if self.queued == 0 {
-            buffers::give(std::mem::take(&mut self.tail));
+            buffers::put(std::mem::take(&mut self.tail));
             self.sent = 0;
         }
     }
@@ -294,9 +294,9 @@ mod tests {
             out.consume(3);
             out.push(Piece::Bytes(Bytes::from(vec![b'x'; COPY_LIMIT + 1])));
             out.push_slice(b"end");
-            out.withdraw(withdrawn);
+            out.truncate_end(withdrawn);
             assert_eq!(out.queued(), (3 + COPY_LIMIT as u64 + 1 + 3).saturating_sub(withdrawn));
-            out.withdraw(COPY_LIMIT as u64 + 3 - withdrawn);
+            out.truncate_end(COPY_LIMIT as u64 + 3 - withdrawn);
             let mut got = Vec::new();
             while out.queued() > 0 {
                 let Next::Memory(run) = out.next() else { panic!("a file") };
@@ -306,7 +306,7 @@ mod tests {
             }
             assert_eq!(got, b"st x", "{withdrawn}");
             out.push_slice(b"next");
-            out.withdraw(100);
+            out.truncate_end(100);
             assert_eq!(out.queued(), 0);
         }
     }

@@ -84,7 +84,7 @@ impl Pace {
     }
 
     /// Whether so many bytes may leave at once, without being counted.
-    pub fn admits(&self, count: u64) -> bool {
+    pub fn allows(&self, count: u64) -> bool {
         self.rate.get() == 0 && count <= self.chunk.get()
     }
 
@@ -95,7 +95,7 @@ impl Pace {
             return Allowance::Bytes(self.chunk.get());
         }
         if now.monotonic_ms.saturating_mul(1000) < self.due_us.get() {
-            return self.rest();
+            return self.not_before();
         }
         let seconds = (now.sec - self.began.get()).max(0) as u64 + 1;
         let earned = rate.saturating_mul(seconds).saturating_add(self.after.get());
@@ -104,13 +104,13 @@ impl Pace {
                 let debt = self.sent.get() - earned;
                 let rest = debt.saturating_mul(1000) / rate + 1;
                 self.due_us.set(now.monotonic_ms.saturating_add(rest).saturating_mul(1000));
-                self.rest()
+                self.not_before()
             }
             left => Allowance::Bytes(left.min(self.chunk.get())),
         }
     }
 
-    fn rest(&self) -> Allowance {
+    fn not_before(&self) -> Allowance {
         Allowance::NotBefore(self.due_us.get().div_ceil(1000))
     }
 

@@ -74,7 +74,7 @@ fn log_failure(front: &Front, opened: &Accepted, failure: &Failure) {
             );
         }
         Failure::Bad(error) => {
-            let message = error.message(opened.input.rest());
+            let message = error.message(opened.input.unread());
             front.log(&opened.listener, &opened.info, Level::Error, &format!("{message} while reading PROXY protocol"));
         }
     }
@@ -86,7 +86,7 @@ fn poll_choice(front: &Front, opened: &mut Accepted, cx: &mut Context<'_>) -> Po
         let (mut last, mut unclear) = (u8::MAX, false);
         for (index, protocol) in front.protocols_of(&opened.listener.endpoint) {
             last = index;
-            match (protocol.begins)(opened.input.rest()) {
+            match (protocol.begins)(opened.input.unread()) {
                 Detection::Mine if !unclear => return Poll::Ready(index),
                 Detection::Unclear => unclear = true,
                 Detection::Mine | Detection::Foreign => {}

@@ -56,7 +56,7 @@ pub struct Protocol {
     /// room, and by `Worker::exiting` when it must come to an end; both wake it.
     pub start: fn(&Rc<Front>, Accepted),
     /// Appends what is sent to a parked client before its connection is closed (GOAWAY, for instance).
-    pub farewell: fn(&mut Parked, &mut Vec<u8>),
+    pub close_parked: fn(&mut Parked, &mut Vec<u8>),
 }
 
 /// A connection whose protocol is known: everything that came before its first request.
@@ -176,7 +176,7 @@ pub struct Front {
     pub(crate) endpoints: Endpoints,
     /// How this worker shares connections with the others.
     pub share: Share,
-    lot: ParkingLot<Parked>,
+    parking_lot: ParkingLot<Parked>,
     limit: usize,
 }
 
@@ -193,7 +193,7 @@ impl Front {
             over_quic: protocols.quic,
             endpoints: Endpoints::default(),
             share,
-            lot: ParkingLot::new()?,
+            parking_lot: ParkingLot::new()?,
             limit: limit.max(1),
         })
     }
@@ -224,8 +224,8 @@ impl Front {
     }
 
     /// The parking lot.
-    pub fn lot(&self) -> &ParkingLot<Parked> {
-        &self.lot
+    pub fn parking_lot(&self) -> &ParkingLot<Parked> {
+        &self.parking_lot
     }
 
     /// A number for the next connection, unique in the server.
@@ -236,7 +236,7 @@ impl Front {
     /// Moves an idle connection to the parking lot.
     pub fn park(&self, stream: Stream, parked: Parked, seconds: u32) {
         let Ok((fd, session)) = stream.into_parts() else { return };
-        if let Err((error, fd, parked)) = self.lot.park(fd, Parked { session, ..parked }, seconds) {
+        if let Err((error, fd, parked)) = self.parking_lot.park(fd, Parked { session, ..parked }, seconds) {
             base::log!(self.worker.log, Level::Alert, 0, "epoll_ctl() failed {}", errno::describe(&error));
             self.close_parked(fd, parked);
         }
@@ -246,7 +246,7 @@ impl Front {
     pub(crate) fn close_parked(&self, fd: OwnedFd, mut parked: Parked) {
         let mut words = Vec::new();
         if let Some(protocol) = self.protocol(parked.protocol) {
-            (protocol.farewell)(&mut parked, &mut words);
+            (protocol.close_parked)(&mut parked, &mut words);
         }
         // Who does not take it now will see the connection closed.
         match parked.session {
@@ -261,7 +261,7 @@ impl Front {
 
     /// How many connections are open.
     pub fn open(&self) -> usize {
-        self.active.len() + self.lot.len()
+        self.active.len() + self.parking_lot.len()
     }
 
     /// Room for one more connection, made by closing one that can be spared if need be.
@@ -278,7 +278,7 @@ impl Front {
 
     /// Closes a connection that can be spared; false: there is none.
     pub fn spare_one(&self) -> bool {
-        match self.lot.evict() {
+        match self.parking_lot.evict() {
             Some((fd, parked)) => {
                 self.close_parked(fd, parked);
                 true

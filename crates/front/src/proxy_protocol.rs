@@ -28,10 +28,10 @@ pub async fn read(opened: &mut Accepted) -> Result<(), Failure> {
 
 fn poll(opened: &mut Accepted, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
     loop {
-        match parse(opened.input.rest()) {
+        match parse(opened.input.unread()) {
             Err(error) => return Poll::Ready(Err(Failure::Bad(error))),
             Ok(Status::Complete { len, ends }) => {
-                let tlvs = |ends: wire::proxy_protocol::Ends| ends.tlvs.of(opened.input.rest()).into();
+                let tlvs = |ends: wire::proxy_protocol::Addresses| ends.tlvs.of(opened.input.unread()).into();
                 let proxied = ends.map(|ends| Rc::new(Proxied { client: ends.client, server: ends.server, tlvs: tlvs(ends) }));
                 opened.input.advance(len);
                 opened.info.proxy_protocol.replace(proxied);

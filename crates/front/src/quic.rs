@@ -69,12 +69,12 @@ pub(crate) fn receive(front: &Rc<Front>, fd: OwnedFd, listen: u32) {
     let (segments, proves) = (quic.gso.unwrap_or(false), quic.retry.unwrap_or(false));
     let setup = Setup { key, socket: front.worker.common.number as u8, process: process(), segments, proves, steers: true };
     let worker = front.worker.clone();
-    let count = move |what, times| worker.observers.happened(counter(what), times);
+    let count = move |what, times| worker.observers.add(counter(what), times);
     match Endpoint::new(fd, setup, Rc::new(count)) {
         Ok(endpoint) => {
             front.endpoints.add(endpoint.clone());
             let (leaving, succeeding) = (endpoint.clone(), endpoint.clone());
-            front.worker.on_exiting(move || leaving.leave());
+            front.worker.on_exiting(move || leaving.hand_over());
             tokio::task::spawn_local(async move { succeeding.succeed().await });
             tokio::task::spawn_local(run(front.clone(), endpoint, own.address.clone(), listen));
         }

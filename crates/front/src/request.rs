@@ -102,7 +102,7 @@ pub(crate) fn check_tls(request: &Request) -> Result<(), Refusal> {
         log_request!(request, Level::Info, "client attempted to request the server name different from the one that was negotiated");
         return Err(Refusal { status: 421 });
     }
-    match server.tls.objection(info.as_deref()) {
+    match server.tls.refusal(info.as_deref()) {
         Some((status, message)) => {
             log_request!(request, Level::Info, "{message}");
             Err(Refusal { status })

@@ -28,8 +28,11 @@ use std::time::Duration;
 /// Most connections that a leaving worker still takes from a listener, and how often it looks whether the last ones have ended.
 const LAST: usize = 16;
 
+/// The same for a listener that may be this worker's alone, `reuseport`: who waits there would be turned away.
+const LAST_OF_OWN: usize = 4096;
+
 /// What the binary knows and the event loop needs.
-pub struct Setup {
+pub struct FrontOptions {
     /// `worker_connections`.
     pub connections: usize,
     /// The listening sockets, by index of their specification.
@@ -73,7 +76,7 @@ impl Front {
         self.opened(stream, info, listen)
     }
 
-    fn woken(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
+    fn unpark(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
         let http = self.worker.http();
         let own = http.listens.get(parked.listen as usize).map(|listen| &listen.address);
         let (peer, local) = (address(SockRef::from(&fd).peer_addr()), local(&fd, own));
@@ -96,7 +99,7 @@ pub fn spawn(future: BoxFuture<()>) {
 }
 
 /// The whole life of a worker. Returns the exit code.
-pub fn run(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
+pub fn run(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().on_thread_unpark(clock::stale).build_local(Default::default());
     let log = worker.log.clone();
     match runtime {
@@ -112,8 +115,8 @@ pub fn run(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
     }
 }
 
-async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
-    let Setup { connections, listening, protocols, reopen, start, end } = setup;
+async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32 {
+    let FrontOptions { connections, listening, protocols, reopen, start, end } = setup;
     let log = worker.log.clone();
     let share = Share::new(seat.board, seat.role, connections.max(1));
     let front = Front::new(worker.clone(), protocols, share, connections);
@@ -127,9 +130,9 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
     let active = front.active.clone();
     let lender = Rc::downgrade(&front);
     let forget = move || {
-        buffers::forget();
+        buffers::clear();
         if let Some(front) = lender.upgrade() {
-            front.worker.spare.forget();
+            front.worker.spare.clear();
         }
     };
     let reporter = Rc::downgrade(&front);
@@ -159,6 +162,9 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
     });
     tokio::task::spawn_local(tend_lot(front.clone()));
     worker.offer_unix_listeners(listening.iter().filter_map(Listening::unix_name).collect());
+    if seat.relieves {
+        worker.wait_for_predecessors();
+    }
     start(&worker);
     listening.iter().for_each(|one| one.service.started(&front, &listening));
     let acceptors = listen(&front, seat.listeners, &listening, seat.single);
@@ -170,11 +176,9 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
     tokio::task::spawn_local(async move { tended.share.maintain(|| tended.open()).await });
     commands.ready();
     let graceful = follow_commands(&front, &mut commands, &*reopen, accepting).await;
-    front.share.leave();
+    front.share.stop_accepting();
     if graceful {
         take_last(&front, acceptors);
-    }
-    if graceful {
         finish(&front, &mut commands, &*reopen).await;
     }
     front.endpoints.flush().await;
@@ -183,10 +187,10 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: Setup) -> i32 {
 }
 
 /// Where an accepted connection goes: its service, and the socket's number there.
-type Place = (Rc<dyn Service>, u32);
+type Destination = (Rc<dyn Service>, u32);
 
 /// Registers the sockets with the event loop; those for datagrams go to their service.
-fn listen(front: &Rc<Front>, sockets: Vec<(usize, OwnedFd)>, listening: &[Listening], single: bool) -> Vec<(Rc<Acceptor>, Place)> {
+fn listen(front: &Rc<Front>, sockets: Vec<(usize, OwnedFd)>, listening: &[Listening], single: bool) -> Vec<(Rc<Acceptor>, Destination)> {
     let mut acceptors = Vec::new();
     for (spec, fd) in sockets {
         let Some(one) = listening.get(spec).filter(|one| !one.is_left(&front.worker)) else { continue };
@@ -204,7 +208,7 @@ fn listen(front: &Rc<Front>, sockets: Vec<(usize, OwnedFd)>, listening: &[Listen
     acceptors
 }
 
-async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, (service, listen): Place) {
+async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, (service, listen): Destination) {
     loop {
         match acceptor.accept().await {
             Ok((fd, peer)) => {
@@ -225,10 +229,11 @@ async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, (service, listen): Pla
     }
 }
 
-/// The connections that this worker was woken for and had no time to accept: no other worker was woken.
-fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, Place)>) {
+/// The connections that this worker was woken for and had no time to accept: no other worker was woken, or there is none.
+fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, Destination)>) {
     for (acceptor, (service, listen)) in acceptors {
-        for (fd, peer) in std::iter::from_fn(|| acceptor.take_waiting()).take(LAST) {
+        let most = if acceptor.is_exclusive() { LAST } else { LAST_OF_OWN };
+        for (fd, peer) in std::iter::from_fn(|| acceptor.take_waiting()).take(most) {
             service.accepted(front, fd, peer, listen);
         }
     }
@@ -236,8 +241,8 @@ fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, Place)>) {
 
 async fn tend_lot(front: Rc<Front>) {
     loop {
-        match front.lot().next().await {
-            Ok(Unparked::Woken { fd, payload }) => front.woken(fd, payload),
+        match front.parking_lot().next().await {
+            Ok(Unparked::Woken { fd, payload }) => front.unpark(fd, payload),
             Ok(Unparked::Expired { fd, payload }) => {
                 front.close_parked(fd, payload);
                 front.share.note_open(front.open());
@@ -264,6 +269,7 @@ async fn follow_commands(
         };
         match command {
             Ok(Command::Reopen) => reopen(),
+            Ok(Command::Begin) => front.worker.begin(),
             Ok(Command::Quit) => break true,
             Ok(Command::Terminate | Command::ShutdownTimeout) | Err(_) => break false,
         }
@@ -297,9 +303,10 @@ async fn close_all(front: &Front) {
 /// already on its way and get `Connection: close` with its answer.
 async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
     front.worker.begin_exit();
-    for (fd, parked) in front.lot().drain_all() {
+    for (fd, parked) in front.parking_lot().drain_all() {
         front.close_parked(fd, parked);
     }
+    commands.stopped();
     front.active.wake_all();
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     while !front.active.is_empty() || front.worker.is_held() {
@@ -309,7 +316,7 @@ async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
                 Ok(Command::ShutdownTimeout) => return close_all(front).await,
                 Ok(Command::Terminate) | Err(_) => return,
                 Ok(Command::Reopen) => reopen(),
-                Ok(Command::Quit) => {}
+                Ok(Command::Quit | Command::Begin) => {}
             }
         }
     }

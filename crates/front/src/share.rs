@@ -9,7 +9,7 @@
 //! nobody has (then it closes the connection that can be spared most), and when connections are waiting all the same: the
 //! others may be busy, or a wake-up was meant for this worker.
 
-use daemon::{Board, Role};
+use daemon::{Role, WorkerTable};
 use net::accept::Acceptor;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -33,39 +33,39 @@ const LONGEST_PAUSE: u64 = 4;
 
 /// A worker's part in sharing.
 pub struct Share {
-    board: Board,
+    board: WorkerTable,
     number: usize,
     limit: usize,
     acceptors: RefCell<Vec<Rc<Acceptor>>>,
     full: Notify,
-    held: Cell<bool>,
-    taken: Cell<u64>,
+    paused: Cell<bool>,
+    accepted: Cell<u64>,
     alone: Cell<bool>,
 }
 
 impl Share {
     /// For the worker with this role and `limit` connections.
-    pub fn new(board: Board, role: Role, limit: usize) -> Share {
+    pub fn new(board: WorkerTable, role: Role, limit: usize) -> Share {
         let number = match role {
             Role::Worker(number) => number,
             // It has no place on the board, and no listeners.
             Role::Agent => usize::MAX / 16,
         };
         let (acceptors, full) = (RefCell::default(), Notify::new());
-        Share { board, number, limit, acceptors, full, held: Cell::new(false), taken: Cell::new(0), alone: Cell::new(false) }
+        Share { board, number, limit, acceptors, full, paused: Cell::new(false), accepted: Cell::new(0), alone: Cell::new(false) }
     }
 
     /// These take part from now on.
     pub fn enter(&self, acceptors: Vec<Rc<Acceptor>>) {
         self.acceptors.replace(acceptors);
         // Who replaces another has nothing to catch up on: all new connections at once would be too much.
-        self.taken.set(self.board.least_taken_beside(self.number).unwrap_or(0));
-        self.board.report_taken(self.number, self.taken.get());
+        self.accepted.set(self.board.least_taken_beside(self.number).unwrap_or(0));
+        self.board.report_taken(self.number, self.accepted.get());
         self.board.report_open(self.number, 0);
     }
 
     /// The worker takes no more connections.
-    pub fn leave(&self) {
+    pub fn stop_accepting(&self) {
         self.acceptors.borrow().iter().for_each(|acceptor| acceptor.retire());
         self.acceptors.take();
         self.board.close(self.number);
@@ -77,7 +77,7 @@ impl Share {
             return;
         }
         self.board.report_open(self.number, open);
-        if open >= self.limit && !self.held.get() && self.others_have_room() {
+        if open >= self.limit && !self.paused.get() && self.others_have_room() {
             self.hold(true);
             self.full.notify_one();
         }
@@ -85,8 +85,8 @@ impl Share {
 
     /// Counts a connection that `acceptor` took.
     pub(crate) fn note_taken(&self, acceptor: &Acceptor) -> std::io::Result<()> {
-        let taken = self.taken.get() + 1;
-        self.taken.set(taken);
+        let taken = self.accepted.get() + 1;
+        self.accepted.set(taken);
         self.board.report_taken(self.number, taken);
         if !acceptor.has_had_turn() {
             return Ok(());
@@ -102,7 +102,7 @@ impl Share {
 
     /// Whether all listeners are as they should be. What cannot be taken out of the set stays in it: the worker then closes what can be spared.
     fn hold(&self, held: bool) -> bool {
-        self.held.set(held);
+        self.paused.set(held);
         let mut all = true;
         for acceptor in self.acceptors.borrow().iter() {
             all &= acceptor.hold(held).is_ok();

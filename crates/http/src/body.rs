@@ -35,7 +35,7 @@ pub struct TempFile {
     pub path: PathBuf,
     /// Open for reading and writing.
     pub file: Rc<File>,
-    keep: Cell<bool>,
+    persistent: Cell<bool>,
 }
 
 impl TempFile {
@@ -53,7 +53,7 @@ impl TempFile {
                 DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
             }
             match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
-                Ok(file) => return Ok(TempFile { path, file: Rc::new(file), keep: Cell::new(false) }),
+                Ok(file) => return Ok(TempFile { path, file: Rc::new(file), persistent: Cell::new(false) }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -62,14 +62,14 @@ impl TempFile {
     }
 
     /// The file stays when this value goes (`client_body_in_file_only on`).
-    pub fn keep(&self) {
-        self.keep.set(true);
+    pub fn persist(&self) {
+        self.persistent.set(true);
     }
 }
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        if !self.keep.get() {
+        if !self.persistent.get() {
             // It may have been moved away by the application; nothing is left to do then.
             let _ = fs::remove_file(&self.path);
         }
@@ -215,7 +215,7 @@ struct Limits {
     buffer: usize,
     max: u64,
     file_only: bool,
-    keep: bool,
+    persistent: bool,
     /// What stays in memory beside the buffer, as it came with the head.
     with_head: u64,
 }
@@ -228,13 +228,13 @@ impl Limits {
             buffer: core.client_body_buffer_size.unwrap_or(default::BODY_BUFFER) as usize,
             max: core.client_max_body_size.unwrap_or(default::MAX_BODY),
             file_only: in_file != 0 || request.flags.body_in_file_only.get(),
-            keep: in_file == 1,
+            persistent: in_file == 1,
             with_head: with_head(request),
         }
     }
 
     /// nginx lets a body stay in memory where HTTP/1 says its length and what did not come with the head is at most a quarter larger than its buffer.
-    fn roomy(&self, request: &Request, body: &Body) -> u64 {
+    fn memory_limit(&self, request: &Request, body: &Body) -> u64 {
         let more = body.length().is_some() && request.version() < Version::Http2;
         if more { (self.buffer + self.buffer / 4) as u64 + self.with_head } else { self.buffer as u64 }
     }
@@ -311,7 +311,7 @@ fn take(request: &Request, body: &Body, limits: &Limits, n: u64) -> Option<Outco
     }
     let in_memory = body.data.borrow().len();
     let fits = match body.length() {
-        Some(length) => length <= limits.roomy(request, body),
+        Some(length) => length <= limits.memory_limit(request, body),
         None => in_memory <= limits.buffer,
     };
     let spill = limits.file_only || (!fits && in_memory >= limits.buffer) || body.file.borrow().is_some() && in_memory >= limits.buffer;
@@ -336,16 +336,16 @@ fn spill_or_fail(request: &Request, body: &Body, warn: bool) -> Option<Outcome> 
 
 fn finish(request: &Request, body: &Body, limits: &Limits) -> Outcome {
     let has_file = body.file.borrow().is_some();
-    let too_large = body.data.borrow().len() as u64 > limits.roomy(request, body);
+    let too_large = body.data.borrow().len() as u64 > limits.memory_limit(request, body);
     if (has_file || limits.file_only || too_large)
         && let Some(outcome) = spill_or_fail(request, body, !limits.file_only)
     {
         return outcome;
     }
-    if limits.keep
+    if limits.persistent
         && let Some(file) = body.file()
     {
-        file.keep();
+        file.persist();
     }
     body.length.set(Some(body.received.get()));
     body.set_state(BodyState::Read);
@@ -386,7 +386,7 @@ pub fn from_file(path: &Path, remove: bool) -> io::Result<Body> {
     let length = file.metadata()?.len();
     let body = Body::new(true, Some(length), BodyState::Read);
     body.received.set(length);
-    let temp = TempFile { path: path.to_owned(), file: Rc::new(file), keep: Cell::new(!remove) };
+    let temp = TempFile { path: path.to_owned(), file: Rc::new(file), persistent: Cell::new(!remove) };
     body.file.replace(Some(Rc::new(temp)));
     Ok(body)
 }

@@ -75,8 +75,8 @@ impl Configured for Request {
     }
 
     /// Subrequests remember with the client's request.
-    fn lasting<T: Default + 'static>(&self) -> Rc<T> {
-        root(self).lasting()
+    fn session_context<T: Default + 'static>(&self) -> Rc<T> {
+        root(self).client_context()
     }
 
     fn find_lasting<T: 'static>(&self) -> Option<Rc<T>> {

@@ -64,7 +64,7 @@ pub trait Downstream {
     }
 
     /// Bytes that were queued and never leave, since the client is gone.
-    fn lost(&self) -> u64 {
+    fn unsent(&self) -> u64 {
         0
     }
 
@@ -125,4 +125,4 @@ pub trait Downstream {
 }
 
 /// A shared wire.
-pub type Wire = Rc<dyn Downstream>;
+pub type Transport = Rc<dyn Downstream>;

@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::request::Request;
 
 /// Settles the last facts of a client's answer.
-pub(crate) fn settle(request: &Request) {
+pub(crate) fn evaluate(request: &Request) {
     let mut response = request.response.borrow_mut();
     if !matches!(response.status, 200 | 206 | 304) {
         // The time of a file that stands in for an error says nothing of what was asked for.

@@ -110,7 +110,7 @@ impl Line {
     }
 
     /// Becomes the line of a subrequest of the request that `parent` is the line of.
-    pub(crate) fn descend(&mut self, parent: &Line, uri: &[u8], args: &[u8], method: (Method, &[u8])) {
+    pub(crate) fn derive(&mut self, parent: &Line, uri: &[u8], args: &[u8], method: (Method, &[u8])) {
         self.text.clone_from(&parent.text);
         self.raw_uri.clone_from(&parent.raw_uri);
         self.host.clone_from(&parent.host);
@@ -228,7 +228,7 @@ mod tests {
     fn a_subrequest_has_its_own_path_and_method_and_the_rest_of_its_parent() {
         let parent = received();
         let mut line = Line { args_are_set: true, ..Line::default() };
-        line.descend(&parent, b"/sub", b"d", (Method::PUT, b"PUT"));
+        line.derive(&parent, b"/sub", b"d", (Method::PUT, b"PUT"));
         assert_eq!((&*line.uri, &*line.args, line.method, &*line.method_name), (&b"/sub"[..], &b"d"[..], Method::PUT, &b"PUT"[..]));
         assert_eq!((&line.text, &line.raw_uri, &line.host, line.version), (&parent.text, &parent.raw_uri, &parent.host, Version::Http10));
         assert!(!line.raw_is_valid && line.location_is_valid && !line.args_are_set);

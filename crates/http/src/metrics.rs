@@ -14,7 +14,7 @@ use crate::phase::Phase;
 use crate::request::Request;
 use base::clock;
 use session::handshake_end::HandshakeEnd;
-use session::worker::Ended;
+use session::worker::StreamEvent;
 use shm::tally::{Account, Counters, Tally};
 use std::sync::atomic::Ordering;
 
@@ -66,12 +66,12 @@ impl WorkerCounters {
     }
 
     #[inline]
-    fn add(&self, counter: Counter) {
+    fn increment(&self, counter: Counter) {
         self.count(|counters| counters.add(counter as usize, 1));
     }
 
-    /// Something has happened so often.
-    pub fn happened(&self, counter: Counter, times: u64) {
+    /// Adds `times` to a counter.
+    pub fn add(&self, counter: Counter, times: u64) {
         self.count(|counters| counters.add(counter as usize, times));
     }
 
@@ -106,13 +106,13 @@ impl WorkerCounters {
 
     /// Workers that have died and been replaced, of `all`, since the last reset.
     pub fn respawned_since_reset(&self, all: u64) -> u64 {
-        let before = self.account.as_ref().and_then(|account| account.all().spare());
+        let before = self.account.as_ref().and_then(|account| account.all().extra_word());
         all.saturating_sub(before.map_or(0, |before| before.load(Ordering::Relaxed)))
     }
 
     /// Lets what [`WorkerCounters::respawned_since_reset`] shows begin anew.
     pub fn reset_respawned(&self, all: u64) {
-        if let Some(before) = self.account.as_ref().and_then(|account| account.all().spare()) {
+        if let Some(before) = self.account.as_ref().and_then(|account| account.all().extra_word()) {
             before.store(all, Ordering::Relaxed);
         }
     }
@@ -142,12 +142,12 @@ impl WorkerCounters {
 
     /// A connection has come.
     pub fn connection_came(&self) {
-        self.add(Counter::Accepted);
+        self.increment(Counter::Accepted);
     }
 
     /// A connection is served.
     pub fn connection_began(&self) {
-        self.add(Counter::Handled);
+        self.increment(Counter::Handled);
     }
 
     /// So many connections are open now: those that have ended are no longer among them.
@@ -159,13 +159,13 @@ impl WorkerCounters {
 
     /// A handshake of TLS is over.
     pub fn handshake_ended(&self, end: &HandshakeEnd) {
-        end.counters(|counter| self.add(Counter::from(counter)));
+        end.counters(|counter| self.increment(Counter::from(counter)));
     }
 
     /// A client's request has begun.
     #[inline]
     pub fn request_began(&self) {
-        self.add(Counter::Requests);
+        self.increment(Counter::Requests);
     }
 
     /// A client's request has ended: it is about to be logged.
@@ -204,20 +204,20 @@ impl WorkerCounters {
 
     /// A try of an upstream server has ended after so many milliseconds.
     pub fn attempt_ended(&self, failed: bool, took_ms: u64) {
-        self.tried(failed, took_ms, [Counter::Attempts, Counter::AttemptsFailed], Histogram::Attempt);
+        self.count_attempt(failed, took_ms, [Counter::Attempts, Counter::AttemptsFailed], Histogram::Attempt);
     }
 
     /// Something has ended in a session of `stream`.
-    pub fn session_had(&self, ended: Ended) {
+    pub fn session_had(&self, ended: StreamEvent) {
         match ended {
-            Ended::Handshake(end) => self.handshake_ended(&end),
-            Ended::Try { failed, took_ms } => {
-                self.tried(failed, took_ms, [Counter::StreamAttempts, Counter::StreamAttemptsFailed], Histogram::StreamAttempt);
+            StreamEvent::Handshake(end) => self.handshake_ended(&end),
+            StreamEvent::Try { failed, took_ms } => {
+                self.count_attempt(failed, took_ms, [Counter::StreamAttempts, Counter::StreamAttemptsFailed], Histogram::StreamAttempt);
             }
         }
     }
 
-    fn tried(&self, failed: bool, took_ms: u64, [all, broken]: [Counter; 2], histogram: Histogram) {
+    fn count_attempt(&self, failed: bool, took_ms: u64, [all, broken]: [Counter; 2], histogram: Histogram) {
         self.count(|counters| {
             counters.add(all as usize, 1);
             if failed {
@@ -229,7 +229,7 @@ impl WorkerCounters {
 
     /// A cache lookup for a client's request ended with this result.
     pub fn cache_answered(&self, status: CacheStatus) {
-        self.add(counters::of_cache(status));
+        self.increment(counters::of_cache(status));
     }
 
     /// Lua code of a phase has ended.
@@ -266,7 +266,7 @@ mod tests {
         observers.connection_came();
         observers.attempt_ended(true, 3);
         observers.attempt_ended(false, 70);
-        observers.session_had(Ended::Try { failed: true, took_ms: 5 });
+        observers.session_had(StreamEvent::Try { failed: true, took_ms: 5 });
         observers.cache_answered(CacheStatus::Stale);
         observers.phase_waited(Phase::Access, 9);
         observers.set(Counter::Active, 4);

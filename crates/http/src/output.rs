@@ -18,7 +18,7 @@ use std::rc::Rc;
 impl Request {
     /// Takes off `$bytes_sent` what was queued and never left.
     pub fn settle_bytes_sent(&self) {
-        self.bytes_sent.set(self.bytes_sent.get().saturating_sub(self.wire.lost()));
+        self.bytes_sent.set(self.bytes_sent.get().saturating_sub(self.wire.unsent()));
     }
 
     /// Sends the response head through the header filters, once.
@@ -202,7 +202,7 @@ fn head_leaves(request: &Request) -> Outcome {
         request.flags.header_only.set(true);
     }
     if request.is_main() {
-        last_facts::settle(request);
+        last_facts::evaluate(request);
     }
     if request.version() != Version::Http09 {
         request.wire.write_head(request);

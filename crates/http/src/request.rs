@@ -2,7 +2,7 @@
 
 use crate::Cache;
 use crate::body::{Body, BodyState};
-use crate::connection::{Address, Connection, Wire};
+use crate::connection::{Address, Connection, Transport};
 use crate::headers::Headers;
 use crate::line::{Line, Version};
 use crate::location::{Location, Server};
@@ -13,7 +13,7 @@ use crate::withheld_header::WithheldHeader;
 use crate::worker::Worker;
 use base::clock::{self, Now};
 use base::log::{ErrorLog, Level};
-use session::contexts::{Contexts, Reuse};
+use session::contexts::{Contexts, Reusable};
 use session::{Outcome, Step};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -63,7 +63,7 @@ pub struct Subrequest<'a> {
     /// Method with its name; `None` is GET.
     pub method: Option<(Method, &'a [u8])>,
     /// Where the response goes.
-    pub wire: Wire,
+    pub wire: Transport,
     /// Its body.
     pub body: SubrequestBody,
     /// Its variables.
@@ -108,7 +108,7 @@ pub struct Request {
     /// `$connection_requests`: the how-manieth request of its connection it is.
     pub number: Cell<u64>,
     /// The way to the client.
-    pub wire: Wire,
+    pub wire: Transport,
     /// The request that this one is a subrequest of.
     pub parent: Option<Rc<Request>>,
     /// Nesting of subrequests; 0 is a client's request.
@@ -163,7 +163,7 @@ pub type ContentHandler = Rc<dyn Fn(&Rc<Request>) -> Step>;
 
 impl Request {
     /// A request on `connection`, before its head is known.
-    pub fn new(worker: Rc<Worker>, http: Rc<Http>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Request {
+    pub fn new(worker: Rc<Worker>, http: Rc<Http>, connection: Rc<Connection>, wire: Transport, server: Rc<Server>) -> Request {
         let cache = Rc::new(Cache::new(http.variables.clone()));
         Request::assemble(worker, http, connection, wire, server, cache)
     }
@@ -179,12 +179,12 @@ impl Request {
             parent.server(),
             cache,
         );
-        child.descend(parent, what);
+        child.init_subrequest(parent, what);
         child
     }
 
     /// Makes a vacated request a subrequest of `parent`.
-    pub(crate) fn descend(&mut self, parent: &Rc<Request>, what: Subrequest<'_>) {
+    pub(crate) fn init_subrequest(&mut self, parent: &Rc<Request>, what: Subrequest<'_>) {
         match what.variables {
             SubrequestVariables::Shared => self.cache = parent.cache.clone(),
             SubrequestVariables::Copied => self.cache.copy_from(&parent.cache),
@@ -202,7 +202,7 @@ impl Request {
         }
         self.headers.get_mut().copy_from(&parent.headers.borrow());
         let method = what.method.unwrap_or((Method::GET, b"GET"));
-        self.line.get_mut().descend(&parent.line.borrow(), what.uri, what.args, method);
+        self.line.get_mut().derive(&parent.line.borrow(), what.uri, what.args, method);
         self.flags.internal.set(true);
         // nginx's word for what goes on is the connection's: a request that begins clears it for those around it.
         let mut outer = Some(parent);
@@ -216,7 +216,7 @@ impl Request {
         worker: Rc<Worker>,
         http: Rc<Http>,
         connection: Rc<Connection>,
-        wire: Wire,
+        wire: Transport,
         server: Rc<Server>,
         cache: Rc<Cache>,
     ) -> Request {
@@ -262,7 +262,7 @@ impl Request {
     }
 
     /// Gives a vacated request to a connection.
-    pub fn assign(&mut self, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) {
+    pub fn assign(&mut self, connection: Rc<Connection>, wire: Transport, server: Rc<Server>) {
         self.client.get_mut().clone_from(&connection.peer);
         self.number.set(connection.requests.get());
         self.connection = connection;
@@ -273,7 +273,7 @@ impl Request {
     }
 
     /// Forgets everything about a finished request, keeping its memory, and lets go of its connection.
-    pub(crate) fn vacate(&mut self, connection: Rc<Connection>, wire: Wire) {
+    pub(crate) fn vacate(&mut self, connection: Rc<Connection>, wire: Transport) {
         self.connection = connection;
         self.wire = wire;
         *self.content.get_mut() = None;
@@ -358,7 +358,7 @@ impl Request {
     }
 
     /// As [`Request::context`] for a type whose memory serves the next request too.
-    pub fn context_reused<T: Default + Reuse>(&self) -> Rc<T> {
+    pub fn context_reused<T: Default + Reusable>(&self) -> Rc<T> {
         self.contexts.find().unwrap_or_else(|| self.contexts.add(Rc::new(T::default()), Some(T::clear)))
     }
 
@@ -379,7 +379,7 @@ impl Request {
     }
 
     /// As [`Request::context`], but internal redirects do not clear it.
-    pub fn lasting<T: Default + 'static>(&self) -> Rc<T> {
+    pub fn client_context<T: Default + 'static>(&self) -> Rc<T> {
         let found = self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok());
         found.unwrap_or_else(|| {
             let made = Rc::new(T::default());

@@ -23,7 +23,7 @@ pub struct Endpoint {
     /// Connections are TLS.
     pub tls: bool,
     /// What `listen` says of protocols: bits of [`crate::protocols::Protocols`].
-    pub asked: u32,
+    pub requested: u32,
     /// What may be spoken where no name was given: what the default server says is with it.
     pub protocols: u32,
 }

@@ -1,7 +1,7 @@
 //! A pool of requests, last in, first out, so that the memory of one serves many.
 
 use crate::chain::Chain;
-use crate::connection::{Address, BodyError, BodyRead, Connection, Downstream, Wire};
+use crate::connection::{Address, BodyError, BodyRead, Connection, Downstream, Transport};
 use crate::location::Server;
 use crate::request::{Request, Subrequest};
 use crate::root::Http;
@@ -17,7 +17,7 @@ const KEPT: usize = 64;
 
 /// Requests that wait for their next use.
 pub struct RequestPool {
-    kept: RefCell<Vec<Rc<Request>>>,
+    idle: RefCell<Vec<Rc<Request>>>,
     detached: Rc<Connection>,
     no_wire: Rc<NoConnection>,
 }
@@ -34,14 +34,21 @@ impl Default for RequestPool {
             tls: RefCell::default(),
             proxy_protocol: RefCell::default(),
         };
-        RequestPool { kept: RefCell::default(), detached: Rc::new(detached), no_wire: Rc::new(NoConnection) }
+        RequestPool { idle: RefCell::default(), detached: Rc::new(detached), no_wire: Rc::new(NoConnection) }
     }
 }
 
 impl RequestPool {
     /// A client's request on `connection` under the configuration `http`, recycled if one is at hand. `worker` is the one that
     /// has this value.
-    pub fn take(&self, worker: &Rc<Worker>, http: &Rc<Http>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Rc<Request> {
+    pub fn take(
+        &self,
+        worker: &Rc<Worker>,
+        http: &Rc<Http>,
+        connection: Rc<Connection>,
+        wire: Transport,
+        server: Rc<Server>,
+    ) -> Rc<Request> {
         if let Some(mut request) = self.idle(http)
             && let Some(own) = Rc::get_mut(&mut request)
         {
@@ -58,7 +65,7 @@ impl RequestPool {
 
     /// A request that waits; those of another configuration have no use any more.
     fn idle(&self, http: &Rc<Http>) -> Option<Rc<Request>> {
-        self.kept.borrow_mut().pop().filter(|request| Rc::ptr_eq(&request.http, http))
+        self.idle.borrow_mut().pop().filter(|request| Rc::ptr_eq(&request.http, http))
     }
 
     /// A subrequest, recycled if one is at hand.
@@ -66,26 +73,26 @@ impl RequestPool {
         if let Some(mut request) = self.idle(&parent.http)
             && let Some(own) = Rc::get_mut(&mut request)
         {
-            own.descend(parent, what);
+            own.init_subrequest(parent, what);
             return request;
         }
         Rc::new(Request::child(parent, what))
     }
 
     /// Lets go of the requests that wait.
-    pub fn forget(&self) {
-        self.kept.take();
+    pub fn clear(&self) {
+        self.idle.take();
     }
 
     /// Takes a finished request back, unless it is still referenced.
-    pub fn give(&self, mut request: Rc<Request>) {
+    pub fn put(&self, mut request: Rc<Request>) {
         let Some(own) = Rc::get_mut(&mut request) else { return };
         // Requests hold their worker, which must be able to go.
         if own.worker.exiting.get() {
             return;
         }
         own.vacate(self.detached.clone(), self.no_wire.clone());
-        let mut kept = self.kept.borrow_mut();
+        let mut kept = self.idle.borrow_mut();
         if kept.len() < KEPT {
             kept.push(request);
         }

@@ -1,6 +1,6 @@
 //! TLS as requests and configuration see it.
 
-pub use session::tls::{Answer, ClientVerify, HandshakeLeftovers, Handshakes, Hooks, Proofs, Rejection, Revocation};
+pub use session::tls::{ClientVerify, HandshakeLeftovers, HandshakeStep, Handshakes, Hooks, Proofs, Rejection, Revocation};
 pub use session::tls_directives as directives;
 
 use crate::location::Server;

@@ -125,7 +125,7 @@ impl Worker {
     /// Marks the worker as exiting and runs what was registered for that.
     pub fn begin_exit(&self) {
         self.exiting.set(true);
-        self.spare.forget();
+        self.spare.clear();
         self.common.begin_exit();
     }
 }

@@ -109,7 +109,7 @@ fn page(request: &Request, phase: &str, error: &LuaError) -> Vec<u8> {
 
 /// Where an error message says that it happened.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+struct SourcePosition {
     file: PathBuf,
     /// From 1.
     line: usize,
@@ -117,7 +117,7 @@ struct Place {
 }
 
 /// Reads `/file.lua:3: text`, or `content_by_lua(nginx.conf:42):3: text`, whose first line is line 42.
-fn place(message: &[u8]) -> Option<Place> {
+fn place(message: &[u8]) -> Option<SourcePosition> {
     let text = String::from_utf8_lossy(message);
     let first = text.lines().next()?;
     let (chunk, rest) = match first.find("):") {
@@ -131,9 +131,9 @@ fn place(message: &[u8]) -> Option<Place> {
     match chunk.split_once('(') {
         Some((_, inner)) => {
             let (file, start) = inner.rsplit_once(':')?;
-            Some(Place { file: PathBuf::from(file), line: start.parse::<usize>().ok()? + line - 1, in_configuration: true })
+            Some(SourcePosition { file: PathBuf::from(file), line: start.parse::<usize>().ok()? + line - 1, in_configuration: true })
         }
-        None => Some(Place { file: PathBuf::from(chunk), line, in_configuration: false }),
+        None => Some(SourcePosition { file: PathBuf::from(chunk), line, in_configuration: false }),
     }
 }
 
@@ -142,7 +142,7 @@ fn number(text: &str) -> Option<usize> {
     text.split_once(':')?.0.parse().ok().filter(|line| *line > 0)
 }
 
-fn around(request: &Request, place: &Place) -> Option<Vec<u8>> {
+fn around(request: &Request, place: &SourcePosition) -> Option<Vec<u8>> {
     let paths = &request.http.paths;
     let file = if place.in_configuration { paths.conf_prefix.join(&place.file) } else { paths.prefix.join(&place.file) };
     if std::fs::metadata(&file).ok()?.len() > LARGEST {

@@ -4,12 +4,12 @@ use crate::state::State;
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
 use http::connection::Address;
-use http::contexts::Reuse;
+use http::contexts::Reusable;
 use http::root::Defaults;
 use http::{Chain, Connection, Core, Location, Request, Worker};
 use lua::{CallContext, LuaPhase, PhaseSet, Raise};
 use lua_lib::socket::hub::Hub;
-use lua_session::protocol::Whole;
+use lua_session::protocol::ProtocolConf;
 use lua_session::{Protocol, host};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -71,10 +71,10 @@ impl Protocol for Requests {
         worker.state::<Hub>()
     }
 
-    fn with_whole<R>(worker: &Worker, see: impl FnOnce(Whole<'_>) -> R) -> R {
+    fn with_whole<R>(worker: &Worker, see: impl FnOnce(ProtocolConf<'_>) -> R) -> R {
         let http = worker.http();
         let log = Self::outermost::<Core>(worker).and_then(|core| core.error_log.clone()).unwrap_or_else(|| worker.log.clone());
-        see(Whole { main: &http.main, paths: &http.paths, log })
+        see(ProtocolConf { main: &http.main, paths: &http.paths, log })
     }
 
     fn outermost<T: Config>(worker: &Worker) -> Option<Rc<T>> {
@@ -89,7 +89,7 @@ impl Protocol for Requests {
         (!request.is_main()).then(|| request.main().context())
     }
 
-    fn context<T: Reuse + Default>(request: &Request) -> Rc<T> {
+    fn context<T: Reusable + Default>(request: &Request) -> Rc<T> {
         request.context_reused()
     }
 

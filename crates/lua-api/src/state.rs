@@ -1,6 +1,6 @@
 //! Lua's state of one request: a module context, forgotten at an internal redirect.
 
-use http::contexts::Reuse;
+use http::contexts::Reusable;
 use http::{BoxFuture, Request};
 use lua_session::SessionState;
 use std::cell::{Cell, RefCell};
@@ -62,7 +62,7 @@ impl State {
     }
 }
 
-impl Reuse for State {
+impl Reusable for State {
     fn reset(&mut self) {
         let State {
             common,

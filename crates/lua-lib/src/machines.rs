@@ -14,7 +14,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Memory is exhausted, or a part of the API does not load.
-pub fn fresh(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
+pub fn create(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
     let search = runtime.search.get_or_init(|| Search::new(runtime.path.borrow().as_deref(), runtime.cpath.borrow().as_deref()));
     let machine = Machine::new(search.clone())?;
     if let Some(count) = runtime.idle_slots.get() {
@@ -70,6 +70,6 @@ pub fn common(runtime: &Runtime) -> Result<&Rc<Machine>, LuaError> {
     if let Some(machine) = runtime.machine.get() {
         return Ok(machine);
     }
-    let machine = fresh(runtime)?;
+    let machine = create(runtime)?;
     Ok(runtime.machine.get_or_init(|| machine))
 }

@@ -81,7 +81,7 @@ pub struct Runtime {
     /// Zones of `lua_shared_dict`, by their numbers in `ngx.shared`.
     pub dicts: RefCell<Vec<Rc<shm::Zone>>>,
     /// Where this thread's functions find them.
-    pub(crate) shelf: crate::shelf::ShelfSlots,
+    pub(crate) shared_slots: crate::shelf::SharedSlots,
     /// The groups of machines; of libraries alone where nobody says more.
     pub api: Cell<Option<fn() -> Vec<lua::Group>>>,
     /// The machine of this process, once it is made.

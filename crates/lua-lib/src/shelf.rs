@@ -7,9 +7,9 @@ thread_local!(static SHELF: RefCell<Vec<Option<Dict>>> = const { RefCell::new(Ve
 
 /// ShelfSlots on the shelf, which are free again when this is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct ShelfSlots(RefCell<Vec<usize>>);
+pub(crate) struct SharedSlots(RefCell<Vec<usize>>);
 
-impl ShelfSlots {
+impl SharedSlots {
     /// Puts a dictionary on the shelf: its number.
     pub(crate) fn put(&self, dict: Dict) -> usize {
         let number = SHELF.with_borrow_mut(|shelf| {
@@ -25,7 +25,7 @@ impl ShelfSlots {
     }
 }
 
-impl Drop for ShelfSlots {
+impl Drop for SharedSlots {
     fn drop(&mut self) {
         // At the thread's end the shelf may be gone, and with it what stood on it.
         let _ = SHELF.try_with(|shelf| {
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_place_is_free_when_its_owner_goes() {
         let dict = |size| Dict::new(&Zone::new("d", shm::dict::OWNER, size).unwrap());
-        let (first, second) = (ShelfSlots::default(), ShelfSlots::default());
+        let (first, second) = (SharedSlots::default(), SharedSlots::default());
         assert_eq!((first.put(dict(40_000)), second.put(dict(50_000)), first.put(dict(60_000))), (0, 1, 2));
         drop(first);
         assert_eq!([0, 1, 2, -1].map(|number| with(number, Dict::capacity)), [None, Some(50_000), None, None]);

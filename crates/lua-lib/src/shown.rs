@@ -38,7 +38,7 @@ pub fn push_value(stack: &mut Stack<'_>, index: usize, argument: usize, function
 /// The table has other keys, for which `function` blames its argument.
 pub(crate) fn array_length(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str) -> Result<usize, Raise> {
     let mut length = 0usize;
-    stack.each(index, |stack, key, _| {
+    stack.for_each(index, |stack, key, _| {
         let number = if stack.kind(key) == Type::Number { stack.number(key) } else { None };
         match number {
             Some(n) if n >= 1.0 && n.floor() == n => {

@@ -30,7 +30,7 @@ impl Timers {
             worker.log.write(Level::Debug, 0, b"lua abort pending timers");
             base::log!(worker.log, Level::Debug, 0, "{prefix}lua found {} pending timers to be aborted prematurely", self.pending.get());
         }
-        self.keep(worker);
+        self.hold_worker(worker);
         self.wake.notify_waiters();
     }
 
@@ -52,7 +52,7 @@ impl Timers {
     /// One more waits.
     pub(crate) fn add(&self, worker: &Worker) {
         self.pending.set(self.pending.get() + 1);
-        self.keep(worker);
+        self.hold_worker(worker);
     }
 
     /// One that waited is about to run, or has nothing to wait for any more.
@@ -74,14 +74,14 @@ impl Timers {
         self.running.set(self.running.get().saturating_sub(1));
     }
 
-    fn keep(&self, worker: &Worker) {
+    fn hold_worker(&self, worker: &Worker) {
         if self.exiting.get() && self.pending.get() + self.running.get() > 0 && self.hold.borrow().is_none() {
             self.hold.replace(Some(worker.hold()));
         }
     }
 
     /// Lets an exiting worker go if this was the last timer.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn release(&self) {
         if self.pending.get() + self.running.get() == 0 {
             self.hold.take();
         }

@@ -115,8 +115,8 @@ fn set_current_peer<P: Protocol>(cx: &CallContext, address: &[u8], port: f64, ho
         match parse_peer(address, port as i64 as u16) {
             Ok(address) => {
                 let host = (!host.is_empty()).then(|| host.to_ascii_lowercase().into());
-                let old = balancing.turn.change(|target| target.keepalive).flatten();
-                balancing.turn.set(Target { host, keepalive: old, ..Target::new(address) });
+                let old = balancing.balancer.change(|target| target.keepalive).flatten();
+                balancing.balancer.set(Target { host, keepalive: old, ..Target::new(address) });
                 DONE
             }
             Err(text) => refuse(cx, text),
@@ -127,7 +127,7 @@ fn set_current_peer<P: Protocol>(cx: &CallContext, address: &[u8], port: f64, ho
 /// [`REDUCED`]: fewer than these.
 fn set_more_tries<P: Protocol>(cx: &CallContext, count: f64) -> i32 {
     balancing::<P>(cx, |balancing| {
-        if balancing.turn.allow_more(count as usize) {
+        if balancing.balancer.allow_more(count as usize) {
             return DONE;
         }
         cx.put_static(b"reduced tries due to limit");
@@ -137,7 +137,7 @@ fn set_more_tries<P: Protocol>(cx: &CallContext, count: f64) -> i32 {
 
 /// [`DONE`] at the first try, otherwise the status, and [`BROKEN`] more if the server failed.
 fn get_last_failure<P: Protocol>(cx: &CallContext) -> i32 {
-    balancing::<P>(cx, |balancing| match balancing.turn.last_failure() {
+    balancing::<P>(cx, |balancing| match balancing.balancer.last_failure() {
         None => DONE,
         Some(failure) => i32::from(failure.status) + if failure.failed { BROKEN } else { 0 },
     })
@@ -147,7 +147,7 @@ fn get_last_failure<P: Protocol>(cx: &CallContext) -> i32 {
 fn set_timeouts<P: Protocol>(cx: &CallContext, connect: f64, send: f64, read: f64) -> i32 {
     let given = |ms: f64| Some(ms as u64).filter(|ms| *ms > 0);
     balancing::<P>(cx, |balancing| {
-        balancing.turn.limit_times(Timeouts { connect: given(connect), send: given(send), read: given(read) });
+        balancing.balancer.limit_times(Timeouts { connect: given(connect), send: given(send), read: given(read) });
         DONE
     })
 }
@@ -155,7 +155,7 @@ fn set_timeouts<P: Protocol>(cx: &CallContext, connect: f64, send: f64, read: f6
 fn enable_keepalive<P: Protocol>(cx: &CallContext, idle_ms: f64, requests: f64) -> i32 {
     balancing::<P>(cx, |balancing| {
         let kind = Pooling { size: balancing.pool_size, idle_ms: idle_ms as u64, requests: requests as u64 };
-        match balancing.turn.change(|target| target.keepalive = Some(kind)) {
+        match balancing.balancer.change(|target| target.keepalive = Some(kind)) {
             Some(()) => DONE,
             None => refuse(cx, "no current peer set"),
         }
@@ -164,7 +164,7 @@ fn enable_keepalive<P: Protocol>(cx: &CallContext, idle_ms: f64, requests: f64) 
 
 fn recreate_request<P: Protocol>(cx: &CallContext) -> i32 {
     balancing::<P>(cx, |balancing| {
-        balancing.turn.rewrite();
+        balancing.balancer.rewrite();
         DONE
     })
 }
@@ -172,7 +172,7 @@ fn recreate_request<P: Protocol>(cx: &CallContext) -> i32 {
 fn bind_to_local_addr<P: Protocol>(cx: &CallContext, text: &[u8]) -> i32 {
     balancing::<P>(cx, |balancing| match parse_local(text) {
         Some(address) => {
-            balancing.turn.bind(address);
+            balancing.balancer.bind(address);
             DONE
         }
         None => {
@@ -193,7 +193,7 @@ fn set_upstream_tls<P: Protocol>(cx: &CallContext, on: i32) -> i32 {
     balancing::<P>(
         cx,
         |balancing| {
-            if balancing.turn.use_tls(on != 0) { DONE } else { refuse(cx, "no TLS settings in a location without https") }
+            if balancing.balancer.use_tls(on != 0) { DONE } else { refuse(cx, "no TLS settings in a location without https") }
         },
     )
 }

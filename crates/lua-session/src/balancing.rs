@@ -97,7 +97,7 @@ impl<P: Protocol> Balancer<P::Session> for Chooser<P> {
         let entry = slot.get_or_init(|| Entry::of_session(&**session, self.code.clone(), LuaPhase::BALANCER.waiting()));
         let (turn, pool_size) = (turn.clone(), self.pool_size.get());
         let before = |host: &Host<P>| {
-            host.common().balancing.replace(Some(Balancing { turn, pool_size }));
+            host.common().balancing.replace(Some(Balancing { balancer: turn, pool_size }));
             host.common().balancer_exit.set(None);
         };
         match entry.run_to_end(session, before, |_| 0, decide) {

@@ -6,7 +6,7 @@ pub mod write;
 
 use lua::{CallContext, Raise, Stack};
 use lua_lib::socket::call::{self, Call, ID, item};
-use lua_lib::socket::scan::Want;
+use lua_lib::socket::scan::Pattern;
 use lua_lib::socket::state::Socket;
 use read::{Received, Receiving};
 use std::io;
@@ -41,7 +41,7 @@ pub trait ClientSocket: Sized + 'static {
     fn poll_receive(&self, receiving: &mut Receiving, cx: &mut Context<'_>) -> Poll<Received>;
 
     /// What was received of a result that an error cuts short.
-    fn take_partial(&self, want: &Want, closed: bool) -> Vec<u8>;
+    fn take_partial(&self, want: &Pattern, closed: bool) -> Vec<u8>;
 
     /// A receive has found out that the client is gone.
     fn has_gone(&self);

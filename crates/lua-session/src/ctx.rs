@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::protocol::Protocol;
-use crate::slots::LeftCtx;
+use crate::slots::HandshakeCtx;
 use base::log::Level;
 use lua::{CallContext, Group, LuaPhase, Row};
 use lua_lib::ANYWHERE;
@@ -64,7 +64,7 @@ fn base<P: Protocol>(cx: &CallContext) -> i32 {
             return OWN;
         }
         let tls = session.connection().tls.borrow();
-        let left = tls.as_ref().and_then(|info| info.left.as_ref()?.downcast_ref::<LeftCtx>());
-        left.map_or(NO_BASE, LeftCtx::slot)
+        let left = tls.as_ref().and_then(|info| info.leftovers.as_ref()?.downcast_ref::<HandshakeCtx>());
+        left.map_or(NO_BASE, HandshakeCtx::slot)
     })
 }

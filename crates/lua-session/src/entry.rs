@@ -81,7 +81,7 @@ impl<P: Protocol> Entry<P> {
     }
 
     /// A host for a run of `session`.
-    fn lend(&self, session: &Rc<P::Session>, machine: Rc<Machine>, state: Rc<P::State>) -> Rc<Host<P>> {
+    fn host(&self, session: &Rc<P::Session>, machine: Rc<Machine>, state: Rc<P::State>) -> Rc<Host<P>> {
         let idle = self.hosts.borrow_mut().pop();
         let mut host = idle.unwrap_or_else(|| {
             let worker = P::worker_of(session);
@@ -99,7 +99,7 @@ impl<P: Protocol> Entry<P> {
             P::ended(worker, failed);
         }
         let Some(inner) = Rc::get_mut(&mut host) else { return };
-        inner.leave(&self.blank);
+        inner.detach(&self.blank);
         if let Some(common) = self.runtime.machine.get().filter(|common| !Rc::ptr_eq(common, &inner.machine)) {
             // One session's own machine ends with it.
             inner.machine.clone_from(common);
@@ -127,7 +127,7 @@ impl<P: Protocol> Entry<P> {
             }
         };
         match self.code.load(&machine, Some(session), session.paths(), cached) {
-            Ok(chunk) => Ok((self.lend(session, machine, state), chunk)),
+            Ok(chunk) => Ok((self.host(session, machine, state), chunk)),
             Err(failed) => Err(Refusal { status: failed.report(&**session), error: failed.error }),
         }
     }
@@ -142,7 +142,7 @@ impl<P: Protocol> Entry<P> {
         after: impl FnOnce(&Rc<P::Session>, &Host<P>, Result<(), LuaError>) -> T + 'static,
     ) -> Run<T> {
         let phase = self.phase;
-        self.run_to_end(session, before, push, move |session, host, ended| after(session, host, judge(&**session, phase, ended)))
+        self.run_to_end(session, before, push, move |session, host, ended| after(session, host, check(&**session, phase, ended)))
     }
 
     /// As [`Entry::run_waiting`], for an `after` that judges the end itself. An error has not been logged by then.
@@ -229,7 +229,7 @@ pub fn has_failed(ended: &Completion) -> bool {
     matches!(ended, Completion::Failed(_))
 }
 
-fn judge(session: &impl Client, phase: LuaPhase, ended: Completion) -> Result<(), LuaError> {
+fn check(session: &impl Client, phase: LuaPhase, ended: Completion) -> Result<(), LuaError> {
     match ended {
         Completion::Failed(error) => {
             report(session, phase, &error);

@@ -92,7 +92,7 @@ impl<P: Protocol> Host<P> {
 
     /// It has ended: forgets the session; `blank` takes the place of its state.
     #[inline]
-    pub(crate) fn leave(&mut self, blank: &Rc<P::State>) {
+    pub(crate) fn detach(&mut self, blank: &Rc<P::State>) {
         self.session = None;
         self.state.clone_from(blank);
     }
@@ -106,8 +106,8 @@ impl<P: Protocol> lua::Host for Host<P> {
     }
 
     #[inline]
-    fn show<'a>(&'a self, view: &mut lua::HostView<'a>) {
-        view.offer::<dyn lua_lib::Host>(self);
+    fn provide<'a>(&'a self, view: &mut lua::HostView<'a>) {
+        view.provide::<dyn lua_lib::Host>(self);
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn machine_for<P: Protocol>(
     if let Some(machine) = state.machine.get() {
         return Ok(machine.clone());
     }
-    let machine = machines::fresh(runtime)?;
+    let machine = machines::create(runtime)?;
     // A new machine has none yet.
     let _ = machine.log.set(P::error_log(session));
     machines::watch(runtime, &machine, &session.worker().log);

@@ -6,14 +6,14 @@ use conf::configs::ConfMap;
 use conf::scope::Config;
 use lua::{LuaPhase, PhaseSet};
 use lua_lib::socket::hub::Hub;
-use session::contexts::Reuse;
+use session::contexts::Reusable;
 use session::paths::Paths;
 use session::tls::Secured;
 use std::ops::Deref;
 use std::rc::Rc;
 
 /// What the protocol's configuration says as a whole.
-pub struct Whole<'a> {
+pub struct ProtocolConf<'a> {
     /// Main-level values of modules.
     pub main: &'a ConfMap,
     /// Where relative paths lead.
@@ -54,7 +54,7 @@ pub trait Protocol: Sized + 'static {
     fn hub_of(worker: &Self::Worker) -> Rc<Hub>;
 
     /// Shows what the worker's newest configuration says as a whole.
-    fn with_whole<R>(worker: &Self::Worker, see: impl FnOnce(Whole<'_>) -> R) -> R;
+    fn with_whole<R>(worker: &Self::Worker, see: impl FnOnce(ProtocolConf<'_>) -> R) -> R;
 
     /// A module's value in the worker's newest configuration, as its outermost block says.
     fn outermost<T: Config>(worker: &Self::Worker) -> Option<Rc<T>>;
@@ -69,7 +69,7 @@ pub trait Protocol: Sized + 'static {
     }
 
     /// What the module of type `T` remembers of the session, made from `Default` on first use.
-    fn context<T: Reuse + Default>(session: &Self::Session) -> Rc<T>;
+    fn context<T: Reusable + Default>(session: &Self::Session) -> Rc<T>;
 
     /// The same, if there is anything.
     fn find_context<T: 'static>(session: &Self::Session) -> Option<Rc<T>>;

@@ -5,7 +5,7 @@ use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::{Config, Frame};
 use conf::tree::Error;
-use lua_lib::socket::secure::settings::{Ready, SecureOptions};
+use lua_lib::socket::secure::settings::{SecureOptions, SessionSettings};
 use session::paths::MainContext;
 use session::tls_directives as directives;
 use session::{Join, Levels, Session};
@@ -18,7 +18,7 @@ use tls::profile::Profile;
 /// Those of a configuration, by what they are made from.
 #[derive(Default)]
 struct Shared {
-    all: RefCell<HashMap<Profile, Rc<Ready>>>,
+    all: RefCell<HashMap<Profile, Rc<SessionSettings>>>,
     /// What has been read.
     files: Rc<Files>,
 }
@@ -58,7 +58,7 @@ pub fn attach<S: Session>(at: &impl Join<S>) -> Result<(), Error> {
     let ready = match known {
         Some(ready) => ready,
         None => {
-            let (ready, notes) = Ready::make(&profile, &shared.files).map_err(|failed| error(failed.to_string()))?;
+            let (ready, notes) = SessionSettings::make(&profile, &shared.files).map_err(|failed| error(failed.to_string()))?;
             for note in notes {
                 at.error_log().write(Level::Warn, 0, format!("lua_ssl_*: {note}").as_bytes());
             }
@@ -66,7 +66,7 @@ pub fn attach<S: Session>(at: &impl Join<S>) -> Result<(), Error> {
             ready
         }
     };
-    options.settle(ready);
+    options.set(ready);
     Ok(())
 }
 

@@ -20,19 +20,19 @@ impl Slots {
 }
 
 /// An `ngx.ctx` table that code in a handshake leaves for the requests of the connection.
-pub struct LeftCtx {
+pub struct HandshakeCtx {
     slot: i32,
     slots: Rc<Slots>,
 }
 
-impl LeftCtx {
+impl HandshakeCtx {
     /// The number of the table.
     pub fn slot(&self) -> i32 {
         self.slot
     }
 }
 
-impl Drop for LeftCtx {
+impl Drop for HandshakeCtx {
     fn drop(&mut self) {
         self.slots.free.borrow_mut().push(self.slot);
     }
@@ -63,16 +63,16 @@ impl CtxTable {
     }
 
     /// Hands the table on, if there is one.
-    pub fn leave(&self) -> Option<LeftCtx> {
+    pub fn take(&self) -> Option<HandshakeCtx> {
         let slots = self.slots.get()?.clone();
         let slot = self.slot.take();
-        (slot != 0).then_some(LeftCtx { slot, slots })
+        (slot != 0).then_some(HandshakeCtx { slot, slots })
     }
 
     /// The table, for those who keep it beyond the session's state; `None` if there is none, or if somebody has it.
-    pub fn keep(&self) -> Option<LeftCtx> {
+    pub fn share(&self) -> Option<HandshakeCtx> {
         let slots = self.slots.get().filter(|_| self.exists() && !self.is_kept.replace(true))?;
-        Some(LeftCtx { slot: self.slot.get(), slots: slots.clone() })
+        Some(HandshakeCtx { slot: self.slot.get(), slots: slots.clone() })
     }
 
     /// Whether there is a table.
@@ -115,10 +115,10 @@ mod tests {
     fn a_place_that_somebody_keeps_is_his_to_give() {
         let slots = Rc::new(Slots::default());
         let table = CtxTable::default();
-        assert!(table.keep().is_none(), "there is no table yet");
+        assert!(table.share().is_none(), "there is no table yet");
         table.slot(&slots);
-        let kept = table.keep().unwrap();
-        assert!(kept.slot() == 1 && table.keep().is_none());
+        let kept = table.share().unwrap();
+        assert!(kept.slot() == 1 && table.share().is_none());
         table.give_back();
         assert_eq!(table.slot(&slots), -2, "the first is in use");
         drop(kept);

@@ -72,9 +72,9 @@ fn runtime_of<P: Protocol>(worker: &P::Worker) -> Option<Rc<Runtime>> {
 }
 
 /// Picks the code of one moment.
-type Pick<S> = fn(&ProcessCode<S>) -> Option<Rc<Code<S>>>;
+type CodeOf<S> = fn(&ProcessCode<S>) -> Option<Rc<Code<S>>>;
 
-fn run_in_worker<P: Protocol>(worker: &Rc<P::Worker>, phase: LuaPhase, pick: Pick<P::Session>) {
+fn run_in_worker<P: Protocol>(worker: &Rc<P::Worker>, phase: LuaPhase, pick: CodeOf<P::Session>) {
     let Some(runtime) = runtime_of::<P>(worker) else { return };
     let machine = match machines::common(&runtime) {
         Ok(machine) => machine.clone(),

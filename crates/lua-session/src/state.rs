@@ -25,7 +25,7 @@ pub struct SessionState {
 #[derive(Clone)]
 pub struct Balancing {
     /// What is said to the proxy.
-    pub turn: Rc<BalancerContext>,
+    pub balancer: Rc<BalancerContext>,
     /// `balancer_keepalive`
     pub pool_size: usize,
 }

@@ -13,12 +13,12 @@ pub struct ChunkId(pub(crate) u32);
 
 /// What tells one version of a file from the next: modification time (seconds, nanoseconds) and size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Stamp(i64, i64, u64);
+pub(crate) struct FileVersion(i64, i64, u64);
 
 #[derive(Default)]
 pub(crate) struct Chunks {
     text: HashMap<Box<[u8]>, ChunkId>,
-    files: HashMap<Box<[u8]>, (Stamp, ChunkId)>,
+    files: HashMap<Box<[u8]>, (FileVersion, ChunkId)>,
     factories: Vec<c_int>,
 }
 
@@ -32,12 +32,12 @@ impl Chunks {
     }
 
     /// The chunk of a file; of whichever version when no stamp is given.
-    pub(crate) fn file(&self, path: &Path, stamp: Option<Stamp>) -> Option<ChunkId> {
+    pub(crate) fn file(&self, path: &Path, stamp: Option<FileVersion>) -> Option<ChunkId> {
         let (kept, id) = self.files.get(path.as_os_str().as_bytes())?;
         (stamp.is_none() || stamp == Some(*kept)).then_some(*id)
     }
 
-    pub(crate) fn keep_file(&mut self, path: &Path, stamp: Stamp, id: ChunkId) {
+    pub(crate) fn keep_file(&mut self, path: &Path, stamp: FileVersion, id: ChunkId) {
         self.files.insert(path.as_os_str().as_bytes().into(), (stamp, id));
     }
 
@@ -74,9 +74,9 @@ fn file_error(verb: &str, path: &Path, error: &std::io::Error) -> LuaError {
 ///
 /// # Errors
 /// `cannot open F: reason`, as `luaL_loadfile`.
-pub(crate) fn stamp(path: &Path) -> Result<Stamp, LuaError> {
+pub(crate) fn stamp(path: &Path) -> Result<FileVersion, LuaError> {
     let meta = std::fs::metadata(path).map_err(|e| file_error("open", path, &e))?;
-    Ok(Stamp(meta.mtime(), meta.mtime_nsec(), meta.size()))
+    Ok(FileVersion(meta.mtime(), meta.mtime_nsec(), meta.size()))
 }
 
 /// The bytes of a file.

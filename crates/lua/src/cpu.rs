@@ -153,7 +153,7 @@ impl Shared {
                     Some((_, last, since)) if *last != running || running == 0 => (*last, *since) = (running, now),
                     Some((_, _, since)) => match now.saturating_sub(*since) {
                         used if used >= self.limit + GRACE => (self.stuck)(self.limit),
-                        used if used >= self.limit => machine.condemn(running),
+                        used if used >= self.limit => machine.mark_expired(running),
                         _ => {}
                     },
                 }
@@ -163,7 +163,7 @@ impl Shared {
 }
 
 impl Watched {
-    fn condemn(&self, stretch: u64) {
+    fn mark_expired(&self, stretch: u64) {
         if self.condemned.swap(stretch, Ordering::AcqRel) == stretch {
             return;
         }

@@ -308,7 +308,7 @@ impl CallContext {
     }
 
     /// Puts back what was current and returns the host context that was.
-    pub(crate) fn leave(&self, saved: Saved) -> Option<Rc<dyn Host>> {
+    pub(crate) fn restore(&self, saved: Saved) -> Option<Rc<dyn Host>> {
         self.req.set(saved.host.as_ref().map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()));
         self.phase.set(saved.phase.map_or(0, |p| p.bit));
         self.phase_info.set(saved.phase);

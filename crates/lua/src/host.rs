@@ -17,7 +17,7 @@ pub trait Host: Any {
     }
 
     /// Offers itself as the traits that it implements: `view.offer::<dyn Trait>(self)`.
-    fn show<'a>(&'a self, view: &mut HostView<'a>) {
+    fn provide<'a>(&'a self, view: &mut HostView<'a>) {
         let _ = view;
     }
 }
@@ -28,7 +28,7 @@ impl dyn Host {
     pub(crate) fn seen_as<T: ?Sized + 'static>(&self) -> Option<&T> {
         let mut found: Option<&T> = None;
         let mut view = HostView { kind: TypeId::of::<T>(), slot: NonNull::from(&mut found).cast(), life: PhantomData };
-        self.show(&mut view);
+        self.provide(&mut view);
         found
     }
 }
@@ -44,7 +44,7 @@ pub struct HostView<'a> {
 impl<'a> HostView<'a> {
     /// Shows the host, if this is the trait that is asked for.
     #[inline]
-    pub fn offer<T: ?Sized + 'static>(&mut self, host: &'a T) {
+    pub fn provide<T: ?Sized + 'static>(&mut self, host: &'a T) {
         if self.kind == TypeId::of::<T>() {
             // SAFETY: `seen_as` made the view with the slot of this very type, which lives longer than the view; nobody else
             // looks at it meanwhile. `'a` cannot change, since it is invariant.

@@ -107,7 +107,7 @@ impl Job {
         // SAFETY: the slot is this job's alone, and its closure stands on its coroutine.
         let rest = unsafe { scheduler::run(cx, &slot.core, entry, entry, nargs) };
         slot.detached = cx.detached.get();
-        let host = cx.leave(saved);
+        let host = cx.restore(saved);
         if let (StopReason::Waiting, Some(host)) = (&rest, host) {
             return Started::Waiting(Self { vm: vm.clone(), slot: Some(slot), host, phase, entry });
         }
@@ -152,7 +152,7 @@ impl Job {
 
     /// Polls what a thread waits for, and runs it when that is done; how the job ended, if it did.
     fn poll_one(&mut self, core: &Rc<Core>, id: u64, context: &Context<'_>, alone: bool) -> Option<StopReason> {
-        let bell = if alone { None } else { core.with(id, |t| t.bell.clone())? };
+        let bell = if alone { None } else { core.with(id, |t| t.waker.clone())? };
         let waker = bell.as_ref().unwrap_or_else(|| context.waker());
         let reply = match poll_thread(core, id, &mut Context::from_waker(waker)) {
             Some(reply) => reply,
@@ -187,7 +187,7 @@ impl Job {
         // SAFETY: the thread is at rest with its arguments on its stack; it is alive while in the job.
         let rest = unsafe { scheduler::run(cx, core, self.entry, id, nargs) };
         let detached = cx.detached.get();
-        drop(cx.leave(saved));
+        drop(cx.restore(saved));
         if let Some(slot) = self.slot.as_mut() {
             slot.detached |= detached;
         }

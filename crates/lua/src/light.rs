@@ -138,7 +138,7 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
             }
             None => {}
             Some((id, false)) => {
-                let turn = core.with(me, |t| t.turn).unwrap_or_default();
+                let turn = core.with(me, |t| t.wait_round).unwrap_or_default();
                 core.with(id, |t| t.waited = turn);
             }
         }
@@ -155,7 +155,7 @@ fn collect(core: &Core, stack: &mut Stack<'_>, id: u64, co: *mut sys::lua_State)
     if !stack.reserve(n as usize + 2) {
         return Err(Raise::fixed("stack overflow"));
     }
-    core.with(core.current.get(), |t| t.turn += 1);
+    core.with(core.current.get(), |t| t.wait_round += 1);
     // SAFETY: room was made; both coroutines belong to one VM.
     unsafe {
         if n > 0 {
@@ -175,7 +175,7 @@ fn kill(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let refusal = match parent_of(cx, stack, 1) {
         None => Some("not user thread"),
         Some(parent) if parent != core.current.get() || core.by_state(co, |t| t.maker != l) == Some(true) => Some("killer not parent"),
-        Some(_) if core.by_state(co, |t| t.held && matches!(t.state, State::Pending(_))) == Some(true) => Some("pending subrequests"),
+        Some(_) if core.by_state(co, |t| t.unkillable && matches!(t.state, State::Pending(_))) == Some(true) => Some("pending subrequests"),
         Some(_) => match core.by_state(co, |t| (t.id, matches!(t.state, State::Zombie))) {
             None => Some("already waited or killed"),
             Some((id, zombie)) => {

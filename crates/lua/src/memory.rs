@@ -20,7 +20,7 @@ pub(crate) struct Meter {
     /// The least that was used since the collector was last told to hurry.
     low: Cell<usize>,
     /// What was left by the last collection between handlers.
-    kept: Cell<usize>,
+    recorded: Cell<usize>,
     /// Something was refused since then.
     refused: Cell<bool>,
     inner: sys::lua_Alloc,
@@ -42,7 +42,8 @@ impl Meter {
             let kib = usize::try_from(sys::lua_gc(lua, sys::LUA_GCCOUNT, 0)).unwrap_or(0);
             let used = Cell::new(kib * 1024);
             let (refusing, refused) = (Cell::new(false), Cell::new(false));
-            let meter = Box::new(Meter { limit, used, refusing, low: Cell::new(0), kept: Cell::new(0), refused, inner, inner_data, lua });
+            let meter =
+                Box::new(Meter { limit, used, refusing, low: Cell::new(0), recorded: Cell::new(0), refused, inner, inner_data, lua });
             sys::lua_setallocf(lua, allocate, std::ptr::from_ref::<Meter>(&meter).cast_mut().cast());
             meter
         }
@@ -72,13 +73,13 @@ impl Meter {
     /// The machine may be entered now.
     pub(crate) unsafe fn make_room(&self) {
         let used = self.used.get();
-        if used > self.limit / 8 * 7 && (used > self.kept.get() + self.limit / 32 || self.refused.take()) {
+        if used > self.limit / 8 * 7 && (used > self.recorded.get() + self.limit / 32 || self.refused.take()) {
             // SAFETY: the caller's contract.
             unsafe {
                 take_ffi_over(self.lua);
                 sys::lua_gc(self.lua, sys::LUA_GCCOLLECT, 0);
             }
-            self.kept.set(self.used.get());
+            self.recorded.set(self.used.get());
             self.low.set(self.used.get());
         }
     }

@@ -234,7 +234,7 @@ unsafe fn deliver_top(_cx: &CallContext, core: &Core, id: u64, lua: *mut sys::lu
     let Some((parent, turn)) = core.with(id, |t| (t.parent, t.waited)) else {
         return Next::Queue;
     };
-    let alive = core.with(parent, |t| (!matches!(t.state, State::Zombie)).then_some((t.lua, t.turn == turn))).flatten();
+    let alive = core.with(parent, |t| (!matches!(t.state, State::Zombie)).then_some((t.lua, t.wait_round == turn))).flatten();
     let Some((to, waited)) = alive else {
         // SAFETY: the thread is out of use.
         unsafe { remove_thread(core, id, lua) };
@@ -252,7 +252,7 @@ unsafe fn deliver_top(_cx: &CallContext, core: &Core, id: u64, lua: *mut sys::lu
         core.with(parent, |t| t.zombies += 1);
         return Next::Queue;
     }
-    core.with(parent, |t| t.turn += 1);
+    core.with(parent, |t| t.wait_round += 1);
     // SAFETY: both coroutines belong to one VM; room is asked for first.
     unsafe {
         let moved = if sys::lua_checkstack(to, n) != 0 { n } else { 0 };

@@ -194,7 +194,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Keeps the value at `index` alive beyond this call.
-    pub fn keep(&mut self, index: usize) -> Option<Ref> {
+    pub fn reference(&mut self, index: usize) -> Option<Ref> {
         let i = self.at(index)?;
         if !self.reserve(2) {
             return None;
@@ -211,7 +211,7 @@ impl<'a> Stack<'a> {
         if !value.belongs_to(self.bin) {
             return self.push_nil();
         }
-        self.room();
+        self.check_stack();
         // SAFETY: the registry entry lives while the Ref does.
         unsafe {
             sys::lua_rawgeti(self.l, sys::LUA_REGISTRYINDEX, value.slot() as sys::lua_Integer);
@@ -220,7 +220,7 @@ impl<'a> Stack<'a> {
 
     /// Makes room for what one push needs. Where Lua's limit of 8,000 values is reached the row ends with `stack overflow`,
     /// which its entry turns into a Lua error; a row that pushes without bound asks [`Stack::reserve`] first.
-    fn room(&mut self) {
+    fn check_stack(&mut self) {
         if !self.reserve(4) {
             std::panic::resume_unwind(Box::new(StackOverflow));
         }
@@ -228,28 +228,28 @@ impl<'a> Stack<'a> {
 
     /// Pushes nil.
     pub fn push_nil(&mut self) {
-        self.room();
+        self.check_stack();
         // SAFETY: room was made.
         unsafe { sys::lua_pushnil(self.l) }
     }
 
     /// Pushes a boolean.
     pub fn push_bool(&mut self, value: bool) {
-        self.room();
+        self.check_stack();
         // SAFETY: room was made.
         unsafe { sys::lua_pushboolean(self.l, c_int::from(value)) }
     }
 
     /// Pushes a number.
     pub fn push_number(&mut self, value: f64) {
-        self.room();
+        self.check_stack();
         // SAFETY: room was made.
         unsafe { sys::lua_pushnumber(self.l, value) }
     }
 
     /// Pushes a string of any bytes.
     pub fn push_bytes(&mut self, value: &[u8]) {
-        self.room();
+        self.check_stack();
         // SAFETY: room was made; Lua copies the bytes.
         unsafe {
             raw::push_string(self.l, value.as_ptr().cast(), value.len());
@@ -263,7 +263,7 @@ impl<'a> Stack<'a> {
 
     /// Pushes a pointer that native code will get back.
     pub(crate) fn push_pointer(&mut self, pointer: *mut c_void) {
-        self.room();
+        self.check_stack();
         // SAFETY: room was made; the pointer is opaque to Lua.
         unsafe { push_light(self.l, pointer) }
     }
@@ -272,7 +272,7 @@ impl<'a> Stack<'a> {
     pub fn push_copy(&mut self, index: usize) {
         match self.at(index) {
             Some(i) => {
-                self.room();
+                self.check_stack();
                 // SAFETY: room was made and a value stands at `i`.
                 unsafe { sys::lua_pushvalue(self.l, i) }
             }
@@ -282,7 +282,7 @@ impl<'a> Stack<'a> {
 
     /// Pushes a new table with room for so many list items and fields.
     pub fn push_table(&mut self, items: usize, fields: usize) {
-        self.room();
+        self.check_stack();
         let clamp = |n: usize| n.min(1 << 20) as c_int;
         // SAFETY: room was made.
         unsafe { sys::lua_createtable(self.l, clamp(items), clamp(fields)) }
@@ -314,7 +314,7 @@ impl<'a> Stack<'a> {
         if self.kind(table) != Type::Table {
             return;
         }
-        self.room();
+        self.check_stack();
         // SAFETY: room was made, a table stands at `table`; Lua copies the bytes, and a string key cannot be refused.
         unsafe {
             raw::push_string(self.l, key.as_ptr().cast(), key.len());
@@ -371,7 +371,7 @@ impl<'a> Stack<'a> {
             self.push_nil();
             return Type::Nil;
         }
-        self.room();
+        self.check_stack();
         // SAFETY: room was made, a table stands at `table`.
         unsafe {
             raw::push_item(self.l, table as c_int, index as c_int);
@@ -390,7 +390,7 @@ impl<'a> Stack<'a> {
     ///
     /// # Errors
     /// What `each` returns ends the walk. No table: an error that says so. No room: `stack overflow`.
-    pub fn each(&mut self, index: usize, mut each: impl FnMut(&mut Stack<'_>, usize, usize) -> Result<(), Raise>) -> Result<(), Raise> {
+    pub fn for_each(&mut self, index: usize, mut each: impl FnMut(&mut Stack<'_>, usize, usize) -> Result<(), Raise>) -> Result<(), Raise> {
         if self.kind(index) != Type::Table {
             return Err(Raise::fixed("table expected"));
         }

@@ -63,11 +63,11 @@ pub fn set_process(kind: usize, worker: usize) {
 type Hash = unsafe extern "C" fn(*const u8, usize, *mut u8);
 type Sum = unsafe extern "C" fn(*const u8, usize) -> u32;
 type Number = unsafe extern "C" fn(*const u8, usize) -> isize;
-type Ask = extern "C" fn() -> c_int;
-type Dump = unsafe extern "C" fn(*mut u8, *const u8, usize) -> *mut u8;
-type Kept = ([Hash; 3], [Sum; 3], [Number; 2], [Ask; 2], Dump);
+type IntFn = extern "C" fn() -> c_int;
+type DumpFn = unsafe extern "C" fn(*mut u8, *const u8, usize) -> *mut u8;
+type ExportedFns = ([Hash; 3], [Sum; 3], [Number; 2], [IntFn; 2], DumpFn);
 
-const KEPT: Kept = (
+const KEPT: ExportedFns = (
     [ngx_http_lua_ffi_md5, ngx_http_lua_ffi_md5_bin, ngx_http_lua_ffi_sha1_bin],
     [ngx_murmur_hash2, ngx_http_lua_ffi_crc32_short, ngx_http_lua_ffi_crc32_long],
     [ngx_atoi, ngx_hextoi],
@@ -87,7 +87,7 @@ unsafe fn bytes<'a>(start: *const u8, length: usize) -> &'a [u8] {
 
 /// # Safety
 /// `from.len()` bytes at `to` are writable.
-unsafe fn give(to: *mut u8, from: &[u8]) {
+unsafe fn write(to: *mut u8, from: &[u8]) {
     // SAFETY: the caller's contract; what is read is ours.
     unsafe { to.copy_from_nonoverlapping(from.as_ptr(), from.len()) }
 }
@@ -195,7 +195,7 @@ pub unsafe extern "C" fn ngx_http_lua_ffi_crc32_long(data: *const u8, length: us
 pub(crate) unsafe extern "C" fn ngx_http_lua_ffi_md5_bin(data: *const u8, length: usize, out: *mut u8) {
     use md5::Digest;
     // SAFETY: the caller's contract.
-    unsafe { give(out, &md5::Md5::digest(bytes(data, length))) }
+    unsafe { write(out, &md5::Md5::digest(bytes(data, length))) }
 }
 
 /// # Safety
@@ -215,7 +215,7 @@ pub unsafe extern "C" fn ngx_http_lua_ffi_md5(data: *const u8, length: usize, ou
 pub unsafe extern "C" fn ngx_http_lua_ffi_sha1_bin(data: *const u8, length: usize, out: *mut u8) {
     use sha1::Digest;
     // SAFETY: the caller's contract.
-    unsafe { give(out, &sha1::Sha1::digest(bytes(data, length))) }
+    unsafe { write(out, &sha1::Sha1::digest(bytes(data, length))) }
 }
 
 /// `ngx.worker.pid`

@@ -40,8 +40,8 @@ impl Host for Request {
         }
     }
 
-    fn show<'a>(&'a self, view: &mut HostView<'a>) {
-        view.offer::<dyn Speaker>(self);
+    fn provide<'a>(&'a self, view: &mut HostView<'a>) {
+        view.provide::<dyn Speaker>(self);
     }
 }
 

@@ -40,13 +40,13 @@ pub(crate) struct Thread {
     /// The parent's turn of waiting in which it waits for this one; 0 for none.
     pub(crate) waited: u64,
     /// Its own turn of waiting for children.
-    pub(crate) turn: u64,
+    pub(crate) wait_round: u64,
     /// How many of its children have ended and been asked for by nobody.
     pub(crate) zombies: usize,
     /// What wakes it, once it has waited beside others.
-    pub(crate) bell: Option<Waker>,
+    pub(crate) waker: Option<Waker>,
     /// What it waits for must not be given up: it cannot be killed.
-    pub(crate) held: bool,
+    pub(crate) unkillable: bool,
     pub(crate) state: State,
 }
 
@@ -54,7 +54,7 @@ impl Thread {
     /// A thread that is about to run.
     pub(crate) fn new(id: u64, parent: u64, lua: *mut sys::lua_State, anchor: c_int, maker: *mut sys::lua_State) -> Thread {
         let state = State::Ready;
-        Thread { id, parent, lua, anchor, maker, waited: 0, turn: 1, zombies: 0, bell: None, held: false, state }
+        Thread { id, parent, lua, anchor, maker, waited: 0, wait_round: 1, zombies: 0, waker: None, unkillable: false, state }
     }
 }
 
@@ -193,7 +193,7 @@ impl Core {
         }
         let mut bells = self.bells.borrow_mut();
         let bells = bells.get_or_insert_default();
-        self.with(id, |thread| thread.bell.get_or_insert_with(|| bells.make(id)).clone())
+        self.with(id, |thread| thread.waker.get_or_insert_with(|| bells.make(id)).clone())
     }
 
     /// Whether there is no more than one thread.
@@ -225,7 +225,7 @@ impl Core {
     pub(crate) fn park(&self, work: LocalFuture, held: bool) {
         self.with(self.current.get(), |t| {
             t.state = State::Pending(work);
-            t.held = held;
+            t.unkillable = held;
         });
         let id = self.current.get();
         if self.is_single() {

@@ -28,7 +28,7 @@ impl Value {
             Type::Boolean => Self::Bool(stack.truthy(index)),
             Type::Number => stack.number(index).map_or(Self::Nil, Self::Number),
             Type::String => stack.bytes(index).map_or(Self::Nil, |b| Self::Bytes(b.to_vec().into())),
-            _ => stack.keep(index).map_or(Self::Nil, Self::Ref),
+            _ => stack.reference(index).map_or(Self::Nil, Self::Ref),
         }
     }
 

@@ -274,7 +274,7 @@ impl Vm {
             sys::lua_settop(l, base);
             message.map_or(Ok(()), |m| Err(LuaError::plain(ErrorKind::Runtime, m)))
         };
-        drop(cx.leave(saved));
+        drop(cx.restore(saved));
         result
     }
 
@@ -297,7 +297,7 @@ impl Vm {
         // SAFETY: the slot is this run's alone, with the chunk's closure on its stack.
         let result = catch_unwind(AssertUnwindSafe(|| unsafe { run_to_end(cx, slot.lua, self.inner.prelude.explain, push, read) }));
         slot.detached = cx.detached.get();
-        drop(cx.leave(saved));
+        drop(cx.restore(saved));
         self.give_slot(&mut slot);
         self.keep_slot(slot);
         result.unwrap_or_else(|panic| resume_unwind(panic))

@@ -10,7 +10,7 @@ use http::{Levels, Module, Regex, Request, Variables};
 use std::rc::Rc;
 
 /// The module; it has no filter of its own.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, ..Module::named("accept_gzip") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, ..Module::named("accept_gzip") };
 
 /// `gzip_proxied`: a set of reasons to compress for proxies.
 #[derive(Clone, Copy, Debug, Default)]

@@ -10,12 +10,12 @@ use session::{Client, Configured};
 
 /// `allow` and `deny`. First in the access phase.
 pub const MODULE: Module =
-    Module { rows: || rows::<Request>(Context::LIMIT_EXCEPT), levels: Levels::own::<Rules>, attach, ..Module::named("access") };
+    Module { rows: || rows::<Request>(Context::LIMIT_EXCEPT), levels: Levels::location_only::<Rules>, attach, ..Module::named("access") };
 
 /// `allow` and `deny` of streams.
 pub const STREAM: stream::Module = stream::Module {
     rows: || rows::<stream::Session>(Context::empty()),
-    levels: Levels::own::<Rules>,
+    levels: Levels::location_only::<Rules>,
     attach: attach_stream,
     ..stream::Module::named("access")
 };

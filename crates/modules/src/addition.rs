@@ -1,7 +1,7 @@
 //! `add_before_body`, `add_after_body`: content of other URIs before and after a body.
 
 use crate::collector::Included;
-use crate::filtering::{Types, admits, weaken_etag};
+use crate::filtering::{Types, type_matches, weaken_etag};
 use crate::marks;
 use conf::context::{Arity, Context};
 use conf::row::Row;
@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("addition") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("addition") };
 
 #[derive(Default)]
 struct Conf {
@@ -62,7 +62,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
 fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     let fit = {
         let response = request.response.borrow();
-        response.status == 200 && admits(conf.types.as_ref(), &response)
+        response.status == 200 && type_matches(conf.types.as_ref(), &response)
     };
     if fit && request.is_main() {
         let mut response = request.response.borrow_mut();

@@ -11,7 +11,7 @@ pub(crate) mod value;
 mod workers;
 mod zones;
 
-use crate::keyval::{Declared, ZoneRef};
+use crate::keyval::{KeyvalZones, ZoneRef};
 use crate::zones as told;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -51,7 +51,7 @@ impl Config for Api {
 
 /// What a worker remembers for the API.
 #[derive(Default)]
-pub(crate) struct Known {
+pub(crate) struct ApiState {
     /// When it started, milliseconds since the epoch.
     pub(crate) loaded_ms: std::cell::Cell<u64>,
     /// The groups of `stream`, if there is `stream`.
@@ -97,13 +97,13 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
 }
 
 fn start(worker: &Rc<Worker>) {
-    worker.state::<Known>().loaded_ms.set(base::clock::epoch_ms());
+    worker.state::<ApiState>().loaded_ms.set(base::clock::epoch_ms());
 }
 
 fn start_stream(worker: &Rc<stream::Worker>) {
-    let (known, configuration) = (worker.state::<Known>(), worker.configuration());
+    let (known, configuration) = (worker.state::<ApiState>(), worker.configuration());
     known.stream.replace(Some(configuration.main.get::<Directory>().cloned().unwrap_or_default()));
-    let keyvals = configuration.main.get::<Declared<stream::Session>>().map(|declared| declared.all().to_vec());
+    let keyvals = configuration.main.get::<KeyvalZones<stream::Session>>().map(|declared| declared.all().to_vec());
     known.stream_keyvals.replace(keyvals.unwrap_or_default());
 }
 
@@ -125,7 +125,7 @@ pub(crate) enum Reply {
     Empty(u16),
 }
 
-pub(crate) type Answer = Result<Reply, ApiError>;
+pub(crate) type ApiResult = Result<Reply, ApiError>;
 
 /// A path that leads nowhere.
 pub(crate) fn no_path() -> ApiError {
@@ -151,13 +151,13 @@ impl<'a> Call<'a> {
     }
 
     /// A value that has no more parts.
-    pub(crate) fn leaf(&self, value: impl FnOnce() -> Value) -> Answer {
+    pub(crate) fn leaf(&self, value: impl FnOnce() -> Value) -> ApiResult {
         self.only_read()?;
         if self.path.is_empty() { Ok(Reply::Value(value(), 0)) } else { Err(no_path()) }
     }
 
     /// The names of the parts.
-    pub(crate) fn index(&self, names: &[&str]) -> Answer {
+    pub(crate) fn index(&self, names: &[&str]) -> ApiResult {
         self.only_read()?;
         Ok(Reply::Plain(200, texts(names.iter().copied()), None))
     }
@@ -237,7 +237,7 @@ pub(crate) fn argument<'a>(all: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-fn root(call: &Call<'_>) -> Answer {
+fn root(call: &Call<'_>) -> ApiResult {
     let (version, call) = call.next();
     match version {
         None => {
@@ -270,16 +270,16 @@ fn root(call: &Call<'_>) -> Answer {
 
 /// Whether there is `stream`.
 fn is_there(call: &Call<'_>) -> bool {
-    call.request.worker.state::<Known>().stream.borrow().is_some()
+    call.request.worker.state::<ApiState>().stream.borrow().is_some()
 }
 
-fn http_part(call: &Call<'_>) -> Answer {
+fn http_part(call: &Call<'_>) -> ApiResult {
     let (part, call) = call.next();
     match part {
         None => call.index(&["requests", "server_zones", "location_zones", "limit_conns", "limit_reqs", "caches", "keyvals", "upstreams"]),
         Some("keyvals") => {
-            let declared = call.request.http.main.get::<Declared<Request>>();
-            keyvals::answer(&call, declared.map(Declared::all).unwrap_or_default())
+            let declared = call.request.http.main.get::<KeyvalZones<Request>>();
+            keyvals::answer(&call, declared.map(KeyvalZones::all).unwrap_or_default())
         }
         Some("requests") => status::requests(&call),
         Some("server_zones") => zones::counters(&call, &told::SERVERS, ("ServerZoneNotFound", "server zone not found")),
@@ -295,9 +295,9 @@ fn http_part(call: &Call<'_>) -> Answer {
     }
 }
 
-fn stream_part(call: &Call<'_>) -> Answer {
+fn stream_part(call: &Call<'_>) -> ApiResult {
     let (part, call) = call.next();
-    let known = call.request.worker.state::<Known>();
+    let known = call.request.worker.state::<ApiState>();
     match part {
         None => call.index(&["server_zones", "limit_conns", "keyvals", "upstreams"]),
         Some("server_zones") => zones::counters(&call, &told::SESSIONS, ("ServerZoneNotFound", "server zone not found")),

@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Basic authentication. In the access phase, after `allow`/`deny`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<AuthBasic>, attach, ..Module::named("auth_basic") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<AuthBasic>, attach, ..Module::named("auth_basic") };
 
 #[derive(Default)]
 struct AuthBasic {

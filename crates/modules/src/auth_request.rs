@@ -16,7 +16,7 @@ use session::variable::{self, CHANGEABLE, VarIndex};
 use std::rc::Rc;
 
 /// Access by subrequest. In the access phase, behind `auth_basic`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<AuthRequest>, attach, ..Module::named("auth_request") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<AuthRequest>, attach, ..Module::named("auth_request") };
 
 #[derive(Default)]
 struct AuthRequest {
@@ -57,12 +57,12 @@ fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let own = place.conf::<AuthRequest>();
     if own.uri.as_ref().is_some_and(|uri| !uri.is_empty()) {
-        place.phase(Phase::Access, move |request| ask(request, &own));
+        place.phase(Phase::Access, move |request| start_subrequest(request, &own));
     }
     Ok(())
 }
 
-fn ask(request: &Rc<Request>, own: &Rc<AuthRequest>) -> Step {
+fn start_subrequest(request: &Rc<Request>, own: &Rc<AuthRequest>) -> Step {
     let Some(engine) = request.worker.engine() else { return Step::Now(Outcome::Status(500)) };
     let what = Subrequest {
         uri: own.uri.as_deref().unwrap_or_default(),
@@ -81,19 +81,19 @@ fn ask(request: &Rc<Request>, own: &Rc<AuthRequest>) -> Step {
     };
     child.flags.header_only.set(true);
     match engine.run(&child) {
-        None => delayed(request, judge(request, &child, own)),
+        None => delayed(request, decide(request, &child, own)),
         Some(future) => {
             let (request, own) = (request.clone(), own.clone());
             Step::wait(async move {
                 future.await;
-                let outcome = judge(&request, &child, &own);
+                let outcome = decide(&request, &child, &own);
                 delayed(&request, outcome).finish().await
             })
         }
     }
 }
 
-fn judge(request: &Rc<Request>, child: &Rc<Request>, own: &AuthRequest) -> Outcome {
+fn decide(request: &Rc<Request>, child: &Rc<Request>, own: &AuthRequest) -> Outcome {
     for (index, value) in own.set.iter().flatten() {
         let value = value.to_vec(&**child);
         variable::assign(&**request, *index, &value);

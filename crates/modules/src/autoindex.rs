@@ -19,7 +19,7 @@ use std::rc::Rc;
 mod text;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("autoindex") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("autoindex") };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {

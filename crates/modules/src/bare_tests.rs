@@ -163,7 +163,7 @@ impl Configured for Bare {
         self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok())
     }
 
-    fn lasting<T: Default + 'static>(&self) -> Rc<T> {
+    fn session_context<T: Default + 'static>(&self) -> Rc<T> {
         self.find_lasting().unwrap_or_else(|| {
             let made = Rc::new(T::default());
             self.lasting.borrow_mut().push(made.clone());

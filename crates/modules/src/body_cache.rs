@@ -17,10 +17,10 @@ const SIGHTINGS: usize = 64;
 pub(crate) struct Key {
     address: usize,
     length: usize,
-    way: usize,
+    settings_key: usize,
 }
 
-struct Kept<T> {
+struct Entry<T> {
     /// Held, so that the address stays theirs.
     body: Bytes,
     made: T,
@@ -29,19 +29,19 @@ struct Kept<T> {
 }
 
 struct Inner<T> {
-    kept: HashMap<Key, Kept<T>>,
+    bodies: HashMap<Key, Entry<T>>,
     memory: usize,
-    seen: Vec<Option<Key>>,
+    recent: Vec<Option<Key>>,
     next: usize,
 }
 
 /// What a worker has made of bodies, a `T` of each.
-pub(crate) struct KeptBodies<T> {
+pub(crate) struct BodyCache<T> {
     inner: RefCell<Inner<T>>,
 }
 
 /// What is to be done with a body.
-pub(crate) enum Wish<T> {
+pub(crate) enum Lookup<T> {
     /// It came before, and this was made of it.
     Known(T),
     /// It comes again: what is made of it is worth [`KeptBodies::keep`].
@@ -52,37 +52,37 @@ pub(crate) enum Wish<T> {
 
 impl<T> Default for Inner<T> {
     fn default() -> Self {
-        Inner { kept: HashMap::default(), memory: 0, seen: Vec::new(), next: 0 }
+        Inner { bodies: HashMap::default(), memory: 0, recent: Vec::new(), next: 0 }
     }
 }
 
-impl<T> Default for KeptBodies<T> {
+impl<T> Default for BodyCache<T> {
     fn default() -> Self {
-        KeptBodies { inner: RefCell::default() }
+        BodyCache { inner: RefCell::default() }
     }
 }
 
-impl<T: Clone> KeptBodies<T> {
+impl<T: Clone> BodyCache<T> {
     /// Looks at a whole body.
-    pub(crate) fn lookup(&self, body: &Bytes, way: usize) -> Wish<T> {
+    pub(crate) fn lookup(&self, body: &Bytes, way: usize) -> Lookup<T> {
         // What nobody else holds cannot come again.
         if body.len() > LONGEST || body.is_unique() {
-            return Wish::Make;
+            return Lookup::Make;
         }
-        let key = Key { address: body.as_ptr().addr(), length: body.len(), way };
+        let key = Key { address: body.as_ptr().addr(), length: body.len(), settings_key: way };
         let mut inner = self.inner.borrow_mut();
-        if let Some(kept) = inner.kept.get(&key) {
-            return Wish::Known(kept.made.clone());
+        if let Some(kept) = inner.bodies.get(&key) {
+            return Lookup::Known(kept.made.clone());
         }
-        if inner.seen.contains(&Some(key)) {
-            return Wish::Keep(key);
+        if inner.recent.contains(&Some(key)) {
+            return Lookup::Keep(key);
         }
-        inner.note(key);
-        Wish::Make
+        inner.record(key);
+        Lookup::Make
     }
 
     /// Keeps what was made of a body, of about `size` bytes.
-    pub(crate) fn keep(&self, key: Key, body: &Bytes, made: &T, size: usize) {
+    pub(crate) fn insert(&self, key: Key, body: &Bytes, made: &T, size: usize) {
         let mut inner = self.inner.borrow_mut();
         let size = body.len() + size;
         if inner.memory + size > MEMORY {
@@ -92,16 +92,16 @@ impl<T: Clone> KeptBodies<T> {
             *inner = Inner::default();
         }
         inner.memory += size;
-        inner.kept.insert(key, Kept { body: body.clone(), made: made.clone(), size });
+        inner.bodies.insert(key, Entry { body: body.clone(), made: made.clone(), size });
     }
 }
 
 impl<T> Inner<T> {
-    fn note(&mut self, key: Key) {
-        if self.seen.len() < SIGHTINGS {
-            return self.seen.push(Some(key));
+    fn record(&mut self, key: Key) {
+        if self.recent.len() < SIGHTINGS {
+            return self.recent.push(Some(key));
         }
-        if let Some(slot) = self.seen.get_mut(self.next) {
+        if let Some(slot) = self.recent.get_mut(self.next) {
             *slot = Some(key);
         }
         self.next = (self.next + 1) % SIGHTINGS;
@@ -110,7 +110,7 @@ impl<T> Inner<T> {
     /// Drops the bodies that only this table still holds.
     fn clear_out(&mut self) {
         let memory = &mut self.memory;
-        self.kept.retain(|_, kept| {
+        self.bodies.retain(|_, kept| {
             let needed = !kept.body.is_unique();
             if !needed {
                 *memory -= kept.size;
@@ -124,21 +124,21 @@ impl<T> Inner<T> {
 mod tests {
     use super::*;
 
-    fn see(kept: &KeptBodies<Bytes>, body: &Bytes, level: usize) -> Option<Bytes> {
+    fn lookup(kept: &BodyCache<Bytes>, body: &Bytes, level: usize) -> Option<Bytes> {
         match kept.lookup(&body.clone(), level) {
-            Wish::Known(packed) => Some(packed),
-            Wish::Keep(key) => {
+            Lookup::Known(packed) => Some(packed),
+            Lookup::Keep(key) => {
                 let packed = Bytes::from(format!("{} at {level}", body.len()));
-                kept.keep(key, body, &packed, packed.len());
+                kept.insert(key, body, &packed, packed.len());
                 None
             }
-            Wish::Make => None,
+            Lookup::Make => None,
         }
     }
 
     #[test]
     fn the_third_time_nothing_is_packed() {
-        let kept = KeptBodies::default();
+        let kept = BodyCache::default();
         let (body, other) = (Bytes::from(vec![1; 1000]), Bytes::from(vec![1; 1000]));
         for (body, level, expected) in [
             (&body, 2, None),
@@ -150,38 +150,38 @@ mod tests {
             (&body, 9, Some("1000 at 9")),
             (&body, 2, Some("1000 at 2")),
         ] {
-            assert_eq!(see(&kept, body, level).as_deref(), expected.map(str::as_bytes));
+            assert_eq!(lookup(&kept, body, level).as_deref(), expected.map(str::as_bytes));
         }
         for _ in 0..3 {
-            assert!(matches!(kept.lookup(&Bytes::from(vec![1; 1000]), 2), Wish::Make), "nobody else holds it");
+            assert!(matches!(kept.lookup(&Bytes::from(vec![1; 1000]), 2), Lookup::Make), "nobody else holds it");
             let long = Bytes::from(vec![0; LONGEST + 1]);
-            assert!(see(&kept, &long, 2).is_none());
+            assert!(lookup(&kept, &long, 2).is_none());
         }
     }
 
     #[test]
     fn memory_is_bounded_and_what_is_needed_stays() {
-        let kept = KeptBodies::default();
+        let kept = BodyCache::default();
         let needed = Bytes::from(vec![1; 1000]);
         for _ in 0..2 {
-            see(&kept, &needed, 2);
+            lookup(&kept, &needed, 2);
         }
         for _ in 0..400 {
             let passing = Bytes::from(vec![2; LONGEST]);
             for _ in 0..2 {
-                see(&kept, &passing, 2);
+                lookup(&kept, &passing, 2);
             }
             assert!(kept.inner.borrow().memory <= MEMORY);
         }
-        assert!(see(&kept, &needed, 2).is_some());
+        assert!(lookup(&kept, &needed, 2).is_some());
         let held: Vec<_> = (0..400).map(|_| Bytes::from(vec![2; LONGEST])).collect();
         for body in &held {
             for _ in 0..2 {
-                see(&kept, body, 2);
+                lookup(&kept, body, 2);
             }
         }
         let inner = kept.inner.borrow();
         assert!(inner.memory <= MEMORY);
-        assert_eq!(inner.memory, inner.kept.values().map(|k| k.body.len() + k.made.len()).sum::<usize>());
+        assert_eq!(inner.memory, inner.bodies.values().map(|k| k.body.len() + k.made.len()).sum::<usize>());
     }
 }

@@ -14,7 +14,7 @@ use encoders::{Encoders, Settings};
 use http::{Attach, Levels, Module, Request, Variables};
 
 /// The module; it comes just before `gzip`, which passes by what is compressed already.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("brotli") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, variables, attach, ..Module::named("brotli") };
 
 /// `brotli_comp_level` where there is none.
 const LEVEL: u32 = 6;

@@ -12,7 +12,7 @@ use session::variable::CHANGEABLE;
 use std::rc::Rc;
 
 /// `modern_browser` and its companions.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Browsers>, variables, ..Module::named("browser") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Browsers>, variables, ..Module::named("browser") };
 
 const HERE: Context = Context::HTTP.union(Context::SERVER).union(Context::LOCATION);
 

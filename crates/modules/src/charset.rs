@@ -25,18 +25,18 @@ pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("chars
 struct Maps {
     list: Vec<Rc<Map>>,
     /// All sets that it names.
-    known: Vec<Box<[u8]>>,
+    names: Vec<Box<[u8]>>,
 }
 
 impl Maps {
-    fn know(&mut self, charset: &[u8]) {
-        if !self.knows(charset) {
-            self.known.push(charset.into());
+    fn add(&mut self, charset: &[u8]) {
+        if !self.contains(charset) {
+            self.names.push(charset.into());
         }
     }
 
-    fn knows(&self, charset: &[u8]) -> bool {
-        self.known.iter().any(|known| known.eq_ignore_ascii_case(charset))
+    fn contains(&self, charset: &[u8]) -> bool {
+        self.names.iter().any(|known| known.eq_ignore_ascii_case(charset))
     }
 }
 
@@ -88,7 +88,7 @@ fn rows() -> Vec<Row> {
 fn charset(cx: &mut Cx<'_>) -> Result<Complex, Error> {
     let value = complex(cx, 0)?;
     if let Some(name) = value.literal() {
-        cx.main::<Maps>().know(name);
+        cx.main::<Maps>().add(name);
     }
     Ok(value)
 }
@@ -103,8 +103,8 @@ fn map(cx: &mut Cx<'_>) -> Result<(), Error> {
     if maps.list.iter().any(same) {
         return Err(cx.error(format!("duplicate \"charset_map\" between \"{from}\" and \"{to}\"")));
     }
-    maps.know(from.as_bytes());
-    maps.know(to.as_bytes());
+    maps.add(from.as_bytes());
+    maps.add(to.as_bytes());
     let mut map = Map::new(from, to);
     for line in cx.directive.body.iter().flat_map(|b| &b.directives) {
         let fail = |what: String| Error::new(what, line.name.span);
@@ -124,7 +124,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let conf = at.conf::<Conf>();
     let maps = at.main_conf::<Maps>();
     // An upstream may ask for any set that is named somewhere.
-    if !maps.known.is_empty() || matches!(conf.charset, Some(Some(_))) || conf.source.is_some() {
+    if !maps.names.is_empty() || matches!(conf.charset, Some(Some(_))) || conf.source.is_some() {
         let recodes = !maps.list.is_empty();
         at.header_filter(move |request| header_filter(request, &conf, &maps));
         if recodes {
@@ -146,7 +146,7 @@ fn destination(request: &Rc<Request>, conf: &Conf, maps: &Maps) -> Option<Vec<u8
     }
     if !request.response.borrow().wanted_charset.is_empty() {
         let wanted = request.response.borrow().wanted_charset.clone();
-        if !maps.knows(&wanted) {
+        if !maps.contains(&wanted) {
             let wanted = String::from_utf8_lossy(&wanted);
             log_request!(request, Level::Error, "unknown charset \"{wanted}\" to override");
             return None;

@@ -3,7 +3,7 @@
 use crate::background::BackgroundTask;
 use base::log::Level;
 use bytes::Bytes;
-use http::connection::Wire;
+use http::connection::Transport;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{BoxFuture, Chain, Downstream, Method, Piece, Request, Step, Worker, log_request};
 use std::any::Any;
@@ -23,11 +23,11 @@ const MAX_NESTED: u32 = 200;
 pub(crate) struct Collector {
     pieces: RefCell<Vec<Piece>>,
     /// Bytes of these in memory.
-    held: Cell<u64>,
+    size: Cell<u64>,
     status: Cell<u16>,
-    keep: bool,
+    collect: bool,
     /// Where they go in the end; the subrequest waits while much is held. `None`: all is kept.
-    client: Option<Wire>,
+    client: Option<Transport>,
     /// The subrequest that waits.
     waiting: RefCell<Option<Waker>>,
     /// Who waits for pieces of a subrequest that is driven apart from it.
@@ -39,12 +39,12 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    fn new(keep: bool, client: Option<Wire>) -> Rc<Collector> {
+    fn new(keep: bool, client: Option<Transport>) -> Rc<Collector> {
         Rc::new(Collector {
             pieces: RefCell::default(),
-            held: Cell::new(0),
+            size: Cell::new(0),
             status: Cell::new(0),
-            keep,
+            collect: keep,
             client,
             waiting: RefCell::default(),
             reader: RefCell::default(),
@@ -54,7 +54,7 @@ impl Collector {
     }
 
     /// Keeps the body.
-    pub(crate) fn keeping() -> Rc<Collector> {
+    pub(crate) fn collecting() -> Rc<Collector> {
         Collector::new(true, None)
     }
 
@@ -65,7 +65,7 @@ impl Collector {
 
     /// The body so far; none is left.
     pub(crate) fn take(&self) -> Vec<Piece> {
-        self.held.set(0);
+        self.size.set(0);
         if let Some(waker) = self.waiting.take() {
             waker.wake();
         }
@@ -79,7 +79,7 @@ impl Collector {
 
     fn push(&self, piece: Piece) {
         if let Piece::Bytes(bytes) = &piece {
-            self.held.set(self.held.get() + bytes.len() as u64);
+            self.size.set(self.size.get() + bytes.len() as u64);
         }
         self.pieces.borrow_mut().push(piece);
         self.wake_reader();
@@ -98,19 +98,19 @@ impl Downstream for Collector {
     }
 
     fn write(&self, _: &Request, data: &[u8]) {
-        if self.keep {
+        if self.collect {
             self.push(Piece::Bytes(Bytes::copy_from_slice(data)));
         }
     }
 
     fn write_chain(&self, _: &Request, chain: Chain) {
-        if self.keep {
+        if self.collect {
             chain.pieces.into_iter().for_each(|piece| self.push(piece));
         }
     }
 
     fn queued(&self) -> u64 {
-        if self.client.is_some() { self.held.get() } else { 0 }
+        if self.client.is_some() { self.size.get() } else { 0 }
     }
 
     fn poll_drain(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>> {
@@ -150,7 +150,7 @@ impl Downstream for Collector {
 pub(crate) fn subrequest(
     parent: &Rc<Request>,
     (path, args): (&[u8], &[u8]),
-    wire: Wire,
+    wire: Transport,
     method: Option<(Method, &[u8])>,
 ) -> Option<Rc<Request>> {
     let what = Subrequest { uri: path, args, method, wire, body: SubrequestBody::Parents, variables: SubrequestVariables::Shared };
@@ -203,7 +203,7 @@ impl Included {
     }
 
     /// Runs the parent's content once more in a request of its own, which `prepare` gets before.
-    pub(crate) fn again(parent: &Rc<Request>, prepare: impl FnOnce(&Rc<Request>)) -> Option<Included> {
+    pub(crate) fn rerun(parent: &Rc<Request>, prepare: impl FnOnce(&Rc<Request>)) -> Option<Included> {
         let content = parent.with_location(|location| location.content.clone())?;
         let wire = Collector::new(true, Some(parent.wire.clone()));
         let child = {
@@ -219,7 +219,7 @@ impl Included {
     }
 
     /// An answer that says `text`, with the parent's place and filters.
-    pub(crate) fn saying(parent: &Rc<Request>, content_type: &[u8], text: Bytes) -> Option<Included> {
+    pub(crate) fn with_text(parent: &Rc<Request>, content_type: &[u8], text: Bytes) -> Option<Included> {
         let (uri, args) = {
             let line = parent.line.borrow();
             (line.uri.clone(), line.args.clone())

@@ -1,8 +1,8 @@
 //! What filters that compress answers share: which answers, what becomes of their head, and the way of a body through an encoder.
 
 use crate::accept_gzip;
-use crate::body_cache::{KeptBodies, Wish};
-use crate::filtering::{Types, admits, each_run, want_memory, weaken_etag};
+use crate::body_cache::{BodyCache, Lookup};
+use crate::filtering::{Types, each_run, type_matches, want_memory, weaken_etag};
 use base::log::Level;
 use bytes::Bytes;
 use conf::row::Cx;
@@ -46,10 +46,10 @@ pub(crate) trait Coding: Default + 'static {
     fn take(&self, settings: Self::Settings, length: Option<u64>) -> Self::Encoder;
 
     /// Takes an encoder back, whatever state it is in.
-    fn give(&self, encoder: Self::Encoder);
+    fn put(&self, encoder: Self::Encoder);
 
     /// A number that no other settings have, nor any of another coding.
-    fn way(settings: Self::Settings) -> usize;
+    fn settings_key(settings: Self::Settings) -> usize;
 }
 
 /// `NAME_min_length` where there is none.
@@ -64,7 +64,7 @@ pub(crate) fn fits(request: &Request, min_length: Option<u64>, types: Option<&Ty
     matches!(response.status, 0 | 200 | 403 | 404)
         && response.headers.get(b"Content-Encoding").is_none_or(<[u8]>::is_empty)
         && response.content_length.is_none_or(|n| n >= min_length.unwrap_or(MIN_LENGTH))
-        && admits(types, &response)
+        && type_matches(types, &response)
 }
 
 /// The filters of a coding: answers that `fits` (see [`fits`]) are compressed for clients for whom `settings` has any.
@@ -145,7 +145,7 @@ pub(crate) fn define_ratio<C: Coding>(variables: &mut Variables, name: &'static 
 /// Compression of one answer under way.
 struct Packing<C: Coding> {
     coding: Rc<C>,
-    kept: Rc<KeptBodies<Bytes>>,
+    cache: Rc<BodyCache<Bytes>>,
     settings: C::Settings,
     /// Of the body, if it is known.
     length: Option<u64>,
@@ -163,9 +163,9 @@ enum Stage<E> {
 }
 
 impl<C: Coding> Packing<C> {
-    fn new(coding: Rc<C>, kept: Rc<KeptBodies<Bytes>>, settings: C::Settings, length: Option<u64>) -> Self {
+    fn new(coding: Rc<C>, kept: Rc<BodyCache<Bytes>>, settings: C::Settings, length: Option<u64>) -> Self {
         let stage = RefCell::new(Stage::Fresh);
-        Packing { coding, kept, settings, length, stage, bytes_in: Cell::new(0), bytes_out: Cell::new(0) }
+        Packing { coding, cache: kept, settings, length, stage, bytes_in: Cell::new(0), bytes_out: Cell::new(0) }
     }
 
     /// Packs pieces as they come.
@@ -197,13 +197,13 @@ impl<C: Coding> Packing<C> {
 
     /// Packs a body that comes in one piece, if it was not packed before.
     fn pack_whole(&self, body: &Bytes) -> io::Result<Bytes> {
-        let (key, packed) = match self.kept.lookup(body, C::way(self.settings)) {
-            Wish::Known(packed) => (None, packed),
-            Wish::Keep(key) => (Some(key), self.pack_once(body)?),
-            Wish::Make => (None, self.pack_once(body)?),
+        let (key, packed) = match self.cache.lookup(body, C::settings_key(self.settings)) {
+            Lookup::Known(packed) => (None, packed),
+            Lookup::Keep(key) => (Some(key), self.pack_once(body)?),
+            Lookup::Make => (None, self.pack_once(body)?),
         };
         if let Some(key) = key {
-            self.kept.keep(key, body, &packed, packed.len());
+            self.cache.insert(key, body, &packed, packed.len());
         }
         self.bytes_in.set(body.len() as u64);
         self.bytes_out.set(packed.len() as u64);
@@ -215,13 +215,13 @@ impl<C: Coding> Packing<C> {
         let mut out = Vec::new();
         encoder.write(body, &mut out)?;
         encoder.finish(&mut out)?;
-        self.coding.give(encoder);
+        self.coding.put(encoder);
         Ok(Bytes::from(out))
     }
 
     fn end(&self, stage: &mut Stage<C::Encoder>) {
         if let Stage::Running(encoder) = std::mem::replace(stage, Stage::Done) {
-            self.coding.give(encoder);
+            self.coding.put(encoder);
         }
     }
 }

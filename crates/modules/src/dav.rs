@@ -23,7 +23,7 @@ mod transfer;
 mod tree;
 
 /// The module; it comes before `static`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("dav") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("dav") };
 
 #[derive(Default)]
 struct Conf {
@@ -124,7 +124,7 @@ fn refuse(request: &Request, status: u16, why: &str) -> u16 {
 /// Tells the worker's cache that a path has changed.
 fn changed(request: &Request, path: &Path) {
     use std::os::unix::ffi::OsStrExt;
-    request.worker.state::<Files>().forget(path.as_os_str().as_bytes());
+    request.worker.state::<Files>().invalidate(path.as_os_str().as_bytes());
 }
 
 /// nginx's status for a failed call on a path, with its log line.

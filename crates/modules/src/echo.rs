@@ -15,7 +15,7 @@ use http::{Attach, Complex, Levels, Module, Request};
 use std::rc::Rc;
 
 /// The echo directives. The filters of `echo_before_body` and `echo_after_body` stand behind Lua's.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Echo>, variables: vars::define, attach, ..Module::named("echo") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Echo>, variables: vars::define, attach, ..Module::named("echo") };
 
 /// What a content directive does.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use conf::tree::Error;
 use http::{Attach, Levels, Method, Module, Outcome, Step};
 
 /// The pixel.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Pixel>, attach, ..Module::named("empty_gif") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Pixel>, attach, ..Module::named("empty_gif") };
 
 #[derive(Default)]
 struct Pixel {

@@ -100,7 +100,7 @@ impl Types {
     }
 
     /// Whether the response has such a type.
-    pub(crate) fn admit(&self, response: &Response) -> bool {
+    pub(crate) fn matches(&self, response: &Response) -> bool {
         match self {
             // `*` is every answer, even one that names no type.
             Types::All => true,
@@ -113,14 +113,14 @@ impl Types {
 }
 
 /// Whether an answer is of one of the types that a filter is for: `text/html` if none are named.
-pub(crate) fn admits(types: Option<&Types>, response: &Response) -> bool {
+pub(crate) fn type_matches(types: Option<&Types>, response: &Response) -> bool {
     admits_or(types, &["text/html"], response)
 }
 
 /// As [`admits`], where other types than `text/html` are the usual ones.
 pub(crate) fn admits_or(types: Option<&Types>, usual: &[&str], response: &Response) -> bool {
     let is_usual = || usual.iter().any(|usual| type_of(response).eq_ignore_ascii_case(usual.as_bytes()));
-    types.map_or_else(is_usual, |types| types.admit(response))
+    types.map_or_else(is_usual, |types| types.matches(response))
 }
 
 /// The content type without parameters.
@@ -179,11 +179,11 @@ mod tests {
     fn types_ignore_parameters_and_case() {
         let types = Types::of(&["text/html"]);
         let mut response = Response::default();
-        assert!(!types.admit(&response) && Types::All.admit(&response));
+        assert!(!types.matches(&response) && Types::All.matches(&response));
         response.set_content_type(b"Text/HTML; charset=x");
-        assert!(types.admit(&response));
+        assert!(types.matches(&response));
         response.set_content_type(b"text/htm");
-        assert!(!types.admit(&response));
+        assert!(!types.matches(&response));
     }
 
     #[test]

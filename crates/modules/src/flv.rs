@@ -11,7 +11,7 @@ use http::{Attach, Chain, Levels, Module, Piece, Request, Step, content_type};
 use std::rc::Rc;
 
 /// Flash videos.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Flv>, attach, ..Module::named("flv") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Flv>, attach, ..Module::named("flv") };
 
 /// What a video begins with: version 1, sound and pictures, nine bytes; no tag before.
 const HEADER: &[u8; 13] = b"FLV\x01\x05\0\0\0\x09\0\0\0\0";

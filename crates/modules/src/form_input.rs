@@ -15,15 +15,15 @@ use session::variable;
 use std::rc::Rc;
 
 /// Fields of forms.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Used>, attach, ..Module::named("form_input") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<FormConf>, attach, ..Module::named("form_input") };
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
 /// Whether a block has one of the directives, so that bodies are read before it runs.
 #[derive(Default)]
-struct Used(bool);
+struct FormConf(bool);
 
-impl Config for Used {
+impl Config for FormConf {
     fn inherit(&mut self, _: &Self) {}
 }
 
@@ -46,7 +46,7 @@ fn row(cx: &mut Cx<'_>, make: fn(&[u8], &[u8]) -> Vec<u8>) -> Result<(), Error> 
         1 => complex_of(cx, 0, cx.arg(0).get(1..).unwrap_or_default())?,
         _ => complex(cx, 1)?,
     };
-    cx.location::<Used>().0 = true;
+    cx.location::<FormConf>().0 = true;
     cx.location::<Program>().push(move |request, _| {
         let value = if is_form(request) { with_form(request, |form| make(form, &name.to_vec(&**request))) } else { Vec::new() };
         variable::assign(&**request, target, &value);
@@ -56,7 +56,7 @@ fn row(cx: &mut Cx<'_>, make: fn(&[u8], &[u8]) -> Vec<u8>) -> Result<(), Error> 
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
-    if at.conf::<Used>().0 {
+    if at.conf::<FormConf>().0 {
         at.phase(if at.is_server { Phase::ServerRewrite } else { Phase::Rewrite }, read);
     }
     Ok(())

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::rc::Rc;
 
 /// The module; it comes before all filters that read text.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("gunzip") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("gunzip") };
 
 #[derive(Default)]
 struct Conf {
@@ -37,11 +37,11 @@ fn rows() -> Vec<Row> {
 /// Bytes that are unpacked at a time: they may become a thousand times as many.
 const SLICE: usize = 128;
 
-struct Unpacking(Option<MultiGzDecoder<Vec<u8>>>);
+struct Decompressor(Option<MultiGzDecoder<Vec<u8>>>);
 
-impl Default for Unpacking {
+impl Default for Decompressor {
     fn default() -> Self {
-        Unpacking(Some(MultiGzDecoder::new(Vec::new())))
+        Decompressor(Some(MultiGzDecoder::new(Vec::new())))
     }
 }
 
@@ -49,7 +49,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     if at.conf::<Conf>().on == Some(true) {
         let accept = at.conf::<accept_gzip::Conf>();
         at.header_filter(move |request| header_filter(request, &accept));
-        transform::attach::<Unpacking>(at);
+        transform::attach::<Decompressor>(at);
     }
     Ok(())
 }
@@ -69,11 +69,11 @@ fn header_filter(request: &Rc<Request>, accept: &accept_gzip::Conf) -> Step {
         response.clear_body_facts();
         weaken_etag(&mut response);
     }
-    transform::begin(request, Unpacking::default());
+    transform::begin(request, Decompressor::default());
     Step::Now(Outcome::Ok)
 }
 
-impl Transform for Unpacking {
+impl Transform for Decompressor {
     const NAME: &'static str = "inflate()";
     const MARK: u32 = marks::GUNZIP;
 
@@ -113,13 +113,13 @@ mod tests {
     fn members_one_after_another_byte_by_byte() {
         let whole = [packed(b"one "), packed(b"two")].concat();
         let runs = whole.iter().map(|byte| vec![*byte].into()).collect();
-        assert_eq!(transform::whole(Unpacking::default(), runs).unwrap().0, b"one two");
+        assert_eq!(transform::whole(Decompressor::default(), runs).unwrap().0, b"one two");
     }
 
     #[test]
     fn much_leaves_in_parts() {
         let text = vec![b'x'; 5 << 20];
-        let (all, longest) = transform::whole(Unpacking::default(), vec![packed(&text).into()]).unwrap();
+        let (all, longest) = transform::whole(Decompressor::default(), vec![packed(&text).into()]).unwrap();
         assert!(all == text);
         assert!(longest <= 4 * transform::PART, "{longest}");
     }
@@ -128,6 +128,6 @@ mod tests {
     fn what_is_cut_off_is_an_error() {
         let mut whole = packed(b"text");
         whole.truncate(whole.len() - 4);
-        assert!(transform::whole(Unpacking::default(), vec![whole.into()]).is_err());
+        assert!(transform::whole(Decompressor::default(), vec![whole.into()]).is_err());
     }
 }

@@ -15,7 +15,7 @@ use conf::tree::Error;
 use http::{Attach, Levels, Module, Request, Variables};
 
 /// The module; it comes after all filters that make or change text.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("gzip") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, variables, attach, ..Module::named("gzip") };
 
 #[derive(Default)]
 struct Conf {

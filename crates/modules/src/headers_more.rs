@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 /// Setting and clearing header fields. Its rewrite handler stands behind the rewrite programs and before Lua's; its
 /// header filter before Lua's.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Commands>, attach, ..Module::named("headers_more") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Commands>, attach, ..Module::named("headers_more") };
 
 /// One field of a command.
 struct Field {

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use std::rc::Rc;
 
 /// The module; it stands before the listing modules and `static`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("index") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("index") };
 
 /// Names to try, in order.
 #[derive(Default)]

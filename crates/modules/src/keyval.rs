@@ -39,22 +39,22 @@ pub(crate) struct ZoneRef {
 }
 
 /// The zones of a protocol.
-pub(crate) struct Declared<S> {
+pub(crate) struct KeyvalZones<S> {
     list: Vec<Rc<ZoneRef>>,
     protocol: std::marker::PhantomData<fn(&S)>,
 }
 
-impl<S> Default for Declared<S> {
+impl<S> Default for KeyvalZones<S> {
     fn default() -> Self {
-        Declared { list: Vec::new(), protocol: std::marker::PhantomData }
+        KeyvalZones { list: Vec::new(), protocol: std::marker::PhantomData }
     }
 }
 
-impl<S: 'static> Config for Declared<S> {
+impl<S: 'static> Config for KeyvalZones<S> {
     fn inherit(&mut self, _: &Self) {}
 }
 
-impl<S> Declared<S> {
+impl<S> KeyvalZones<S> {
     fn place(&mut self, name: &str, named: Error) -> Rc<ZoneRef> {
         if let Some(known) = self.list.iter().find(|place| place.name == name) {
             return known.clone();
@@ -78,11 +78,11 @@ fn rows<S: Configured>() -> Vec<Row> {
 }
 
 fn levels<S: Configured>(levels: &mut Levels) {
-    levels.main::<Declared<S>>();
+    levels.main::<KeyvalZones<S>>();
 }
 
 fn complete<S: Configured>(frame: &Frame) -> Result<(), Error> {
-    match frame.main.get::<Declared<S>>().list.iter().find(|place| place.pairs.get().is_none()) {
+    match frame.main.get::<KeyvalZones<S>>().list.iter().find(|place| place.pairs.get().is_none()) {
         Some(place) => Err(Error { message: format!("zero size shared memory zone \"{}\"", place.name), ..place.named.clone() }),
         None => Ok(()),
     }
@@ -128,7 +128,7 @@ fn keyval_zone<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let options = read(cx)?;
     let (name, size) =
         options.zone.filter(|(name, _)| !name.is_empty()).ok_or_else(|| cx.error("\"keyval_zone\" must have \"zone\" parameter"))?;
-    let place = cx.main::<Declared<S>>().place(&name, cx.error(""));
+    let place = cx.main::<KeyvalZones<S>>().place(&name, cx.error(""));
     let owner = if S::OUTERMOST == Request::OUTERMOST { OWNER } else { STREAM_OWNER };
     let (zone, kept) = {
         let mut zones = cx.global::<Zones>();
@@ -165,7 +165,7 @@ fn keyval<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let key = complex::<S>(cx, 0)?;
     let name = block::variable_name(cx, 1)?;
     let zone = cx.arg(2).strip_prefix(b"zone=").filter(|zone| !zone.is_empty()).ok_or_else(|| cx.invalid_parameter(2))?;
-    let place = cx.main::<Declared<S>>().place(&String::from_utf8_lossy(zone), cx.error(""));
+    let place = cx.main::<KeyvalZones<S>>().place(&String::from_utf8_lossy(zone), cx.error(""));
     let get = move |session: &S, out: &mut Vec<u8>| {
         let key = key.to_vec(session);
         place.pairs.get().is_some_and(|pairs| pairs.look_up(&key, out))

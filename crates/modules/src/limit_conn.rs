@@ -38,13 +38,13 @@ pub const STREAM: stream::Module = stream::Module {
 struct Connections;
 
 struct Limit<S> {
-    place: Rc<LimitZone<S, Connections>>,
+    zone: Rc<LimitZone<S, Connections>>,
     most: u64,
 }
 
 impl<S> Clone for Limit<S> {
     fn clone(&self) -> Self {
-        Limit { place: self.place.clone(), most: self.most }
+        Limit { zone: self.zone.clone(), most: self.most }
     }
 }
 
@@ -94,10 +94,10 @@ fn limit<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
     }
     let mut conf = cx.location::<Conf<S>>();
     let limits = conf.limits.get_or_insert_default();
-    if limits.iter().any(|l| Rc::ptr_eq(&l.place, &place)) {
+    if limits.iter().any(|l| Rc::ptr_eq(&l.zone, &place)) {
         return Err(cx.duplicate());
     }
-    limits.push(Limit { place, most });
+    limits.push(Limit { zone: place, most });
     Ok(())
 }
 
@@ -111,13 +111,13 @@ fn attach<S: Configured>(at: &mut impl Join<S>) -> Result<(), Error> {
 
 /// One count that must be given back.
 struct Count<S> {
-    place: Rc<LimitZone<S, Connections>>,
+    zone: Rc<LimitZone<S, Connections>>,
     record: Record,
     resets: u64,
 }
 
 fn handle<S: Configured>(session: &S, conf: &Conf<S>) -> Outcome {
-    let status = session.lasting::<Status<Limit<S>>>();
+    let status = session.session_context::<Status<Limit<S>>>();
     if !status.0.get().is_empty() {
         return Outcome::Declined;
     }
@@ -125,7 +125,7 @@ fn handle<S: Configured>(session: &S, conf: &Conf<S>) -> Outcome {
     let mut counts: Vec<Count<S>> = Vec::new();
     let mut key = Vec::new();
     for limit in conf.limits.iter().flatten() {
-        let Some(declared) = limit.place.declared.get() else { continue };
+        let Some(declared) = limit.zone.declared.get() else { continue };
         key.clear();
         declared.key.eval(session, &mut key);
         if key.is_empty() || !limits::fits(session, declared, &key, LONGEST) {
@@ -133,11 +133,11 @@ fn handle<S: Configured>(session: &S, conf: &Conf<S>) -> Outcome {
         }
         status.0.set(Verdict::Passed.name());
         match count(declared, &key, limit.most) {
-            Ok((record, resets)) => counts.push(Count { place: limit.place.clone(), record, resets }),
+            Ok((record, resets)) => counts.push(Count { zone: limit.zone.clone(), record, resets }),
             Err(full) => {
                 if !full {
                     let mark = if dry { ", dry run," } else { "" };
-                    log_client!(session, conf.level(), "limiting connections{mark} by zone \"{}\"", limit.place.name);
+                    log_client!(session, conf.level(), "limiting connections{mark} by zone \"{}\"", limit.zone.name);
                 }
                 give_back(counts);
                 let verdict = Verdict::refused(dry);
@@ -147,7 +147,7 @@ fn handle<S: Configured>(session: &S, conf: &Conf<S>) -> Outcome {
             }
         }
     }
-    for declared in counts.iter().filter_map(|count| count.place.declared.get()) {
+    for declared in counts.iter().filter_map(|count| count.zone.declared.get()) {
         declared.count(Verdict::Passed);
     }
     if !counts.is_empty() {
@@ -174,7 +174,7 @@ fn count<S>(declared: &Declared<S, Connections>, key: &[u8], most: u64) -> Resul
 
 fn give_back<S>(counts: Vec<Count<S>>) {
     for count in counts {
-        let Some(declared) = count.place.declared.get() else { continue };
+        let Some(declared) = count.zone.declared.get() else { continue };
         let g = declared.zone.lock();
         if g.resets() != count.resets {
             continue;

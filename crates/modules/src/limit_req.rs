@@ -19,7 +19,8 @@ use std::time::Duration;
 const LONGEST: usize = 65_535;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, complete, attach, ..Module::named("limit_req") };
+pub const MODULE: Module =
+    Module { rows, levels: Levels::location_only::<Conf>, variables, complete, attach, ..Module::named("limit_req") };
 
 /// Requests per second, times 1000.
 struct Rate(u64);
@@ -133,7 +134,7 @@ struct Longest<'a> {
 }
 
 fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
-    let status = Configured::lasting::<limits::Status<Limit>>(&**request);
+    let status = Configured::session_context::<limits::Status<Limit>>(&**request);
     if !status.0.get().is_empty() {
         return Step::Now(Outcome::Declined);
     }

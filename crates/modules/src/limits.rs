@@ -253,7 +253,7 @@ impl<L> Default for Status<L> {
 /// Defines `$limit_X_status`.
 pub(crate) fn define_status<S: Configured, L: 'static>(variables: &mut Variables<S>, name: &str) {
     let get = |session: &S, out: &mut Vec<u8>| {
-        let status = session.lasting::<Status<L>>().0.get();
+        let status = session.session_context::<Status<L>>().0.get();
         out.extend_from_slice(status.as_bytes());
         !status.is_empty()
     };

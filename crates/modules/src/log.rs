@@ -330,12 +330,12 @@ impl<S: Logged> Log<S> {
             }
         };
         if let Err(error) = result {
-            self.complain(session, &error);
+            self.report(session, &error);
         }
     }
 
     /// Once a minute is enough for a log that cannot be written, once a second for one that is full.
-    fn complain(&self, session: &S, error: &io::Error) {
+    fn report(&self, session: &S, error: &io::Error) {
         let now = base::clock::monotonic_ms();
         let full = error.kind() == io::ErrorKind::WouldBlock;
         let dropped = self.dropped.get() + u64::from(full);

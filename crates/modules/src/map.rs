@@ -12,7 +12,7 @@ use session::variable::NO_CACHE;
 use session::{Complex, Configured, Regex, Session, Variables};
 use std::cell::Cell;
 use std::rc::Rc;
-use table::{Refused, Table};
+use table::{AddError, Table};
 
 /// `map`.
 pub const MODULE: Module = Module { rows: rows::<Request>, ..Module::named("map") };
@@ -85,8 +85,8 @@ impl<S: Session> Map<S> {
             block::error(
                 directive,
                 match refused {
-                    Refused::Invalid => format!("invalid hostname or wildcard \"{key}\""),
-                    Refused::Conflict => format!("conflicting parameter \"{key}\""),
+                    AddError::Invalid => format!("invalid hostname or wildcard \"{key}\""),
+                    AddError::Conflict => format!("conflicting parameter \"{key}\""),
                 },
             )
         })

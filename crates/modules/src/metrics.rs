@@ -14,7 +14,7 @@ use http::{Attach, Chain, Levels, Method, Module, Outcome, Request, Step};
 use std::rc::Rc;
 
 /// Counters as text.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Metrics>, attach, ..Module::named("metrics") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Metrics>, attach, ..Module::named("metrics") };
 
 #[derive(Default)]
 struct Metrics {

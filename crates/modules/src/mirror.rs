@@ -9,7 +9,7 @@ use http::{Attach, Levels, Module, Outcome, Phase, Request, Step, body};
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("mirror") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("mirror") };
 
 #[derive(Default)]
 struct Conf {

@@ -12,9 +12,9 @@ use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, content
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use wire::mp4::cut::{Cutting, cut};
-use wire::mp4::selection::Cut;
-use wire::mp4::{Fault, HEADER, Header, header};
+use wire::mp4::cut::{ClippedFile, cut};
+use wire::mp4::selection::Clip;
+use wire::mp4::{HEADER, Header, Mp4Error, header};
 
 /// Films.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("mp4") };
@@ -80,7 +80,7 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
         Ok(opened) => opened,
         Err(outcome) => return Step::Now(outcome),
     };
-    let cutting = match wanted(request).map(|(start, length)| cut_out(&file, conf, start, length)) {
+    let cutting = match requested_range(request).map(|(start, length)| cut_out(&file, conf, start, length)) {
         None | Some(Ok(None)) => None,
         Some(Ok(cutting)) => cutting,
         Some(Err(failure)) => {
@@ -97,7 +97,7 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
     };
     let mut pieces = Vec::new();
     match cutting {
-        Some((kind, Cutting { moov, header, start, end })) => {
+        Some((kind, ClippedFile { moov, header, start, end })) => {
             pieces.extend([kind, moov, header].map(|bytes| Piece::Bytes(bytes.into())));
             pieces.extend(serve::piece(&file, start, end));
         }
@@ -107,14 +107,14 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
     content_type::set_by_extension(request);
     {
         let mut response = request.response.borrow_mut();
-        (response.allow_ranges, response.single_range) = (true, wanted(request).is_some());
+        (response.allow_ranges, response.single_range) = (true, requested_range(request).is_some());
     }
     request.action.set("sending mp4 to client");
     serve::send_chain(request, Chain { pieces, flush: false, last: true })
 }
 
 /// Start and length in milliseconds (0: to the end) that the arguments ask for; `None`: the whole film.
-fn wanted(request: &Request) -> Option<(u64, u64)> {
+fn requested_range(request: &Request) -> Option<(u64, u64)> {
     let line = request.line.borrow();
     let moment = |name: &[u8]| wire::uri::args::find(&line.args, name).and_then(milliseconds);
     let (start, end) = (moment(b"start"), moment(b"end").filter(|end| *end > 0));
@@ -139,12 +139,12 @@ fn milliseconds(text: &[u8]) -> Option<u64> {
 
 /// Why nothing can be cut out.
 enum Failure {
-    Fault(Fault),
+    Fault(Mp4Error),
     Read(io::Error),
 }
 
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Failure {
+impl From<Mp4Error> for Failure {
+    fn from(fault: Mp4Error) -> Failure {
         Failure::Fault(fault)
     }
 }
@@ -167,7 +167,7 @@ fn read(file: &Opened, at: u64, count: u64) -> Result<Vec<u8>, Failure> {
 }
 
 /// The film's `ftyp` and what is cut out; `None`: the whole file is just what is wanted.
-fn cut_out(file: &Opened, conf: &Conf, start: u64, length: u64) -> Result<Option<(Vec<u8>, Cutting)>, Failure> {
+fn cut_out(file: &Opened, conf: &Conf, start: u64, length: u64) -> Result<Option<(Vec<u8>, ClippedFile)>, Failure> {
     let size = file.size();
     let (mut kind, mut moov, mut data_end) = (None, None, None);
     let mut at = 0;
@@ -182,7 +182,7 @@ fn cut_out(file: &Opened, conf: &Conf, start: u64, length: u64) -> Result<Option
                 }
                 let length = found.size - found.length;
                 if length > MOST_TYPE {
-                    return Err(Fault::Of(format!("mp4 ftyp atom is too large:{length}")).into());
+                    return Err(Mp4Error::Of(format!("mp4 ftyp atom is too large:{length}")).into());
                 }
                 let whole = [&u32::try_from(length + 8).unwrap_or_default().to_be_bytes()[..], b"ftyp", &read(file, content, length)?];
                 kind = Some(whole.concat());
@@ -195,11 +195,11 @@ fn cut_out(file: &Opened, conf: &Conf, start: u64, length: u64) -> Result<Option
             _ => {}
         }
     }
-    let Some(moov) = moov else { return Err(Fault::In("no mp4 trak atoms were found".to_owned()).into()) };
-    let Some(data_end) = data_end else { return Err(Fault::In("no mp4 mdat atom was found".to_owned()).into()) };
+    let Some(moov) = moov else { return Err(Mp4Error::In("no mp4 trak atoms were found".to_owned()).into()) };
+    let Some(data_end) = data_end else { return Err(Mp4Error::In("no mp4 mdat atom was found".to_owned()).into()) };
     let kind = kind.unwrap_or_default();
     let key_frame = conf.start_key_frame == Some(true);
-    let cutting = cut(&moov, &Cut { start, length, key_frame, file_size: size, data_end }, kind.len() as u64)?;
+    let cutting = cut(&moov, &Clip { start, length, key_frame, file_size: size, data_end }, kind.len() as u64)?;
     Ok(Some((kind, cutting)))
 }
 
@@ -207,13 +207,13 @@ fn read_tables(file: &Opened, conf: &Conf, at: u64, found: &Header) -> Result<Ve
     let length = found.size - found.length;
     if length > conf.most() {
         let words = format!("mp4 moov atom is too large:{length}, you may want to increase mp4_max_buffer_size");
-        return Err(Fault::Of(words).into());
+        return Err(Mp4Error::Of(words).into());
     }
     read(file, at, length)
 }
 
 fn duplicate(name: &str) -> Failure {
-    Fault::In(format!("duplicate mp4 {name} atom")).into()
+    Mp4Error::In(format!("duplicate mp4 {name} atom")).into()
 }
 
 #[cfg(test)]

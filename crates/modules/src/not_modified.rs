@@ -23,7 +23,7 @@ fn filter(request: &Rc<Request>) -> Step {
     if request.response.borrow().status != 200 || !request.is_main() || request.flags.unconditional.get() {
         return Step::Now(Outcome::Ok);
     }
-    match judge(request) {
+    match evaluate(request) {
         Verdict::Send => Step::Now(Outcome::Ok),
         Verdict::Failed => {
             // Nothing that was said of the answer holds for the one that takes its place.
@@ -41,7 +41,7 @@ fn filter(request: &Rc<Request>) -> Step {
     }
 }
 
-fn judge(request: &Request) -> Verdict {
+fn evaluate(request: &Request) -> Verdict {
     let headers = request.headers.borrow();
     let response = request.response.borrow();
     let modified = response.last_modified;

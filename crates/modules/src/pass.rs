@@ -13,7 +13,7 @@ use stream::passing::PassedConnection;
 use stream::{Attach, Complex, Core, Levels, Module, Outcome, Session, log_session, status};
 
 /// `pass`.
-pub const STREAM: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("pass") };
+pub const STREAM: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("pass") };
 
 /// How often one connection may be passed on.
 const MOST: u8 = 10;
@@ -96,10 +96,10 @@ fn hand_over(session: &Rc<Session>, target: &Target) -> Outcome {
         log_session!(session, Level::Error, "stream pass cycle");
         return Outcome::Status(status::INTERNAL_SERVER_ERROR);
     }
-    give(session, to)
+    forward(session, to)
 }
 
-fn give(session: &Rc<Session>, to: Address) -> Outcome {
+fn forward(session: &Rc<Session>, to: Address) -> Outcome {
     let Some(stream) = session.take_stream() else { return Outcome::Error };
     let passed = PassedConnection {
         stream,

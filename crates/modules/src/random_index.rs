@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::rc::Rc;
 
 /// The module; it comes before `index`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("random_index") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("random_index") };
 
 #[derive(Default)]
 struct Conf {

@@ -23,7 +23,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
 
 /// What to cut out of a body that passes.
 #[derive(Default)]
-struct Cut {
+struct RangeFilter {
     /// Half-open ranges in the order of sending.
     ranges: RefCell<Vec<(u64, u64)>>,
     /// Text before each part, and behind the last; empty for a single part.
@@ -31,7 +31,7 @@ struct Cut {
     /// Body bytes seen so far.
     offset: Cell<u64>,
     /// Pieces kept back: several ranges need the body whole.
-    kept: RefCell<Vec<Piece>>,
+    pieces: RefCell<Vec<Piece>>,
     done: Cell<bool>,
 }
 
@@ -39,19 +39,19 @@ struct Cut {
 pub(crate) struct Partial {
     start: u64,
     /// The range that is cut out of it.
-    pub(crate) wanted: Cell<Option<(u64, u64)>>,
+    pub(crate) bounds: Cell<Option<(u64, u64)>>,
 }
 
 impl Partial {
     /// One that begins at `start`.
     pub(crate) fn new(start: u64) -> Partial {
-        Partial { start, wanted: Cell::new(None) }
+        Partial { start, bounds: Cell::new(None) }
     }
 }
 
 /// What comes next of a body stands at `offset`.
 pub(crate) fn move_to(request: &Request, offset: u64) {
-    if let Some(cut) = request.find_context::<Cut>() {
+    if let Some(cut) = request.find_context::<RangeFilter>() {
         cut.offset.set(offset);
     }
 }
@@ -74,7 +74,7 @@ fn header_filter(request: &Rc<Request>) -> Step {
         return Step::Now(Outcome::Ok);
     }
     let max = max.map(|m| u32::try_from(m).unwrap_or(u32::MAX));
-    match wanted(request, total, max) {
+    match requested_ranges(request, total, max) {
         Ranges::Whole => {
             request.response.borrow_mut().headers.set(b"Accept-Ranges", b"bytes");
             Step::Now(Outcome::Ok)
@@ -89,7 +89,7 @@ fn header_filter(request: &Rc<Request>) -> Step {
         Ranges::Parts(parts) => {
             request.response.borrow_mut().set_status(206);
             if let Some(partial) = &partial {
-                partial.wanted.set(parts.first().copied());
+                partial.bounds.set(parts.first().copied());
             }
             let cut = if parts.len() == 1 { single(request, parts, total) } else { multipart(request, parts, total) };
             cut.offset.set(partial.map_or(0, |partial| partial.start));
@@ -100,7 +100,7 @@ fn header_filter(request: &Rc<Request>) -> Step {
     }
 }
 
-fn wanted(request: &Request, total: u64, max: Option<u32>) -> Ranges {
+fn requested_ranges(request: &Request, total: u64, max: Option<u32>) -> Ranges {
     let headers = request.headers.borrow();
     let Some(value) = headers.get(b"Range") else { return Ranges::Whole };
     if let Some(condition) = headers.get(b"If-Range")
@@ -120,7 +120,7 @@ fn same_version(request: &Request, condition: &[u8]) -> bool {
     response.last_modified.is_some_and(|m| date::parse(condition) == Some(m))
 }
 
-fn single(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> Cut {
+fn single(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> RangeFilter {
     let (start, end) = parts.first().copied().unwrap_or_default();
     let mut response = request.response.borrow_mut();
     let mut value = Vec::with_capacity(64);
@@ -128,7 +128,7 @@ fn single(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> Cut {
     push_range((start, end), total, &mut value);
     response.headers.set(b"Content-Range", &value);
     response.content_length = Some(end - start);
-    Cut { ranges: RefCell::new(parts), ..Cut::default() }
+    RangeFilter { ranges: RefCell::new(parts), ..RangeFilter::default() }
 }
 
 /// `FIRST-LAST/TOTAL`.
@@ -140,7 +140,7 @@ fn push_range((start, end): (u64, u64), total: u64, out: &mut Vec<u8>) {
     push_number(out, total);
 }
 
-fn multipart(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> Cut {
+fn multipart(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> RangeFilter {
     thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
     let number = NEXT.get().wrapping_add(1);
     NEXT.set(number);
@@ -170,17 +170,17 @@ fn multipart(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> Cut {
     response.set_charset(b"");
     response.headers.remove(b"Content-Range");
     response.content_length = Some(length);
-    Cut { ranges: RefCell::new(parts), heads: RefCell::new(heads), ..Cut::default() }
+    RangeFilter { ranges: RefCell::new(parts), heads: RefCell::new(heads), ..RangeFilter::default() }
 }
 
 fn body_filter(request: &Rc<Request>, chain: Chain) -> Filtered {
-    let Some(cut) = request.find_context::<Cut>() else { return Filtered::Now(Ok(chain)) };
+    let Some(cut) = request.find_context::<RangeFilter>() else { return Filtered::Now(Ok(chain)) };
     let Chain { pieces, flush, last } = chain;
     let out = if cut.heads.borrow().is_empty() { one_part(&cut, pieces) } else { all_parts(&cut, pieces, last) };
     Filtered::Now(Ok(Chain { pieces: out, flush, last }))
 }
 
-fn one_part(cut: &Cut, pieces: Vec<Piece>) -> Vec<Piece> {
+fn one_part(cut: &RangeFilter, pieces: Vec<Piece>) -> Vec<Piece> {
     let (start, end) = cut.ranges.borrow().first().copied().unwrap_or_default();
     let mut out = Vec::with_capacity(pieces.len());
     for piece in pieces {
@@ -192,8 +192,8 @@ fn one_part(cut: &Cut, pieces: Vec<Piece>) -> Vec<Piece> {
     out
 }
 
-fn all_parts(cut: &Cut, pieces: Vec<Piece>, last: bool) -> Vec<Piece> {
-    let mut kept = cut.kept.borrow_mut();
+fn all_parts(cut: &RangeFilter, pieces: Vec<Piece>, last: bool) -> Vec<Piece> {
+    let mut kept = cut.pieces.borrow_mut();
     kept.extend(pieces);
     if !last || cut.done.replace(true) {
         return Vec::new();
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn one_part_of_a_body_in_pieces() {
-        let cut = Cut { ranges: RefCell::new(vec![(2, 7)]), ..Cut::default() };
+        let cut = RangeFilter { ranges: RefCell::new(vec![(2, 7)]), ..RangeFilter::default() };
         let mut out = one_part(&cut, vec![Piece::Bytes("abc".into()), Piece::Bytes("def".into())]);
         out.extend(one_part(&cut, vec![Piece::Bytes("ghi".into())]));
         assert_eq!(text(&out), b"cdefg");
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn several_parts_in_the_order_asked() {
         let heads = vec![b"[".to_vec(), b"|".to_vec(), b"]".to_vec()];
-        let cut = Cut { ranges: RefCell::new(vec![(4, 6), (0, 2)]), heads: RefCell::new(heads), ..Cut::default() };
+        let cut = RangeFilter { ranges: RefCell::new(vec![(4, 6), (0, 2)]), heads: RefCell::new(heads), ..RangeFilter::default() };
         assert!(all_parts(&cut, vec![Piece::Bytes("abc".into())], false).is_empty());
         let out = all_parts(&cut, vec![Piece::Bytes("def".into())], true);
         assert_eq!(text(&out), b"[ef|ab]");

@@ -13,12 +13,12 @@ use std::rc::Rc;
 
 /// The client's real address. First in post-read, and in preaccess for values of locations.
 pub const MODULE: Module =
-    Module { rows: http_rows, levels: Levels::own::<RealIp>, variables: variables::<Request>, attach, ..Module::named("realip") };
+    Module { rows: http_rows, levels: Levels::location_only::<RealIp>, variables: variables::<Request>, attach, ..Module::named("realip") };
 
 /// The client's real address in streams, which only the PROXY protocol names. In post-accept.
 pub const STREAM: stream::Module = stream::Module {
     rows: rows::<stream::Session>,
-    levels: Levels::own::<RealIp>,
+    levels: Levels::location_only::<RealIp>,
     variables: variables::<stream::Session>,
     attach: attach_stream,
     ..stream::Module::named("realip")

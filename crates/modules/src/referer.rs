@@ -1,6 +1,6 @@
 //! `valid_referers` and `$invalid_referer` (nginx manual, `ngx_http_referer_module`).
 
-use crate::map::table::{Refused, Table};
+use crate::map::table::{AddError, Table};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
@@ -12,7 +12,7 @@ use http::{Levels, Module, Regex, Request, Variables};
 use std::rc::Rc;
 
 /// `valid_referers`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Referers>, variables, attach, ..Module::named("referer") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Referers>, variables, attach, ..Module::named("referer") };
 
 #[derive(Default)]
 struct Referers {
@@ -97,8 +97,8 @@ fn valid_referers(cx: &mut Cx<'_>) -> Result<(), Error> {
                     cx.error_at(
                         i,
                         match refused {
-                            Refused::Invalid => format!("invalid hostname or wildcard \"{host}\""),
-                            Refused::Conflict => format!("conflicting parameter \"{host}\""),
+                            AddError::Invalid => format!("invalid hostname or wildcard \"{host}\""),
+                            AddError::Conflict => format!("conflicting parameter \"{host}\""),
                         },
                     )
                 })?;

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// The resolver of a location.
 pub const MODULE: Module = Module {
     rows: rows::<Request>,
-    levels: Levels::own::<Resolving>,
+    levels: Levels::location_only::<Resolving>,
     attach: |place| attach::<Request>(place),
     ..Module::named("resolver")
 };
@@ -26,7 +26,7 @@ pub const MODULE: Module = Module {
 /// The resolver of a server of `stream`.
 pub const STREAM: stream::Module = stream::Module {
     rows: rows::<stream::Session>,
-    levels: Levels::own::<Resolving>,
+    levels: Levels::location_only::<Resolving>,
     attach: |place| attach::<stream::Session>(place),
     ..stream::Module::named("resolver")
 };

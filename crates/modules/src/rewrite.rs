@@ -77,7 +77,7 @@ fn push_value(value: &Complex, request: &Request, quote: bool, out: &mut Vec<u8>
     if !escaped {
         return value.eval(request, out);
     }
-    value.each(|piece| match piece {
+    value.for_each(|piece| match piece {
         Piece::Literal(text) => out.extend_from_slice(text),
         Piece::Variable(index) => {
             variable::get_flushed(request, index, out);

@@ -13,7 +13,7 @@ use http::{Complex, Levels, Module, Request, Variables};
 use md5::{Digest, Md5};
 
 /// Protected links.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<SecureLink>, variables, ..Module::named("secure_link") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<SecureLink>, variables, ..Module::named("secure_link") };
 
 #[derive(Default)]
 struct SecureLink {

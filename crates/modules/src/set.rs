@@ -11,7 +11,7 @@ use std::rc::Rc;
 use stream::{Attach, Levels, Module, Outcome, Phase};
 
 /// `set` of streams. In preaccess.
-pub const STREAM: Module = Module { rows, levels: Levels::own::<Assignments>, attach, ..Module::named("set") };
+pub const STREAM: Module = Module { rows, levels: Levels::location_only::<Assignments>, attach, ..Module::named("set") };
 
 /// What one server assigns; it has nothing from outside.
 #[derive(Default)]

@@ -25,7 +25,7 @@ pub const MODULE: Module = Module { rows, levels, complete, ..Module::named("set
 pub(crate) const HERE: Context = Context::HTTP_EVERYWHERE.difference(Context::HTTP).difference(Context::LIMIT_EXCEPT);
 
 fn levels(levels: &mut Levels) {
-    levels.main::<SetFunctions>().main::<hashed::Lists>().location::<base32::Options>().location::<numbers::Rotation>();
+    levels.main::<SetFunctions>().main::<hashed::UpstreamLists>().location::<base32::Options>().location::<numbers::Rotation>();
 }
 
 fn complete(frame: &Frame) -> Result<(), Error> {

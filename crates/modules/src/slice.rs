@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 /// The module. Its filters come before all others, which see one whole answer.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("slice") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, variables, attach, ..Module::named("slice") };
 
 #[derive(Default)]
 struct Conf {
@@ -187,7 +187,7 @@ fn body_filter(request: &Rc<Request>, chain: Chain, size: u64) -> Filtered {
         Box::pin(async move {
             let Chain { pieces, .. } = chain;
             below.send(Chain { pieces, ..Chain::default() }).await?;
-            rest(&request, &slices, size, &below).await?;
+            fetch_rest(&request, &slices, size, &below).await?;
             request.remove_context::<Slices>();
             Ok(Chain::end())
         })
@@ -195,9 +195,9 @@ fn body_filter(request: &Rc<Request>, chain: Chain, size: u64) -> Filtered {
 }
 
 /// Fetches the slices behind the first one, as far as they are wanted.
-async fn rest(request: &Rc<Request>, slices: &Rc<Slices>, size: u64, below: &NextFilters) -> Result<(), Outcome> {
+async fn fetch_rest(request: &Rc<Request>, slices: &Rc<Slices>, size: u64, below: &NextFilters) -> Result<(), Outcome> {
     let mut end = slices.total.get();
-    if let Some((from, to)) = request.find_context::<Partial>().and_then(|partial| partial.wanted.get()) {
+    if let Some((from, to)) = request.find_context::<Partial>().and_then(|partial| partial.bounds.get()) {
         if slices.start.get().saturating_add(size) <= from {
             slices.start.set(from / size * size);
         }
@@ -207,7 +207,7 @@ async fn rest(request: &Rc<Request>, slices: &Rc<Slices>, size: u64, below: &Nex
         let start = slices.start.get();
         range::move_to(request, start);
         slices.active.set(false);
-        let mut included = Included::again(request, |child| child.set_context(slices.clone())).ok_or(Outcome::Error)?;
+        let mut included = Included::rerun(request, |child| child.set_context(slices.clone())).ok_or(Outcome::Error)?;
         let mut length = 0;
         while let Some(pieces) = included.next().await {
             length += pieces.iter().map(http::Piece::len).sum::<u64>();

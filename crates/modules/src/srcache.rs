@@ -16,7 +16,7 @@ use http::{Attach, Levels, Module, Phase, Request, Variables};
 use session::variable::NO_CACHE;
 
 /// The module. It asks behind everything else that decides about access, and keeps what filters of Lua have made of an answer.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("srcache") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, variables, attach, ..Module::named("srcache") };
 
 fn attach(at: &mut Attach<'_>) -> Result<(), ::conf::tree::Error> {
     let own = at.conf::<Conf>();

@@ -1,6 +1,6 @@
 //! `ssi`: commands in pages (`<!--# include virtual="/x" -->`), executed as the page is sent.
 
-use crate::filtering::{Types, admits, forget_body, want_memory};
+use crate::filtering::{Types, forget_body, type_matches, want_memory};
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
@@ -29,7 +29,7 @@ mod text;
 mod values;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("ssi") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, variables, attach, ..Module::named("ssi") };
 
 #[derive(Default)]
 struct Conf {
@@ -72,7 +72,7 @@ fn variables(variables: &mut Variables) {
 
 /// Why a command failed, for the log; the page shows the error message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Fault(String);
+struct CommandError(String);
 
 fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     let conf = at.conf::<Conf>();
@@ -87,7 +87,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
 fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     let fit = {
         let response = request.response.borrow();
-        response.content_length != Some(0) && admits(conf.types.as_ref(), &response)
+        response.content_length != Some(0) && type_matches(conf.types.as_ref(), &response)
     };
     if !fit {
         return Step::Now(Outcome::Ok);

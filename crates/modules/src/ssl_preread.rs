@@ -12,7 +12,7 @@ use wire::h1::host;
 use wire::tls::hello::{Hello, Status, extension};
 
 /// `ssl_preread`.
-pub const STREAM: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("ssl_preread") };
+pub const STREAM: Module = Module { rows, levels: Levels::location_only::<Conf>, variables, attach, ..Module::named("ssl_preread") };
 
 #[derive(Default)]
 struct Conf {
@@ -37,7 +37,7 @@ fn variables(variables: &mut Variables) {
 }
 
 fn put(session: &Session, out: &mut Vec<u8>, what: impl FnOnce(&Found) -> &[u8]) -> bool {
-    let Some(look) = session.find_context::<Look>() else { return false };
+    let Some(look) = session.find_context::<HelloReader>() else { return false };
     // While the hello is not whole nothing is known of it, which is not the same as nobody looking.
     if let Some(found) = &*look.found.borrow() {
         out.extend_from_slice(what(found));
@@ -53,16 +53,16 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
 }
 
 /// What has been seen of a session's hello.
-struct Look {
+struct HelloReader {
     hello: RefCell<Hello>,
     found: RefCell<Option<Found>>,
     /// It is none.
     foreign: Cell<bool>,
 }
 
-impl Default for Look {
+impl Default for HelloReader {
     fn default() -> Self {
-        Look { hello: RefCell::new(Hello::lenient()), found: RefCell::default(), foreign: Cell::new(false) }
+        HelloReader { hello: RefCell::new(Hello::lenient()), found: RefCell::default(), foreign: Cell::new(false) }
     }
 }
 
@@ -70,7 +70,7 @@ fn parse(session: &Rc<Session>) -> Preread {
     if session.is_udp() {
         return Preread::Now(Outcome::Declined);
     }
-    let look = session.context::<Look>();
+    let look = session.context::<HelloReader>();
     match read(&mut look.hello.borrow_mut(), &session.preread()) {
         Reading::More => return Preread::More,
         Reading::Foreign => {

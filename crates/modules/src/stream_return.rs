@@ -13,7 +13,7 @@ use std::task::{Poll, ready};
 use stream::{Attach, Complex, Core, Module, Session, Step, Variables, log_session, status};
 
 /// Sends a text.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Return>, attach, ..Module::named("return") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Return>, attach, ..Module::named("return") };
 
 /// How long the client may take nothing, milliseconds.
 const PATIENCE: u64 = 5000;

@@ -11,7 +11,7 @@ use http::{Attach, Levels, Method, Module, Outcome, Step, Variables, Worker};
 use session::variable::NO_CACHE;
 
 /// The page of counters.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Status>, variables, attach, ..Module::named("stub_status") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Status>, variables, attach, ..Module::named("stub_status") };
 
 #[derive(Default)]
 struct Status {

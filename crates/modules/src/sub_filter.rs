@@ -1,7 +1,7 @@
 //! `sub_filter`: replaces strings in response bodies.
 
 use crate::compile::complex;
-use crate::filtering::{Types, admits, forget_body};
+use crate::filtering::{Types, forget_body, type_matches};
 use crate::marks;
 use crate::transform::{self, PART, Transform};
 use conf::context::{Arity, Context};
@@ -12,7 +12,7 @@ use std::io;
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("sub_filter") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("sub_filter") };
 
 #[derive(Default)]
 struct Conf {
@@ -80,7 +80,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
 fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     let fit = {
         let response = request.response.borrow();
-        response.content_length != Some(0) && admits(conf.types.as_ref(), &response)
+        response.content_length != Some(0) && type_matches(conf.types.as_ref(), &response)
     };
     if !fit {
         return Step::Now(Outcome::Ok);

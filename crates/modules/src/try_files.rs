@@ -16,7 +16,7 @@ use http::{Attach, Complex, Jump, Levels, Module, Outcome, Phase, Request, Step}
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("try_files") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("try_files") };
 
 struct Candidate {
     name: Complex,

@@ -13,7 +13,7 @@ use session::variable::CHANGEABLE;
 use std::rc::Rc;
 
 /// `userid`. A header filter behind `headers`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<UserId>, variables, attach, ..Module::named("userid") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<UserId>, variables, attach, ..Module::named("userid") };
 
 /// What is done with the cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -129,8 +129,8 @@ fn variables(variables: &mut Variables) {
         if own.mode.unwrap_or(Mode::Off) == Mode::Off {
             return false;
         }
-        match Identity::of(request, &own).got {
-            Some(uid) => own.show(uid, out),
+        match Identity::of(request, &own).received {
+            Some(uid) => own.write(uid, out),
             None => false,
         }
     });
@@ -140,7 +140,7 @@ fn variables(variables: &mut Variables) {
             return false;
         }
         match Identity::of(request, &own).to_set(request, &own) {
-            Some(uid) => own.show(uid, out),
+            Some(uid) => own.write(uid, out),
             None => false,
         }
     });

@@ -26,7 +26,7 @@ fn define(variables: &mut Variables) {
 pub const STREAM: ::stream::Module = ::stream::Module { variables: stream::define, ..::stream::Module::named("variables") };
 
 /// Defines a variable of any protocol's sessions.
-fn settle<S: session::Session>(variables: &mut session::Variables<S>, name: &str, flags: u8, get: fn(&S, &mut Vec<u8>) -> bool) {
+fn define_variable<S: session::Session>(variables: &mut session::Variables<S>, name: &str, flags: u8, get: fn(&S, &mut Vec<u8>) -> bool) {
     variables.define(name, flags, std::rc::Rc::new(get));
 }
 

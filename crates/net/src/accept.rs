@@ -64,13 +64,13 @@ pub struct Acceptor {
     io: AsyncFd<OwnedFd>,
     exclusive: Option<Exclusive>,
     /// Connections of this turn of the loop.
-    taken: Cell<u32>,
+    this_turn: Cell<u32>,
     /// Connections since it was registered.
-    turn: Cell<u32>,
+    since_registered: Cell<u32>,
     /// Until when it rests because descriptors or memory have run out.
     rests_until: Cell<Option<Instant>>,
     /// Others shall take the connections.
-    held: Cell<bool>,
+    paused: Cell<bool>,
     /// The listener is registered with the loop.
     watched: Cell<bool>,
 }
@@ -85,7 +85,15 @@ impl Acceptor {
         let io = sys::watch::readable(listener)?;
         let exclusive = if shared { make_exclusive(&io, EPOLLIN | EPOLLEXCLUSIVE)? } else { None };
         let (taken, turn) = (Cell::new(0), Cell::new(0));
-        Ok(Self { io, exclusive, taken, turn, rests_until: Cell::new(None), held: Cell::new(false), watched: Cell::new(true) })
+        Ok(Self {
+            io,
+            exclusive,
+            this_turn: taken,
+            since_registered: turn,
+            rests_until: Cell::new(None),
+            paused: Cell::new(false),
+            watched: Cell::new(true),
+        })
     }
 
     /// Whether a new connection wakes only this worker or another one, never several.
@@ -106,31 +114,31 @@ impl Acceptor {
                 self.rests_until.set(None);
                 self.register()?;
             }
-            if self.taken.get() >= BATCH && self.exclusive.is_none() {
-                self.taken.set(0);
+            if self.this_turn.get() >= BATCH && self.exclusive.is_none() {
+                self.this_turn.set(0);
                 crate::turn::next().await;
             }
             let mut ready = poll_fn(|cx| self.io.poll_read_ready(cx)).await?;
-            if self.taken.get() >= BATCH || !self.watched.get() {
+            if self.this_turn.get() >= BATCH || !self.watched.get() {
                 // The next turn of the loop reports again if anybody is left; while held, it reports to others.
-                self.taken.set(0);
+                self.this_turn.set(0);
                 ready.clear_ready();
                 continue;
             }
             match sys::socket::accept(self.io.get_ref()) {
                 Ok(connection) => {
-                    self.taken.set(self.taken.get() + 1);
-                    self.turn.set(self.turn.get() + 1);
+                    self.this_turn.set(self.this_turn.get() + 1);
+                    self.since_registered.set(self.since_registered.get() + 1);
                     return Ok(connection);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.taken.set(0);
+                    self.this_turn.set(0);
                     ready.clear_ready();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => {
-                    if lasts(&error) {
-                        self.rest();
+                    if is_persistent(&error) {
+                        self.disarm();
                         self.register()?;
                     }
                     return Err(error);
@@ -144,7 +152,7 @@ impl Acceptor {
     /// # Errors
     /// What epoll_ctl(2) reports.
     pub fn hold(&self, held: bool) -> io::Result<()> {
-        self.held.set(held);
+        self.paused.set(held);
         self.register()
     }
 
@@ -173,12 +181,12 @@ impl Acceptor {
 
     /// Brings the registration in line with what is wanted. What fails is tried again after a rest.
     fn register(&self) -> io::Result<()> {
-        let wanted = !self.held.get() && self.rests_until.get().is_none();
+        let wanted = !self.paused.get() && self.rests_until.get().is_none();
         let Some(exclusive) = self.exclusive.as_ref().filter(|_| wanted != self.watched.get()) else { return Ok(()) };
         if wanted {
-            exclusive.enter(&self.io).inspect_err(|_| self.rest())?;
-            self.taken.set(0);
-            self.turn.set(0);
+            exclusive.enter(&self.io).inspect_err(|_| self.disarm())?;
+            self.this_turn.set(0);
+            self.since_registered.set(0);
         } else {
             exclusive.set.delete(&self.io)?;
         }
@@ -189,7 +197,7 @@ impl Acceptor {
     /// Whether the worker has had its turn at the head of those who wait; [`Acceptor::step_back`] then.
     #[must_use]
     pub fn has_had_turn(&self) -> bool {
-        self.turn.get() >= TURN && self.exclusive.is_some()
+        self.since_registered.get() >= TURN && self.exclusive.is_some()
     }
 
     /// Goes to the end of those who wait; only after a `pause`, if others are behind: what comes meanwhile is theirs.
@@ -198,7 +206,7 @@ impl Acceptor {
     /// What epoll_ctl(2) reports.
     pub fn step_back(&self, pause: Option<Duration>) -> io::Result<()> {
         let Some(exclusive) = self.exclusive.as_ref().filter(|_| self.watched.get()) else { return Ok(()) };
-        self.turn.set(0);
+        self.since_registered.set(0);
         if let Some(pause) = pause {
             self.rests_until.set(Some(Instant::now() + pause));
             return self.register();
@@ -206,12 +214,12 @@ impl Acceptor {
         exclusive.set.delete(&self.io)?;
         exclusive.enter(&self.io).inspect_err(|_| {
             self.watched.set(false);
-            self.rest();
+            self.disarm();
         })
     }
 
     /// The next [`Acceptor::accept`] waits, and registers anew.
-    fn rest(&self) {
+    fn disarm(&self) {
         self.rests_until.set(Some(Instant::now() + REST));
     }
 }
@@ -221,7 +229,7 @@ impl Exclusive {
         self.set.add(io, self.events, self.token)
     }
 
-    pub(crate) fn leave(&self, io: &AsyncFd<OwnedFd>) -> io::Result<()> {
+    pub(crate) fn deregister(&self, io: &AsyncFd<OwnedFd>) -> io::Result<()> {
         self.set.delete(io)
     }
 }
@@ -238,7 +246,7 @@ pub fn severity(error: &io::Error) -> Level {
 }
 
 /// Whether the next call would fail in the same way: the listener stays ready, so that calling again at once is a loop without an end.
-fn lasts(error: &io::Error) -> bool {
+fn is_persistent(error: &io::Error) -> bool {
     !error.raw_os_error().is_some_and(|number| OF_ONE_CONNECTION.contains(&number))
 }
 
@@ -302,7 +310,7 @@ mod tests {
         for (number, rests) in
             [(103, false), (71, false), (113, false), (1, false), (23, true), (24, true), (12, true), (105, true), (22, true)]
         {
-            assert_eq!(lasts(&io::Error::from_raw_os_error(number)), rests, "{number}");
+            assert_eq!(is_persistent(&io::Error::from_raw_os_error(number)), rests, "{number}");
         }
     }
 
@@ -334,7 +342,7 @@ mod tests {
             if hold {
                 assert!(acceptor.hold(false).is_err());
             } else {
-                acceptor.held.set(false);
+                acceptor.paused.set(false);
                 acceptor.rests_until.set(Some(Instant::now()));
                 assert!(acceptor.accept().await.is_err());
             }

@@ -61,7 +61,7 @@ impl Failure {
 }
 
 /// An address as the log shows it: with its port, if it has one.
-fn shown(address: SocketAddr) -> String {
+fn display(address: SocketAddr) -> String {
     match address.port() {
         0 => address.ip().to_string(),
         _ => address.to_string(),
@@ -141,7 +141,7 @@ pub(crate) fn prepare(target: &SocketAddress, options: Options, kind: Type) -> R
             // Without it a port would be reserved per local address alone, and 28,000 connections would be the end.
             sys::socket::set_bind_address_no_port(&socket).map_err(Failure::of("setsockopt(IP_BIND_ADDRESS_NO_PORT)"))?;
         }
-        socket.bind(&local.into()).map_err(Failure::of(format!("bind({})", shown(local))))?;
+        socket.bind(&local.into()).map_err(Failure::of(format!("bind({})", display(local))))?;
     }
     Ok(socket)
 }

@@ -43,8 +43,8 @@ pub struct Deadlines {
 #[derive(Debug)]
 pub struct Limit {
     list: Rc<Deadlines>,
-    due: Instant,
-    place: Option<usize>,
+    at: Instant,
+    slot: Option<usize>,
 }
 
 impl Deadlines {
@@ -52,7 +52,7 @@ impl Deadlines {
     pub fn limit(self: &Rc<Self>, after: Duration) -> Limit {
         let now = Instant::now();
         let due = now.checked_add(after).unwrap_or_else(|| now + FOREVER);
-        Limit { list: self.clone(), due, place: None }
+        Limit { list: self.clone(), at: due, slot: None }
     }
 
     /// The task that keeps the limits, the first time; it never ends.
@@ -112,8 +112,8 @@ impl Deadlines {
 impl Limit {
     /// Ready when the time is over; wakes the task then.
     pub fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let Some(at) = self.place else {
-            self.place = Some(self.list.enter(self.due, cx.waker().clone()));
+        let Some(at) = self.slot else {
+            self.slot = Some(self.list.enter(self.at, cx.waker().clone()));
             return Poll::Pending;
         };
         match self.list.places.borrow_mut().all.get_mut(at) {
@@ -147,7 +147,7 @@ pub struct Elapsed;
 
 impl Drop for Limit {
     fn drop(&mut self) {
-        let Some(at) = self.place else { return };
+        let Some(at) = self.slot else { return };
         let mut places = self.list.places.borrow_mut();
         if let Some(place) = places.all.get_mut(at) {
             *place = SlabEntry::Free;

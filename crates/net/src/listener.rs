@@ -119,7 +119,7 @@ struct Held {
 /// The open listening sockets of one generation.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    held: Vec<Held>,
+    sockets: Vec<Held>,
     inherited: bool,
 }
 
@@ -143,7 +143,7 @@ impl Listeners {
                     Level::Emerg,
                     &format!("invalid socket number \"{rest}\" in NGINX environment variable, ignoring the rest of the variable"),
                 );
-                return Self { held, inherited: true };
+                return Self { sockets: held, inherited: true };
             };
             rest = after.get(1..).unwrap_or_default();
             match inherited(number) {
@@ -156,7 +156,7 @@ impl Listeners {
         if !rest.is_empty() {
             report(Level::Emerg, &format!("invalid socket number \"{rest}\" in NGINX environment variable, ignoring"));
         }
-        Self { held, inherited: true }
+        Self { sockets: held, inherited: true }
     }
 
     /// Whether the sockets came from an older binary.
@@ -168,13 +168,13 @@ impl Listeners {
     /// How many sockets are open.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.held.len()
+        self.sockets.len()
     }
 
     /// Whether no socket is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.sockets.is_empty()
     }
 
     /// Turns these sockets into those that `specs` ask for: keeps what matches (address and kind), opens what is
@@ -188,11 +188,11 @@ impl Listeners {
             .enumerate()
             .flat_map(|item| std::iter::repeat_n(item, if item.1.reuseport { workers.max(1) } else { 1 }))
             .collect();
-        let mut old: Vec<Option<usize>> = vec![None; self.held.len()];
+        let mut old: Vec<Option<usize>> = vec![None; self.sockets.len()];
         let mut missing = Vec::new();
         for (index, spec) in wanted {
             let free = self
-                .held
+                .sockets
                 .iter()
                 .zip(&mut old)
                 .find(|(held, use_of)| use_of.is_none() && held.kind == spec.kind && held.address == spec.address);
@@ -219,7 +219,7 @@ impl Listeners {
         }
         let opened = open_all(&missing, purpose, report)?;
         let mut next = Vec::with_capacity(opened.len() + old.len());
-        for (mut held, use_of) in std::mem::take(&mut self.held).into_iter().zip(old) {
+        for (mut held, use_of) in std::mem::take(&mut self.sockets).into_iter().zip(old) {
             held.spec = use_of;
             if use_of.is_some() || purpose == Purpose::Test {
                 next.push(held);
@@ -236,7 +236,7 @@ impl Listeners {
             }
         }
         next.sort_by_key(|held| held.spec);
-        self.held = next;
+        self.sockets = next;
         Ok(())
     }
 
@@ -247,7 +247,7 @@ impl Listeners {
     /// What fcntl(2) reports.
     pub fn hand_over(&self) -> io::Result<String> {
         let mut value = String::new();
-        for held in &self.held {
+        for held in &self.sockets {
             sys::descriptor::set_inheritable(&held.socket, true)?;
             value.push_str(&held.socket.as_raw_fd().to_string());
             value.push(';');
@@ -261,7 +261,7 @@ impl Listeners {
     pub fn into_worker(self, specs: &[ListenSpec], worker: usize) -> Vec<(usize, OwnedFd)> {
         let mut seen = vec![0_usize; specs.len()];
         let mut mine = Vec::new();
-        for held in self.held {
+        for held in self.sockets {
             let Some(index) = held.spec else { continue };
             let (Some(spec), Some(place)) = (specs.get(index), seen.get_mut(index)) else { continue };
             if !spec.reuseport || *place == worker {
@@ -274,7 +274,7 @@ impl Listeners {
 
     /// Closes all sockets. `unlink_files` also removes the files of unix-domain sockets: right for the last owner only.
     pub fn close(&mut self, unlink_files: bool, report: Report<'_>) {
-        for held in self.held.drain(..) {
+        for held in self.sockets.drain(..) {
             if unlink_files {
                 unlink(&held, report);
             }

@@ -109,7 +109,7 @@ impl<T> Slab<T> {
         }
     }
 
-    fn leave(&mut self, index: u32) -> Option<(OwnedFd, T)> {
+    fn remove(&mut self, index: u32) -> Option<(OwnedFd, T)> {
         let place = self.places.get_mut(usize::try_from(index).ok()?)?;
         let tenant = place.tenant.take()?;
         place.generation = place.generation.wrapping_add(1);
@@ -141,7 +141,7 @@ impl<T> Slab<T> {
         let index = u32::try_from(data & u64::from(u32::MAX)).ok()?;
         let generation = u32::try_from(data >> 32).ok()?;
         let place = self.places.get(usize::try_from(index).ok()?)?;
-        if place.generation == generation { self.leave(index) } else { None }
+        if place.generation == generation { self.remove(index) } else { None }
     }
 
     /// Moves those whose deadline is `now` or earlier to `into`.
@@ -151,7 +151,7 @@ impl<T> Slab<T> {
             let mut index = self.wheel.get(slot_of(now - turn)).copied().unwrap_or(NONE);
             while let Some(tenant) = self.tenant(index) {
                 let (next, due) = (tenant.next, tenant.deadline <= now);
-                if due && let Some((fd, payload)) = self.leave(index) {
+                if due && let Some((fd, payload)) = self.remove(index) {
                     into.push_back(Unparked::Expired { fd, payload });
                 }
                 index = next;
@@ -276,7 +276,7 @@ impl<T> ParkingLot<T> {
     pub fn evict(&self) -> Option<(OwnedFd, T)> {
         let mut inner = self.inner.borrow_mut();
         let index = inner.places.nearest()?;
-        let evicted = inner.places.leave(index)?;
+        let evicted = inner.places.remove(index)?;
         // Closing would remove it from the set all the same.
         let _ = self.io.get_ref().delete(&evicted.0);
         Some(evicted)
@@ -293,7 +293,7 @@ impl<T> ParkingLot<T> {
             .collect();
         let count = u32::try_from(places.places.len()).unwrap_or(NONE);
         for index in 0..count {
-            if let Some((fd, payload)) = places.leave(index) {
+            if let Some((fd, payload)) = places.remove(index) {
                 // The descriptor may live on with its new owner; a failure only means that it was not watched.
                 let _ = self.io.get_ref().delete(&fd);
                 all.push((fd, payload));

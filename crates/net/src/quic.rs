@@ -28,7 +28,7 @@ pub use connection::Connection;
 pub use counters::{CountFn, QuicEvent};
 pub use endpoint::{Endpoint, Setup};
 pub use event::{Event, Reason};
-pub use incoming::{Incoming, Refused};
+pub use incoming::{Incoming, Rejected};
 pub use initial::HelloError;
 pub use parameters::{Limits, Transport};
 pub use stream::{Dir, Read, ReadError, StreamId, WriteError};

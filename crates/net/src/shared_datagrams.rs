@@ -38,7 +38,7 @@ impl SharedDatagrams {
     pub fn retire(&self) {
         if let Some(exclusive) = &self.exclusive {
             // What stays registered only wakes for nothing until the descriptor is closed.
-            let _ = exclusive.leave(&self.io);
+            let _ = exclusive.deregister(&self.io);
         }
     }
 
@@ -73,14 +73,14 @@ impl SharedDatagrams {
     pub fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: &Sender, local: Option<IpAddr>) -> Poll<io::Result<usize>> {
         loop {
             match sys::datagram::send(self.io.get_ref(), datagram, to, local) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.room()?.poll_write_ready(cx))?.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.writable()?.poll_write_ready(cx))?.clear_ready(),
                 result => return Poll::Ready(result),
             }
         }
     }
 
     /// What tells that there is room for a datagram again.
-    fn room(&self) -> io::Result<&AsyncFd<OwnedFd>> {
+    fn writable(&self) -> io::Result<&AsyncFd<OwnedFd>> {
         if self.full.get().is_none() {
             let _ = self.full.set(sys::watch::writable(self.io.get_ref().try_clone()?)?);
         }

@@ -76,7 +76,7 @@ impl Stream {
     /// As [`Stream::from_fd`] for a socket of ours whose peer waits for our words: reading first is in vain.
     #[must_use]
     pub fn connected(socket: OwnedFd, transport: Transport) -> Self {
-        Stream::Fresh(Fresh::quiet(socket, transport))
+        Stream::Fresh(Fresh::unread(socket, transport))
     }
 
     /// A connected, non-blocking socket, registered with the current event loop at the first wait.
@@ -126,7 +126,7 @@ impl Stream {
     pub fn from_parts(socket: OwnedFd, transport: Transport, parked: Option<Parked>) -> Self {
         let socket = Self::from_fd(socket, transport);
         match parked {
-            Some(parked) => Stream::Tls(Box::new(TlsStream::wake(socket, parked))),
+            Some(parked) => Stream::Tls(Box::new(TlsStream::unpark(socket, parked))),
             None => socket,
         }
     }

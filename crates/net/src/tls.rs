@@ -313,7 +313,7 @@ impl<S: Socket> TlsStream<S> {
     /// made and only wait for the socket.
     pub(crate) fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.with(|state, worker| {
-            if let Some(count) = settle(&self.socket, state)? {
+            if let Some(count) = flush_owed(&self.socket, state)? {
                 return Ok(count);
             }
             seal(&self.socket, state, &mut worker.buffers, pieces)
@@ -333,7 +333,7 @@ impl<S: Socket> TlsStream<S> {
     /// As `Stream::try_send_file`: reads a piece of the file and seals it.
     pub(crate) fn try_send_file(&self, file: BorrowedFd<'_>, offset: u64, count: usize) -> io::Result<usize> {
         self.with(|state, worker| {
-            if let Some(count) = settle(&self.socket, state)? {
+            if let Some(count) = flush_owed(&self.socket, state)? {
                 return Ok(count);
             }
             worker.file.clear();
@@ -392,7 +392,7 @@ impl<S: Socket> TlsStream<S> {
     }
 
     /// Undoes [`TlsStream::park`].
-    pub(crate) fn wake(socket: S, parked: Parked) -> Self {
+    pub(crate) fn unpark(socket: S, parked: Parked) -> Self {
         Self::new(socket, *parked.0)
     }
 }
@@ -436,7 +436,7 @@ fn flush(socket: &impl Socket, state: &mut State) -> io::Result<()> {
 }
 
 /// Sends the outbox; then says how much plaintext was in it, if any was.
-fn settle(socket: &impl Socket, state: &mut State) -> io::Result<Option<usize>> {
+fn flush_owed(socket: &impl Socket, state: &mut State) -> io::Result<Option<usize>> {
     flush(socket, state)?;
     Ok(Some(std::mem::take(&mut state.owed)).filter(|owed| *owed > 0))
 }

@@ -175,7 +175,7 @@ fn exhaustion() {
         ending = sys::process::reap().unwrap().filter(|(pid, _)| *pid == child);
         ending.is_some()
     });
-    assert_eq!(ending, Some((child, sys::process::Ending::Code(0))));
+    assert_eq!(ending, Some((child, sys::process::ExitStatus::Code(0))));
 }
 
 fn starve(listener: TcpListener, address: SocketAddr) -> ! {

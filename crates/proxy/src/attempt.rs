@@ -8,8 +8,8 @@ use crate::buffer::Store;
 use crate::caching::fill;
 use crate::caching::serve;
 use crate::connection::UpstreamConnection;
-use crate::dialect::{Answer, Framing, Head};
-use crate::ending::{End, Ending};
+use crate::dialect::{Framing, Head, UpstreamResponse};
+use crate::ending::{AttemptEnd, End};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
 use crate::hints;
@@ -21,7 +21,7 @@ use crate::sender::{SendError, Sender};
 use crate::settings::next;
 use crate::tee::Tee;
 use crate::tunnel;
-use ::upstream::secure::handshake::trouble;
+use ::upstream::secure::handshake::error_line;
 use base::clock;
 use base::errno;
 use base::log::Level;
@@ -30,7 +30,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 /// Why there is no head.
-enum Problem {
+enum AttemptError {
     /// The server: condition, status, line for the log.
     Server(u32, u16, Vec<u8>),
     /// The client.
@@ -92,16 +92,16 @@ impl<'a> Attempt<'a> {
                     }
                     return self.pass_on(connection, answer).end().await;
                 }
-                Err(Problem::Client(outcome)) => {
+                Err(AttemptError::Client(outcome)) => {
                     self.finish(0);
                     return End::Client(outcome);
                 }
-                Err(Problem::Server(next::ERROR, ..)) if self.is_free(&connection) => {
+                Err(AttemptError::Server(next::ERROR, ..)) if self.is_free(&connection) => {
                     self.request().log(Level::Info, b"upstream closed an idle connection, connecting anew");
                     self.sender = Sender::new(self.exchange.source.clone(), &self.exchange.encoded);
                     self.send_error = None;
                 }
-                Err(Problem::Server(condition, status, line)) => {
+                Err(AttemptError::Server(condition, status, line)) => {
                     self.exchange.stale = condition == next::ERROR && connection.reused && self.exchange.scratch.input.is_empty();
                     return self.failed(condition, status, &line);
                 }
@@ -149,13 +149,13 @@ impl<'a> Attempt<'a> {
         self.exchange.take_idle(&self.lease.peer)
     }
 
-    fn gone(&self) -> Outcome {
+    fn client_closed(&self) -> Outcome {
         self.request().flags.client_gone.set(true);
         self.request().log(Level::Info, b"client prematurely closed connection, so upstream connection is closed too");
         Outcome::Status(499)
     }
 
-    async fn head(&mut self, connection: &mut UpstreamConnection) -> Result<Answer, Problem> {
+    async fn head(&mut self, connection: &mut UpstreamConnection) -> Result<UpstreamResponse, AttemptError> {
         self.request().action.set(SENDING);
         self.exchange.scratch.clear();
         if self.exchange.route.dialect.is_tunnel()
@@ -168,7 +168,7 @@ impl<'a> Attempt<'a> {
         std::future::poll_fn(|cx| self.poll_head(cx, connection)).await
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, connection: &mut UpstreamConnection) -> Result<(), Problem> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, connection: &mut UpstreamConnection) -> Result<(), AttemptError> {
         if self.sender.is_done() || self.send_error.is_some() {
             return Ok(());
         }
@@ -180,10 +180,10 @@ impl<'a> Attempt<'a> {
                 connection.set_timer(exchange.limits().read);
             }
             Poll::Ready(Err(SendError::Upstream(error))) => self.send_error = Some(error),
-            Poll::Ready(Err(SendError::Client(outcome))) => return Err(Problem::Client(outcome)),
+            Poll::Ready(Err(SendError::Client(outcome))) => return Err(AttemptError::Client(outcome)),
             Poll::Ready(Err(SendError::File(error))) => {
                 log_request!(exchange.request, Level::Crit, "reading the request body's file failed {}", errno::describe(&error));
-                return Err(Problem::Client(Outcome::Status(500)));
+                return Err(AttemptError::Client(Outcome::Status(500)));
             }
             Poll::Pending if self.sender.sent != before => connection.set_timer(exchange.limits().send),
             Poll::Pending => {}
@@ -191,7 +191,7 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut UpstreamConnection) -> Poll<Result<Answer, Problem>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut UpstreamConnection) -> Poll<Result<UpstreamResponse, AttemptError>> {
         self.poll_send(cx, connection)?;
         loop {
             let size = self.exchange.route.plan.first_read;
@@ -210,41 +210,41 @@ impl<'a> Attempt<'a> {
                 }
                 Poll::Ready(Err(error)) => {
                     self.request().action.set(READING_HEAD);
-                    let line = trouble("recv()", "SSL_read()", &error);
-                    return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line)));
+                    let line = error_line("recv()", "SSL_read()", &error);
+                    return Poll::Ready(Err(AttemptError::Server(next::ERROR, 502, line)));
                 }
                 Poll::Pending => break,
             }
         }
         if let Some(error) = &self.send_error {
-            let line = trouble("writev()", "SSL_write()", error);
-            return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line)));
+            let line = error_line("writev()", "SSL_write()", error);
+            return Poll::Ready(Err(AttemptError::Server(next::ERROR, 502, line)));
         }
         if connection.poll_timer(cx).is_ready() {
-            return Poll::Ready(Err(Problem::Server(next::TIMEOUT, 504, TIMED_OUT.to_vec())));
+            return Poll::Ready(Err(AttemptError::Server(next::TIMEOUT, 504, TIMED_OUT.to_vec())));
         }
         if self.watch && !self.sender.takes_from_client() && self.request().wire.poll_gone(cx).is_ready() {
-            return Poll::Ready(Err(Problem::Client(self.gone())));
+            return Poll::Ready(Err(AttemptError::Client(self.client_closed())));
         }
         Poll::Pending
     }
 
     /// The error in the frames received instead of a head.
-    fn fault(&mut self, connection: &UpstreamConnection) -> Option<Result<Answer, Problem>> {
+    fn fault(&mut self, connection: &UpstreamConnection) -> Option<Result<UpstreamResponse, AttemptError>> {
         let line = connection.channel.fault()?;
         self.request().action.set(READING_HEAD);
         self.unprocessed = connection.channel.is_unprocessed();
-        Some(Err(Problem::Server(next::INVALID_HEADER, 502, line.into())))
+        Some(Err(AttemptError::Server(next::INVALID_HEADER, 502, line.into())))
     }
 
     /// The upstream closed before its head was whole.
-    fn ended(&self) -> Problem {
+    fn ended(&self) -> AttemptError {
         self.request().action.set(READING_HEAD);
-        Problem::Server(next::ERROR, 502, b"upstream prematurely closed connection".to_vec())
+        AttemptError::Server(next::ERROR, 502, b"upstream prematurely closed connection".to_vec())
     }
 
     /// Parses what is here; `None` wants more.
-    fn parse(&mut self) -> Option<Result<Answer, Problem>> {
+    fn parse(&mut self) -> Option<Result<UpstreamResponse, AttemptError>> {
         let exchange = &mut *self.exchange;
         loop {
             let head = read_on(exchange);
@@ -272,20 +272,20 @@ impl<'a> Attempt<'a> {
                 Err(line) => line,
             };
             exchange.request.action.set(READING_HEAD);
-            return Some(Err(Problem::Server(next::INVALID_HEADER, 502, bad)));
+            return Some(Err(AttemptError::Server(next::INVALID_HEADER, 502, bad)));
         }
     }
 
     /// Notes the answer's head; it may send the request on to another server.
-    fn accept_head(&mut self, answer: &Answer) -> Option<Failure> {
+    fn accept_head(&mut self, answer: &UpstreamResponse) -> Option<Failure> {
         let exchange = &mut *self.exchange;
         exchange.note_head(answer);
         let failure = exchange.status_goes_on(answer.status, self.sender.sent > 0, self.sender.consumed);
         if failure.is_some() {
             return failure;
         }
-        self.lease.heard(exchange.record.header_time());
-        exchange.learn(&self.lease.peer, true);
+        self.lease.head_received(exchange.record.header_time());
+        exchange.learn_session(&self.lease.peer, true);
         exchange.show_dialect(answer);
         if let Some(outdating) = &exchange.outdating {
             outdating.answered(&exchange.request, answer.status);
@@ -293,16 +293,16 @@ impl<'a> Attempt<'a> {
         None
     }
 
-    fn pass_on(&mut self, connection: Box<UpstreamConnection>, answer: Answer) -> Ending<'_> {
+    fn pass_on(&mut self, connection: Box<UpstreamConnection>, answer: UpstreamResponse) -> AttemptEnd<'_> {
         if let Some(failure) = self.accept_head(&answer) {
             self.finish(0);
-            return Ending::Now(End::Failed(failure));
+            return AttemptEnd::Now(End::Failed(failure));
         }
         if !self.exchange.has_stale() {
             return self.announce(connection, answer);
         }
-        Ending::later(async move {
-            let Some(outcome) = serve::instead(self.exchange, answer.status).await else {
+        AttemptEnd::later(async move {
+            let Some(outcome) = serve::serve_stored(self.exchange, answer.status).await else {
                 return self.announce(connection, answer).end().await;
             };
             self.keep_whole(connection, &answer);
@@ -312,13 +312,13 @@ impl<'a> Attempt<'a> {
     }
 
     /// Sends the client the head, unless something else answers it, and then the body.
-    fn announce(&mut self, connection: Box<UpstreamConnection>, answer: Answer) -> Ending<'_> {
+    fn announce(&mut self, connection: Box<UpstreamConnection>, answer: UpstreamResponse) -> AttemptEnd<'_> {
         if self.is_intercepted(answer.status) {
             fill::note_intercepted(self.exchange, answer.status);
             headers::keep_challenge(&self.exchange.request, &self.exchange.record);
             self.keep_whole(connection, &answer);
             self.finish(0);
-            return Ending::Now(End::Answered(Outcome::Status(answer.status)));
+            return AttemptEnd::Now(End::Answered(Outcome::Status(answer.status)));
         }
         let exchange = &mut *self.exchange;
         let (request, route, record) = (&exchange.request, &exchange.route, &exchange.record);
@@ -326,7 +326,7 @@ impl<'a> Attempt<'a> {
         if let Some(target) = orders.redirect {
             let outcome = headers::redirect(request, route, record, &target);
             self.finish(0);
-            return Ending::Now(End::Answered(outcome));
+            return AttemptEnd::Now(End::Answered(outcome));
         }
         headers::copy(request, route, record, &answer);
         let buffering = orders.buffering.unwrap_or(route.plan.buffering);
@@ -338,15 +338,15 @@ impl<'a> Attempt<'a> {
         if answer.tunnel {
             // Others that wait for an answer to keep wait no longer.
             drop(Tee::begin(tee, exchange, &answer, buffering));
-            return Ending::later(async move { End::Answered(self.tunnel(connection, answer.length).await) });
+            return AttemptEnd::later(async move { End::Answered(self.tunnel(connection, answer.length).await) });
         }
         match self.exchange.request.send_header() {
             Step::Now(Outcome::Ok) => self.relay(connection, answer, buffering, tee),
             Step::Now(outcome) => {
                 self.finish(0);
-                Ending::Now(End::Answered(outcome))
+                AttemptEnd::Now(End::Answered(outcome))
             }
-            Step::Wait(sent) => Ending::later(async move {
+            Step::Wait(sent) => AttemptEnd::later(async move {
                 match sent.await {
                     Outcome::Ok => self.relay(connection, answer, buffering, tee).end().await,
                     outcome => {
@@ -359,7 +359,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Keeps the connection of an answer that needs no reading.
-    fn keep_whole(&self, connection: Box<UpstreamConnection>, answer: &Answer) {
+    fn keep_whole(&self, connection: Box<UpstreamConnection>, answer: &UpstreamResponse) {
         let bare = match answer.body {
             Framing::Empty => true,
             Framing::Frames(_) => connection.channel.is_clean(),
@@ -367,7 +367,7 @@ impl<'a> Attempt<'a> {
         };
         let bare = bare && self.exchange.scratch.holds_only(answer.length);
         if bare && answer.keep_alive && self.sender.is_done() {
-            self.exchange.keep(&self.lease.peer, connection);
+            self.exchange.release(&self.lease.peer, connection);
         }
     }
 
@@ -382,7 +382,13 @@ impl<'a> Attempt<'a> {
         core.error_pages.as_ref().is_some_and(|pages| pages.iter().any(|page| page.status == status))
     }
 
-    fn relay(&mut self, connection: Box<UpstreamConnection>, answer: Answer, buffering: bool, tee: Option<Tee>) -> Ending<'_> {
+    fn relay(
+        &mut self,
+        connection: Box<UpstreamConnection>,
+        answer: UpstreamResponse,
+        buffering: bool,
+        tee: Option<Tee>,
+    ) -> AttemptEnd<'_> {
         let tee = Tee::begin(tee, self.exchange, &answer, buffering);
         let head = self.exchange.scratch.end_of(answer.length);
         let relay = Relay {
@@ -394,7 +400,7 @@ impl<'a> Attempt<'a> {
             can_send: self.send_error.is_none(),
             framing: answer.body,
             watch: self.watch && tee.is_none(),
-            lost: false,
+            client_gone: false,
             buffering,
             tee,
             client_left: false,

@@ -37,7 +37,7 @@ impl Exchange {
     ///
     /// # Errors
     /// There is none for this try.
-    pub async fn ask(&mut self, balancer: &Rc<dyn Balancer<Request>>, first: bool) -> Result<Option<Choice>, BalanceError> {
+    pub async fn query_balancer(&mut self, balancer: &Rc<dyn Balancer<Request>>, first: bool) -> Result<Option<Choice>, BalanceError> {
         self.target = None;
         let (left, limit) = (self.scratch.selection.tries, usize::try_from(self.route.plan.tries).unwrap_or(usize::MAX));
         let can_secure = self.route.secure.is_some();
@@ -46,7 +46,7 @@ impl Exchange {
             turn.allow_tls(can_secure);
             Rc::new(turn)
         };
-        let turn = self.turn.get_or_insert_with(begin).clone();
+        let turn = self.balancer.get_or_insert_with(begin).clone();
         turn.begin();
         self.request.action.set("connecting to upstream");
         let decision = match balancer.choose(&self.request, &turn) {
@@ -55,7 +55,7 @@ impl Exchange {
         };
         self.target = turn.take();
         // The current one counts too.
-        self.scratch.selection.tries = turn.left() + 1;
+        self.scratch.selection.tries = turn.tries_left() + 1;
         match decision {
             Decision::Go => {}
             Decision::NobodyLeft => return Err(BalanceError::Answer(self.nobody_left(first))),
@@ -93,7 +93,7 @@ impl Exchange {
     /// The time limits of this try.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        let (plan, own) = (&self.route.plan, self.turn.as_ref().map(|turn| turn.timeouts()).unwrap_or_default());
+        let (plan, own) = (&self.route.plan, self.balancer.as_ref().map(|turn| turn.timeouts()).unwrap_or_default());
         Limits {
             connect: own.connect.unwrap_or(plan.connect_timeout),
             send: own.send.unwrap_or(plan.send_timeout),
@@ -105,15 +105,15 @@ impl Exchange {
     #[must_use]
     pub fn take_idle(&self, peer: &Rc<Peer>) -> Option<Box<UpstreamConnection>> {
         let found = match self.own_pool() {
-            Some((pool, _)) => pool.take(&self.wanted(peer)),
-            None => self.upstream.own.keepalive.as_ref()?.take(&self.wanted(peer)),
+            Some((pool, _)) => pool.take(&self.pool_key(peer)),
+            None => self.upstream.own.keepalive.as_ref()?.take(&self.pool_key(peer)),
         }?;
         self.request.log(Level::Debug, b"get keepalive peer: using connection");
         Some(found)
     }
 
     /// Keeps a clean connection to `peer` for the next request, where the group or its balancer does that.
-    pub fn keep(&self, peer: &Rc<Peer>, connection: Box<UpstreamConnection>) {
+    pub fn release(&self, peer: &Rc<Peer>, connection: Box<UpstreamConnection>) {
         if self.request.worker.exiting.get() {
             return;
         }
@@ -122,9 +122,9 @@ impl Exchange {
         let limit = |given: u64| if given == 0 { u64::MAX } else { given };
         match (self.own_pool(), &self.upstream.own.keepalive) {
             (Some((pool, kind)), _) => {
-                pool.put_for(self.wanted(peer), connection, now, limit(kind.requests), Duration::from_millis(limit(kind.idle_ms)));
+                pool.put_for(self.pool_key(peer), connection, now, limit(kind.requests), Duration::from_millis(limit(kind.idle_ms)));
             }
-            (None, Some(keepalive)) => keepalive.put(self.wanted(peer), connection, now),
+            (None, Some(keepalive)) => keepalive.put(self.pool_key(peer), connection, now),
             (None, None) => {}
         }
     }

@@ -125,9 +125,9 @@ impl Channel {
     }
 
     /// Gives memory back that an idle connection need not hold.
-    pub fn rest(&mut self) {
+    pub fn shrink(&mut self) {
         if let Channel::Frames(link) = self {
-            link.rest();
+            link.shrink();
         }
     }
 }

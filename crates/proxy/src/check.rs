@@ -31,7 +31,7 @@ pub(crate) struct HealthCheck {
     /// `uri`
     pub(crate) uri: Option<Box<[u8]>>,
     /// `type=grpc`
-    pub(crate) grpc: Option<grpc::Question>,
+    pub(crate) grpc: Option<grpc::HealthCheckRequest>,
     /// `keepalive_time`, milliseconds
     pub(crate) keepalive: u64,
     pub(crate) span: Span,
@@ -54,7 +54,7 @@ impl Config for Checked {
 pub(crate) type Tests = NamedTests<Test>;
 
 /// A check of one location, ready to be made.
-pub(crate) struct Ready {
+pub(crate) struct PreparedCheck {
     pub(crate) check: HealthCheck,
     pub(crate) test: Option<Rc<Test>>,
     pub(crate) route: Rc<Route>,
@@ -64,14 +64,14 @@ pub(crate) struct Ready {
 
 /// All checks of a configuration.
 #[derive(Default)]
-pub(crate) struct All(RefCell<Vec<Rc<Ready>>>);
+pub(crate) struct LocationChecks(RefCell<Vec<Rc<PreparedCheck>>>);
 
-impl Config for All {
+impl Config for LocationChecks {
     fn inherit(&mut self, _: &Self) {}
 }
 
 fn levels(levels: &mut Levels) {
-    levels.location::<Checked>().main::<Tests>().main::<All>();
+    levels.location::<Checked>().main::<Tests>().main::<LocationChecks>();
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
@@ -88,8 +88,8 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
         let number = checks::join(&upstream.name, &upstream.group, &check.schedule).map_err(error)?;
         let core = at.conf::<Core>();
         let location = Parts::default().into_location(at.name.into(), Match::Unnamed, core, at.conf.clone(), Locations::default());
-        let ready = Ready { check: check.clone(), test, route: route.clone(), location: Rc::new(location), number };
-        at.main_conf::<All>().0.borrow_mut().push(Rc::new(ready));
+        let ready = PreparedCheck { check: check.clone(), test, route: route.clone(), location: Rc::new(location), number };
+        at.main_conf::<LocationChecks>().0.borrow_mut().push(Rc::new(ready));
     }
     Ok(())
 }
@@ -97,7 +97,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
 /// Has the worker make the checks, whenever they are its own.
 fn start(worker: &Rc<http::Worker>) {
     let http = worker.http();
-    let (Some(all), Some(server)) = (http.main.get::<All>(), http.servers.first()) else { return };
+    let (Some(all), Some(server)) = (http.main.get::<LocationChecks>(), http.servers.first()) else { return };
     for ready in all.0.borrow().iter() {
         let Some(upstream) = ready.route.pass.upstream.get() else { continue };
         let log = ready.location.core.error_log.clone().unwrap_or_else(|| worker.log.clone());

@@ -81,11 +81,11 @@ impl UpstreamConnection {
 
 /// The waker that a timer rings, for those who look at it again and again.
 #[derive(Debug, Default)]
-pub struct Bell(Option<Waker>);
+pub struct TimerWaker(Option<Waker>);
 
 impl UpstreamConnection {
     /// As [`UpstreamConnection::poll_timer`]; while the timer is known to ring for `bell`, it is not asked.
-    pub fn poll_timer_for(&mut self, cx: &mut Context<'_>, bell: &mut Bell) -> Poll<()> {
+    pub fn poll_timer_for(&mut self, cx: &mut Context<'_>, bell: &mut TimerWaker) -> Poll<()> {
         if bell.0.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && !self.timer.is_elapsed() {
             return Poll::Pending;
         }
@@ -116,13 +116,13 @@ pub struct Key {
     kind: Kind,
     secure: Option<Identity>,
     local: Option<SocketAddr>,
-    place: usize,
+    index: usize,
     host: Option<Rc<[u8]>>,
 }
 
 /// What a request has of a [`Key`].
 #[derive(Debug)]
-pub struct Wanted<'a> {
+pub struct KeyView<'a> {
     /// The server's address as text.
     pub address: &'a Rc<str>,
     /// What is spoken, by its scheme.
@@ -134,21 +134,21 @@ pub struct Wanted<'a> {
     /// The local address that was asked for.
     pub local: Option<SocketAddr>,
     /// Identity of the location's settings; 0 when connections are shared.
-    pub place: usize,
+    pub index: usize,
     /// The host that the group's balancer has in mind.
     pub host: Option<&'a Rc<[u8]>>,
 }
 
-impl Wanted<'_> {
+impl KeyView<'_> {
     fn fits(&self, key: &Key) -> bool {
         *self.address == key.address
-            && (self.protocol, self.kind, self.place) == (key.protocol, key.kind, key.place)
+            && (self.protocol, self.kind, self.index) == (key.protocol, key.kind, key.index)
             && (self.local, &self.secure, self.host) == (key.local, &key.secure, key.host.as_ref())
     }
 
     fn key(self) -> Key {
-        let Wanted { address, protocol, kind, secure, local, place, host } = self;
-        Key { address: address.clone(), protocol, kind, secure, local, place, host: host.cloned() }
+        let KeyView { address, protocol, kind, secure, local, index: place, host } = self;
+        Key { address: address.clone(), protocol, kind, secure, local, index: place, host: host.cloned() }
     }
 }
 
@@ -178,7 +178,7 @@ impl Keepalive {
     }
 
     /// The idle connection that was used last.
-    pub fn take(&self, wanted: &Wanted<'_>) -> Option<Box<UpstreamConnection>> {
+    pub fn take(&self, wanted: &KeyView<'_>) -> Option<Box<UpstreamConnection>> {
         let mut connection = self.pool.pool.get_where(|key| wanted.fits(key))?;
         connection.reused = true;
         connection.idle_until_ms = u64::MAX;
@@ -191,14 +191,14 @@ impl Keepalive {
     }
 
     /// Keeps a connection if it may serve another request.
-    pub fn put(&self, wanted: Wanted<'_>, connection: Box<UpstreamConnection>, now_ms: u64) {
+    pub fn put(&self, wanted: KeyView<'_>, connection: Box<UpstreamConnection>, now_ms: u64) {
         self.put_for(wanted, connection, now_ms, self.requests, self.timeout);
     }
 
     /// As [`Keepalive::put`], with limits of this connection alone.
     pub(crate) fn put_for(
         &self,
-        wanted: Wanted<'_>,
+        wanted: KeyView<'_>,
         mut connection: Box<UpstreamConnection>,
         now_ms: u64,
         requests: u64,
@@ -209,7 +209,7 @@ impl Keepalive {
         }
         let idle = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         connection.idle_until_ms = now_ms.saturating_add(idle);
-        connection.channel.rest();
+        connection.channel.shrink();
         let key = connection.key.take().filter(|key| wanted.fits(key)).unwrap_or_else(|| Rc::new(wanted.key()));
         connection.key = Some(key.clone());
         self.pool.pool.put(key, connection, timeout);

@@ -22,7 +22,7 @@ use http::{Outcome, Request};
 use std::borrow::Cow;
 use std::ops::Range;
 use wire::chunked::{Decoder, Step};
-use wire::fastcgi::answer::{Body, Remark};
+use wire::fastcgi::answer::{Body, LogMessage};
 use wire::fastcgi::record::Records;
 use wire::h1::response::ResponseHead;
 use wire::memcached::answer::Value;
@@ -62,7 +62,7 @@ pub enum Envelope {
 }
 
 /// What a protocol sends behind the head.
-pub enum Carried {
+pub enum RequestBody {
     /// Nothing, whatever the client sent.
     Nothing,
     /// The client's body.
@@ -86,7 +86,7 @@ pub struct Job<'a> {
     /// The body.
     pub body: Sent,
     /// The answer may be kept in a cache: what the client's conditions and ranges are replaced by.
-    pub keeping: Option<Keeping<'a>>,
+    pub keeping: Option<CacheRequest<'a>>,
     /// HEAD is asked as GET, because a cache was asked first (`*_cache_convert_head`).
     pub convert_head: bool,
     /// It goes over TLS.
@@ -95,14 +95,14 @@ pub struct Job<'a> {
 
 /// How an answer is asked for that a cache may keep: whole, or whether an old one still holds.
 #[derive(Clone, Copy)]
-pub struct Keeping<'a> {
+pub struct CacheRequest<'a> {
     /// The old one's `Last-Modified`, or empty.
     pub last_modified: &'a [u8],
     /// The old one's `ETag`, or empty.
     pub etag: &'a [u8],
 }
 
-impl Keeping<'_> {
+impl CacheRequest<'_> {
     /// Whether a field of the client stays behind.
     #[must_use]
     pub fn replaces(name: &[u8]) -> bool {
@@ -167,7 +167,7 @@ impl Unwrapped {
 }
 
 /// The request that an answer belongs to.
-pub struct Question<'a> {
+pub struct RequestContext<'a> {
     /// What [`Dialect::encode`] said.
     pub encoded: &'a Encoded,
     /// What it wrote.
@@ -185,11 +185,11 @@ pub enum Head {
     /// An informational answer of this length; the real one follows.
     Interim(usize),
     /// The head is whole.
-    Complete(Answer),
+    Complete(UpstreamResponse),
 }
 
 /// An answer's head.
-pub struct Answer {
+pub struct UpstreamResponse {
     /// Its length in bytes.
     pub length: usize,
     /// Status code.
@@ -206,7 +206,7 @@ pub struct Answer {
     pub tunnel: bool,
 }
 
-impl Answer {
+impl UpstreamResponse {
     /// The fault in the first bytes of a body that came with its head, `body`: while nothing has been passed on, it is a 502.
     #[must_use]
     pub(crate) fn broken_start(&self, body: &[u8]) -> Option<Cow<'static, [u8]>> {
@@ -275,7 +275,7 @@ pub trait Dialect {
     ///
     /// # Errors
     /// The answer to a request that is not passed on. It has been logged.
-    fn admit(&self, _request: &Request) -> Result<(), Outcome> {
+    fn check_request(&self, _request: &Request) -> Result<(), Outcome> {
         Ok(())
     }
 
@@ -283,8 +283,8 @@ pub trait Dialect {
     ///
     /// # Errors
     /// The answer to a request without a body that it needs. It has been logged.
-    fn carried(&self, _request: &Request) -> Result<Carried, Outcome> {
-        Ok(Carried::Client)
+    fn request_body(&self, _request: &Request) -> Result<RequestBody, Outcome> {
+        Ok(RequestBody::Client)
     }
 
     /// Appends the request's head; `None` if there can be none, which has been logged.
@@ -303,10 +303,10 @@ pub trait Dialect {
     ///
     /// # Errors
     /// The line for the error log: the answer is garbage, and the connection is closed.
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>>;
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>>;
 
     /// Learns what the answer's head says beyond status and headers, before the client gets it.
-    fn answered(&self, _request: &Request, _head: &[u8], _answer: &Answer, _asked: &Question<'_>) {}
+    fn answered(&self, _request: &Request, _head: &[u8], _answer: &UpstreamResponse, _asked: &RequestContext<'_>) {}
 }
 
 /// The body of an answer while it is read.
@@ -355,19 +355,19 @@ impl Framing {
     }
 
     /// What the last step wants to be logged.
-    pub fn remark(&mut self) -> Option<(Level, Vec<u8>)> {
+    pub fn log_line(&mut self) -> Option<(Level, Vec<u8>)> {
         let Framing::Records(body) = self else { return None };
-        Some(match body.remark()? {
-            Remark::Errors(text) => (Level::Error, fastcgi::said(&text)),
-            Remark::Excess => (Level::Warn, b"upstream sent more data than specified in \"Content-Length\" header".to_vec()),
+        Some(match body.take_log()? {
+            LogMessage::Errors(text) => (Level::Error, fastcgi::stderr_line(&text)),
+            LogMessage::Excess => (Level::Warn, b"upstream sent more data than specified in \"Content-Length\" header".to_vec()),
         })
     }
 
     /// What to log about bytes after the body.
     #[must_use]
-    pub fn excess(&self, rest: &[u8]) -> (Level, Vec<u8>) {
+    pub fn excess_log(&self, rest: &[u8]) -> (Level, Vec<u8>) {
         match self {
-            Framing::Replies(_) => (Level::Warn, redis2::excess(rest)),
+            Framing::Replies(_) => (Level::Warn, redis2::excess_log(rest)),
             Framing::Value(_, line) => (Level::Error, line.as_bytes().to_vec()),
             _ => (Level::Warn, b"upstream sent more data than specified in \"Content-Length\" header".to_vec()),
         }

@@ -3,8 +3,8 @@
 use crate::caching::find::Caching;
 use crate::caching::invalidation::Invalidation;
 use crate::channel::Channel;
-use crate::connection::Wanted;
-use crate::dialect::{Encoded, Job, Keeping, Sent};
+use crate::connection::KeyView;
+use crate::dialect::{CacheRequest, Encoded, Job, Sent};
 use crate::queue::{Queue, QueueError};
 use crate::record::{Record, Scratch, State};
 use crate::retry;
@@ -57,7 +57,7 @@ pub struct Exchange {
     /// The id by which `sticky` knows the request.
     pub session: Vec<u8>,
     /// What the group's balancer and the exchange tell each other, if it has one.
-    pub turn: Option<Rc<BalancerContext>>,
+    pub balancer: Option<Rc<BalancerContext>>,
     /// What the balancer has chosen for this try.
     pub target: Option<Target>,
     /// The last try failed because an idle connection had died, which says nothing about its server.
@@ -98,7 +98,7 @@ impl Exchange {
             local: None,
             began_ms: clock::monotonic_ms(),
             session: Vec::new(),
-            turn: None,
+            balancer: None,
             target: None,
             stale: false,
             cookie: Vec::new(),
@@ -110,7 +110,7 @@ impl Exchange {
     /// Finds out whom the request has in mind, where the URL is reached over TLS or the group's balancer wants that.
     pub(crate) fn choose_secure(&mut self) {
         let evaluated = self.evaluated.is_some();
-        let said = self.turn.as_ref().and_then(|turn| turn.tls());
+        let said = self.balancer.as_ref().and_then(|turn| turn.tls());
         let host = self.target.as_ref().and_then(|target| target.host.as_deref());
         self.secure = match (&self.route.secure, self.url()) {
             (Some(secured), Some(url)) if said.unwrap_or(url.secure) => Some(secured.target(&self.request, url, evaluated, host)),
@@ -162,7 +162,7 @@ impl Exchange {
         let since = caching.map(|c| c.facts.last_modified.get()).filter(|time| *time >= 0).map(wire::date::http);
         let etag = caching.map(|c| c.facts.etag.borrow().clone()).unwrap_or_default();
         let last_modified = since.as_ref().map_or(&[][..], |since| since);
-        let keeping = caching.map(|_| Keeping { last_modified, etag: &etag });
+        let keeping = caching.map(|_| CacheRequest { last_modified, etag: &etag });
         let encoded = self.url().and_then(|url| {
             let evaluated = self.evaluated.is_some();
             let (location, pass_headers) = (self.route.pass.location(), self.route.plan.pass_request_headers);
@@ -211,8 +211,8 @@ impl Exchange {
     }
 
     /// Tells the group's balancer how a try of a server that it chose has failed.
-    pub fn note(&self, failure: &retry::Failure) {
-        if let Some(turn) = self.turn.as_ref().filter(|_| self.target.is_some()) {
+    pub fn report_failure(&self, failure: &retry::Failure) {
+        if let Some(turn) = self.balancer.as_ref().filter(|_| self.target.is_some()) {
             let failed = failure.verdict() == Verdict::Failed;
             turn.end(balancer::Failure { failed, status: failure.status });
         }
@@ -287,7 +287,7 @@ impl Exchange {
     }
 
     /// Learns from an answer which server its session is bound to.
-    pub fn learn(&self, peer: &Peer, at_header: bool) {
+    pub fn learn_session(&self, peer: &Peer, at_header: bool) {
         if let Some(sticky) = &self.upstream.own.sticky {
             sticky.learn(&self.request, &self.session, &peer.id, at_header, clock::monotonic_ms());
         }
@@ -351,23 +351,23 @@ impl Exchange {
     /// The local address of this try's connection.
     #[must_use]
     pub fn local(&self) -> Option<SocketAddr> {
-        self.turn.as_ref().and_then(|turn| turn.local()).or(self.local)
+        self.balancer.as_ref().and_then(|turn| turn.local()).or(self.local)
     }
 
     /// Which of a pool's connections lead to `peer` as they should.
     #[must_use]
-    pub fn wanted<'a>(&'a self, peer: &'a Peer) -> Wanted<'a> {
+    pub fn pool_key<'a>(&'a self, peer: &'a Peer) -> KeyView<'a> {
         let apart = self.upstream.own.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
         let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
         let secure = self.secure.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
         let host = self.target.as_ref().and_then(|target| target.host.as_ref());
-        Wanted {
+        KeyView {
             address: &peer.server.name,
             protocol: self.scheme(),
             kind: self.route.dialect.kind(),
             secure,
             local: self.local(),
-            place,
+            index: place,
             host,
         }
     }
@@ -405,8 +405,8 @@ impl Lease {
     }
 
     /// The answer's head is here, `header_ms` after the try began.
-    pub fn heard(&self, header_ms: u64) {
-        self.upstream.group.heard(&self.choice, Measure::Header, header_ms, clock::monotonic_ms());
+    pub fn head_received(&self, header_ms: u64) {
+        self.upstream.group.measure(&self.choice, Measure::Header, header_ms, clock::monotonic_ms());
     }
 
     /// Gives the server back with a verdict; only good answers have times.

@@ -43,14 +43,14 @@ pub fn rows<T: Member>() -> Vec<Row> {
     let mut rows = sized_rows::<T>();
     rows.extend(cache_rows::rows::<T>());
     rows.extend(store_rows::<T>());
-    rows = rows.into_iter().map(noted::<T>).collect();
+    rows = rows.into_iter().map(with_position::<T>).collect();
     rows.extend(plain_rows::<T>());
     rows.extend(header_rows::<T>());
     rows
 }
 
 /// What it says is checked when its block is complete, and the error must be able to name it.
-fn noted<T: Member>(mut row: Row) -> Row {
+fn with_position<T: Member>(mut row: Row) -> Row {
     if row.contexts.contains(Context::LOCATION) {
         let set = row.set;
         row.set = Rc::new(move |cx| {

@@ -32,12 +32,12 @@ struct FastCgiConf {
     /// `fastcgi_catch_stderr`, in order
     catch: Option<Rc<Vec<Box<[u8]>>>>,
     /// `fastcgi_keep_conn`
-    keep: Option<bool>,
+    keep_conn: Option<bool>,
 }
 
 impl Config for FastCgiConf {
     fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; index, split, catch, keep);
+        conf::inherit!(self, parent; index, split, catch, keep_conn);
     }
 }
 
@@ -52,15 +52,15 @@ fn rows() -> Vec<Row> {
     let mut rows = gateway::rows::<FastCgiConf>(true);
     rows.extend([
         Row::new("fastcgi_index", all, Arity::exactly(1), "File that a URI with a slash at its end stands for.", |cx| {
-            cx.once(&mut cx.location::<Values<FastCgiConf>>().own.alone.index, cx.arg(0).into())
+            cx.once(&mut cx.location::<Values<FastCgiConf>>().conf.alone.index, cx.arg(0).into())
         }),
         Row::new("fastcgi_split_path_info", all, Arity::exactly(1), "Splits a URI into script and path.", split),
         Row::new("fastcgi_catch_stderr", all, Arity::exactly(1), "An error message that makes the answer invalid.", |cx| {
-            Rc::make_mut(cx.location::<Values<FastCgiConf>>().own.alone.catch.get_or_insert_default()).push(cx.arg(0).into());
+            Rc::make_mut(cx.location::<Values<FastCgiConf>>().conf.alone.catch.get_or_insert_default()).push(cx.arg(0).into());
             Ok(())
         }),
         row::flag::<Values<FastCgiConf>>("fastcgi_keep_conn", all, "Asks the application to keep the connection.", |values| {
-            &mut values.own.alone.keep
+            &mut values.conf.alone.keep_conn
         }),
     ]);
     rows
@@ -72,14 +72,14 @@ fn split(cx: &mut Cx<'_>) -> Result<(), Error> {
         return Err(cx.error_at(0, format!("pattern \"{}\" must have 2 captures", cx.text(0))));
     }
     // With nginx the last one in a block holds.
-    cx.location::<Values<FastCgiConf>>().own.alone.split = Some(Rc::new(regex));
+    cx.location::<Values<FastCgiConf>>().conf.alone.split = Some(Rc::new(regex));
     Ok(())
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     gateway::attach(at, |params, own: &FastCgiConf| FastCgi {
         params,
-        keep: own.keep.unwrap_or(false),
+        keep_conn: own.keep_conn.unwrap_or(false),
         catch: own.catch.clone().unwrap_or_default(),
     })
 }
@@ -99,7 +99,7 @@ fn variables(variables: &mut Variables) {
 /// Calls `f` with the location's values and the URI's two parts.
 fn with_split(request: &Request, f: impl FnOnce(&FastCgiConf, &[u8], &[u8])) -> bool {
     let values = request.conf::<Values<FastCgiConf>>();
-    let own = &values.own.alone;
+    let own = &values.conf.alone;
     let line = request.line.borrow();
     let uri = line.uri.as_slice();
     let groups = own.split.as_ref().and_then(|split| split.groups(uri));

@@ -92,7 +92,7 @@ fn param<T: Gateway>(cx: &mut Cx<'_>) -> Result<(), Error> {
         _ => return Err(cx.invalid_parameter(2)),
     };
     let mut values = cx.location::<Values<T>>();
-    Rc::make_mut(values.own.params.get_or_insert_default()).push(Param { name: cx.arg(0).into(), value, if_not_empty });
+    Rc::make_mut(values.conf.params.get_or_insert_default()).push(Param { name: cx.arg(0).into(), value, if_not_empty });
     Ok(())
 }
 
@@ -107,7 +107,7 @@ fn pass<T: Gateway>(cx: &mut Cx<'_>) -> Result<(), Error> {
 pub fn complete<T: Gateway>(http: &Frame) -> Result<(), Error> {
     let host = Complex::compile(b"$host$is_request_port$request_port", &mut http.global.get::<Variables>());
     let mut values = http.location.get::<Values<T>>();
-    values.own.host = host.ok();
+    values.conf.host = host.ok();
     let directory = format!("{}_temp", T::NAME);
     temp_path::by_default(&mut values.family.temp_path, &http.global, directory.as_bytes(), [1, 2, 0])
 }
@@ -124,7 +124,7 @@ pub fn attach<T: Gateway, D: Dialect + 'static>(at: &mut Attach<'_>, dialect: im
     let error = |error: SettingError| place.error(error);
     place.redirect_slash(at);
     values.family.check(T::NAME)?;
-    place.settle(at, 0)?;
+    place.resolve(at, 0)?;
     let plan = values.family.plan(T::NAME, T::HIDDEN).map_err(error)?;
     let secure = match T::SECURE_SCHEME {
         "" => None,
@@ -133,7 +133,7 @@ pub fn attach<T: Gateway, D: Dialect + 'static>(at: &mut Attach<'_>, dialect: im
     if plan.caching.as_ref().is_some_and(|caching| caching.key.is_none()) {
         at.log.log(Level::Warn, 0, format_args!("no \"{0}_cache_key\" for \"{0}_cache\"", T::NAME));
     }
-    let own = &values.own;
+    let own = &values.conf;
     let params = Params::new(own.params.as_deref().map_or(&[], Vec::as_slice), own.host.as_ref());
     place.serve(at, &*values, Route::plain(plan, place.pass.clone(), secure, dialect(params, &own.alone)));
     Ok(())

@@ -73,7 +73,7 @@ fn rows() -> Vec<Row> {
         Row::new("grpc_pass", places, Arity::exactly(1), "Passes requests on to a gRPC server.", pass),
         Row::new("grpc_set_header", Context::HTTP_ALL, Arity::exactly(2), "A header of the request sent upstream.", |cx| {
             let value = Complex::compile(cx.arg(1), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(1, text))?;
-            Rc::make_mut(cx.location::<Values>().own.set.get_or_insert_default()).push((cx.arg(0).into(), value));
+            Rc::make_mut(cx.location::<Values>().conf.set.get_or_insert_default()).push((cx.arg(0).into(), value));
             Ok(())
         }),
     ]);
@@ -89,12 +89,12 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let Some(place) = values.place(at) else { return Ok(()) };
     let error = |error: SettingError| place.error(error);
     place.redirect_slash(at);
-    place.settle(at, 0)?;
+    place.resolve(at, 0)?;
     let mut plan = place::plan(&values.family, "grpc", &HIDDEN).map_err(error)?;
     // A request's body goes on as it comes, as its answer does, and trailers always.
     (plan.request_buffering, plan.pass_trailers) = (false, true);
     let secure = secure::secured(at, place.pass.url.as_ref(), &values.family.secure, "grpc", &[b"h2"]).map_err(error)?;
-    let set = values.own.set.clone().unwrap_or_default();
+    let set = values.conf.set.clone().unwrap_or_default();
     let dialect = Http2::new(request_line::RequestLine::default(), &set, true);
     place.serve(at, &*values, Route::plain(plan, place.pass.clone(), secure, dialect));
     Ok(())

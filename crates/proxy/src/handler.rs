@@ -6,7 +6,7 @@ use crate::caching::facts::{Background, Facts};
 use crate::caching::{fill, lookup, serve};
 use crate::ending::End;
 use crate::exchange::{Exchange, Lease};
-use crate::outgoing::{Early, choose_body};
+use crate::outgoing::{EarlyBody, choose_body};
 use crate::pass;
 use crate::record::{Record, State};
 use crate::route::{HasRoute, Route};
@@ -38,7 +38,7 @@ pub(crate) fn handle_current<V: HasRoute>(request: &Rc<Request>, chosen: &Rc<Rou
 }
 
 async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
-    if let Err(outcome) = route.dialect.admit(&request) {
+    if let Err(outcome) = route.dialect.check_request(&request) {
         return outcome;
     }
     if let Some(refused) = read_body(&request, &route).await {
@@ -66,7 +66,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     };
     let mut exchange = Exchange::new(request, route, record, upstream, state, evaluated, body);
     // Boxed, as every request's future would have room for it otherwise.
-    let cached = if exchange.route.plan.caching.is_some() { Box::pin(lookup::lookup(&mut exchange, again)).await } else { None };
+    let cached = if exchange.route.plan.caching.is_some() { Box::pin(lookup::lookup(&mut exchange, rerun)).await } else { None };
     let outcome = match cached {
         Some(outcome) => outcome,
         None => drive(&mut exchange).await,
@@ -116,7 +116,7 @@ fn observe_cache(exchange: &Exchange) {
 }
 
 /// Runs a request from the beginning.
-fn again(request: Rc<Request>, route: Rc<Route>) -> BoxFuture<Outcome> {
+fn rerun(request: Rc<Request>, route: Rc<Route>) -> BoxFuture<Outcome> {
     Box::pin(run(request, route))
 }
 
@@ -125,7 +125,7 @@ async fn give_up(exchange: &Exchange, condition: u32, status: u16) -> Outcome {
     if exchange.caching.is_none() {
         return Outcome::Status(status);
     }
-    if let Some(outcome) = Box::pin(serve::rescue(exchange, condition, false)).await {
+    if let Some(outcome) = Box::pin(serve::serve_stale(exchange, condition, false)).await {
         return outcome;
     }
     fill::note_failure(exchange, status);
@@ -168,7 +168,7 @@ fn take_early(request: &Rc<Request>) -> Option<Outcome> {
         }
     };
     if refused.is_none() && !data.is_empty() {
-        request.set_lasting(Rc::new(Early(RefCell::new(data))));
+        request.set_lasting(Rc::new(EarlyBody(RefCell::new(data))));
     }
     refused
 }
@@ -199,7 +199,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
     loop {
         let asked = match exchange.upstream.balancer.clone() {
             None => None,
-            Some(balancer) => match exchange.ask(&balancer, first).await {
+            Some(balancer) => match exchange.query_balancer(&balancer, first).await {
                 Ok(asked) => asked,
                 Err(BalanceError::Answer(Outcome::Status(502))) => return give_up(exchange, next::ERROR, 502).await,
                 Err(BalanceError::Answer(outcome)) => return outcome,
@@ -228,7 +228,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
         let lease = Lease::new(exchange.upstream.clone(), choice);
         match Attempt::run(exchange, &lease).await {
             End::Answered(outcome) => {
-                exchange.learn(&lease.peer, false);
+                exchange.learn_session(&lease.peer, false);
                 exchange.count(&lease.peer);
                 lease.end(&exchange.request, Verdict::Good, exchange.timing());
                 return outcome;
@@ -240,7 +240,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             End::Failed(failure) => {
                 exchange.count(&lease.peer);
                 lease.end(&exchange.request, exchange.verdict(&failure), Timing::default());
-                exchange.note(&failure);
+                exchange.report_failure(&failure);
                 log_request!(exchange.request, Level::Debug, "http next upstream, {:x}", failure.condition << 1);
                 if !exchange.goes_on(&failure) {
                     return give_up(exchange, failure.condition, failure.status).await;

@@ -5,7 +5,7 @@ use wire::known::Known;
 /// A set of header names, asked once per header: known names by bit, others by comparison.
 #[derive(Debug, Default)]
 pub struct HeaderNameSet {
-    known: u128,
+    known_names: u128,
     others: Vec<Box<[u8]>>,
 }
 
@@ -34,7 +34,7 @@ impl HeaderNameSet {
     pub fn add(&mut self, name: &[u8]) {
         match Known::of(name) {
             Known::Other => self.others.push(name.into()),
-            known => self.known |= bit(known),
+            known => self.known_names |= bit(known),
         }
     }
 
@@ -43,7 +43,7 @@ impl HeaderNameSet {
     pub fn contains(&self, known: Known, name: &[u8]) -> bool {
         match known {
             Known::Other => self.others.iter().any(|other| other.eq_ignore_ascii_case(name)),
-            known => self.known & bit(known) != 0,
+            known => self.known_names & bit(known) != 0,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Response headers on their way to the client: acted on, rewritten or dropped.
 
-use crate::dialect::Answer;
+use crate::dialect::UpstreamResponse;
 use crate::record::Record;
 use crate::rewrite;
 use crate::route::Route;
@@ -34,7 +34,7 @@ const SINGLE: [Known; 14] = [
 const REDIRECTED: [Known; 5] = [Known::ContentType, Known::SetCookie, Known::CacheControl, Known::Expires, Known::AcceptRanges];
 
 /// Calls `f` for every field that counts, as (known, name, value).
-fn each<'a>(request: &Request, head: &'a [u8], lines: &[HeaderSpan], mut f: impl FnMut(Known, &'a [u8], &'a [u8])) {
+fn for_each<'a>(request: &Request, head: &'a [u8], lines: &[HeaderSpan], mut f: impl FnMut(Known, &'a [u8], &'a [u8])) {
     let mut seen: u128 = 0;
     for line in lines {
         let (name, value) = (line.name.of(head), line.value.of(head));
@@ -97,7 +97,7 @@ pub fn orders(request: &Request, route: &Route, record: &Record) -> AccelHeaders
 /// Follows `X-Accel-Redirect`: to a named location, or as a GET to an internal URI.
 pub fn redirect(request: &Request, route: &Route, record: &Record, target: &[u8]) -> Outcome {
     let head = record.head.borrow();
-    each(request, &head, &record.lines.borrow(), |known, name, value| {
+    for_each(request, &head, &record.lines.borrow(), |known, name, value| {
         take_charset(request, route, known, value);
         if REDIRECTED.contains(&known) || name.eq_ignore_ascii_case(b"content-disposition") {
             let mut response = request.response.borrow_mut();
@@ -137,7 +137,7 @@ pub(crate) fn keep_challenge(request: &Request, record: &Record) {
 }
 
 /// Makes the response's head of the answer's.
-pub fn copy(request: &Request, route: &Route, record: &Record, answer: &Answer) {
+pub fn copy(request: &Request, route: &Route, record: &Record, answer: &UpstreamResponse) {
     let head = record.head.borrow();
     // Conditions are for whoever makes the answer to judge: the upstream has.
     request.flags.unconditional.set(true);
@@ -153,7 +153,7 @@ pub fn copy(request: &Request, route: &Route, record: &Record, answer: &Answer) 
         response.allow_ranges |= route.plan.force_ranges;
         response.single_range |= route.plan.force_ranges;
     }
-    each(request, &head, &lines, |known, name, value| field(request, route, known, name, value));
+    for_each(request, &head, &lines, |known, name, value| field(request, route, known, name, value));
 }
 
 fn take_charset(request: &Request, route: &Route, known: Known, value: &[u8]) {

@@ -58,7 +58,7 @@ fn rows() -> Vec<Row> {
         Row::new("memc_pass", inner, Arity::exactly(1), "Passes commands on to a memcached server.", pass),
         Row::new("memc_cmds_allowed", all.union(inner), Arity::AtLeast(1), "Commands that a request may give.", allowed),
         row::flag::<Values>("memc_flags_to_last_modified", inner, "Takes a value's flags for its date.", |values| {
-            &mut values.own.flags_to_last_modified
+            &mut values.conf.flags_to_last_modified
         }),
         Row::new("memc_upstream_max_fails", all, Arity::exactly(1), "Not supported, as in the module.", |cx| unsupported(cx, "max_fails")),
         Row::new("memc_upstream_fail_timeout", all, Arity::exactly(1), "Not supported, as in the module.", |cx| {
@@ -88,7 +88,7 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
             exptime: variables.index("memc_exptime"),
         }
     };
-    cx.location::<Values>().own.names = Some(names);
+    cx.location::<Values>().conf.names = Some(names);
     Ok(())
 }
 
@@ -98,7 +98,7 @@ fn allowed(cx: &mut Cx<'_>) -> Result<(), Error> {
         let unknown = || cx.error_at(i, format!("Unknown memcached command \"{}\" used in \"memc_cmds_allowed\"", cx.text(i)));
         commands.push(Command::of(cx.arg(i)).ok_or_else(unknown)?);
     }
-    cx.location::<Values>().own.allowed = Some(commands);
+    cx.location::<Values>().conf.allowed = Some(commands);
     Ok(())
 }
 
@@ -117,11 +117,11 @@ fn variables(variables: &mut Variables) {
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    let Some(names) = values.own.names else { return Ok(()) };
+    let Some(names) = values.conf.names else { return Ok(()) };
     let dialect = Memc {
         names,
-        allowed: values.own.allowed.clone().unwrap_or_default(),
-        flags_to_last_modified: values.own.flags_to_last_modified.unwrap_or(false),
+        allowed: values.conf.allowed.clone().unwrap_or_default(),
+        flags_to_last_modified: values.conf.flags_to_last_modified.unwrap_or(false),
     };
     place::attach(at, &values, &values.family, dialect)
 }

@@ -49,7 +49,7 @@ fn rows() -> Vec<Row> {
             "Answers with a value of a memcached server.",
             pass,
         ),
-        row::number::<Values>("memcached_gzip_flag", all, "The flag of values that are compressed.", |values| &mut values.own.gzip_flag),
+        row::number::<Values>("memcached_gzip_flag", all, "The flag of values that are compressed.", |values| &mut values.conf.gzip_flag),
     ]);
     rows
 }
@@ -61,13 +61,13 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
         if pass.url.is_some() { Ok(pass) } else { Err(cx.error_at(0, format!("no port in upstream \"{}\"", cx.text(0)))) }
     })?;
     let key = cx.global::<Variables>().index("memcached_key");
-    cx.location::<Values>().own.key = Some(key);
+    cx.location::<Values>().conf.key = Some(key);
     Ok(())
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    let Some(key) = values.own.key else { return Ok(()) };
-    let dialect = Memcached { key, gzip_flag: values.own.gzip_flag.unwrap_or(0) };
+    let Some(key) = values.conf.key else { return Ok(()) };
+    let dialect = Memcached { key, gzip_flag: values.conf.gzip_flag.unwrap_or(0) };
     place::attach(at, &values, &values.family, dialect)
 }

@@ -1,6 +1,6 @@
 //! The request body that is sent to the upstream.
 
-use crate::dialect::{Carried, Sent};
+use crate::dialect::{RequestBody, Sent};
 use crate::route::Route;
 use crate::sender::Source;
 use base::errno;
@@ -11,20 +11,20 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The start of a body that goes on.
-pub(crate) struct Early(pub(crate) RefCell<Vec<u8>>);
+pub(crate) struct EarlyBody(pub(crate) RefCell<Vec<u8>>);
 
 /// What is sent as the body, and its framing.
 ///
 /// # Errors
 /// What to answer.
 pub(crate) fn choose_body(request: &Rc<Request>, route: &Route) -> Result<(Source, Sent), Outcome> {
-    match route.dialect.carried(request)? {
-        Carried::Own(own) => {
+    match route.dialect.request_body(request)? {
+        RequestBody::Own(own) => {
             let length = own.len() as u64;
             return Ok((Source::Own(Rc::new(own)), Sent::Length(length)));
         }
-        Carried::Nothing => return Ok((Source::Nothing, Sent::Nothing)),
-        Carried::Client => {}
+        RequestBody::Nothing => return Ok((Source::Nothing, Sent::Nothing)),
+        RequestBody::Client => {}
     }
     let body = request.body.borrow().clone();
     if !route.plan.pass_request_body || body.state() == BodyState::Discarded {
@@ -36,7 +36,7 @@ pub(crate) fn choose_body(request: &Rc<Request>, route: &Route) -> Result<(Sourc
         return Ok((Source::Nothing, if announced { Sent::Length(0) } else { Sent::Nothing }));
     }
     if body.state() == BodyState::Unread {
-        let early = request.find_lasting::<Early>().map(|early| early.0.take()).unwrap_or_default();
+        let early = request.find_lasting::<EarlyBody>().map(|early| early.0.take()).unwrap_or_default();
         return Ok((Source::Client(Rc::new(early)), body.length().map_or(Sent::Stream, Sent::Length)));
     }
     if let Some(file) = body.file() {

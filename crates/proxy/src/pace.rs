@@ -23,14 +23,14 @@ pub struct Pace {
     began_ms: u64,
     /// Bytes read.
     pub read: u64,
-    rest: Option<Alarm>,
+    alarm: Option<Alarm>,
 }
 
 impl Pace {
     /// Begins now.
     #[must_use]
     pub fn new(rate: u64) -> Pace {
-        Pace { rate, began_ms: clock::monotonic_ms(), read: 0, rest: None }
+        Pace { rate, began_ms: clock::monotonic_ms(), read: 0, alarm: None }
     }
 
     /// Whether there is a rate to keep.
@@ -42,7 +42,7 @@ impl Pace {
     /// Whether nothing may be read for now.
     #[must_use]
     pub fn is_resting(&self) -> bool {
-        self.rest.is_some()
+        self.alarm.is_some()
     }
 
     /// How many of `size` bytes may be read now; none: it rests first.
@@ -50,7 +50,7 @@ impl Pace {
         match self.allow_at(size, clock::monotonic_ms()) {
             Ok(allowed) => allowed,
             Err(delay) => {
-                self.rest = Some(Alarms::after(worker, Duration::from_millis(delay)));
+                self.alarm = Some(Alarms::after(worker, Duration::from_millis(delay)));
                 0
             }
         }
@@ -73,9 +73,9 @@ impl Pace {
 
     /// Ready once the rest is over.
     pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(rest) = &mut self.rest {
+        if let Some(rest) = &mut self.alarm {
             ready!(Pin::new(rest).poll(cx));
-            self.rest = None;
+            self.alarm = None;
         }
         Poll::Ready(())
     }
@@ -89,7 +89,7 @@ mod tests {
     fn every_rate_is_kept_whatever_the_buffer() {
         for rate in [1, 10 << 10, 500 << 10, 5 << 20, 50 << 20] {
             for size in [4096, 32 << 10, 1 << 20] {
-                let mut pace = Pace { rate, began_ms: 700, read: 0, rest: None };
+                let mut pace = Pace { rate, began_ms: 700, read: 0, alarm: None };
                 let mut now = 700;
                 while pace.read < rate * 21 {
                     match pace.allow_at(size, now) {

@@ -54,13 +54,13 @@ impl Pass {
     ///
     /// # Errors
     /// nginx's text: a name that does not resolve, a group with a port.
-    pub fn settle(&self, groups: &Upstreams, default_port: u16) -> Result<(), SettingError> {
+    pub fn resolve(&self, groups: &Upstreams, default_port: u16) -> Result<(), SettingError> {
         let Some(url) = &self.url else { return Ok(()) };
         let default_port = if url.secure && default_port != 0 { HTTPS } else { default_port };
         if self.upstream.get().is_some() {
             return Ok(());
         }
-        let upstream = hosts::settle(groups, url, default_port)?;
+        let upstream = hosts::resolve(groups, url, default_port)?;
         // Nobody else settles it in between.
         let _ = self.upstream.set(upstream);
         Ok(())
@@ -100,7 +100,7 @@ pub async fn find(
         Kind::Group { module, empty } => return find_group(request, &text, module, empty),
     }
     let shown = String::from_utf8_lossy(&text);
-    let (url, default_port) = match (behind(&text, SCHEME), behind(&text, SECURE_SCHEME)) {
+    let (url, default_port) = match (strip_scheme(&text, SCHEME), strip_scheme(&text, SECURE_SCHEME)) {
         (Some(rest), _) => (url::parse(rest, default_port), default_port),
         (None, Some(rest)) => (url::parse(rest, HTTPS).map(Url::over_tls), HTTPS),
         (None, None) => {
@@ -160,7 +160,7 @@ pub fn read(cx: &Cx<'_>, scheme: &'static str, secure: &'static str) -> Result<P
 ///
 /// # Errors
 /// nginx's text for what is no address.
-pub fn given(cx: &Cx<'_>, text: &[u8]) -> Result<Pass, Error> {
+pub fn read_default(cx: &Cx<'_>, text: &[u8]) -> Result<Pass, Error> {
     made(cx, text, "", "")
 }
 
@@ -182,10 +182,10 @@ fn made(cx: &Cx<'_>, text: &[u8], scheme: &'static str, secure: &'static str) ->
 /// # Errors
 /// nginx's words for what is wrong, and with what.
 pub(crate) fn gateway_url<'a>(text: &'a [u8], scheme: &str, secure: &str) -> Result<Url, (&'static str, &'a [u8])> {
-    match behind(text, secure).filter(|_| !secure.is_empty()) {
+    match strip_scheme(text, secure).filter(|_| !secure.is_empty()) {
         Some(rest) => address(rest).map(Url::over_tls).map_err(|what| (what, rest)),
         None => {
-            let rest = behind(text, scheme).unwrap_or(text);
+            let rest = strip_scheme(text, scheme).unwrap_or(text);
             address(rest).map_err(|what| (what, rest))
         }
     }
@@ -208,7 +208,7 @@ pub fn address(text: &[u8]) -> Result<Url, &'static str> {
 
 /// What stands behind `scheme`, whatever its case.
 #[must_use]
-pub fn behind<'a>(text: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
+pub fn strip_scheme<'a>(text: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
     let (start, rest) = text.split_at_checked(scheme.len())?;
     start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
 }
@@ -218,7 +218,7 @@ pub fn behind<'a>(text: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
 /// # Errors
 /// nginx's words for what is wrong.
 pub fn url(text: &[u8]) -> Result<Url, SettingError> {
-    let parsed = match (behind(text, SCHEME), behind(text, SECURE_SCHEME)) {
+    let parsed = match (strip_scheme(text, SCHEME), strip_scheme(text, SECURE_SCHEME)) {
         (Some(rest), _) => url::parse(rest, 80).map_err(|what| (what, rest)),
         (None, Some(rest)) => url::parse(rest, HTTPS).map(Url::over_tls).map_err(|what| (what, rest)),
         (None, None) => return Err("invalid URL prefix".into()),

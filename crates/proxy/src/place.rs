@@ -40,13 +40,13 @@ pub struct PassConf<T> {
     /// See [`HasRoute::route`]
     route: OnceCell<Rc<Route>>,
     /// The protocol's own.
-    pub own: T,
+    pub conf: T,
 }
 
 impl<T: Protocol> Config for PassConf<T> {
     fn inherit(&mut self, parent: &Self) {
         self.family.inherit(&parent.family);
-        self.own.inherit(&parent.own);
+        self.conf.inherit(&parent.conf);
         self.outer.clone_from(&parent.pass);
     }
 }
@@ -69,8 +69,8 @@ impl<T: Protocol> HasRoute for PassConf<T> {
 impl<T: Protocol> PassConf<T> {
     /// Where its location passes requests on to, if it does.
     #[must_use]
-    pub fn place(&self, at: &Attach<'_>) -> Option<Place> {
-        Place::find(at, self.pass.as_ref(), self.outer.as_ref())
+    pub fn place(&self, at: &Attach<'_>) -> Option<Destination> {
+        Destination::find(at, self.pass.as_ref(), self.outer.as_ref())
     }
 }
 
@@ -134,20 +134,20 @@ pub fn plan(family: &Family, prefix: &str, hidden: &[&str]) -> Result<Plan, Sett
 }
 
 /// Where a location passes requests on to.
-pub struct Place {
+pub struct Destination {
     /// The target.
     pub pass: Rc<Pass>,
     /// It is that of the block around.
     pub inherited: bool,
 }
 
-impl Place {
+impl Destination {
     /// A location's own pass, or that of the block around a block without a name.
     #[must_use]
-    pub fn find(at: &Attach<'_>, own: Option<&Rc<Pass>>, outer: Option<&Rc<Pass>>) -> Option<Place> {
+    pub fn find(at: &Attach<'_>, own: Option<&Rc<Pass>>, outer: Option<&Rc<Pass>>) -> Option<Destination> {
         let unnamed = matches!(at.kind, Match::Unnamed) && !at.is_server;
         let pass = own.or_else(|| outer.filter(|_| unnamed))?.clone();
-        Some(Place { pass, inherited: own.is_none() })
+        Some(Destination { pass, inherited: own.is_none() })
     }
 
     /// An error about it.
@@ -160,8 +160,8 @@ impl Place {
     ///
     /// # Errors
     /// A group or a name that is not there.
-    pub fn settle(&self, at: &Attach<'_>, port: u16) -> Result<(), Error> {
-        self.pass.settle(&at.main_conf::<Upstreams>(), port).map_err(|text| self.error(text))
+    pub fn resolve(&self, at: &Attach<'_>, port: u16) -> Result<(), Error> {
+        self.pass.resolve(&at.main_conf::<Upstreams>(), port).map_err(|text| self.error(text))
     }
 
     /// Requests for the location without the slash at its end are redirected to it.
@@ -204,7 +204,7 @@ pub fn attach<T: Protocol>(
     plan.force_ranges = T::NAME == "memcached";
     let Some(place) = values.place(at) else { return Ok(()) };
     place.redirect_slash(at);
-    place.settle(at, 0)?;
+    place.resolve(at, 0)?;
     place.serve(at, values, Route::plain(plan, place.pass.clone(), None, dialect));
     Ok(())
 }

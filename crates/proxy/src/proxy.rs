@@ -5,7 +5,7 @@ use crate::dialect::http1::Http1;
 use crate::dialect::http2::Http2;
 use crate::dialect::request_line::RequestLine;
 use crate::pass::Pass;
-use crate::place::Place;
+use crate::place::Destination;
 use crate::record::Record;
 use crate::rewrite::{CookieRules, Pattern, Rule};
 use crate::route::{HasRoute, Route};
@@ -27,8 +27,14 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module =
-    Module { rows: rows::rows, levels: Levels::own::<Proxy>, variables: define_variables, complete, attach, ..Module::named("proxy") };
+pub const MODULE: Module = Module {
+    rows: rows::rows,
+    levels: Levels::location_only::<Proxy>,
+    variables: define_variables,
+    complete,
+    attach,
+    ..Module::named("proxy")
+};
 
 /// What an upstream's answer keeps to itself unless `proxy_pass_header` says otherwise.
 const HIDDEN: [&str; 8] =
@@ -41,7 +47,7 @@ fn complete(http: &Frame) -> Result<(), Error> {
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let proxy = at.conf::<Proxy>();
-    let Some(place) = Place::find(at, proxy.pass.as_ref(), proxy.outer.as_ref()) else {
+    let Some(place) = Destination::find(at, proxy.pass.as_ref(), proxy.outer.as_ref()) else {
         return proxy.family.check("proxy");
     };
     let (pass, error) = (&place.pass, |error: SettingError| place.error(error));
@@ -61,7 +67,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
         }
     }
     proxy.family.check("proxy")?;
-    place.settle(at, 80)?;
+    place.resolve(at, 80)?;
     let plan = proxy.family.plan("proxy", &HIDDEN).map_err(error)?;
     let version = proxy.version.unwrap_or_default();
     let alpn: &[&'static [u8]] = if version == Version::Http2 { &[b"h2"] } else { &[] };

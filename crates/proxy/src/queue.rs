@@ -64,7 +64,7 @@ impl Queue {
     pub async fn wait(
         &self,
         mut look: impl FnMut() -> Option<Choice>,
-        gone: impl Fn(&mut Context<'_>) -> Poll<()>,
+        client_closed: impl Fn(&mut Context<'_>) -> Poll<()>,
     ) -> Result<Choice, QueueError> {
         if self.waiting.get() >= self.limit {
             return Err(QueueError::NoServer);
@@ -78,7 +78,7 @@ impl Queue {
                 return Err(QueueError::NoServer);
             }
             let mut woken = std::pin::pin!(timeout_at(end.min(now + LOOK), self.freed.notified()));
-            let gone = std::future::poll_fn(|cx| match gone(cx) {
+            let gone = std::future::poll_fn(|cx| match client_closed(cx) {
                 Poll::Ready(()) => Poll::Ready(true),
                 Poll::Pending => woken.as_mut().poll(cx).map(|_| false),
             });

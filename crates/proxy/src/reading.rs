@@ -1,6 +1,6 @@
 //! A response head while it is read.
 
-use crate::dialect::{Head, Question};
+use crate::dialect::{Head, RequestContext};
 use crate::exchange::Exchange;
 
 /// Parses what is here of a head, record after record where the answer comes in records.
@@ -12,7 +12,7 @@ pub fn read_on(exchange: &mut Exchange) -> Result<Head, Vec<u8>> {
     loop {
         let bare = dialect.unwrap(&exchange.request, &mut scratch.unwrapped, &mut scratch.input)?;
         let limit = exchange.route.plan.buffer_size;
-        let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
+        let asked = RequestContext { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
         let input = scratch.input.get(scratch.unwrapped.start..bare).unwrap_or_default();
         match dialect.parse(&mut scratch.parser, input, &asked)? {
             Head::Partial if bare < scratch.input.len() => {}

@@ -14,7 +14,7 @@ use wire::h1::response::ResponseHead;
 
 /// One try of one server. Times are in milliseconds from the start of the try.
 #[derive(Clone, Debug)]
-pub struct Try {
+pub struct Attempt {
     /// Address, or name of the group when no server was left.
     pub peer: Rc<str>,
     /// Status of the answer, or 502 or 504; 0 for none.
@@ -39,7 +39,7 @@ pub struct Try {
 #[derive(Default)]
 pub struct Record {
     /// In order.
-    pub tries: RefCell<Vec<Try>>,
+    pub tries: RefCell<Vec<Attempt>>,
     /// Bytes of the last answer's head.
     pub head: RefCell<Vec<u8>>,
     /// Its header lines, ranges of `head`.
@@ -60,7 +60,7 @@ impl Record {
     pub fn begin(&self, peer: &Rc<str>, first: bool, now_ms: u64) {
         self.started.set(now_ms);
         let first = first && !self.tries.borrow().is_empty();
-        self.tries.borrow_mut().push(Try {
+        self.tries.borrow_mut().push(Attempt {
             peer: peer.clone(),
             status: 0,
             connect: None,
@@ -74,7 +74,7 @@ impl Record {
     }
 
     /// Changes the current try; `f` gets it and the milliseconds since it began.
-    pub fn update(&self, now_ms: u64, f: impl FnOnce(&mut Try, u64)) {
+    pub fn update(&self, now_ms: u64, f: impl FnOnce(&mut Attempt, u64)) {
         if let Some(last) = self.tries.borrow_mut().last_mut() {
             f(last, now_ms.saturating_sub(self.started.get()));
         }

@@ -45,7 +45,7 @@ fn rows() -> Vec<Row> {
     let mut rows = family::some_rows::<Values>(&place::KEYED);
     rows.extend([
         Row::new("redis_pass", inner, Arity::exactly(1), "Answers with a value of a Redis server.", pass),
-        row::number::<Values>("redis_gzip_flag", all, "Whether values are compressed.", |values| &mut values.own.gzip_flag),
+        row::number::<Values>("redis_gzip_flag", all, "Whether values are compressed.", |values| &mut values.conf.gzip_flag),
     ]);
     rows
 }
@@ -57,7 +57,7 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
         let mut variables = cx.global::<Variables>();
         (variables.index("redis_key"), variables.index("redis_db"))
     };
-    cx.location::<Values>().own.names = Some(names);
+    cx.location::<Values>().conf.names = Some(names);
     Ok(())
 }
 
@@ -67,7 +67,7 @@ fn variables(variables: &mut Variables) {
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    let Some((key, database)) = values.own.names else { return Ok(()) };
-    let dialect = Redis { key, database, gzip_flag: values.own.gzip_flag.unwrap_or(0) };
+    let Some((key, database)) = values.conf.names else { return Ok(()) };
+    let dialect = Redis { key, database, gzip_flag: values.conf.gzip_flag.unwrap_or(0) };
     place::attach(at, &values, &values.family, dialect)
 }

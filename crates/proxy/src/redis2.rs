@@ -1,6 +1,6 @@
 //! `redis2_pass`: Redis commands, whose replies are the answer as they are.
 
-use crate::dialect::redis2::{Query, Redis2};
+use crate::dialect::redis2::{RawCommands, Redis2};
 use crate::family;
 use crate::pass::Kind;
 use crate::place::{self, PassConf, Protocol};
@@ -51,16 +51,16 @@ fn rows() -> Vec<Row> {
         Row::new("redis2_query", inner, Arity::AtLeast(1), "A command with its arguments.", query),
         Row::new("redis2_raw_query", inner, Arity::exactly(1), "A command as it goes out.", |cx| {
             let text = compile(cx, 0)?;
-            cx.once(&mut cx.location::<Values>().own.raw, text)
+            cx.once(&mut cx.location::<Values>().conf.raw, text)
         }),
         Row::new("redis2_raw_queries", inner, Arity::exactly(2), "Commands as they go out, and their number.", |cx| {
             let (count, text) = (compile(cx, 0)?, compile(cx, 1)?);
-            let own = &mut cx.location::<Values>().own;
+            let own = &mut cx.location::<Values>().conf;
             (own.count, own.raw) = (Some(count), Some(text));
             Ok(())
         }),
         Row::new("redis2_literal_raw_query", inner, Arity::exactly(1), "A command as it goes out, without variables.", |cx| {
-            cx.once(&mut cx.location::<Values>().own.literal, cx.arg(0).into())
+            cx.once(&mut cx.location::<Values>().conf.literal, cx.arg(0).into())
         }),
     ]);
     rows
@@ -72,7 +72,7 @@ fn compile(cx: &Cx<'_>, i: usize) -> Result<Complex, Error> {
 
 fn query(cx: &mut Cx<'_>) -> Result<(), Error> {
     let conflict = {
-        let own = &cx.location::<Values>().own;
+        let own = &cx.location::<Values>().conf;
         match (&own.literal, &own.raw) {
             (Some(literal), _) if !literal.is_empty() => Some("redis2_literal_raw_query"),
             (_, Some(_)) => Some("redis2_raw_query"),
@@ -83,7 +83,7 @@ fn query(cx: &mut Cx<'_>) -> Result<(), Error> {
         return Err(cx.error(format!("\"redis2_query\" directive conflicts with {other}")));
     }
     let command = (0..cx.args().len()).map(|i| compile(cx, i)).collect::<Result<Vec<_>, _>>()?;
-    Rc::make_mut(cx.location::<Values>().own.commands.get_or_insert_default()).push(command);
+    Rc::make_mut(cx.location::<Values>().conf.commands.get_or_insert_default()).push(command);
     Ok(())
 }
 
@@ -94,14 +94,14 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 impl Redis2Conf {
     /// The query that holds: commands go before a literal, and that before a raw one.
-    fn query(&self) -> Option<Query> {
+    fn query(&self) -> Option<RawCommands> {
         if let Some(commands) = &self.commands {
-            return Some(Query::Commands(commands.clone()));
+            return Some(RawCommands::Commands(commands.clone()));
         }
         if let Some(text) = self.literal.as_ref().filter(|text| !text.is_empty()) {
-            return Some(Query::Literal(text.clone()));
+            return Some(RawCommands::Literal(text.clone()));
         }
-        self.raw.clone().map(|text| Query::Raw { text, count: self.count.clone() })
+        self.raw.clone().map(|text| RawCommands::Raw { text, count: self.count.clone() })
     }
 }
 
@@ -109,5 +109,5 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
     let mut family = values.family.clone();
     family.ignore_client_abort = Some(true);
-    place::attach(at, &values, &family, Redis2 { query: values.own.query() })
+    place::attach(at, &values, &family, Redis2 { query: values.conf.query() })
 }

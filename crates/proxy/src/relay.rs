@@ -3,7 +3,7 @@
 use crate::buffer::Store;
 use crate::connection::UpstreamConnection;
 use crate::dialect::Framing;
-use crate::ending::{End, Ending};
+use crate::ending::{AttemptEnd, End};
 use crate::exchange::{Exchange, Lease};
 use crate::limits::TIMED_OUT;
 use crate::pace::Pace;
@@ -11,7 +11,7 @@ use crate::route::Route;
 use crate::sender::{SendError, Sender};
 use crate::settings::Plan;
 use crate::tee::Tee;
-use ::upstream::secure::handshake::trouble;
+use ::upstream::secure::handshake::error_line;
 use base::clock;
 use base::log::Level;
 use bytes::Bytes;
@@ -40,7 +40,7 @@ pub struct Relay<'a> {
     /// Notice when the client goes.
     pub watch: bool,
     /// It has gone in the middle of its body.
-    pub lost: bool,
+    pub client_gone: bool,
     /// Read ahead of the client.
     pub buffering: bool,
     /// A copy for the cache.
@@ -96,14 +96,14 @@ const RUNS: usize = 12;
 
 impl<'a> Relay<'a> {
     /// Relays the body behind the head, which ends at `head` of the input.
-    pub fn pass(mut self, head: usize) -> Ending<'a> {
+    pub fn pass(mut self, head: usize) -> AttemptEnd<'a> {
         if self.exchange.request.flags.header_only.get() && self.tee.is_none() {
             let clean = self.skip(head);
-            return Ending::answered(self.end(BodyEnd::Whole, clean));
+            return AttemptEnd::answered(self.end(BodyEnd::Whole, clean));
         }
         match self.decode(head) {
-            Decoded::Over { finish, clean } => Ending::answered(self.end(finish, clean)),
-            decoded => Ending::later(async move { End::Answered(self.run(head, decoded).await) }),
+            Decoded::Over { finish, clean } => AttemptEnd::answered(self.end(finish, clean)),
+            decoded => AttemptEnd::later(async move { End::Answered(self.run(head, decoded).await) }),
         }
     }
 
@@ -166,7 +166,7 @@ impl<'a> Relay<'a> {
         loop {
             let rest = self.exchange.scratch.input.get(at..).unwrap_or_default();
             let step = self.connection.channel.next(&mut self.framing, rest);
-            if let Some((level, line)) = self.framing.remark() {
+            if let Some((level, line)) = self.framing.log_line() {
                 self.exchange.request.log(level, &line);
             }
             match step {
@@ -202,14 +202,14 @@ impl<'a> Relay<'a> {
     fn end(self, finish: BodyEnd, clean: bool) -> http::Step {
         let Relay { exchange, connection, sender, store, .. } = self;
         if let Some(tee) = self.tee.filter(|_| finish == BodyEnd::Whole) {
-            tee.keep();
+            tee.commit();
         }
         exchange.record.update(clock::monotonic_ms(), |t, elapsed| {
             t.response = Some(elapsed);
             t.sent = sender.sent;
         });
         if clean && self.keep_alive && sender.is_done() {
-            exchange.keep(&self.lease.peer, connection);
+            exchange.release(&self.lease.peer, connection);
         }
         let finish = if self.client_left { BodyEnd::ClientGone } else { finish };
         if finish == BodyEnd::Whole && store.is_empty() {
@@ -236,7 +236,7 @@ impl<'a> Relay<'a> {
             let Some(slot) = runs.get_mut(count) else { break Decoded::On(at) };
             let rest = input.get(at..).unwrap_or_default();
             let step = self.connection.channel.next(&mut self.framing, rest);
-            if let Some((level, line)) = self.framing.remark() {
+            if let Some((level, line)) = self.framing.log_line() {
                 self.exchange.request.log(level, &line);
             }
             match step {
@@ -253,7 +253,7 @@ impl<'a> Relay<'a> {
                 Ok(Step::Done { end }) => {
                     let extra = rest.len() > end;
                     if extra {
-                        let (level, line) = self.framing.excess(rest.get(end..).unwrap_or_default());
+                        let (level, line) = self.framing.excess_log(rest.get(end..).unwrap_or_default());
                         self.exchange.request.log(level, &line);
                     }
                     self.take_trailers();
@@ -301,13 +301,13 @@ impl<'a> Relay<'a> {
             let poll = self.sender.poll(cx, &mut self.connection.channel, &self.exchange.scratch.out, &self.exchange.request);
             // The answer is here already; that the rest of the request was not wanted is its own affair.
             self.can_send = !matches!(poll, Poll::Ready(Err(_)));
-            self.lost = matches!(poll, Poll::Ready(Err(SendError::Client(_)))) && self.exchange.request.flags.client_gone.get();
+            self.client_gone = matches!(poll, Poll::Ready(Err(SendError::Client(_)))) && self.exchange.request.flags.client_gone.get();
         }
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>, pace: &mut Pace) -> Poll<Event> {
         self.poll_send(cx);
-        if std::mem::take(&mut self.lost) && self.watch {
+        if std::mem::take(&mut self.client_gone) && self.watch {
             return Poll::Ready(Event::ClientGone);
         }
         let mut may_read = self.store.has_room(&self.exchange.route.plan);
@@ -330,7 +330,7 @@ impl<'a> Relay<'a> {
                 }
                 Poll::Ready(Err(error)) => {
                     let call = if self.buffering { "readv()" } else { "recv()" };
-                    self.exchange.request.log(Level::Error, &trouble(call, "SSL_read()", &error));
+                    self.exchange.request.log(Level::Error, &error_line(call, "SSL_read()", &error));
                     return Poll::Ready(Event::Failed);
                 }
                 Poll::Pending => {}
@@ -409,14 +409,14 @@ fn keeps_up(request: &Request, plan: &Plan) -> bool {
 async fn feed(request: &Rc<Request>, plan: &Plan, store: &mut Store) -> bool {
     while !store.is_empty() && request.wire.queued() <= plan.busy {
         let Some(piece) = store.take(plan.busy) else { return true };
-        if !give(request, piece).await {
+        if !send(request, piece).await {
             return false;
         }
     }
     true
 }
 
-async fn give(request: &Rc<Request>, piece: Piece) -> bool {
+async fn send(request: &Rc<Request>, piece: Piece) -> bool {
     let chain = Chain { pieces: vec![piece], ..Chain::default() };
     request.output(chain).finish().await == Outcome::Ok
 }

@@ -1,6 +1,6 @@
 //! `sticky`: requests of one client go to one server, by a cookie, a route or a learned session.
 
-use balance::sessions::{LearnOutcome, Sessions};
+use balance::sessions::{BindOutcome, Sessions};
 use base::clock;
 use base::log::Level;
 use http::{Complex, Request, log_request};
@@ -14,11 +14,11 @@ pub struct Sticky {
     /// The cookie that names the server.
     pub cookie: Option<Cookie>,
     /// Sessions that are learned.
-    pub learn: Option<Learn>,
+    pub learn: Option<LearnConf>,
 }
 
 /// How sessions are learned.
-pub struct Learn {
+pub struct LearnConf {
     /// Variables that name a session which begins.
     pub create: Vec<VarIndex>,
     /// What was learned.
@@ -82,8 +82,8 @@ impl Sticky {
             return;
         }
         let name = learn.sessions.name();
-        match learn.sessions.learn(session, server.as_bytes(), !created.is_empty(), now_ms) {
-            LearnOutcome::Kept | LearnOutcome::Unknown => {}
+        match learn.sessions.bind(session, server.as_bytes(), !created.is_empty(), now_ms) {
+            BindOutcome::Kept | BindOutcome::Unknown => {}
             learned => {
                 let log = &request.worker.log;
                 base::log!(
@@ -92,7 +92,7 @@ impl Sticky {
                     0,
                     "could not allocate node in sticky session zone \"{name}\", expiring least recently used session"
                 );
-                if learned == LearnOutcome::Full {
+                if learned == BindOutcome::Full {
                     base::log!(log, Level::Alert, 0, "could not allocate node in sticky session zone \"{name}\"");
                 }
             }

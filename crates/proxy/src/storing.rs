@@ -1,6 +1,6 @@
 //! `*_store`: responses are saved as files.
 
-use crate::dialect::Answer;
+use crate::dialect::UpstreamResponse;
 use crate::exchange::Exchange;
 use crate::store_conf::Target;
 use base::errno;
@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use wire::known::Known;
 
 /// A copy of a body on its way to a file of the configuration's choice.
-pub struct Copy {
+pub struct StoreFile {
     request: Rc<Request>,
     temp: Option<TempFile>,
     written: u64,
@@ -28,7 +28,7 @@ pub struct Copy {
 }
 
 /// Begins the file of an answer, if it is to become one.
-pub fn begin(exchange: &Exchange, answer: &Answer, buffering: bool) -> Option<Copy> {
+pub fn begin(exchange: &Exchange, answer: &UpstreamResponse, buffering: bool) -> Option<StoreFile> {
     let store = exchange.route.plan.store.as_ref()?;
     let request = &exchange.request;
     if answer.status != 200 || !buffering || request.is_bodiless() {
@@ -48,7 +48,7 @@ pub fn begin(exchange: &Exchange, answer: &Answer, buffering: bool) -> Option<Co
     let modified = modified.and_then(|time| u64::try_from(time).ok()).map(|time| SystemTime::UNIX_EPOCH + Duration::from_secs(time));
     let directory = exchange.route.plan.temp_path.as_ref()?;
     match TempFile::create(directory) {
-        Ok(temp) => Some(Copy { request: request.clone(), temp: Some(temp), written: 0, path, access: store.access, modified }),
+        Ok(temp) => Some(StoreFile { request: request.clone(), temp: Some(temp), written: 0, path, access: store.access, modified }),
         Err(error) => {
             log_request!(request, Level::Crit, "open() of a temporary file failed {}", errno::describe(&error));
             None
@@ -56,7 +56,7 @@ pub fn begin(exchange: &Exchange, answer: &Answer, buffering: bool) -> Option<Co
     }
 }
 
-impl Copy {
+impl StoreFile {
     /// Appends bytes of the body. When the disk refuses, the answer goes on without becoming a file.
     pub fn write(&mut self, data: &[u8]) {
         let Some(temp) = &self.temp else { return };
@@ -76,7 +76,7 @@ impl Copy {
     }
 
     /// The body is whole: the file takes its place.
-    pub fn keep(mut self) {
+    pub fn commit(mut self) {
         let Some(temp) = self.temp.take() else { return };
         if let Err(error) = self.place(&temp) {
             let (from, to) = (temp.path.display(), self.path.display());

@@ -1,8 +1,8 @@
 //! After a 101: copies bytes in both directions until one side closes or both are silent for too long.
 
-use crate::connection::{Bell, UpstreamConnection};
+use crate::connection::{TimerWaker, UpstreamConnection};
 use crate::limits::{TIMED_OUT, default};
-use ::upstream::secure::handshake::trouble;
+use ::upstream::secure::handshake::error_line;
 use base::errno;
 use base::log::Level;
 use http::Request;
@@ -26,7 +26,7 @@ impl Direction {
         self.sent >= self.bytes.len()
     }
 
-    fn rest(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         self.bytes.get(self.sent..).unwrap_or_default()
     }
 
@@ -37,7 +37,7 @@ impl Direction {
         n as u64
     }
 
-    fn took(&mut self, n: usize) {
+    fn advance(&mut self, n: usize) {
         self.moved = true;
         self.sent += n;
         if self.is_empty() {
@@ -75,7 +75,7 @@ impl End {
             End::Over => {}
             End::Silent => request.log(Level::Error, TIMED_OUT),
             End::Client(call, error) => request.log(Level::Info, format!("{call} failed {}", errno::describe(error)).as_bytes()),
-            End::Upstream(plain, secure, error) => request.log(Level::Error, &trouble(plain, secure, error)),
+            End::Upstream(plain, secure, error) => request.log(Level::Error, &error_line(plain, secure, error)),
         }
     }
 }
@@ -98,9 +98,9 @@ pub async fn run(
     let _ = upstream.channel.stream().set_no_delay(true);
     upstream.set_timer(timeout);
     request.action.set("proxying upgraded connection");
-    let mut bell = Bell::default();
+    let mut bell = TimerWaker::default();
     let ended = std::future::poll_fn(|cx| {
-        let moved = carry(cx, &*client, &mut upstream, [&mut up, &mut down], &mut passed);
+        let moved = pump(cx, &*client, &mut upstream, [&mut up, &mut down], &mut passed);
         match moved {
             Ok(false) => {}
             Ok(true) => upstream.set_timer(timeout),
@@ -114,7 +114,7 @@ pub async fn run(
 }
 
 /// Moves what can be moved in both directions; whether anything was.
-fn carry(
+fn pump(
     cx: &mut Context<'_>,
     client: &dyn Tunnel,
     upstream: &mut UpstreamConnection,
@@ -149,8 +149,8 @@ fn carry_down(
     let stream = upstream.channel.stream_mut();
     loop {
         while !down.is_empty() {
-            match client.poll_write(cx, down.rest()).map_err(|error| End::Client("send()", error))? {
-                Poll::Ready(n) => down.took(n),
+            match client.poll_write(cx, down.pending()).map_err(|error| End::Client("send()", error))? {
+                Poll::Ready(n) => down.advance(n),
                 Poll::Pending => return Ok(()),
             }
         }
@@ -175,9 +175,9 @@ fn carry_up(
     let stream = upstream.channel.stream_mut();
     loop {
         while !up.is_empty() {
-            let written = stream.poll_write_vectored(cx, &[IoSlice::new(up.rest())]);
+            let written = stream.poll_write_vectored(cx, &[IoSlice::new(up.pending())]);
             match written.map_err(|error| End::Upstream("send()", "SSL_write()", error))? {
-                Poll::Ready(n) => up.took(n),
+                Poll::Ready(n) => up.advance(n),
                 Poll::Pending => return Ok(()),
             }
         }

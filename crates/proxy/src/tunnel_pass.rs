@@ -58,7 +58,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    place::store::<TunnelConf>(cx, || if cx.args().is_empty() { pass::given(cx, ASKED) } else { pass::read(cx, "", "") })?;
+    place::store::<TunnelConf>(cx, || if cx.args().is_empty() { pass::read_default(cx, ASKED) } else { pass::read(cx, "", "") })?;
     cx.server::<ServerCore>().takes_connect = Some(true);
     Ok(())
 }
@@ -66,7 +66,7 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
     let Some(place) = values.place(at) else { return Ok(()) };
-    place.settle(at, 0)?;
+    place.resolve(at, 0)?;
     let plan = place::plan(&values.family, "tunnel", &[]).map_err(|text| place.error(text))?;
     place.serve(at, &*values, Route::plain(plan, place.pass.clone(), None, Tunnel));
     Ok(())

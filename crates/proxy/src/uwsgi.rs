@@ -48,14 +48,14 @@ fn rows() -> Vec<Row> {
     rows.extend([
         Row::new("uwsgi_modifier1", all, Arity::exactly(1), "First modifier of the uwsgi packet.", |cx| {
             let value = modifier(cx)?;
-            cx.once(&mut cx.location::<Values<UwsgiConf>>().own.alone.modifier1, value)
+            cx.once(&mut cx.location::<Values<UwsgiConf>>().conf.alone.modifier1, value)
         }),
         Row::new("uwsgi_modifier2", all, Arity::exactly(1), "Second modifier of the uwsgi packet.", |cx| {
             let value = modifier(cx)?;
-            cx.once(&mut cx.location::<Values<UwsgiConf>>().own.alone.modifier2, value)
+            cx.once(&mut cx.location::<Values<UwsgiConf>>().conf.alone.modifier2, value)
         }),
         Row::new("uwsgi_string", all, Arity::exactly(1), "Bytes behind the variables of the uwsgi packet.", |cx| {
-            cx.once(&mut cx.location::<Values<UwsgiConf>>().own.alone.string, cx.arg(0).into())
+            cx.once(&mut cx.location::<Values<UwsgiConf>>().conf.alone.string, cx.arg(0).into())
         }),
     ]);
     rows

@@ -1,6 +1,6 @@
 //! `$upstream_*`: recorded by the attempts of a request.
 
-use crate::record::{Record, Try};
+use crate::record::{Attempt, Record};
 use base::text::{push_number, push_seconds};
 use http::Request;
 use http::Variables;
@@ -9,16 +9,16 @@ use session::variable::NO_CACHE;
 
 /// Defines the variables that all protocols share.
 pub fn define_all(variables: &mut Variables) {
-    define(variables, "upstream_addr", NO_CACHE, |r, out| each(r, out, |t, out| out.extend_from_slice(t.peer.as_bytes())));
+    define(variables, "upstream_addr", NO_CACHE, |r, out| join_tries(r, out, |t, out| out.extend_from_slice(t.peer.as_bytes())));
     define(variables, "upstream_status", NO_CACHE, |r, out| {
-        each(r, out, |t, out| number_or_dash((t.status != 0).then_some(u64::from(t.status)), out))
+        join_tries(r, out, |t, out| number_or_dash((t.status != 0).then_some(u64::from(t.status)), out))
     });
-    define(variables, "upstream_connect_time", NO_CACHE, |r, out| each(r, out, |t, out| seconds_or_dash(t.connect, out)));
-    define(variables, "upstream_header_time", NO_CACHE, |r, out| each(r, out, |t, out| seconds_or_dash(t.header, out)));
-    define(variables, "upstream_response_time", NO_CACHE, |r, out| each(r, out, |t, out| seconds_or_dash(t.response, out)));
-    define(variables, "upstream_response_length", NO_CACHE, |r, out| each(r, out, |t, out| push_number(out, t.length)));
-    define(variables, "upstream_bytes_received", NO_CACHE, |r, out| each(r, out, |t, out| push_number(out, t.received)));
-    define(variables, "upstream_bytes_sent", NO_CACHE, |r, out| each(r, out, |t, out| push_number(out, t.sent)));
+    define(variables, "upstream_connect_time", NO_CACHE, |r, out| join_tries(r, out, |t, out| seconds_or_dash(t.connect, out)));
+    define(variables, "upstream_header_time", NO_CACHE, |r, out| join_tries(r, out, |t, out| seconds_or_dash(t.header, out)));
+    define(variables, "upstream_response_time", NO_CACHE, |r, out| join_tries(r, out, |t, out| seconds_or_dash(t.response, out)));
+    define(variables, "upstream_response_length", NO_CACHE, |r, out| join_tries(r, out, |t, out| push_number(out, t.length)));
+    define(variables, "upstream_bytes_received", NO_CACHE, |r, out| join_tries(r, out, |t, out| push_number(out, t.received)));
+    define(variables, "upstream_bytes_sent", NO_CACHE, |r, out| join_tries(r, out, |t, out| push_number(out, t.sent)));
     crate::caching::facts::define_all(variables);
     define_family(variables, "upstream_http_", NO_CACHE, header);
     define_family(variables, "upstream_trailer_", NO_CACHE, trailer);
@@ -30,7 +30,7 @@ fn record(request: &Request) -> Option<std::rc::Rc<Record>> {
 }
 
 /// One value per try: `, ` between tries, ` : ` where an internal redirect began another exchange.
-fn each(request: &Request, out: &mut Vec<u8>, push: impl Fn(&Try, &mut Vec<u8>)) -> bool {
+fn join_tries(request: &Request, out: &mut Vec<u8>, push: impl Fn(&Attempt, &mut Vec<u8>)) -> bool {
     let Some(record) = record(request) else { return false };
     let tries = record.tries.borrow();
     for (i, one) in tries.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use wire::dns::{self, Answer, Found, Kind, Name};
+use wire::dns::{self, Answer, Kind, Name, Resolved};
 
 /// The largest answer over UDP that is read.
 const LARGEST: usize = 4096;
@@ -17,7 +17,7 @@ pub struct Query {
     kind: Kind,
     id: u16,
     /// What the answer says, or its response code.
-    pub ending: Option<Result<Found, u8>>,
+    pub ending: Option<Result<Resolved, u8>>,
 }
 
 impl Query {
@@ -47,7 +47,7 @@ impl Query {
         answer.id == self.id && answer.kind == self.kind && answer.name == self.name
     }
 
-    fn settle(&mut self, answer: &Answer) {
+    fn accept(&mut self, answer: &Answer) {
         self.ending = Some(if answer.code == 0 { Ok(answer.found()) } else { Err(answer.code) });
     }
 
@@ -65,7 +65,7 @@ pub struct ServerError {
     pub error: io::Error,
 }
 
-fn during(call: &'static str) -> impl FnOnce(io::Error) -> ServerError {
+fn failed_call(call: &'static str) -> impl FnOnce(io::Error) -> ServerError {
     move |error| ServerError { call, error }
 }
 
@@ -73,29 +73,29 @@ fn during(call: &'static str) -> impl FnOnce(io::Error) -> ServerError {
 ///
 /// # Errors
 /// The server cannot be reached.
-pub async fn ask(server: SocketAddr, questions: &mut [Query]) -> Result<(), ServerError> {
+pub async fn query(server: SocketAddr, questions: &mut [Query]) -> Result<(), ServerError> {
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     // The kernel picks the port at random, and lets only this server's packets in.
-    let socket = UdpSocket::bind((any, 0)).await.map_err(during("bind()"))?;
-    socket.connect(server).await.map_err(during("connect()"))?;
+    let socket = UdpSocket::bind((any, 0)).await.map_err(failed_call("bind()"))?;
+    socket.connect(server).await.map_err(failed_call("connect()"))?;
     let mut open = 0;
     let mut last = None;
     for question in questions.iter_mut().filter(|question| !question.is_settled()) {
         // Two numbers differ, so that each answer has one question.
         question.id = loop {
-            let id = getrandom::u32().map_err(|error| during("getrandom()")(io::Error::other(error)))? as u16;
+            let id = getrandom::u32().map_err(|error| failed_call("getrandom()")(io::Error::other(error)))? as u16;
             if last != Some(id) {
                 break id;
             }
         };
         last = Some(question.id);
-        socket.send(&question.message()).await.map_err(during("send()"))?;
+        socket.send(&question.message()).await.map_err(failed_call("send()"))?;
         open += 1;
     }
     let mut asked: Vec<u16> = questions.iter().filter(|question| !question.is_settled()).map(|question| question.id).collect();
     let mut packet = vec![0; LARGEST];
     while open > 0 {
-        let length = socket.recv(&mut packet).await.map_err(during("recv()"))?;
+        let length = socket.recv(&mut packet).await.map_err(failed_call("recv()"))?;
         let answer = packet.get(..length).and_then(|message| dns::parse(message).ok());
         let found = answer.as_ref().and_then(|answer| {
             let question = questions.iter_mut().find(|question| question.is_answered_by(answer) && asked.contains(&question.id))?;
@@ -106,10 +106,10 @@ pub async fn ask(server: SocketAddr, questions: &mut [Query]) -> Result<(), Serv
         asked.retain(|id| *id != answer.id);
         open -= 1;
         if answer.truncated {
-            let whole = ask_by_stream(server, question).await.map_err(during("asking over TCP"))?;
-            question.settle(&whole);
+            let whole = ask_by_stream(server, question).await.map_err(failed_call("asking over TCP"))?;
+            question.accept(&whole);
         } else {
-            question.settle(answer);
+            question.accept(answer);
         }
     }
     Ok(())

@@ -9,22 +9,22 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// How a look-up ends.
-pub(crate) type Ending = Result<Rc<[IpAddr]>, Failure>;
+pub(crate) type LookupResult = Result<Rc<[IpAddr]>, Failure>;
 
 /// A look-up under way.
 pub(crate) struct Flight {
-    work: RefCell<Option<Pin<Box<dyn Future<Output = Ending>>>>>,
-    ending: OnceCell<Ending>,
+    work: RefCell<Option<Pin<Box<dyn Future<Output = LookupResult>>>>>,
+    ending: OnceCell<LookupResult>,
     waiting: RefCell<Vec<(u64, Waker)>>,
     tickets: Cell<u64>,
 }
 
 impl Flight {
-    pub(crate) fn new(work: Pin<Box<dyn Future<Output = Ending>>>) -> Flight {
+    pub(crate) fn new(work: Pin<Box<dyn Future<Output = LookupResult>>>) -> Flight {
         Flight { work: RefCell::new(Some(work)), ending: OnceCell::new(), waiting: RefCell::default(), tickets: Cell::new(0) }
     }
 
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Ending> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<LookupResult> {
         if self.ending.get().is_none() {
             // Taken out while it runs: it may drop what waits for it.
             let Some(mut work) = self.work.borrow_mut().take() else { return Poll::Pending };
@@ -57,9 +57,9 @@ impl Wait {
 }
 
 impl Future for Wait {
-    type Output = Ending;
+    type Output = LookupResult;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<LookupResult> {
         {
             let mut waiting = self.flight.waiting.borrow_mut();
             waiting.retain(|(ticket, _)| *ticket != self.ticket);

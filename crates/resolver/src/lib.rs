@@ -95,7 +95,7 @@ struct Entry {
     stale: Instant,
     used: Cell<Instant>,
     /// Whose turn it is; none while the addresses are unused.
-    turn: Cell<Option<usize>>,
+    next_server: Cell<Option<usize>>,
 }
 
 impl Entry {
@@ -103,9 +103,9 @@ impl Entry {
         self.used.set(now);
         let count = self.list.len().max(1);
         // A new answer is used in its own order, as in nginx. The turn after that is anyone's, so that workers do not march in step.
-        let turn = self.turn.get();
+        let turn = self.next_server.get();
         let first = turn.map_or(0, |turn| turn % count);
-        self.turn.set(Some(turn.map_or_else(|| getrandom::u32().unwrap_or(1) as usize, |_| first + 1)));
+        self.next_server.set(Some(turn.map_or_else(|| getrandom::u32().unwrap_or(1) as usize, |_| first + 1)));
         Addresses { list: self.list.clone(), first, until: Some(self.until.get()) }
     }
 }
@@ -164,10 +164,10 @@ impl Resolver {
     /// The addresses of a name that was asked for before, while they hold.
     #[must_use]
     pub fn known(&self, name: &[u8]) -> Option<Addresses> {
-        self.fresh(&Name::from_text(name)?)
+        self.cached(&Name::from_text(name)?)
     }
 
-    fn fresh(&self, name: &Name) -> Option<Addresses> {
+    fn cached(&self, name: &Name) -> Option<Addresses> {
         let now = Instant::now();
         self.entries.borrow().get(name).filter(|entry| entry.until.get() > now).map(|entry| entry.addresses(now))
     }
@@ -182,14 +182,14 @@ impl Resolver {
         }
         // No server can know what is no name.
         let name = Name::from_text(name).ok_or(Failure::NOT_FOUND)?;
-        if let Some(found) = self.fresh(&name) {
+        if let Some(found) = self.cached(&name) {
             return Ok(found);
         }
         let waiting = Wait::new(self.flight(&name));
         let limit = if self.is_stale(&name) { limit.min(STALE_WAIT) } else { limit };
         let asking = async { tokio::time::timeout(limit, waiting).await.unwrap_or(Err(Failure::TimedOut)) };
         let failure = match self.counted(Counter::Name, asking).await {
-            Ok(found) => return Ok(self.taken(&name, found)),
+            Ok(found) => return Ok(self.waiters_served(&name, found)),
             Err(failure) => failure,
         };
         // That there is no such name is an answer; everything else is an outage.
@@ -214,24 +214,24 @@ impl Resolver {
         let flight = Rc::new(Flight::new(Box::pin(async move {
             let answer = lookup::run(&resolver, &wanted).await;
             resolver.flights.borrow_mut().remove(&wanted);
-            answer.map(|(list, ttl)| resolver.remember(wanted, list, ttl))
+            answer.map(|(list, ttl)| resolver.insert(wanted, list, ttl))
         })));
         flights.insert(name.clone(), Rc::downgrade(&flight));
         flight
     }
 
-    fn remember(&self, name: Name, list: Vec<IpAddr>, ttl: Duration) -> Rc<[IpAddr]> {
+    fn insert(&self, name: Name, list: Vec<IpAddr>, ttl: Duration) -> Rc<[IpAddr]> {
         let now = Instant::now();
         self.sweep(now);
         let list: Rc<[IpAddr]> = list.into();
         let until = now + self.settings.valid.unwrap_or(ttl);
         let stale = until + self.settings.stale;
-        let entry = Entry { list: list.clone(), until: Cell::new(until), stale, used: Cell::new(now), turn: Cell::new(None) };
+        let entry = Entry { list: list.clone(), until: Cell::new(until), stale, used: Cell::new(now), next_server: Cell::new(None) };
         self.entries.borrow_mut().insert(name, entry);
         list
     }
 
-    fn taken(&self, name: &Name, list: Rc<[IpAddr]>) -> Addresses {
+    fn waiters_served(&self, name: &Name, list: Rc<[IpAddr]>) -> Addresses {
         let entries = self.entries.borrow();
         let now = Instant::now();
         entries.get(name).map_or(Addresses { list, first: 0, until: Some(now) }, |entry| entry.addresses(now))

@@ -62,7 +62,7 @@ pub(crate) async fn ask_all(resolver: &Resolver, mut questions: Vec<Query>) -> R
         let mut patient = false;
         for i in 0..count {
             let Some(server) = settings.servers.get(first.wrapping_add(i) % count) else { continue };
-            let asked = tokio::time::timeout(PATIENCE, ask::ask(*server, &mut questions)).await;
+            let asked = tokio::time::timeout(PATIENCE, ask::query(*server, &mut questions)).await;
             patient |= asked.is_err();
             if let Ok(Err(trouble)) = asked {
                 resolver.report(*server, &trouble);

@@ -15,7 +15,7 @@ type Key = (u64, u64);
 
 /// The sleeps and timers of one worker.
 pub struct Alarms {
-    begun: Instant,
+    origin: Instant,
     waiting: RefCell<BTreeMap<Key, Waker>>,
     numbers: Cell<u64>,
     /// What wakes the task for the first of them.
@@ -26,7 +26,7 @@ pub struct Alarms {
 impl Default for Alarms {
     fn default() -> Self {
         Alarms {
-            begun: Instant::now(),
+            origin: Instant::now(),
             waiting: RefCell::default(),
             numbers: Cell::new(0),
             timer: OnceCell::new(),
@@ -46,13 +46,13 @@ impl Alarms {
     }
 
     fn alarm(self: Rc<Self>, delay: Duration) -> Alarm {
-        let due = self.begun.elapsed().saturating_add(delay).as_micros().div_ceil(1000);
+        let due = self.origin.elapsed().saturating_add(delay).as_micros().div_ceil(1000);
         let number = self.numbers.replace(self.numbers.get() + 1);
         Alarm { key: (u64::try_from(due).unwrap_or(u64::MAX), number), entered: false, list: self }
     }
 
     fn time_of(&self, key: Key) -> Option<Instant> {
-        self.begun.checked_add(Duration::from_millis(key.0))
+        self.origin.checked_add(Duration::from_millis(key.0))
     }
 
     fn first(&self) -> Option<Key> {
@@ -67,7 +67,7 @@ impl Alarms {
                 timer.set(time);
             }
             poll_fn(|cx| timer.poll(cx)).await;
-            let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
             while self.first().is_some_and(|key| key.0 <= now) {
                 let due = self.waiting.borrow_mut().pop_first();
                 if let Some((_, waker)) = due {

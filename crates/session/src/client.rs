@@ -105,7 +105,7 @@ pub trait Configured: Client {
     fn main_conf<T: Config>(&self) -> Rc<T>;
 
     /// What the module of type `T` remembers until the session ends, made from `Default` on first use.
-    fn lasting<T: Default + 'static>(&self) -> Rc<T>;
+    fn session_context<T: Default + 'static>(&self) -> Rc<T>;
 
     /// The same, if there is anything.
     fn find_lasting<T: 'static>(&self) -> Option<Rc<T>>;

@@ -118,7 +118,7 @@ impl<S: Session> Complex<S> {
     }
 
     /// The pieces, for those that treat variables apart (rewrite escapes captures).
-    pub fn each<'a>(&'a self, mut f: impl FnMut(Piece<'a>)) {
+    pub fn for_each<'a>(&'a self, mut f: impl FnMut(Piece<'a>)) {
         for part in &self.parts {
             f(match part {
                 Part::Literal(text) => Piece::Literal(text),

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// A value whose memory serves one session after the other.
-pub trait Reuse: Any {
+pub trait Reusable: Any {
     /// Makes it what `Default` would make.
     fn reset(&mut self);
 
@@ -99,7 +99,7 @@ mod tests {
     #[derive(Default)]
     struct Counter(u32);
 
-    impl Reuse for Counter {
+    impl Reusable for Counter {
         fn reset(&mut self) {
             self.0 = 0;
         }

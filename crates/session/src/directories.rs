@@ -17,17 +17,17 @@ pub enum Layout {
     State,
 }
 
-struct Claimed {
+struct DirectoryUse {
     layout: Layout,
     /// `FILE:LINE`; `None`: no directive named it.
-    place: Option<String>,
+    position: Option<String>,
 }
 
 /// The directories that were asked for. Cloning shares the list.
 #[derive(Clone, Default)]
 pub struct Directories {
     paths: Rc<RefCell<Vec<PathBuf>>>,
-    claimed: Rc<RefCell<HashMap<PathBuf, Claimed>>>,
+    uses: Rc<RefCell<HashMap<PathBuf, DirectoryUse>>>,
 }
 
 impl Directories {
@@ -36,10 +36,10 @@ impl Directories {
     /// # Errors
     /// nginx's words where the directory was asked for before, for something that does not go together (`ngx_add_path`).
     pub fn claim(&self, path: &Path, layout: Layout, place: Option<String>) -> Result<(), SettingError> {
-        let mut claimed = self.claimed.borrow_mut();
+        let mut claimed = self.uses.borrow_mut();
         let Some(known) = claimed.get(path) else {
             self.paths.borrow_mut().push(path.to_owned());
-            claimed.insert(path.to_owned(), Claimed { layout, place });
+            claimed.insert(path.to_owned(), DirectoryUse { layout, position: place });
             return Ok(());
         };
         if (known.layout, layout) == (Layout::State, Layout::State) {
@@ -47,13 +47,13 @@ impl Directories {
         }
         let name = path.display();
         let (Layout::Temporary(old), Layout::Temporary(new)) = (known.layout, layout) else {
-            let first = known.place.as_deref().unwrap_or("a default path");
+            let first = known.position.as_deref().unwrap_or("a default path");
             return Err(format!("the same path name \"{name}\" used in {first} and").into());
         };
         if old == new {
             return Ok(());
         }
-        let message = match (&known.place, &place) {
+        let message = match (&known.position, &place) {
             (Some(first), Some(_)) => format!("the same path name \"{name}\" in {first} has the different levels than"),
             (None, None) => format!(
                 "the default path name \"{name}\" has the same name as another default path, but the different levels, you need to redefine one of them in http section"

@@ -28,7 +28,7 @@ impl Levels {
     }
 
     /// Registers a location-level type, the only one of its module.
-    pub fn own<T: Config>(&mut self) {
+    pub fn location_only<T: Config>(&mut self) {
         self.location::<T>();
     }
 

@@ -11,7 +11,7 @@ pub struct Pools {
     /// Name and number of threads of each `thread_pool`.
     pub defined: Vec<(Vec<u8>, u64)>,
     /// Names that other directives mention, each with the place for an error.
-    pub wanted: Vec<(Vec<u8>, Error)>,
+    pub referenced: Vec<(Vec<u8>, Error)>,
 }
 
 impl Pools {
@@ -20,7 +20,7 @@ impl Pools {
     pub fn existing(&self) -> Vec<(Vec<u8>, u64)> {
         let mut list = self.defined.clone();
         let default = b"default".as_slice();
-        if self.wanted.iter().any(|(name, _)| name == default) && !list.iter().any(|(name, _)| name == default) {
+        if self.referenced.iter().any(|(name, _)| name == default) && !list.iter().any(|(name, _)| name == default) {
             list.push((default.to_vec(), DEFAULT_THREADS));
         }
         list

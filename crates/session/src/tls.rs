@@ -5,7 +5,7 @@ mod handshake;
 mod tests;
 
 pub use crate::tls_info::{HandshakeLeftovers, Revocation, TlsInfo};
-pub use handshake::{Failed, FirstBytes, UNRECOGNIZED_NAME, choose, classify, preliminary, settle};
+pub use handshake::{Failed, FirstBytes, UNRECOGNIZED_NAME, choose, classify, finish, preliminary};
 
 use crate::client::Configured;
 use crate::connection::Connection;
@@ -56,7 +56,7 @@ pub struct ClientHello<S: Secured> {
     /// Makes what [`ClientHello::session`] answers.
     pub subject: Box<dyn Fn() -> Rc<S>>,
     /// What code that runs in the handshake keeps from one member of [`Hooks`] to the next.
-    pub left: RefCell<HandshakeLeftovers>,
+    pub leftovers: RefCell<HandshakeLeftovers>,
 }
 
 impl<S: Secured> ClientHello<S> {
@@ -78,7 +78,7 @@ pub struct Rejection {
 }
 
 /// How a handshake goes on: now, or after a wait.
-pub enum Answer {
+pub enum HandshakeStep {
     /// With these settings.
     Now(Result<Settings, Rejection>),
     /// Code must run first.
@@ -88,13 +88,13 @@ pub enum Answer {
 /// Answers the handshakes of a server.
 pub trait Handshakes<S: Secured> {
     /// Chooses what a session is made from.
-    fn answer(&self, greeting: &Rc<ClientHello<S>>) -> Answer;
+    fn answer(&self, greeting: &Rc<ClientHello<S>>) -> HandshakeStep;
     /// The numbers of the cipher suites that are spoken.
     fn suites(&self) -> Vec<u16>;
     /// Whether a version is spoken, by its number.
-    fn speaks(&self, version: u16) -> bool;
+    fn supports_version(&self, version: u16) -> bool;
     /// Asks others about a client's certificate that is good in itself; its chain is given, its own certificate first.
-    fn inquire(&self, greeting: &Rc<ClientHello<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
+    fn check_revocation(&self, greeting: &Rc<ClientHello<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
         let _ = (greeting, chain);
         None
     }
@@ -103,9 +103,9 @@ pub trait Handshakes<S: Secured> {
 /// Code that runs in the handshakes of a server. Each member may take its time.
 pub trait Hooks<S: Secured> {
     /// The ClientHello is there and nothing has been chosen (`ssl_client_hello_by_lua*`).
-    fn greeted(self: Rc<Self>, greeting: Rc<ClientHello<S>>) -> BoxFuture<Result<(), Rejection>>;
+    fn client_hello(self: Rc<Self>, greeting: Rc<ClientHello<S>>) -> BoxFuture<Result<(), Rejection>>;
     /// Changes what a session is made from (`ssl_session_fetch_by_lua*`, `ssl_certificate_by_lua*`).
-    fn chosen(self: Rc<Self>, greeting: Rc<ClientHello<S>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>>;
+    fn certificate(self: Rc<Self>, greeting: Rc<ClientHello<S>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>>;
     /// The handshake is over (`ssl_session_store_by_lua*`).
     fn finished(self: Rc<Self>, greeting: Rc<ClientHello<S>>, protocol: &'static str) -> BoxFuture<HandshakeLeftovers>;
 }
@@ -159,7 +159,7 @@ impl<S: Secured> ServerTls<S> {
 
     /// The client sent plain HTTP to a port of TLS, or the connection does not satisfy the server: the status to refuse its
     /// request with (`ngx_http_process_request`). `of`: the handshake, if there was one.
-    pub fn objection(&self, of: Option<&TlsInfo<S::Server>>) -> Option<(u16, String)> {
+    pub fn refusal(&self, of: Option<&TlsInfo<S::Server>>) -> Option<(u16, String)> {
         let Some(info) = of else { return Some((497, "client sent plain HTTP request to HTTPS port".to_owned())) };
         let verify = self.verify.get();
         if verify == ClientVerify::Off {

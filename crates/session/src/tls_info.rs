@@ -48,7 +48,7 @@ pub struct TlsInfo<V> {
     /// The handshake may be a replay: early data was received, and the client's Finished was not.
     pub early: Cell<bool>,
     /// What code that ran in the handshake left.
-    pub left: HandshakeLeftovers,
+    pub leftovers: HandshakeLeftovers,
 }
 
 /// What is wrong with a client's certificate by what others say (`ssl_ocsp`).

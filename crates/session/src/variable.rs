@@ -291,7 +291,7 @@ impl<S: Session> Cache<S> {
     }
 
     /// Makes the next read evaluate the variable again.
-    pub fn forget(&self, index: VarIndex) {
+    pub fn invalidate(&self, index: VarIndex) {
         if let Some(slot) = self.slots.borrow_mut().get_mut(index.0 as usize) {
             slot.state = State::Unknown;
         }

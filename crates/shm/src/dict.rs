@@ -57,7 +57,7 @@ impl Dict {
     }
 
     /// To be called by the master when it has buried a worker: frees the locks that it held, and empties what it left half-written.
-    pub fn buried(&self, dead: i32) {
+    pub fn reap(&self, dead: i32) {
         self.arena.pool_buried(dead);
         for number in 0..self.shards() {
             if lock::force(&self.arena.head(self.arena.geometry.head(number))[at::LOCK], dead) {
@@ -74,7 +74,7 @@ impl Dict {
 
     /// How often a shard's lock was taken from a dead process, and how often a shard was found half-written and emptied.
     #[must_use]
-    pub fn accidents(&self) -> (u64, u64) {
+    pub fn recoveries(&self) -> (u64, u64) {
         let heads = (0..self.arena.geometry.shards()).map(|number| self.arena.head(self.arena.geometry.head(number)));
         let load = |word: &std::sync::atomic::AtomicU64| word.load(std::sync::atomic::Ordering::Relaxed);
         heads.fold((0, 0), |(robbed, emptied), head| (robbed + load(&head[at::ROBBED]), emptied + load(&head[at::EMPTIED])))

@@ -22,7 +22,7 @@ mod zone_file;
 pub use dict::Dict;
 pub use meter::{Meter, Meters};
 pub use records::Records;
-pub use registry::{ClaimError, Loss, Zones};
+pub use registry::{ClaimError, RecoveryReport, Zones};
 pub use table::{Record, Table};
 pub use tally::{Account, Tally};
 pub use zone::{Guard, Zone};

@@ -14,7 +14,7 @@ static OWN: AtomicU64 = AtomicU64::new(0);
 const ID: u64 = 0xffff_ffff;
 
 #[inline]
-fn own() -> u64 {
+fn pid_word() -> u64 {
     match OWN.load(Ordering::Relaxed) {
         0 => after_fork(),
         own => own,
@@ -39,7 +39,7 @@ const ROUNDS: u32 = 4;
 /// Takes the lock, waiting for it; true if it was taken from a dead process.
 #[inline]
 pub fn acquire(word: &AtomicU64) -> bool {
-    let own = own();
+    let own = pid_word();
     !try_acquire(word, own) && wait(word, own)
 }
 
@@ -139,7 +139,7 @@ mod tests {
         // Nobody has waited for it, so its id is still taken.
         let word = AtomicU64::new(u64::from(id));
         assert!(acquire(&word));
-        assert_eq!(word.load(Ordering::Relaxed), own());
+        assert_eq!(word.load(Ordering::Relaxed), pid_word());
         release(&word);
         assert!(!acquire(&word));
         child.wait().unwrap();
@@ -149,8 +149,8 @@ mod tests {
 
     #[test]
     fn a_process_with_the_same_id_is_another() {
-        let word = AtomicU64::new(own() ^ (1 << 40));
+        let word = AtomicU64::new(pid_word() ^ (1 << 40));
         assert!(acquire(&word));
-        assert!(lives(own()) && lives(own() & ID));
+        assert!(lives(pid_word()) && lives(pid_word() & ID));
     }
 }

@@ -62,7 +62,7 @@ pub struct Meter {
     name: Box<str>,
     memory: SharedMemory,
     /// Where this process's lane begins; 0: it has not been looked for.
-    own: Cell<usize>,
+    own_lane: Cell<usize>,
 }
 
 /// The counters of this process, looked up once for several of them.
@@ -93,7 +93,7 @@ impl Meter {
     pub fn new(kind: &'static Kind, name: &str) -> io::Result<Meter> {
         // Pages of lanes that nobody uses are never there.
         let memory = SharedMemory::new((BEFORE + crate::tally::ACCOUNTS) * kind.stride() * 8)?;
-        Ok(Meter { kind, name: name.into(), memory, own: Cell::new(0) })
+        Ok(Meter { kind, name: name.into(), memory, own_lane: Cell::new(0) })
     }
 
     /// Its name.
@@ -108,8 +108,8 @@ impl Meter {
 
     /// Where this process's lane begins.
     #[inline]
-    fn own(&self) -> Option<usize> {
-        match self.own.get() {
+    fn own_lane(&self) -> Option<usize> {
+        match self.own_lane.get() {
             0 => self.look_for_own(),
             own => Some(own),
         }
@@ -118,21 +118,21 @@ impl Meter {
     #[cold]
     fn look_for_own(&self) -> Option<usize> {
         let account = Some(ACCOUNT.load(Ordering::Relaxed)).filter(|account| *account > 0)?;
-        self.own.set((BEFORE + account) * self.kind.stride() * 8);
-        Some(self.own.get())
+        self.own_lane.set((BEFORE + account) * self.kind.stride() * 8);
+        Some(self.own_lane.get())
     }
 
     /// The first counters of this process; `None`: it has not entered, or the kind has fewer.
     #[inline]
     #[must_use]
     pub fn lane<const N: usize>(&self) -> Option<Lane<'_, N>> {
-        self.memory.words(self.own()?).filter(|_| N <= self.kind.counters).map(Lane)
+        self.memory.words(self.own_lane()?).filter(|_| N <= self.kind.counters).map(Lane)
     }
 
     /// Counts in this process's lane.
     #[inline]
     pub fn add(&self, number: usize, amount: u64) {
-        let counter = self.own().filter(|_| number < self.kind.counters).and_then(|own| self.memory.atomic_u64(own + 8 * number));
+        let counter = self.own_lane().filter(|_| number < self.kind.counters).and_then(|own| self.memory.atomic_u64(own + 8 * number));
         if let Some(counter) = counter {
             add(counter, amount);
         }
@@ -169,7 +169,7 @@ impl Meter {
         }
     }
 
-    fn bury(&self, account: usize) {
+    fn retire(&self, account: usize) {
         let (Some(from), Some(to)) = (self.counters(BEFORE + account), self.counters(ENDED)) else { return };
         let mut counted: Vec<u64> = from.iter().map(|counter| counter.swap(0, Ordering::Relaxed)).collect();
         (self.kind.complete)(&mut counted);
@@ -192,7 +192,7 @@ impl Meters {
         Meters { current: Vec::new(), previous: self.current.clone() }
     }
 
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn drop_unclaimed(&mut self) {
         self.previous = Vec::new();
     }
 
@@ -219,8 +219,8 @@ impl Meters {
     }
 
     /// To be called by the master when a process has ended, before its account is closed.
-    pub fn bury(&self, account: usize) {
-        self.current.iter().for_each(|meter| meter.bury(account));
+    pub fn retire(&self, account: usize) {
+        self.current.iter().for_each(|meter| meter.retire(account));
     }
 }
 
@@ -248,7 +248,7 @@ mod tests {
         bound.add(0, 2);
         // As another process would.
         enter(&other);
-        [&meter, &bound].iter().for_each(|meter| meter.own.set(0));
+        [&meter, &bound].iter().for_each(|meter| meter.own_lane.set(0));
         meter.lane::<3>().unwrap().add(0, 2);
         meter.add(2, 1);
         bound.add(0, 1);
@@ -257,14 +257,14 @@ mod tests {
         meter.reset();
         meter.add(2, 4);
         assert_eq!((meter.read(), meter.totals()), (vec![0, 0, 4], vec![7, 0, 5]));
-        first.bury(tally.account_of(7).unwrap());
+        first.retire(tally.account_of(7).unwrap());
         tally.close(7, |_| false);
         assert_eq!((meter.read(), bound.read(), tally.account_of(7)), (vec![0, 0, 4], vec![3, 2], None));
         let mut second = first.successor();
         assert_eq!(second.of(&PLAIN).count(), 0);
         assert!(Rc::ptr_eq(&second.claim(&PLAIN, "z").unwrap(), &meter));
         assert_eq!((second.claim(&PLAIN, "y").unwrap().totals(), second.of(&PLAIN).count()), (vec![0, 0, 0], 2));
-        second.settle();
+        second.drop_unclaimed();
         assert_eq!(second.claim(&BOUND, "z").unwrap().totals(), [0, 0]);
     }
 }

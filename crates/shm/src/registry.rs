@@ -42,7 +42,7 @@ impl std::error::Error for ClaimError {}
 
 /// What a worker's death cost a dictionary.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
+pub struct RecoveryReport {
     /// The dictionary.
     pub name: String,
     /// Parts whose entries are gone.
@@ -68,27 +68,27 @@ impl Zones {
 
     /// To be called by the master when it has buried a worker: frees all locks that it held. Returns what was lost because it died
     /// in the middle of a change; what another worker mends at this moment is told at the next death.
-    pub fn buried(&self, process: i32) -> Vec<Loss> {
+    pub fn reap(&self, process: i32) -> Vec<RecoveryReport> {
         let mut lost = Vec::new();
         for zone in &self.current {
-            zone.buried(process);
+            zone.reap(process);
             if ![dict::OWNER, dict::STREAM_OWNER].contains(&zone.owner()) {
                 continue;
             }
             let dict = Dict::new(zone);
-            dict.buried(process);
-            let parts = zone.new_losses(dict.accidents().1);
+            dict.reap(process);
+            let parts = zone.new_losses(dict.recoveries().1);
             if parts > 0 {
-                lost.push(Loss { name: zone.name().to_owned(), parts, of: dict.shards() });
+                lost.push(RecoveryReport { name: zone.name().to_owned(), parts, of: dict.shards() });
             }
         }
         lost
     }
 
     /// Lets go of what the previous configuration had and this one does not: nothing is claimed any more.
-    pub fn settle(&mut self) {
+    pub fn drop_unclaimed(&mut self) {
         self.previous = Vec::new();
-        self.meters.settle();
+        self.meters.drop_unclaimed();
     }
 
     /// The zones of this configuration.
@@ -116,7 +116,7 @@ impl Zones {
     /// As [`Zones::claim`].
     pub fn claim_lasting(&mut self, name: &str, owner: &'static str, format: u32, size: usize) -> Result<Rc<Zone>, ClaimError> {
         let kept = self.previous(name, owner).filter(|zone| zone.size() == size).cloned();
-        self.take(name, owner, size, kept, |name, owner, size| Zone::lasting(name, owner, format, size))
+        self.take(name, owner, size, kept, |name, owner, size| Zone::persistent(name, owner, format, size))
     }
 
     /// The files by which a new binary gets zones.
@@ -148,7 +148,7 @@ impl Zones {
         name: &str,
         owner: &'static str,
         size: usize,
-        kept: Option<Rc<Zone>>,
+        previous: Option<Rc<Zone>>,
         make: impl FnOnce(&str, &'static str, usize) -> io::Result<Zone>,
     ) -> Result<Rc<Zone>, ClaimError> {
         if let Some(zone) = self.find(name) {
@@ -161,7 +161,7 @@ impl Zones {
         if size < MIN_SIZE {
             return Err(ClaimError::TooSmall(name.to_owned()));
         }
-        let zone = match kept {
+        let zone = match previous {
             Some(zone) => zone,
             None => Rc::new(make(name, owner, size).map_err(|e| ClaimError::Map(name.to_owned(), e))?),
         };
@@ -197,7 +197,7 @@ mod tests {
         new.take_over(&files, "cache", 1);
         new.claim_lasting("same", "cache", 1, MIN_SIZE).unwrap().lock().set_root(0, 6);
         assert_eq!(old.find("same").unwrap().lock().root(0), 6);
-        new.settle();
+        new.drop_unclaimed();
         assert!(new.previous("gone", "cache").is_none() && new.files().len() == 1);
     }
 

@@ -110,7 +110,7 @@ pub(crate) fn format(g: &Guard<'_>) {
     for class in 0..CLASSES {
         g.set(PARTIAL + 8 * class, NONE);
     }
-    usage::forget(g);
+    usage::reset(g);
     if g.resets() == 0 {
         // New memory is clear.
         return;

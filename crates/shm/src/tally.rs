@@ -141,7 +141,7 @@ impl Tally {
 
     /// A word that is left for something else that begins anew by a reset.
     #[must_use]
-    pub fn spare(&self) -> Option<&AtomicU64> {
+    pub fn extra_word(&self) -> Option<&AtomicU64> {
         self.reset_at(0)?.first()
     }
 

@@ -53,14 +53,14 @@ impl Zone {
         if size < MIN_SIZE {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        Ok(Zone::fresh(name, owner, SharedMemory::new(size)?))
+        Ok(Zone::create(name, owner, SharedMemory::new(size)?))
     }
 
     /// As [`Zone::new`], but a new binary may have it ([`Zone::file`]). `format` numbers what `owner` keeps in it.
     ///
     /// # Errors
     /// As [`Zone::new`].
-    pub fn lasting(name: &str, owner: &'static str, format: u32, size: usize) -> io::Result<Zone> {
+    pub fn persistent(name: &str, owner: &'static str, format: u32, size: usize) -> io::Result<Zone> {
         if size < MIN_SIZE {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -69,7 +69,7 @@ impl Zone {
             // It serves all the same.
             _ => (SharedMemory::new(size)?, None),
         };
-        Ok(Zone { file, ..Zone::fresh(name, owner, memory) })
+        Ok(Zone { file, ..Zone::create(name, owner, memory) })
     }
 
     /// The zone that another binary has made for `owner` with this `format`.
@@ -82,7 +82,7 @@ impl Zone {
         Ok(Zone { file: Some(file), ..Zone::over(name, owner, memory) })
     }
 
-    fn fresh(name: &str, owner: &'static str, memory: SharedMemory) -> Zone {
+    fn create(name: &str, owner: &'static str, memory: SharedMemory) -> Zone {
         let zone = Zone::over(name.into(), owner, memory);
         let seed = RandomState::new().hash_one(name);
         if let Some(word) = zone.memory.atomic_u64(at::SEED) {
@@ -161,7 +161,7 @@ impl Zone {
     /// Lets the numbers of requests in [`Zone::usage`] begin anew.
     pub fn forget_requests(&self) {
         if self.is_ready() {
-            slab::usage::forget(&self.lock());
+            slab::usage::reset(&self.lock());
         }
     }
 
@@ -175,7 +175,7 @@ impl Zone {
     }
 
     /// To be called by the master when it has buried a worker: frees the lock if that one held it.
-    pub fn buried(&self, process: i32) {
+    pub fn reap(&self, process: i32) {
         lock::force(self.word(), process);
     }
 }

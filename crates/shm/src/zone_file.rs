@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn who_expects_it_gets_the_zone_with_what_is_in_it() {
-        let zone = Zone::lasting("sessions", OWNER, 3, MIN_SIZE).unwrap();
+        let zone = Zone::persistent("sessions", OWNER, 3, MIN_SIZE).unwrap();
         store(&zone, "a", b"first");
         let again = Zone::inherited(passed_on(&zone), OWNER, 3).unwrap();
         assert_eq!((again.name(), again.owner(), again.size()), ("sessions", OWNER, MIN_SIZE));
@@ -88,11 +88,11 @@ mod tests {
 
     #[test]
     fn what_is_something_else_is_not_taken() {
-        let zone = Zone::lasting("sessions", OWNER, 3, MIN_SIZE).unwrap();
+        let zone = Zone::persistent("sessions", OWNER, 3, MIN_SIZE).unwrap();
         assert!(Zone::inherited(passed_on(&zone), "tests", 3).is_err());
         assert!(Zone::inherited(passed_on(&zone), OWNER, 4).is_err());
         let before = |place: u64, byte: u8| {
-            let changed = Zone::lasting("sessions", OWNER, 3, MIN_SIZE).unwrap();
+            let changed = Zone::persistent("sessions", OWNER, 3, MIN_SIZE).unwrap();
             let file = passed_on(&changed);
             sys::descriptor::write_at(&file, &[byte], place).unwrap();
             Zone::inherited(file, OWNER, 3)
@@ -104,13 +104,13 @@ mod tests {
         assert_eq!(before(32, b'S').unwrap().name(), "Sessions");
         assert!(Zone::inherited(Arc::new(std::fs::File::open("/dev/null").unwrap().into()), OWNER, 3).is_err());
         let long = "n".repeat(sys::shared::PREFACE);
-        let zone = Zone::lasting(&long, OWNER, 3, MIN_SIZE).unwrap();
+        let zone = Zone::persistent(&long, OWNER, 3, MIN_SIZE).unwrap();
         assert!(zone.file().is_none());
         store(&zone, "a", b"served all the same");
     }
 
     fn seeded() -> Zone {
-        let zone = Zone::lasting("sessions", OWNER, 3, 4 << 20).unwrap();
+        let zone = Zone::persistent("sessions", OWNER, 3, 4 << 20).unwrap();
         zone.memory().atomic_u64(32).unwrap().store(5, Relaxed);
         zone
     }

@@ -101,7 +101,7 @@ fn rampage(size: usize, kills: u64) -> (u64, u64, Duration) {
         assert!(round % 100 != 0 || dict.check().is_ok());
     }
     assert!(!dict.is_empty());
-    let (robbed, emptied) = dict.accidents();
+    let (robbed, emptied) = dict.recoveries();
     (robbed, emptied, longest)
 }
 

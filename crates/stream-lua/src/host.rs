@@ -6,8 +6,8 @@ use conf::scope::Config;
 use lua::{LuaPhase, PhaseSet};
 use lua_lib::socket::hub::Hub;
 use lua_session::Protocol;
-use lua_session::protocol::Whole;
-use session::contexts::Reuse;
+use lua_session::protocol::ProtocolConf;
+use session::contexts::Reusable;
 use std::rc::Rc;
 use stream::{Core, Server, Session, Worker};
 
@@ -55,10 +55,10 @@ impl Protocol for Sessions {
         worker.state::<StreamHub>().0.clone()
     }
 
-    fn with_whole<R>(worker: &Worker, see: impl FnOnce(Whole<'_>) -> R) -> R {
+    fn with_whole<R>(worker: &Worker, see: impl FnOnce(ProtocolConf<'_>) -> R) -> R {
         let configuration = worker.configuration();
         let log = Self::outermost::<Core>(worker).and_then(|core| core.error_log.clone()).unwrap_or_else(|| worker.log.clone());
-        see(Whole { main: &configuration.main, paths: &configuration.paths, log })
+        see(ProtocolConf { main: &configuration.main, paths: &configuration.paths, log })
     }
 
     fn outermost<T: Config>(worker: &Worker) -> Option<Rc<T>> {
@@ -69,7 +69,7 @@ impl Protocol for Sessions {
         State::of(session)
     }
 
-    fn context<T: Reuse + Default>(session: &Session) -> Rc<T> {
+    fn context<T: Reusable + Default>(session: &Session) -> Rc<T> {
         session.context()
     }
 

@@ -4,7 +4,7 @@ use crate::host::Sessions;
 use crate::state::{Client, State};
 use base::log::Level;
 use lua::{Completion, Job, LuaPhase, Started};
-use lua_lib::socket::state::Work;
+use lua_lib::socket::state::Direction;
 use lua_session::entry::has_failed;
 use lua_session::{Code, Entry};
 use session::{Outcome, Step};
@@ -46,12 +46,12 @@ impl Handler {
                 self.entry.end(host, has_failed(&ended));
                 state.waiting.try_send(session);
                 if state.waiting.is_empty() || has_failed(&ended) {
-                    return Step::Now(self.settle(session, &state, &ended));
+                    return Step::Now(self.outcome(session, &state, &ended));
                 }
                 let (handler, session) = (self.clone(), session.clone());
                 return Step::wait(async move {
                     drain(&session, &state).await;
-                    handler.settle(&session, &state, &ended)
+                    handler.outcome(&session, &state, &ended)
                 });
             }
             Started::Waiting(job) => job,
@@ -65,11 +65,11 @@ impl Handler {
                 true => state.waiting.try_send(&session),
                 false => drain(&session, &state).await,
             }
-            handler.settle(&session, &state, &ended)
+            handler.outcome(&session, &state, &ended)
         })
     }
 
-    fn settle(&self, session: &Session, state: &State, ended: &Completion) -> Outcome {
+    fn outcome(&self, session: &Session, state: &State, ended: &Completion) -> Outcome {
         if let Completion::Failed(error) = ended {
             session.log(Level::Error, &[b"lua entry thread aborted: ".as_slice(), &error.log_text()].concat());
         }
@@ -134,7 +134,7 @@ impl Future for RunningCode<'_> {
 /// Whether the client has disconnected unnoticed. Received bytes that the code has not asked for are a sign of life, and
 /// a reader finds out by itself.
 fn is_gone(session: &Session, state: &State, cx: &mut Context<'_>) -> bool {
-    let reading = |client: &Rc<Client>| client.socket.busy(&[Work::Reading]).is_some() || client.has_ended();
+    let reading = |client: &Rc<Client>| client.socket.busy(&[Direction::Reading]).is_some() || client.has_ended();
     if state.abort_known.get() || state.client.get().is_some_and(reading) || (state.pulled.get() && !session.unread().is_empty()) {
         return false;
     }

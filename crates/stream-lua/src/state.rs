@@ -1,7 +1,7 @@
 //! Lua's state of one session.
 
-use crate::waiting::Waiting;
-use lua_lib::socket::state::{Socket, Work};
+use crate::waiting::PendingOutput;
+use lua_lib::socket::state::{Direction, Socket};
 use lua_session::SessionState;
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ pub(crate) struct State {
     /// What code of every protocol has.
     common: SessionState,
     /// Output that the client has not taken.
-    pub(crate) waiting: Waiting,
+    pub(crate) waiting: PendingOutput,
     /// Nothing more is sent.
     pub(crate) eof: Cell<bool>,
     /// The client's side as a socket, once `ngx.req.socket` has given it out.
@@ -52,7 +52,7 @@ pub(crate) struct Client {
 impl Client {
     /// Whether a send is in progress.
     pub(crate) fn is_sending(&self) -> bool {
-        self.socket.busy(&[Work::Writing]).is_some()
+        self.socket.busy(&[Direction::Writing]).is_some()
     }
 
     /// Whether the client's end has been seen.

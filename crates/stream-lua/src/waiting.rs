@@ -23,7 +23,7 @@ pub(crate) enum SendError {
 
 /// The output of one session.
 #[derive(Default)]
-pub(crate) struct Waiting {
+pub(crate) struct PendingOutput {
     bytes: RefCell<Vec<u8>>,
     sent: Cell<usize>,
     broken: Cell<Option<SendError>>,
@@ -32,7 +32,7 @@ pub(crate) struct Waiting {
     wakers: RefCell<Vec<Waker>>,
 }
 
-impl Waiting {
+impl PendingOutput {
     /// Appends what `push` pushes.
     pub(crate) fn add(&self, session: &Session, push: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = self.bytes.borrow_mut();
@@ -83,7 +83,7 @@ impl Waiting {
                 Poll::Ready(Err(error)) => self.give_up(session, SendError::Lost, &error, &mut bytes),
                 Poll::Pending => {
                     let mut limit = self.limit.borrow_mut();
-                    let limit = limit.get_or_insert_with(|| session.limit(patience(session)));
+                    let limit = limit.get_or_insert_with(|| session.limit(send_timeout(session)));
                     if limit.poll(cx).is_pending() {
                         return Poll::Pending;
                     }
@@ -125,6 +125,6 @@ impl Waiting {
 }
 
 /// How long the client may take nothing, milliseconds.
-fn patience(session: &Session) -> u64 {
+fn send_timeout(session: &Session) -> u64 {
     session.conf::<SocketOptions>().send_timeout.unwrap_or(60_000)
 }

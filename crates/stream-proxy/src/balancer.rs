@@ -23,34 +23,34 @@ pub(crate) enum BalanceError {
 /// What the group's balancer and the tries of a session tell each other.
 pub(crate) struct BalancerState {
     balancer: Rc<dyn Balancer<Session>>,
-    turn: Rc<BalancerContext>,
+    context: Rc<BalancerContext>,
 }
 
 impl BalancerState {
     /// Of a session's way to `upstream`, if that has a balancer.
     pub(crate) fn new(upstream: &Upstream, plan: &Plan, selection: &Selection) -> Option<BalancerState> {
         let balancer = upstream.balancer.clone()?;
-        Some(BalancerState { balancer, turn: Rc::new(BalancerContext::new(selection.tries, plan.next_tries)) })
+        Some(BalancerState { balancer, context: Rc::new(BalancerContext::new(selection.tries, plan.next_tries)) })
     }
 
     /// Asks for the server of the next try. `None`: the group chooses.
     ///
     /// # Errors
     /// There is none for this try.
-    pub(crate) async fn ask(
+    pub(crate) async fn choose(
         &self,
         session: &Rc<Session>,
         upstream: &Upstream,
         selection: &mut Selection,
     ) -> Result<Option<Choice>, BalanceError> {
-        self.turn.begin();
-        let decision = match self.balancer.choose(session, &self.turn) {
+        self.context.begin();
+        let decision = match self.balancer.choose(session, &self.context) {
             BalancerAnswer::Now(decision) => decision,
             BalancerAnswer::Wait(future) => future.await,
         };
-        let target = self.turn.take();
+        let target = self.context.take();
         // The current one counts too.
-        selection.tries = self.turn.left() + 1;
+        selection.tries = self.context.tries_left() + 1;
         match decision {
             Decision::Go => {}
             Decision::NobodyLeft => return Err(BalanceError::NobodyLeft),
@@ -69,17 +69,17 @@ impl BalancerState {
 
     /// A try has failed.
     pub(crate) fn failed(&self) {
-        self.turn.end(Failure { failed: true, status: 0 });
+        self.context.end(Failure { failed: true, status: 0 });
     }
 
     /// How long connecting may take, and how long nothing may be sent or received, milliseconds.
     pub(crate) fn timeouts(&self, plan: &Plan) -> (u64, u64) {
-        let own = self.turn.timeouts();
+        let own = self.context.timeouts();
         (own.connect.unwrap_or(plan.connect_timeout), own.read.or(own.send).unwrap_or(plan.timeout))
     }
 
     /// The local address that was asked for.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
-        self.turn.local()
+        self.context.local()
     }
 }

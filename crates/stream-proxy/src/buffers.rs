@@ -28,7 +28,7 @@ impl Buffers {
     }
 
     /// Gives one back. The one that has been here longest makes room for it.
-    pub fn give(&self, mut buffer: Vec<u8>) {
+    pub fn put(&self, mut buffer: Vec<u8>) {
         let mut kept = self.empty.borrow_mut();
         if kept.len() >= KEPT {
             kept.swap_remove(0);
@@ -61,13 +61,13 @@ mod tests {
         let mut small = buffers.take(1000);
         small.extend_from_slice(b"left over");
         let address = small.as_ptr();
-        buffers.give(small);
+        buffers.put(small);
         let larger = buffers.take(4000);
         assert_ne!(larger.as_ptr(), address);
         let again = buffers.take(1000);
         assert_eq!((again.as_ptr(), again.len()), (address, 0));
         for _ in 0..KEPT * 2 {
-            buffers.give(Vec::with_capacity(1000));
+            buffers.put(Vec::with_capacity(1000));
         }
         assert_eq!(buffers.empty.borrow().len(), KEPT);
     }

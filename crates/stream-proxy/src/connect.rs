@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use stream::{Session, log_session};
 use upstream::refusal;
-use upstream::secure::handshake::{self, Fault};
+use upstream::secure::handshake::{self, HandshakeError};
 
 /// A way to an upstream server.
 pub enum Route {
@@ -111,9 +111,9 @@ impl Job<'_> {
         let server = [&*self.target.upstream.name, &*lease.peer().server.name];
         let result = handshake::perform(self.session, secured, &target, &server, stream, limit).await;
         result.map_err(|fault| match fault {
-            Fault::Internal => ConnectError::Internal,
-            Fault::Server => ConnectError::Failed,
-            Fault::TimedOut => {
+            HandshakeError::Internal => ConnectError::Internal,
+            HandshakeError::Server => ConnectError::Failed,
+            HandshakeError::TimedOut => {
                 self.session.log(Level::Error, refusal::TIMED_OUT.as_bytes());
                 ConnectError::Failed
             }
@@ -130,7 +130,7 @@ impl Job<'_> {
             lease.connected();
         }
         let after_ms = self.record.connected();
-        lease.heard(Measure::Connect, after_ms);
+        lease.measure(Measure::Connect, after_ms);
         log_session!(self.session, Level::Debug, "stream proxy connected");
     }
 }

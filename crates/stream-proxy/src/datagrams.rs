@@ -33,7 +33,7 @@ struct Exchange<'a> {
     failed: bool,
     /// The next datagram of the client begins another session.
     detached: bool,
-    heard: &'a dyn Fn(),
+    on_first_byte: &'a dyn Fn(),
 }
 
 /// What a session waits for.
@@ -59,7 +59,7 @@ pub async fn run(job: &Job<'_>, upstream: &Datagram, heard: &dyn Fn()) -> End {
         idle: Idle::new(job.timeout),
         failed: false,
         detached: false,
-        heard,
+        on_first_byte: heard,
     };
     exchange.run().await
 }
@@ -70,7 +70,7 @@ impl Exchange<'_> {
             let end = match self.wait().await {
                 Event::Client(read, datagram) => {
                     let end = self.pass_up(read, &datagram);
-                    self.buffers.give(datagram);
+                    self.buffers.put(datagram);
                     end
                 }
                 Event::Server => {
@@ -105,7 +105,7 @@ impl Exchange<'_> {
                 }
                 match session.poll_read(cx, &mut buffer) {
                     Poll::Ready(read) => return Poll::Ready(Event::Client(read, buffer)),
-                    Poll::Pending => buffers.give(buffer),
+                    Poll::Pending => buffers.put(buffer),
                 }
             }
             if down.poll_allow(session, cx, 1).is_ready() && readable.as_mut().poll(cx).is_ready() {
@@ -131,7 +131,7 @@ impl Exchange<'_> {
             }
         };
         self.idle.moved();
-        self.up.took(session, count);
+        self.up.consume(session, count);
         if !std::mem::take(&mut self.is_first) {
             self.requests += 1;
         }
@@ -169,10 +169,10 @@ impl Exchange<'_> {
         };
         self.idle.moved();
         self.responses += 1;
-        self.down.took(session, count);
+        self.down.consume(session, count);
         let received = &self.job.record.received;
         received.set(received.get() + count as u64);
-        (self.heard)();
+        (self.on_first_byte)();
         session.action.set("proxying and sending to client");
         let datagram = buffer.get(..count).unwrap_or_default();
         if let Err(error) = poll_fn(|cx| session.poll_write(cx, datagram)).await {

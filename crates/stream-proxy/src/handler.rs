@@ -81,7 +81,7 @@ pub async fn run(session: &Rc<Session>, plan: &Rc<Plan>) -> Outcome {
 async fn choose(job: &mut Job<'_>, asking: Option<&BalancerState>, selection: &mut Selection) -> Result<Choice, BalanceError> {
     let upstream = &job.target.upstream;
     if let Some(asking) = asking {
-        let chosen = asking.ask(job.session, upstream, selection).await?;
+        let chosen = asking.choose(job.session, upstream, selection).await?;
         (job.connect_timeout, job.timeout) = asking.timeouts(job.plan);
         job.local = asking.local().or(job.local);
         if let Some(choice) = chosen {
@@ -94,7 +94,7 @@ async fn choose(job: &mut Job<'_>, asking: Option<&BalancerState>, selection: &m
 async fn pass_on(job: &Job<'_>, lease: Lease, way: Route) -> Outcome {
     let heard = || {
         if let Some(after_ms) = job.record.first_byte() {
-            lease.heard(Measure::Header, after_ms);
+            lease.measure(Measure::Header, after_ms);
         }
     };
     let end = match way {
@@ -106,7 +106,7 @@ async fn pass_on(job: &Job<'_>, lease: Lease, way: Route) -> Outcome {
     lease.peer().answered(0, last.sent, last.received);
     match end {
         End::Done => {
-            let times = Timing { connect: last.connect, header: last.first_byte, response: last.whole };
+            let times = Timing { connect: last.connect, header: last.first_byte, response: last.session_ms };
             lease.end(job.session, Verdict::Good, times);
             Outcome::Ok
         }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use stream::Session;
 use tls::certificate::CertificateDer;
 use tls::names::Certificate;
-use wire::proxy_protocol::write::{Shown, TlsRecords, version_1, version_2};
+use wire::proxy_protocol::write::{TlsClientCertificate, TlsRecords, version_1, version_2};
 
 /// "Certificate revoked", OpenSSL's code.
 const REVOKED: u32 = 23;
@@ -40,7 +40,7 @@ fn push_binary(session: &Session, ends: Option<(SocketAddr, SocketAddr)>, out: &
         version: info.protocol,
         cipher: info.cipher,
         common_name: certificate.as_ref().and_then(|certificate| certificate.common_name()),
-        certificate: own.as_ref().map(|_| Shown { resumed: info.resumed, verdict }),
+        certificate: own.as_ref().map(|_| TlsClientCertificate { resumed: info.resumed, verdict }),
     };
     version_2(ends, session.is_udp(), Some(&tls), out);
 }

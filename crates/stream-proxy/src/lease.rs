@@ -4,7 +4,7 @@ use crate::groups::Upstream;
 use balance::{Choice, Measure, Peer, Timing, Verdict};
 use base::clock;
 use base::log::Level;
-use session::worker::Ended;
+use session::worker::StreamEvent;
 use std::cell::Cell;
 use std::rc::Rc;
 use stream::Session;
@@ -44,15 +44,15 @@ impl Lease {
     }
 
     /// The attempt has reached this point, `after_ms` after it began.
-    pub fn heard(&self, what: Measure, after_ms: u64) {
-        self.upstream.group.heard(&self.choice, what, after_ms, clock::monotonic_ms());
+    pub fn measure(&self, what: Measure, after_ms: u64) {
+        self.upstream.group.measure(&self.choice, what, after_ms, clock::monotonic_ms());
     }
 
     /// Gives the server back with a verdict; only sessions that went well have times.
     pub fn end(self, session: &Session, verdict: Verdict, times: Timing) {
         self.ended.set(true);
         let took_ms = clock::monotonic_ms().saturating_sub(self.choice.began_ms());
-        session.worker.count(Ended::Try { failed: matches!(verdict, Verdict::Failed), took_ms });
+        session.worker.count(StreamEvent::Try { failed: matches!(verdict, Verdict::Failed), took_ms });
         if self.upstream.group.release(&self.choice, verdict, times, clock::monotonic_ms()) {
             session.log(Level::Warn, b"upstream server temporarily disabled");
         }

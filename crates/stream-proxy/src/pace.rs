@@ -14,20 +14,20 @@ pub struct Pace {
     rate: u64,
     began_ms: u64,
     passed: u64,
-    rest: Option<Limit>,
+    limit: Option<Limit>,
 }
 
 impl Pace {
     /// Begins now.
     #[must_use]
     pub fn new(rate: u64) -> Pace {
-        Pace { rate, began_ms: clock::monotonic_ms(), passed: 0, rest: None }
+        Pace { rate, began_ms: clock::monotonic_ms(), passed: 0, limit: None }
     }
 
     /// Whether nothing may be passed on for now.
     #[must_use]
     pub fn is_resting(&self) -> bool {
-        self.rest.is_some()
+        self.limit.is_some()
     }
 
     /// How many of `size` bytes may be passed on; pending: it rests, and the task is woken when that is over.
@@ -36,29 +36,29 @@ impl Pace {
             return Poll::Ready(size);
         }
         loop {
-            if let Some(rest) = &mut self.rest {
+            if let Some(rest) = &mut self.limit {
                 if rest.poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                self.rest = None;
+                self.limit = None;
                 clock::update();
             }
             match allowed(self.rate, clock::monotonic_ms().saturating_sub(self.began_ms), self.passed) {
                 Ok(left) => return Poll::Ready(usize::try_from(left).unwrap_or(usize::MAX).min(size)),
-                Err(delay_ms) => self.rest = Some(session.limit(delay_ms)),
+                Err(delay_ms) => self.limit = Some(session.limit(delay_ms)),
             }
         }
     }
 
     /// So much was passed on.
-    pub fn took(&mut self, session: &Session, count: usize) {
+    pub fn consume(&mut self, session: &Session, count: usize) {
         if self.rate == 0 {
             return;
         }
         self.passed = self.passed.saturating_add(count as u64);
         let delay_ms = (count as u64).saturating_mul(1000) / self.rate;
         if delay_ms > 0 {
-            self.rest = Some(session.limit(delay_ms));
+            self.limit = Some(session.limit(delay_ms));
         }
     }
 }

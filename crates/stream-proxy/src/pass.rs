@@ -56,10 +56,10 @@ impl Pass {
     ///
     /// # Errors
     /// nginx's text: a name that does not resolve, a group with a port, a host without one.
-    pub fn settle(&self, groups: &Upstreams) -> Result<(), SettingError> {
+    pub fn resolve(&self, groups: &Upstreams) -> Result<(), SettingError> {
         if let (Some(url), None) = (&self.url, self.upstream.get()) {
             // Nobody else settles it in between.
-            let _ = self.upstream.set(hosts::settle(groups, url, 0)?);
+            let _ = self.upstream.set(hosts::resolve(groups, url, 0)?);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use stream::Session;
 
 /// One try of one server.
 #[derive(Clone, Debug, Default)]
-pub struct Try {
+pub struct Attempt {
     /// The server, or the group where no server was left.
     pub peer: Option<Rc<str>>,
     /// Milliseconds until the connection stood, TLS included.
@@ -16,7 +16,7 @@ pub struct Try {
     /// Milliseconds until the first byte from the server.
     pub first_byte: Option<u64>,
     /// Milliseconds until the end.
-    pub whole: Option<u64>,
+    pub session_ms: Option<u64>,
     /// Bytes to the server.
     pub sent: u64,
     /// Bytes from the server.
@@ -27,7 +27,7 @@ pub struct Try {
 /// The tries of a session.
 #[derive(Debug, Default)]
 pub struct Record {
-    tries: RefCell<Vec<Try>>,
+    tries: RefCell<Vec<Attempt>>,
     /// Bytes to the current server.
     pub sent: Cell<u64>,
     /// Bytes from the current server.
@@ -39,7 +39,7 @@ impl Record {
     pub fn begin(&self) {
         self.end();
         self.sent.set(0);
-        self.tries.borrow_mut().push(Try { began_ms: clock::monotonic_ms(), ..Try::default() });
+        self.tries.borrow_mut().push(Attempt { began_ms: clock::monotonic_ms(), ..Attempt::default() });
     }
 
     /// Says whom the current try is about.
@@ -51,26 +51,26 @@ impl Record {
 
     /// The connection stands; answers after how long.
     pub fn connected(&self) -> u64 {
-        self.note(|last| &mut last.connect)
+        self.record(|last| &mut last.connect)
     }
 
     /// Records the first byte from the server; returns the time that it took.
     pub fn first_byte(&self) -> Option<u64> {
         let known = self.tries.borrow().last().is_none_or(|last| last.first_byte.is_some());
-        if known { None } else { Some(self.note(|last| &mut last.first_byte)) }
+        if known { None } else { Some(self.record(|last| &mut last.first_byte)) }
     }
 
     /// The current try is over, if there is one.
     pub fn end(&self) {
         if let Some(last) = self.tries.borrow_mut().last_mut()
-            && last.whole.is_none()
+            && last.session_ms.is_none()
         {
-            last.whole = Some(clock::monotonic_ms().saturating_sub(last.began_ms));
+            last.session_ms = Some(clock::monotonic_ms().saturating_sub(last.began_ms));
             (last.sent, last.received) = (self.sent.get(), self.received.get());
         }
     }
 
-    fn note(&self, field: fn(&mut Try) -> &mut Option<u64>) -> u64 {
+    fn record(&self, field: fn(&mut Attempt) -> &mut Option<u64>) -> u64 {
         let mut tries = self.tries.borrow_mut();
         let Some(last) = tries.last_mut() else { return 0 };
         let passed = clock::monotonic_ms().saturating_sub(last.began_ms);
@@ -79,12 +79,12 @@ impl Record {
     }
 
     /// The last try.
-    pub fn last(&self) -> Option<Try> {
+    pub fn last(&self) -> Option<Attempt> {
         self.tries.borrow().last().cloned()
     }
 
     /// Writes something of each try, separated as in nginx; false: there was none.
-    pub fn write(&self, out: &mut Vec<u8>, one: impl Fn(&Try, &mut Vec<u8>)) -> bool {
+    pub fn write(&self, out: &mut Vec<u8>, one: impl Fn(&Attempt, &mut Vec<u8>)) -> bool {
         let tries = self.tries.borrow();
         for (i, each) in tries.iter().enumerate() {
             if i > 0 {
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     /// `$upstream_addr` and `$upstream_bytes_sent` of these tries: the server, and the bytes to it.
-    fn shown(tries: &[(Option<&str>, u64)]) -> (String, String) {
+    fn formatted(tries: &[(Option<&str>, u64)]) -> (String, String) {
         let record = Record::default();
         for (peer, sent) in tries {
             record.begin();
@@ -135,7 +135,7 @@ mod tests {
             record.sent.set(*sent);
         }
         record.end();
-        let text = |one: fn(&Try, &mut Vec<u8>)| {
+        let text = |one: fn(&Attempt, &mut Vec<u8>)| {
             let mut out = Vec::new();
             assert_eq!(record.write(&mut out, one), !tries.is_empty());
             String::from_utf8(out).unwrap()
@@ -153,7 +153,7 @@ mod tests {
             (&[(None, 0), (Some("b:2"), 1), (Some("group"), 0)], "-, b:2, group", "0, 1, 0"),
         ];
         for (tries, peers, sent) in table {
-            assert_eq!(shown(tries), (peers.to_owned(), sent.to_owned()));
+            assert_eq!(formatted(tries), (peers.to_owned(), sent.to_owned()));
         }
     }
 
@@ -166,11 +166,11 @@ mod tests {
         // Only the first byte counts.
         assert!(record.first_byte().is_some() && record.first_byte().is_none());
         let known = record.last().unwrap();
-        assert!(known.connect.is_some() && known.first_byte.is_some() && known.whole.is_none());
+        assert!(known.connect.is_some() && known.first_byte.is_some() && known.session_ms.is_none());
         record.begin();
         let next = record.last().unwrap();
         assert!(next.connect.is_none() && next.first_byte.is_none());
         record.end();
-        assert!(record.last().unwrap().whole.is_some());
+        assert!(record.last().unwrap().session_ms.is_some());
     }
 }

@@ -16,7 +16,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use upstream::secure::handshake::trouble;
+use upstream::secure::handshake::error_line;
 
 /// How often one way goes on before the other has its turn.
 const TURNS: usize = 4;
@@ -44,7 +44,7 @@ struct Relay<'a> {
     half_closed: bool,
     idle: Idle,
     /// Called when bytes were received from the server.
-    heard: &'a dyn Fn(),
+    on_first_byte: &'a dyn Fn(),
 }
 
 /// Why a session is over at once.
@@ -66,7 +66,7 @@ impl Flow {
 
 /// How far one way has gone.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Went {
+enum Progress {
     /// As far as it may at once: there may be more.
     Far,
     /// Until it had to wait.
@@ -85,7 +85,7 @@ pub async fn run(job: &Job<'_>, upstream: Stream, heard: &dyn Fn()) -> End {
         down: Flow::new(rate(plan.download_rate.as_ref())),
         half_closed: false,
         idle: Idle::new(job.timeout),
-        heard,
+        on_first_byte: heard,
     };
     relay.begin();
     poll_fn(|cx| relay.poll(cx)).await;
@@ -109,11 +109,11 @@ impl Relay<'_> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Neither way waits for the other one, so only who was told to let others go on goes on.
-        let mut went = [Went::Far; 2];
-        while went.contains(&Went::Far) {
+        let mut went = [Progress::Far; 2];
+        while went.contains(&Progress::Far) {
             for from_upstream in [false, true] {
                 let way = &mut went[usize::from(from_upstream)];
-                if *way != Went::Far {
+                if *way != Progress::Far {
                     continue;
                 }
                 match self.copy(cx, from_upstream) {
@@ -140,10 +140,10 @@ impl Relay<'_> {
     }
 
     /// One way, some turns at most.
-    fn copy(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<Went, RelayEnd> {
+    fn copy(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<Progress, RelayEnd> {
         for _ in 0..TURNS {
             if !self.write(cx, from_upstream)? {
-                return Ok(Went::Waits);
+                return Ok(Progress::Waits);
             }
             let size = self.job.plan.buffer_size;
             let flow = if from_upstream { &mut self.down } else { &mut self.up };
@@ -156,18 +156,18 @@ impl Relay<'_> {
             let went = self.read(cx, from_upstream, &mut buffer);
             if buffer.is_empty() {
                 if buffer.capacity() > 0 {
-                    self.buffers.give(buffer);
+                    self.buffers.put(buffer);
                 }
             } else {
                 let flow = if from_upstream { &mut self.down } else { &mut self.up };
                 flow.buffer = buffer;
             }
             if !went {
-                return Ok(Went::Waits);
+                return Ok(Progress::Waits);
             }
             self.idle.moved();
         }
-        Ok(Went::Far)
+        Ok(Progress::Far)
     }
 
     /// Reads what is there; false: nothing is, or the end was known already.
@@ -188,12 +188,12 @@ impl Relay<'_> {
             Ok(count) if from_upstream => {
                 let received = &self.job.record.received;
                 received.set(received.get() + count as u64);
-                (self.heard)();
+                (self.on_first_byte)();
             }
             Ok(_) => {}
             Err(error) => {
                 flow.ended = true;
-                self.log_trouble(from_upstream, trouble("recv()", "SSL_read()", &error), &error);
+                self.log_trouble(from_upstream, error_line("recv()", "SSL_read()", &error), &error);
             }
         }
         true
@@ -222,14 +222,14 @@ impl Relay<'_> {
                 Ok(count) => {
                     self.idle.moved();
                     flow.written += count;
-                    flow.pace.took(session, count);
+                    flow.pace.consume(session, count);
                     if !from_upstream {
                         let sent = &self.job.record.sent;
                         sent.set(sent.get() + count as u64);
                     }
                 }
                 Err(error) => {
-                    self.log_trouble(!from_upstream, trouble("send()", "SSL_write()", &error), &error);
+                    self.log_trouble(!from_upstream, error_line("send()", "SSL_write()", &error), &error);
                     return Err(RelayEnd);
                 }
             }

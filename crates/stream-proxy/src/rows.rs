@@ -16,7 +16,7 @@ use upstream::secure::rows as secure_rows;
 
 /// `proxy_pass` and its companions.
 pub const MODULE: Module =
-    Module { rows, levels: Levels::own::<Proxy>, variables: variables::define_all, attach, ..Module::named("proxy") };
+    Module { rows, levels: Levels::location_only::<Proxy>, variables: variables::define_all, attach, ..Module::named("proxy") };
 
 /// `stream` and `server`.
 const HERE: Context = Context::STREAM.union(Context::STREAM_SERVER);
@@ -95,7 +95,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
         }
         false => None,
     };
-    pass.settle(&at.main_conf::<Upstreams>()).map_err(error)?;
+    pass.resolve(&at.main_conf::<Upstreams>()).map_err(error)?;
     let plan = Rc::new(proxy.plan(pass, secure));
     // A server is attached once.
     let _ = at.conf::<Checked>().plan.set(plan.clone());

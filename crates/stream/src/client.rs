@@ -67,7 +67,7 @@ impl Configured for Session {
         self.main_conf()
     }
 
-    fn lasting<T: Default + 'static>(&self) -> Rc<T> {
+    fn session_context<T: Default + 'static>(&self) -> Rc<T> {
         self.context()
     }
 

@@ -12,7 +12,7 @@ const MOST: usize = 128;
 const MOST_BYTES: usize = 256 << 10;
 
 /// Takes a datagram that a session has not taken.
-pub(crate) type PassOn = Box<dyn Fn(Vec<u8>)>;
+pub(crate) type Unclaimed = Box<dyn Fn(Vec<u8>)>;
 
 /// Sends a datagram to the client of a session.
 pub trait Reply {
@@ -27,7 +27,7 @@ pub trait Reply {
 pub struct Datagrams {
     waiting: RefCell<VecDeque<Vec<u8>>>,
     bytes: Cell<usize>,
-    pass_on: RefCell<Option<PassOn>>,
+    pass_on: RefCell<Option<Unclaimed>>,
     waker: RefCell<Option<Waker>>,
     reply: Box<dyn Reply>,
     closed: Cell<bool>,
@@ -59,7 +59,7 @@ impl Datagrams {
     }
 
     /// Sets the receiver of datagrams that the session leaves when it stops reading.
-    pub fn set_pass_on(&self, pass_on: PassOn) {
+    pub fn set_pass_on(&self, pass_on: Unclaimed) {
         self.pass_on.replace(Some(pass_on));
     }
 

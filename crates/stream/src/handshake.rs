@@ -4,7 +4,7 @@
 use crate::session::Session;
 use net::deadline::Limit;
 use net::stream::Stream;
-use session::tls::{ClientHello, Failed, FirstBytes, choose, classify, preliminary, settle};
+use session::tls::{ClientHello, Failed, FirstBytes, choose, classify, finish, preliminary};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -45,7 +45,7 @@ pub async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Op
         is_named: true,
         alpn: Vec::new(),
         subject: Box::new(move || subject.clone()),
-        left: RefCell::default(),
+        leftovers: RefCell::default(),
     });
     session.connection.tls.replace(Some(Rc::new(preliminary(&greeting))));
     let settings = limited(limit, choose(&greeting, &default)).await.ok_or(None)?.map_err(|rejection| Some(rejection.into()))?;
@@ -55,7 +55,7 @@ pub async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Op
     let tls = limited(limit, net::tls::accept(stream, made, &input)).await.ok_or(None)?.map_err(|failure| Some(failure.into()))?;
     let stream = Stream::Tls(Box::new(tls));
     if let Some(found) = stream.established() {
-        let found = limited(limit, settle(&greeting, found)).await.ok_or(None)?;
+        let found = limited(limit, finish(&greeting, found)).await.ok_or(None)?;
         session.connection.tls.replace(Some(Rc::new(found)));
     }
     Ok(stream)

@@ -26,7 +26,7 @@ pub struct PassedConnection {
 }
 
 /// Hands connections to listeners; returns one without a listener.
-pub(crate) type Passing = Box<dyn Fn(Box<PassedConnection>) -> Result<(), Box<PassedConnection>>>;
+pub(crate) type PassConnection = Box<dyn Fn(Box<PassedConnection>) -> Result<(), Box<PassedConnection>>>;
 
 impl Worker {
     /// Says how connections reach the worker's listeners; the front does, once.

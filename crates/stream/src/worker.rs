@@ -1,7 +1,7 @@
 //! One worker process as `stream` sees it.
 
 use crate::configuration::Configuration;
-use crate::passing::Passing;
+use crate::passing::PassConnection;
 use std::cell::{OnceCell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ pub struct Worker {
     /// What it has whatever it serves; also reached through the worker itself.
     pub common: Rc<session::Worker>,
     configuration: RefCell<Rc<Configuration>>,
-    pub(crate) passing: OnceCell<Passing>,
+    pub(crate) passing: OnceCell<PassConnection>,
 }
 
 impl Deref for Worker {

@@ -23,14 +23,14 @@ const SMALL: usize = 2048;
 const SIZES: usize = SMALL / ALIGNED + 1;
 
 /// The blocks of a size that are at hand, the last one first: each begins with the address of the next.
-struct Shelf {
+struct FreeList {
     first: Cell<*mut u8>,
     /// How many more may be kept.
     room: Cell<usize>,
 }
 
 thread_local! {
-    static SHELVES: [Shelf; SIZES] = const { [const { Shelf { first: Cell::new(ptr::null_mut()), room: Cell::new(0) } }; SIZES] };
+    static SHELVES: [FreeList; SIZES] = const { [const { FreeList { first: Cell::new(ptr::null_mut()), room: Cell::new(0) } }; SIZES] };
 }
 
 /// Lets this thread keep small blocks that it frees for its next allocations, eight kilobytes of a size at most. They are not given back

@@ -137,7 +137,7 @@ pub fn start_time(pid: i32) -> Option<(u64, bool)> {
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum ExitStatus {
     /// It called exit with this code.
     Code(i32),
     /// A signal killed it.
@@ -151,12 +151,12 @@ pub enum Ending {
 
 /// The next child that has ended and was not reported yet, waitpid(2) with `WNOHANG`: its id and how it ended.
 /// `None` when there is none at this moment, or no child at all.
-pub fn reap() -> io::Result<Option<(i32, Ending)>> {
+pub fn reap() -> io::Result<Option<(i32, ExitStatus)>> {
     loop {
         match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => return Ok(Some((pid.as_raw(), Ending::Code(code)))),
+            Ok(WaitStatus::Exited(pid, code)) => return Ok(Some((pid.as_raw(), ExitStatus::Code(code)))),
             Ok(WaitStatus::Signaled(pid, signal, dumped)) => {
-                return Ok(Some((pid.as_raw(), Ending::Signal { number: signal as i32, dumped })));
+                return Ok(Some((pid.as_raw(), ExitStatus::Signal { number: signal as i32, dumped })));
             }
             Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::ECHILD) => return Ok(None),
             Ok(_) | Err(nix::errno::Errno::EINTR) => (),

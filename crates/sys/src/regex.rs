@@ -209,7 +209,7 @@ impl<'a> Subject<'a> {
 
     /// Where the character behind offset `at` begins; one byte on where `regex` does not work on UTF-8.
     #[must_use]
-    pub fn behind(&self, at: usize, regex: &Regex) -> usize {
+    pub fn next_char(&self, at: usize, regex: &Regex) -> usize {
         let mut next = at + 1;
         while regex.utf && self.bytes.get(next).is_some_and(|byte| byte & 0xc0 == 0x80) {
             next += 1;
@@ -219,17 +219,17 @@ impl<'a> Subject<'a> {
 }
 
 /// Room for one search's results.
-struct Room {
+struct MatchData {
     data: NonNull<pcre::pcre2_match_data_8>,
     pairs: usize,
 }
 
-impl Room {
-    fn new(pairs: usize) -> Option<Room> {
+impl MatchData {
+    fn new(pairs: usize) -> Option<MatchData> {
         let count = u32::try_from(pairs).ok()?;
         // SAFETY: no pointers; null asks for malloc.
         let data = unsafe { pcre::pcre2_match_data_create_8(count, ptr::null_mut()) };
-        Some(Room { data: NonNull::new(data)?, pairs })
+        Some(MatchData { data: NonNull::new(data)?, pairs })
     }
 
     /// Start and end of the first `count` groups, `usize::MAX` where unset.
@@ -239,7 +239,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for MatchData {
     fn drop(&mut self) {
         // SAFETY: made by pcre2_match_data_create and freed once.
         unsafe { pcre::pcre2_match_data_free_8(self.data.as_ptr()) }
@@ -286,8 +286,8 @@ pub struct Matcher {
     limits: Limits,
     scan_limits: Limits,
     stack: JitStack,
-    room: Room,
-    scan_room: Room,
+    room: MatchData,
+    scan_room: MatchData,
     workspace: Vec<c_int>,
     default_limit: u32,
 }
@@ -306,7 +306,15 @@ impl Matcher {
             pcre::pcre2_jit_stack_assign_8(limits.0.as_ptr(), None, stack.0.as_ptr().cast());
             pcre::pcre2_config_8(pcre::PCRE2_CONFIG_MATCHLIMIT, (&raw mut default_limit).cast());
         }
-        Some(Matcher { limits, scan_limits, stack, room: Room::new(16)?, scan_room: Room::new(1)?, workspace: Vec::new(), default_limit })
+        Some(Matcher {
+            limits,
+            scan_limits,
+            stack,
+            room: MatchData::new(16)?,
+            scan_room: MatchData::new(1)?,
+            workspace: Vec::new(),
+            default_limit,
+        })
     }
 
     /// Limits the steps of a [`Matcher::search`]; 0 is PCRE2's own limit.
@@ -336,7 +344,7 @@ impl Matcher {
             return Err(pcre::PCRE2_ERROR_BADOFFSET);
         }
         if regex.groups >= self.room.pairs {
-            self.room = Room::new(regex.groups + 1).ok_or(pcre::PCRE2_ERROR_NOMEMORY)?;
+            self.room = MatchData::new(regex.groups + 1).ok_or(pcre::PCRE2_ERROR_NOMEMORY)?;
         }
         let proven = !regex.utf || regex.lenient || subject.text;
         if subject.text && regex.utf && bytes.get(start).is_some_and(|byte| byte & 0xc0 == 0x80) {
@@ -363,7 +371,7 @@ impl Matcher {
 
     /// The results of a search whose room has become large, in a fresh room.
     fn search_anew(&mut self, regex: &Regex, count: c_int) -> Result<&[usize], i32> {
-        let fresh = Room::new(regex.groups + 1).ok_or(pcre::PCRE2_ERROR_NOMEMORY)?;
+        let fresh = MatchData::new(regex.groups + 1).ok_or(pcre::PCRE2_ERROR_NOMEMORY)?;
         let full = std::mem::replace(&mut self.room, fresh);
         let found = full.groups(usize::try_from(count).map_err(|_| count)?);
         // SAFETY: both vectors have at least as many pairs as the expression has groups, and are different ones.

@@ -23,7 +23,7 @@ const ECN: u8 = 3;
 struct Control([u8; CONTROL]);
 
 /// Room for datagrams that are received together.
-pub struct Batch {
+pub struct ReceiveBatch {
     size: usize,
     bytes: Vec<u8>,
     names: Vec<libc::sockaddr_storage>,
@@ -71,16 +71,16 @@ pub struct UdpOptions {
     /// Datagrams of one client may be put together (`UDP_GRO`).
     pub gathers: bool,
     /// Datagrams are never cut into pieces on their way.
-    pub whole: bool,
+    pub complete: bool,
 }
 
 /// Prepares a socket of UDP: it tells the bits of ECN, and what `wishes` say. Answers whether datagrams stay whole.
 pub fn prepare(socket: &impl AsFd, v6: bool, wishes: UdpOptions) -> bool {
     let set = |level, option, value: libc::c_int| set_option(socket, level, option, value).is_ok();
-    let mut whole = wishes.whole;
+    let mut whole = wishes.complete;
     // A socket for both families also serves IPv4.
     set(libc::IPPROTO_IP, libc::IP_RECVTOS, 1);
-    if wishes.whole {
+    if wishes.complete {
         let v4 = set(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE);
         let v6 = v6 && set(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE);
         whole = v4 || v6;
@@ -100,7 +100,7 @@ pub fn prepare(socket: &impl AsFd, v6: bool, wishes: UdpOptions) -> bool {
 ///
 /// # Errors
 /// What setsockopt(2) reports.
-pub fn steer(socket: &impl AsFd, length: u8, factor: u32) -> io::Result<()> {
+pub fn attach_steering(socket: &impl AsFd, length: u8, factor: u32) -> io::Result<()> {
     const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
     const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const IF_BITS: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
@@ -153,7 +153,7 @@ fn set_option(socket: &impl AsFd, level: libc::c_int, option: libc::c_int, value
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-impl Batch {
+impl ReceiveBatch {
     /// Room for `count` times `size` bytes. Only what is used takes memory.
     #[must_use]
     pub fn new(count: usize, size: usize) -> Self {
@@ -173,7 +173,7 @@ impl Batch {
 
     /// How many receptions fit.
     #[must_use]
-    pub fn room(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.headers.len()
     }
 
@@ -225,7 +225,7 @@ impl Batch {
         let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header.msg_hdr) };
         while !next.is_null() {
             // SAFETY: the macros gave a pointer to a whole control header in the room.
-            unsafe { note(&mut arrived, next) };
+            unsafe { read_control(&mut arrived, next) };
             // SAFETY: as above.
             next = unsafe { libc::CMSG_NXTHDR(&raw const header.msg_hdr, next) };
         }
@@ -235,7 +235,7 @@ impl Batch {
 
 /// # Safety
 /// `control` points to a control message of a reception.
-unsafe fn note(arrived: &mut ReceivedDatagrams<'_>, control: *const libc::cmsghdr) {
+unsafe fn read_control(arrived: &mut ReceivedDatagrams<'_>, control: *const libc::cmsghdr) {
     // SAFETY: the caller says so; what stands behind the header is of the type that its level and kind tell, and it may lie unaligned.
     unsafe {
         let (level, kind, data) = ((*control).cmsg_level, (*control).cmsg_type, libc::CMSG_DATA(control));
@@ -422,12 +422,12 @@ mod tests {
     #[test]
     fn several_are_sent_and_received_at_once() {
         let (server, client) = pair();
-        assert!(prepare(&server, false, UdpOptions { gathers: false, whole: true }));
+        assert!(prepare(&server, false, UdpOptions { gathers: false, complete: true }));
         crate::datagram::tell_destination(&server, false).unwrap();
         let to = server.local_addr().unwrap();
         let packet = |bytes, ecn| Transmit { bytes, segment: None, to, local: None, ecn };
         assert_eq!(Sender::default().send(&client, [packet(b"one", 0), packet(b"second", 2), packet(b"", 1)]).unwrap(), 3);
-        let mut batch = Batch::new(8, 2048);
+        let mut batch = ReceiveBatch::new(8, 2048);
         assert_eq!(batch.receive(&server).unwrap(), 3);
         let got: Vec<_> = (0..4).map_while(|index| batch.get(index)).map(|one| (one.bytes.to_vec(), one.ecn)).collect();
         assert_eq!(got, [(b"one".to_vec(), 0), (b"second".to_vec(), 2), (b"".to_vec(), 1)]);
@@ -450,7 +450,7 @@ mod tests {
             ecn: 0,
         };
         assert_eq!(Sender::default().send(&client, [packet]).unwrap(), 1);
-        let mut batch = Batch::new(4, 2048);
+        let mut batch = ReceiveBatch::new(4, 2048);
         let mut got = Vec::new();
         while got.len() < 3 {
             let Ok(count) = batch.receive(&server) else { continue };
@@ -472,9 +472,9 @@ mod tests {
         let address = first.local_addr().unwrap().as_socket().unwrap();
         let sockets = [first, bound(address), bound(address)];
         let factor = 0x0123_4567;
-        steer(&sockets[0], 20, factor).unwrap();
+        attach_steering(&sockets[0], 20, factor).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut batch = Batch::new(4, 2048);
+        let mut batch = ReceiveBatch::new(4, 2048);
         for number in [0, 2, 1, 2, 0] {
             let random = 0xdead_beef_u32;
             let mut id = [7; 20];
@@ -490,7 +490,7 @@ mod tests {
     fn what_does_not_fit_is_no_datagram() {
         let (server, client) = pair();
         client.send_to(&[7; 100], server.local_addr().unwrap()).unwrap();
-        let mut batch = Batch::new(1, 64);
+        let mut batch = ReceiveBatch::new(1, 64);
         assert_eq!(batch.receive(&server).unwrap(), 1);
         assert!(batch.get(0).is_none());
     }

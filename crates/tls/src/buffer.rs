@@ -48,7 +48,7 @@ impl Records {
     }
 
     /// At least `least` bytes to write records into.
-    pub(crate) fn room(&mut self, least: usize) -> &mut [u8] {
+    pub(crate) fn spare_capacity(&mut self, least: usize) -> &mut [u8] {
         if self.bytes.len() - self.end < least {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -91,11 +91,11 @@ mod tests {
     #[test]
     fn records_move_to_the_front_instead_of_growing() {
         let mut records = Records::new();
-        records.room(10)[..10].copy_from_slice(b"0123456789");
+        records.spare_capacity(10)[..10].copy_from_slice(b"0123456789");
         records.wrote(10);
         records.sent(8);
         assert_eq!(records.pending(), b"89");
-        records.room(8)[..3].copy_from_slice(b"abc");
+        records.spare_capacity(8)[..3].copy_from_slice(b"abc");
         records.wrote(3);
         assert_eq!((records.pending(), records.bytes.len()), (&b"89abc"[..], 10));
         records.sent(99);

@@ -25,12 +25,12 @@ pub fn chain(data: &[u8]) {
     let Ok(chain) = Chain::from_der(data) else { return };
     let chain = chain.certificates();
     for certificate in chain {
-        shown(certificate);
+        inspect(certificate);
     }
     let Some((trusted, given)) = chain.split_last().filter(|(_, given)| !given.is_empty()) else { return };
     let trust = Arc::new(Trust::new(vec![trusted.clone()], 4));
-    let found = ClientVerifier::new(trust.clone(), std::slice::from_ref(trusted)).judge(given);
-    let server = ServerVerifier::new(trust).judge(given, Some("example.com"));
+    let found = ClientVerifier::new(trust.clone(), std::slice::from_ref(trusted)).verify(given);
+    let server = ServerVerifier::new(trust).verify(given, Some("example.com"));
     for verdict in found.into_iter().chain([server]) {
         assert!(verdict.is_ok() == (verdict.text() == "ok"));
         if verdict.is_ok() {
@@ -41,7 +41,7 @@ pub fn chain(data: &[u8]) {
     }
 }
 
-fn shown(certificate: &CertificateDer<'_>) {
+fn inspect(certificate: &CertificateDer<'_>) {
     let Some(shown) = Certificate::new(certificate) else { return };
     for text in [shown.subject(), shown.issuer(), shown.subject_legacy(), shown.issuer_legacy(), shown.serial(), shown.start()] {
         assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{text:?}");
@@ -53,7 +53,7 @@ fn shown(certificate: &CertificateDer<'_>) {
 pub fn pem(data: &[u8]) {
     let _ = (Chain::from_pem(data), Key::from_pem(data, &passwords(b"one\ntwo")), Crl::from_pem(data));
     for certificate in certificates(data).unwrap_or_default() {
-        shown(&certificate);
+        inspect(&certificate);
     }
 }
 
@@ -87,7 +87,7 @@ pub fn ocsp(data: &[u8]) {
     let Some((length, rest)) = data.split_first_chunk() else { return };
     let Some((certificate, answer)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) else { return };
     let certificate = CertificateDer::from(certificate);
-    let judge = |verify| crate::ocsp::judge(answer, &certificate, &certificate, verify, 1_800_000_000);
+    let judge = |verify| crate::ocsp::verify(answer, &certificate, &certificate, verify, 1_800_000_000);
     let (verified, unverified) = (judge(true), judge(false));
     assert!(verified.is_err() || verified == unverified);
     let _ = (crate::ocsp::responder(&certificate), crate::ocsp::request(&certificate, &certificate));
@@ -144,10 +144,10 @@ DipEUBpk2njKjYub0od+ONBFkCgPmum6thkvIgkN47ktxBwJ3HQ/QZrw
 -----END PRIVATE KEY-----";
 
 /// What a server finds where it keeps sessions, its own or those of code: a client that shows a name gets a handshake all the same.
-pub fn kept(data: &[u8]) {
+pub fn restore(data: &[u8]) {
     let context = Context::new([&b"here"[..]]);
     let handed = HandshakeStore::new(context, 300, None);
-    assert!(!handed.offer(data) || data.starts_with(context.bytes()));
+    assert!(!handed.provide(data) || data.starts_with(context.bytes()));
     let offer = |version: &[&str]| Offer::new(&CipherConf { protocols: Some(version), ..CipherConf::default() });
     let (Ok(old), Ok(both)) = (offer(&["TLSv1.2"]), offer(&["TLSv1.2", "TLSv1.3"])) else { return };
     let (Ok(chain), Ok(key)) = (Chain::from_pem(PAIR.as_bytes()), Key::from_pem(PAIR.as_bytes(), &[])) else { return };
@@ -193,7 +193,7 @@ pub fn handshake(data: &[u8]) {
         }
         let half = if choice & 0x80 == 0 { 0 } else { sent.len() / 2 };
         for part in [sent.get(..half), sent.get(half..)].into_iter().flatten() {
-            let alive = if flight % 2 == 0 { told(&mut server, part, &mut buffers) } else { told(&mut client, part, &mut buffers) };
+            let alive = if flight % 2 == 0 { feed(&mut server, part, &mut buffers) } else { feed(&mut client, part, &mut buffers) };
             if !alive {
                 return;
             }
@@ -202,7 +202,7 @@ pub fn handshake(data: &[u8]) {
 }
 
 /// Gives bytes to a session. Whatever it is that goes wrong, the peer hears of it, once, unless it said so itself.
-fn told<E: crate::engine::Engine>(session: &mut crate::session::Session<E>, bytes: &[u8], buffers: &mut Buffers) -> bool {
+fn feed<E: crate::engine::Engine>(session: &mut crate::session::Session<E>, bytes: &[u8], buffers: &mut Buffers) -> bool {
     let mut plain = Vec::new();
     buffers.incoming.extend_from_slice(bytes);
     let error = session.receive(buffers, &mut plain).err();

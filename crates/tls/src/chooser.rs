@@ -34,12 +34,12 @@ pub trait CertificateChooser: fmt::Debug + Send + Sync {
 }
 
 /// Asks `asked` when the server asks, and shows what `config` does where it chooses nothing else.
-pub(crate) fn asking(config: &mut ClientConfig, asked: Arc<dyn CertificateChooser>) {
+pub(crate) fn install(config: &mut ClientConfig, asked: Arc<dyn CertificateChooser>) {
     let asking = Arc::new(ChooserAdapter {
-        own: config.client_auth_cert_resolver.clone(),
+        default: config.client_auth_cert_resolver.clone(),
         log: config.key_log.clone(),
         is_tls13: AtomicBool::new(false),
-        asked,
+        chooser: asked,
     });
     config.client_auth_cert_resolver = asking.clone();
     config.key_log = asking;
@@ -48,19 +48,19 @@ pub(crate) fn asking(config: &mut ClientConfig, asked: Arc<dyn CertificateChoose
 /// Stands between rustls and who chooses, for one session. Secrets pass by, because the first of them tells the version.
 #[derive(Debug)]
 struct ChooserAdapter {
-    own: Arc<dyn ResolvesClientCert>,
+    default: Arc<dyn ResolvesClientCert>,
     log: Arc<dyn KeyLog>,
     is_tls13: AtomicBool,
-    asked: Arc<dyn CertificateChooser>,
+    chooser: Arc<dyn CertificateChooser>,
 }
 
 impl ResolvesClientCert for ChooserAdapter {
     fn resolve(&self, authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let version = if self.is_tls13.load(Ordering::Relaxed) { TLS1_3 } else { TLS1_2 };
-        let CertificateChoice { pairs, cleared } = self.asked.choose(version)?;
+        let CertificateChoice { pairs, cleared } = self.chooser.choose(version)?;
         let fits = |pair: &Pair| pair.key.key.choose_scheme(schemes).is_some();
         let chosen = pairs.into_iter().find(fits).map(|pair| pair.key);
-        chosen.or_else(|| if cleared { None } else { self.own.resolve(authorities, schemes) })
+        chosen.or_else(|| if cleared { None } else { self.default.resolve(authorities, schemes) })
     }
 
     fn has_certs(&self) -> bool {

@@ -140,24 +140,24 @@ fn groups(list: Option<&str>, notes: &mut Vec<String>) -> Result<Vec<&'static dy
 struct List {
     active: Vec<Suite>,
     /// Not active, in the order in which they would be added; those that were removed come first.
-    rest: Vec<Suite>,
+    remaining: Vec<Suite>,
 }
 
 /// The suites of TLS 1.2 that a cipher string means: ciphers(1), "CIPHER LIST FORMAT".
 fn twelve(string: &str, notes: &mut Vec<String>) -> Result<Vec<SupportedCipherSuite>, OfferError> {
-    let mut list = List { active: Vec::new(), rest: TLS12.to_vec() };
+    let mut list = List { active: Vec::new(), remaining: TLS12.to_vec() };
     // A command may follow a word at once.
     let string = string.replace('@', ":@");
     for word in string.split([':', ',', ' ', ';']).filter(|word| !word.is_empty()) {
         match word.split_at_checked(1) {
             Some(("!", term)) => {
                 list.active.retain(|suite| !matches(suite, term));
-                list.rest.retain(|suite| !matches(suite, term));
+                list.remaining.retain(|suite| !matches(suite, term));
             }
             Some(("-", term)) => {
                 let (mut gone, kept) = list.active.iter().partition::<Vec<_>, _>(|suite| matches(suite, term));
-                gone.append(&mut list.rest);
-                (list.active, list.rest) = (kept, gone);
+                gone.append(&mut list.remaining);
+                (list.active, list.remaining) = (kept, gone);
             }
             Some(("+", term)) => {
                 let (moved, mut kept) = list.active.iter().partition::<Vec<_>, _>(|suite| matches(suite, term));
@@ -171,12 +171,12 @@ fn twelve(string: &str, notes: &mut Vec<String>) -> Result<Vec<SupportedCipherSu
                 }
             }
             _ => {
-                let (added, kept) = list.rest.iter().partition::<Vec<_>, _>(|suite| matches(suite, word));
+                let (added, kept) = list.remaining.iter().partition::<Vec<_>, _>(|suite| matches(suite, word));
                 if added.is_empty() && !list.active.iter().any(|suite| matches(suite, word)) && is_elsewhere(word) {
                     notes.push(format!("cipher \"{word}\" is not supported and not offered"));
                 }
                 list.active.extend(added);
-                list.rest = kept;
+                list.remaining = kept;
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::chooser::{self, CertificateChooser};
 use crate::ciphers::Offer;
 use crate::error::TlsError;
 use crate::key_log::KeyLog;
-use crate::resume::{Origin, Slot};
+use crate::resume::{SessionOrigin, Slot};
 use crate::session::{ClientSession, RECORD, Session};
 use crate::verify::{ServerVerifier, Verdict};
 
@@ -102,9 +102,9 @@ impl Settings {
     /// The same for one session in which `asked` chooses the certificate. It cannot be resumed: what was chosen for one is
     /// not for the next.
     #[must_use]
-    pub fn asking(&self, asked: Arc<dyn CertificateChooser>) -> Self {
+    pub fn with_chooser(&self, asked: Arc<dyn CertificateChooser>) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        chooser::asking(&mut config, asked);
+        chooser::install(&mut config, asked);
         Self { config: Arc::new(config), ..self.clone() }
     }
 
@@ -116,7 +116,7 @@ impl Settings {
     /// When a session cannot be made from these settings.
     pub fn session(&self, name: Option<&str>, slot: Option<Arc<Slot>>) -> Result<ClientSession, TlsError> {
         let sent = name.map(|name| name.strip_suffix('.').unwrap_or(name)).and_then(|name| ServerName::try_from(name).ok());
-        let origin = Origin { slot: slot.clone(), judged: None };
+        let origin = SessionOrigin { slot: slot.clone(), verdict: None };
         let mut config = self.config.clone();
         if slot.is_some() || !matches!(sent, Some(ServerName::DnsName(_))) {
             let own = Arc::make_mut(&mut config);
@@ -128,7 +128,7 @@ impl Settings {
         let unnamed = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
         let name = sent.map_or(unnamed, |name| name.to_owned());
         let mut session = Session::over(UnbufferedClientConnection::new(config, name)?, RECORD);
-        session.judge.clone_from(&self.servers);
+        session.verifier.clone_from(&self.servers);
         session.origin = origin;
         Ok(session)
     }
@@ -141,21 +141,21 @@ impl ClientSession {
         if self.is_handshaking() {
             return None;
         }
-        if let Some((asked, found)) = &self.origin.judged
+        if let Some((asked, found)) = &self.origin.verdict
             && asked.as_deref() == name
         {
             return Some(*found);
         }
-        let found = self.judge.as_ref().map(|servers| servers.judge(self.peer_chain(), name))?;
-        self.origin.judged = Some((name.map(Into::into), found));
+        let found = self.verifier.as_ref().map(|servers| servers.verify(self.peer_chain(), name))?;
+        self.origin.verdict = Some((name.map(Into::into), found));
         Some(found)
     }
 
     /// As [`ClientSession::verdict`], but by `servers`: a connection that is used again may have been made for others.
     pub fn verdict_by(&mut self, servers: Option<&Arc<ServerVerifier>>, name: Option<&str>) -> Option<Verdict> {
-        match (servers, &self.judge) {
+        match (servers, &self.verifier) {
             (Some(servers), Some(own)) if !Arc::ptr_eq(servers, own) && !self.is_handshaking() => {
-                Some(servers.judge(self.peer_chain(), name))
+                Some(servers.verify(self.peer_chain(), name))
             }
             _ => self.verdict(name),
         }
@@ -172,7 +172,7 @@ impl ClientSession {
 #[derive(Debug)]
 pub struct Variants {
     /// Oldest first.
-    kept: VecDeque<(Vec<CertificateDer<'static>>, Settings)>,
+    configs: VecDeque<(Vec<CertificateDer<'static>>, Settings)>,
     limit: usize,
 }
 
@@ -180,20 +180,20 @@ impl Variants {
     /// None yet; at most `limit` are kept, the oldest goes first.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { kept: VecDeque::new(), limit: limit.max(1) }
+        Self { configs: VecDeque::new(), limit: limit.max(1) }
     }
 
     /// `base`, always the same, with another client certificate.
     pub fn get(&mut self, base: &Settings, pair: Pair) -> Settings {
-        if let Some((_, settings)) = self.kept.iter().find(|(chain, _)| chain == pair.certificates()) {
+        if let Some((_, settings)) = self.configs.iter().find(|(chain, _)| chain == pair.certificates()) {
             return settings.clone();
         }
-        if self.kept.len() >= self.limit {
-            self.kept.pop_front();
+        if self.configs.len() >= self.limit {
+            self.configs.pop_front();
         }
         let chain = pair.certificates().to_vec();
         let settings = base.with_pair(Some(pair));
-        self.kept.push_back((chain, settings.clone()));
+        self.configs.push_back((chain, settings.clone()));
         settings
     }
 }

@@ -7,7 +7,7 @@ use rustls::unbuffered::{AppDataRecord, EncodeError, EncodeTlsData, ReadEarlyDat
 
 use crate::buffer::Records;
 use crate::error::TlsError;
-use crate::resume::Origin;
+use crate::resume::SessionOrigin;
 use crate::verify::{ClientVerifier, ServerVerifier};
 
 /// What a record adds to its plaintext, at most: header, explicit nonce, content type, tag.
@@ -18,7 +18,7 @@ pub trait Engine {
     /// What rustls keeps for this side.
     type Data;
     /// What judges the peer's chain.
-    type Judge;
+    type Verifier;
     /// What is remembered of the session's making.
     type Origin: Default;
     /// Looks at the next bytes.
@@ -31,7 +31,7 @@ pub trait Engine {
 
 impl Engine for UnbufferedServerConnection {
     type Data = ServerConnectionData;
-    type Judge = ClientVerifier;
+    type Verifier = ClientVerifier;
     type Origin = ();
 
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
@@ -53,8 +53,8 @@ impl Engine for UnbufferedServerConnection {
 
 impl Engine for UnbufferedClientConnection {
     type Data = ClientConnectionData;
-    type Judge = ServerVerifier;
-    type Origin = Origin;
+    type Verifier = ServerVerifier;
+    type Origin = SessionOrigin;
 
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
@@ -73,7 +73,7 @@ impl Engine for UnbufferedClientConnection {
 pub(crate) fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, records: &mut Records) -> Result<(), TlsError> {
     let mut least = OVERHEAD;
     loop {
-        match data.encode(records.room(least)) {
+        match data.encode(records.spare_capacity(least)) {
             Ok(count) => {
                 records.wrote(count);
                 return Ok(());

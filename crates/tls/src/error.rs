@@ -87,7 +87,7 @@ impl From<Error> for TlsError {
             Error::NoCertificatesPresented => (199, "peer did not return a certificate"),
             Error::DecryptError => (281, "decryption failed or bad record mac"),
             Error::PeerIncompatible(what) => incompatible(what),
-            Error::PeerMisbehaved(what) => misbehaved(what),
+            Error::PeerMisbehaved(what) => misbehavior(what),
             Error::InvalidCertificate(CertificateError::BadSignature) => (123, "bad signature"),
             Error::InvalidCertificate(CertificateError::BadEncoding) => (135, "cert length mismatch"),
             Error::InvalidCertificate(_) => (134, "certificate verify failed"),
@@ -129,7 +129,7 @@ fn incompatible(what: &PeerIncompatible) -> (u32, &'static str) {
     }
 }
 
-fn misbehaved(what: &PeerMisbehaved) -> (u32, &'static str) {
+fn misbehavior(what: &PeerMisbehaved) -> (u32, &'static str) {
     match what {
         PeerMisbehaved::AttemptedDowngradeToTls12WhenTls13IsSupported => (373, "inappropriate fallback"),
         PeerMisbehaved::ResumptionAttemptedWithVariedEms => (104, "inconsistent extms"),

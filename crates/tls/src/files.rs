@@ -9,29 +9,29 @@ use std::rc::Rc;
 
 /// What tells whether a file is still the same, to the second as nginx does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileVersion {
     device: u64,
     inode: u64,
     modified: i64,
 }
 
-impl Stamp {
+impl FileVersion {
     fn of(metadata: &Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino(), modified: metadata.mtime() }
     }
 }
 
 #[derive(Debug, Clone)]
-struct Kept {
+struct CachedFile {
     bytes: Rc<[u8]>,
-    stamp: Stamp,
+    stamp: FileVersion,
     /// It was looked at in this configuration.
     is_current: bool,
 }
 
 /// What was read so far.
 #[derive(Debug, Default)]
-pub struct Files(RefCell<HashMap<String, Kept>>);
+pub struct Files(RefCell<HashMap<String, CachedFile>>);
 
 impl Files {
     /// Nothing is read yet.
@@ -46,7 +46,7 @@ impl Files {
         // What that one no longer used itself is forgotten.
         let files = self.0.borrow();
         let used = files.iter().filter(|(_, kept)| kept.is_current);
-        Self(RefCell::new(used.map(|(name, kept)| (name.clone(), Kept { is_current: false, ..kept.clone() })).collect()))
+        Self(RefCell::new(used.map(|(name, kept)| (name.clone(), CachedFile { is_current: false, ..kept.clone() })).collect()))
     }
 
     /// The bytes of a file, or of what stands behind `data:`.
@@ -59,18 +59,18 @@ impl Files {
         }
         let mut files = self.0.borrow_mut();
         if let Some(kept) = files.get_mut(name) {
-            let is_same = || std::fs::metadata(name).is_ok_and(|metadata| Stamp::of(&metadata) == kept.stamp);
+            let is_same = || std::fs::metadata(name).is_ok_and(|metadata| FileVersion::of(&metadata) == kept.stamp);
             if kept.is_current || is_same() {
                 kept.is_current = true;
                 return Ok(kept.bytes.clone());
             }
         }
         let mut file = File::open(name)?;
-        let stamp = Stamp::of(&file.metadata()?);
+        let stamp = FileVersion::of(&file.metadata()?);
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let bytes: Rc<[u8]> = bytes.into();
-        files.insert(name.to_owned(), Kept { bytes: bytes.clone(), stamp, is_current: true });
+        files.insert(name.to_owned(), CachedFile { bytes: bytes.clone(), stamp, is_current: true });
         Ok(bytes)
     }
 }

@@ -46,7 +46,7 @@ impl HandshakeStore {
 
     /// Takes what was kept, for the client that showed its name. False when it is not what was given out: code may have
     /// mixed up servers, and a session proves something only where it was made.
-    pub fn offer(&self, kept: &[u8]) -> bool {
+    pub fn provide(&self, kept: &[u8]) -> bool {
         let Some((context, rest)) = kept.split_first_chunk::<CONTEXT>() else { return false };
         let Some((time, value)) = rest.split_first_chunk::<TIME>() else { return false };
         if context != self.context.bytes() {
@@ -106,15 +106,15 @@ mod tests {
         let NewSession { id, value } = first.made().unwrap();
         assert_eq!((id, first.made()), (vec![1], None));
         let second = HandshakeStore::new(here, 60, None);
-        assert!(second.offer(&value) && second.has_offer());
+        assert!(second.provide(&value) && second.has_offer());
         assert_eq!(second.get(&[1]), Some(vec![2, 3]));
         let foreign = HandshakeStore::new(there, 60, None);
-        assert!(!foreign.offer(&value) && !foreign.has_offer());
+        assert!(!foreign.provide(&value) && !foreign.has_offer());
         for length in 0..CONTEXT + TIME {
-            assert!(!foreign.offer(&value[..length]));
+            assert!(!foreign.provide(&value[..length]));
         }
         let mut old = value.clone();
         old[CONTEXT..CONTEXT + TIME].copy_from_slice(&(now() - 61).to_be_bytes());
-        assert!(second.offer(&old) && !second.has_offer());
+        assert!(second.provide(&old) && !second.has_offer());
     }
 }

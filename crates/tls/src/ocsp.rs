@@ -47,7 +47,7 @@ impl Status {
 
 /// An answer that may be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
+pub struct OcspResponse {
     /// What it says.
     pub status: Status,
     /// Until when, in seconds since 1970; `None` when there is always a newer one to be had.
@@ -139,13 +139,13 @@ pub fn request(certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_>) ->
 ///
 /// # Errors
 /// When the answer is worth nothing.
-pub fn judge(
+pub fn verify(
     answer: &[u8],
     certificate: &CertificateDer<'_>,
     issuer: &CertificateDer<'_>,
     verify: bool,
     now: i64,
-) -> Result<Answer, OcspError> {
+) -> Result<OcspResponse, OcspError> {
     let mut outer = Reader(single(answer, 0x10).ok_or(OcspError::Malformed)?);
     let code = outer.next(Tag::Enumerated.0).and_then(|any| any.data.first().copied()).ok_or(OcspError::Malformed)?;
     if code != 0 {
@@ -157,7 +157,7 @@ pub fn judge(
     if verify && !basic.is_signed(&issuer, now) {
         return Err(OcspError::Unverified);
     }
-    let found = basic.about(&certificate, &issuer).ok_or(OcspError::NotFound)?;
+    let found = basic.status_of(&certificate, &issuer).ok_or(OcspError::NotFound)?;
     if found.from > now + SKEW || found.answer.until.is_some_and(|until| until < now - SKEW || until < found.from) {
         return Err(OcspError::OutOfDate);
     }
@@ -235,8 +235,8 @@ struct Basic<'a> {
 }
 
 /// What is said about one certificate.
-struct Single {
-    answer: Answer,
+struct SingleResponse {
+    answer: OcspResponse,
     from: i64,
 }
 
@@ -283,14 +283,14 @@ impl Basic<'_> {
         (named || keyed) && signs(signer, &self.algorithm, self.signed, self.signature)
     }
 
-    fn about(&self, certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> Option<Single> {
+    fn status_of(&self, certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> Option<SingleResponse> {
         let mut all = Reader(self.singles);
-        std::iter::from_fn(|| all.next(0x10)).find_map(|any| about(Reader(any.data), certificate, issuer))
+        std::iter::from_fn(|| all.next(0x10)).find_map(|any| matching_single(Reader(any.data), certificate, issuer))
     }
 }
 
 /// What one part of an answer says, if it is about this certificate.
-fn about(mut part: Reader<'_>, certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> Option<Single> {
+fn matching_single(mut part: Reader<'_>, certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> Option<SingleResponse> {
     let mut id = Reader(part.next(0x10)?.data);
     let object = Reader(id.next(0x10)?.data).next(Tag::Oid.0)?;
     let algorithm = match object.data {
@@ -312,7 +312,7 @@ fn about(mut part: Reader<'_>, certificate: &Parsed<'_>, issuer: &Parsed<'_>) ->
         Some(any) => Some(time(&mut Reader(any.data))?),
         None => None,
     };
-    Some(Single { answer: Answer { status, until }, from })
+    Some(SingleResponse { answer: OcspResponse { status, until }, from })
 }
 
 fn time(reader: &mut Reader<'_>) -> Option<i64> {

@@ -51,8 +51,8 @@ impl QuicSession {
     /// What the client did wrong, or that it cannot be served.
     pub fn read(&mut self, bytes: &[u8]) -> Result<(), Failed> {
         let result = self.engine.read_hs(bytes);
-        let Signed { own, peer } = signatures::take();
-        (self.signed.own, self.signed.peer) = (own.or(self.signed.own), peer.or(self.signed.peer));
+        let Signed { local: own, peer } = signatures::take();
+        (self.signed.local, self.signed.peer) = (own.or(self.signed.local), peer.or(self.signed.peer));
         // What the handshake writes says something of TLS 1.2 alone.
         self.exporter.observe(&[], &self.engine);
         result.map_err(|error| Failed { alert: self.engine.alert().map_or(INTERNAL_ERROR, u8::from), error: error.into() })
@@ -61,8 +61,8 @@ impl QuicSession {
     /// Appends the next messages of ours to `out`; keys are for what comes behind them.
     pub fn write(&mut self, out: &mut Vec<u8>) -> Option<KeyChange> {
         let change = self.engine.write_hs(out);
-        let Signed { own, .. } = signatures::take();
-        self.signed.own = own.or(self.signed.own);
+        let Signed { local: own, .. } = signatures::take();
+        self.signed.local = own.or(self.signed.local);
         // What the handshake writes says something of TLS 1.2 alone.
         self.exporter.observe(&[], &self.engine);
         change
@@ -96,7 +96,7 @@ impl QuicSession {
     #[must_use]
     pub fn established(&self) -> Established {
         let chain = self.engine.peer_certificates().unwrap_or_default();
-        let verdict = self.settings.clients().filter(|_| !self.is_handshaking()).and_then(|clients| clients.judge(chain));
+        let verdict = self.settings.clients().filter(|_| !self.is_handshaking()).and_then(|clients| clients.verify(chain));
         let mut found = Established::of(&self.engine);
         (found.exporter, found.verdict) = (self.exporter.made.clone(), verdict);
         if !found.resumed {

@@ -14,10 +14,10 @@ const TICKETS: usize = 4;
 
 /// What can be resumed with one server, whatever its name.
 #[derive(Default)]
-pub struct Slot(Mutex<Kept>);
+pub struct Slot(Mutex<Sessions>);
 
 #[derive(Default)]
-struct Kept {
+struct Sessions {
     group: Option<NamedGroup>,
     old: Option<Tls12ClientSessionValue>,
     tickets: VecDeque<Tls13ClientSessionValue>,
@@ -33,11 +33,11 @@ impl Slot {
     /// Whether the next session can try to resume.
     #[must_use]
     pub fn is_filled(&self) -> bool {
-        let kept = self.kept();
+        let kept = self.lock();
         kept.old.is_some() || !kept.tickets.is_empty()
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -50,27 +50,27 @@ impl std::fmt::Debug for Slot {
 
 impl ClientSessionStore for Slot {
     fn set_kx_hint(&self, _: ServerName<'static>, group: NamedGroup) {
-        self.kept().group = Some(group);
+        self.lock().group = Some(group);
     }
 
     fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        self.kept().group
+        self.lock().group
     }
 
     fn set_tls12_session(&self, _: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.kept().old = Some(value);
+        self.lock().old = Some(value);
     }
 
     fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.kept().old.clone()
+        self.lock().old.clone()
     }
 
     fn remove_tls12_session(&self, _: &ServerName<'static>) {
-        self.kept().old = None;
+        self.lock().old = None;
     }
 
     fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
-        let mut kept = self.kept();
+        let mut kept = self.lock();
         if kept.tickets.len() >= TICKETS {
             kept.tickets.pop_front();
         }
@@ -78,15 +78,15 @@ impl ClientSessionStore for Slot {
     }
 
     fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.kept().tickets.pop_back()
+        self.lock().tickets.pop_back()
     }
 }
 
 /// What a client remembers of the making of its session.
 #[derive(Debug, Default)]
-pub struct Origin {
+pub struct SessionOrigin {
     pub(crate) slot: Option<Arc<Slot>>,
-    pub(crate) judged: Option<(Option<Box<str>>, Verdict)>,
+    pub(crate) verdict: Option<(Option<Box<str>>, Verdict)>,
 }
 
 /// Slots by the identity of a server: what the caller puts into the key (peer, name, settings) is what has to be equal.

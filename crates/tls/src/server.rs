@@ -237,7 +237,7 @@ impl Settings {
     /// When a session cannot be made from these settings.
     pub fn session(&self) -> Result<ServerSession, TlsError> {
         let mut session = Session::over(UnbufferedServerConnection::new(self.config.clone())?, self.record);
-        session.judge.clone_from(&self.clients);
+        session.verifier.clone_from(&self.clients);
         Ok(session)
     }
 }
@@ -259,7 +259,7 @@ impl ServerSession {
     /// What was found about the client's certificate: `None` when none was asked for or none came. Computed once.
     pub fn verdict(&mut self) -> Option<&Verdict> {
         if self.verdict.is_none() && !self.is_handshaking() {
-            let found = self.judge.as_ref().and_then(|clients| clients.judge(self.peer_chain()));
+            let found = self.verifier.as_ref().and_then(|clients| clients.verify(self.peer_chain()));
             self.verdict = found;
         }
         self.verdict.as_ref()

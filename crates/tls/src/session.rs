@@ -48,10 +48,10 @@ pub struct Session<E: Engine> {
     engine: E,
     /// Bytes of a record that is not whole, or of a handshake message that spans records.
     inbox: Vec<u8>,
-    seen: Received,
+    received: Received,
     /// The longest plaintext that is sealed into one record.
     record: usize,
-    pub(crate) judge: Option<Arc<E::Judge>>,
+    pub(crate) verifier: Option<Arc<E::Verifier>>,
     pub(crate) origin: E::Origin,
     pub(crate) verdict: Option<Verdict>,
     failed: Option<TlsError>,
@@ -59,7 +59,7 @@ pub struct Session<E: Engine> {
 
 impl<E: Engine> std::fmt::Debug for Session<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("seen", &self.seen).field("failed", &self.failed).finish_non_exhaustive()
+        f.debug_struct("Session").field("seen", &self.received).field("failed", &self.failed).finish_non_exhaustive()
     }
 }
 
@@ -69,9 +69,9 @@ impl<E: Engine> Session<E> {
         Self {
             engine,
             inbox: Vec::new(),
-            seen: Received::default(),
+            received: Received::default(),
             record,
-            judge: None,
+            verifier: None,
             origin: E::Origin::default(),
             verdict: None,
             failed: None,
@@ -96,7 +96,7 @@ impl<E: Engine> Session<E> {
         }
         let from = if waiting { &mut self.inbox } else { &mut *incoming };
         let (shakes, before) = (self.engine.common().is_handshaking(), records.pending().len());
-        let result = advance(&mut self.engine, &mut self.seen, from, plain, records, |_, _| Ok(()));
+        let result = advance(&mut self.engine, &mut self.received, from, plain, records, |_, _| Ok(()));
         match (waiting, result.is_ok()) {
             (false, true) if !incoming.is_empty() => self.inbox.extend_from_slice(incoming),
             (true, true) if !self.inbox.is_empty() => {}
@@ -105,9 +105,9 @@ impl<E: Engine> Session<E> {
         }
         incoming.clear();
         if shakes {
-            let Signed { own, peer } = signatures::take();
-            let Received { signed, exporter, .. } = &mut self.seen;
-            (signed.own, signed.peer) = (own.or(signed.own), peer.or(signed.peer));
+            let Signed { local: own, peer } = signatures::take();
+            let Received { signed, exporter, .. } = &mut self.received;
+            (signed.local, signed.peer) = (own.or(signed.local), peer.or(signed.peer));
             exporter.observe(records.pending().get(before..).unwrap_or_default(), self.engine.common());
         }
         result.map_err(|error| self.fail(error))
@@ -122,7 +122,7 @@ impl<E: Engine> Session<E> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        if self.seen.closed {
+        if self.received.closed {
             return Err(TlsError::SHUTDOWN);
         }
         let Buffers { records, gathered, .. } = buffers;
@@ -130,7 +130,7 @@ impl<E: Engine> Session<E> {
         let mut plain = Vec::new();
         let mut taken = 0;
         // The inbox goes along: rustls remembers places in it while a handshake message is not whole.
-        let result = advance(&mut self.engine, &mut self.seen, &mut self.inbox, &mut plain, records, |traffic, records| {
+        let result = advance(&mut self.engine, &mut self.received, &mut self.inbox, &mut plain, records, |traffic, records| {
             taken = seal_pieces(traffic, pieces, most, size, gathered, records)?;
             Ok(())
         });
@@ -141,16 +141,16 @@ impl<E: Engine> Session<E> {
 
     /// Says close_notify; nothing can be sealed afterwards. Does nothing before the handshake is over.
     pub fn close(&mut self, buffers: &mut Buffers) {
-        if self.seen.closed || self.failed.is_some() {
+        if self.received.closed || self.failed.is_some() {
             return;
         }
         let (mut plain, mut closed) = (Vec::new(), false);
         let records = &mut buffers.records;
-        let _ = advance(&mut self.engine, &mut self.seen, &mut self.inbox, &mut plain, records, |traffic, records| {
+        let _ = advance(&mut self.engine, &mut self.received, &mut self.inbox, &mut plain, records, |traffic, records| {
             closed = true;
             encrypted(records, OVERHEAD, |room| traffic.queue_close_notify(room))
         });
-        self.seen.closed = closed;
+        self.received.closed = closed;
     }
 
     fn fail(&mut self, error: TlsError) -> TlsError {
@@ -171,20 +171,20 @@ impl<E: Engine> Session<E> {
     /// Whether plaintext came as early data and the handshake is still not over (`$ssl_early_data`).
     #[must_use]
     pub fn is_early(&self) -> bool {
-        self.seen.early && self.is_handshaking()
+        self.received.early && self.is_handshaking()
     }
 
     /// Whether the peer said that it sends no more.
     #[must_use]
     pub fn is_peer_closed(&self) -> bool {
-        self.seen.peer_closed
+        self.received.peer_closed
     }
 
     /// Whether nothing of this session stands in a buffer, so that the connection may wait parked. What is in the
     /// worker's buffers or in the plaintext that was handed out is the caller's to know.
     #[must_use]
     pub fn can_park(&self) -> bool {
-        self.inbox.is_empty() && self.failed.is_none() && !self.is_handshaking() && !self.seen.peer_closed
+        self.inbox.is_empty() && self.failed.is_none() && !self.is_handshaking() && !self.received.peer_closed
     }
 
     /// The protocol by its name in OpenSSL (`$ssl_protocol`).
@@ -216,12 +216,12 @@ impl<E: Engine> Session<E> {
     /// How both ends signed (`$ssl_sigalg`, `$ssl_client_sigalg`); a resumed session has no signature.
     #[must_use]
     pub fn signed(&self) -> Signed {
-        if self.is_resumed() { Signed::default() } else { self.seen.signed }
+        if self.is_resumed() { Signed::default() } else { self.received.signed }
     }
 
     /// What key material follows from; only once.
     pub fn take_exporter(&mut self) -> Option<Exporter> {
-        self.seen.exporter.made.take()
+        self.received.exporter.made.take()
     }
 
     /// The protocol that was chosen by ALPN.
@@ -363,7 +363,7 @@ fn encrypted(
     mut make: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
 ) -> Result<(), TlsError> {
     loop {
-        match make(records.room(least)) {
+        match make(records.spare_capacity(least)) {
             Ok(count) => {
                 records.wrote(count);
                 return Ok(());

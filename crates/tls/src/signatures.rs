@@ -8,21 +8,21 @@ use std::cell::Cell;
 use rustls::SignatureScheme;
 
 thread_local! {
-    static LAST: Cell<Signed> = const { Cell::new(Signed { own: None, peer: None }) };
+    static LAST: Cell<Signed> = const { Cell::new(Signed { local: None, peer: None }) };
 }
 
 /// Numbers of signature algorithms.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Signed {
     /// Of our signature.
-    pub own: Option<u16>,
+    pub local: Option<u16>,
     /// Of the peer's.
     pub peer: Option<u16>,
 }
 
 /// We sign with this one.
 pub(crate) fn note_own(scheme: SignatureScheme) {
-    LAST.set(Signed { own: Some(scheme.into()), ..LAST.get() });
+    LAST.set(Signed { local: Some(scheme.into()), ..LAST.get() });
 }
 
 /// The peer signed with this one.
@@ -113,7 +113,7 @@ mod tests {
     fn what_is_learned_is_taken_once() {
         note_own(SignatureScheme::ED25519);
         note_peer(SignatureScheme::RSA_PSS_SHA256);
-        assert_eq!(take(), Signed { own: Some(0x0807), peer: Some(0x0804) });
+        assert_eq!(take(), Signed { local: Some(0x0807), peer: Some(0x0804) });
         assert_eq!(take(), Signed::default());
     }
 }

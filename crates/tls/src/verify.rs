@@ -43,13 +43,13 @@ impl ClientVerifier {
     /// Everything that is wrong with a chain, in OpenSSL's order.
     #[must_use]
     pub fn findings(&self, chain: &[CertificateDer<'_>]) -> Vec<Verdict> {
-        self.trust.judge(chain, Usage::Client, None, UnixTime::now())
+        self.trust.verify(chain, Usage::Client, None, UnixTime::now())
     }
 
     /// Judges a chain, the client's own certificate first. `None` when there is none. Goes on after an error like nginx's
     /// callback, so that the last error counts.
     #[must_use]
-    pub fn judge(&self, chain: &[CertificateDer<'_>]) -> Option<Verdict> {
+    pub fn verify(&self, chain: &[CertificateDer<'_>]) -> Option<Verdict> {
         let verdicts = (!chain.is_empty()).then(|| self.findings(chain))?;
         Some(verdicts.last().copied().unwrap_or(Verdict::OK))
     }
@@ -76,9 +76,9 @@ impl ServerVerifier {
 
     /// Judges a chain, the server's own certificate first, and whether it is for `name`. The first error counts.
     #[must_use]
-    pub fn judge(&self, chain: &[CertificateDer<'_>], name: Option<&str>) -> Verdict {
+    pub fn verify(&self, chain: &[CertificateDer<'_>], name: Option<&str>) -> Verdict {
         let Some(trust) = &self.trust else { return Verdict::OK };
-        let verdicts = trust.judge(chain, Usage::Server, name, UnixTime::now());
+        let verdicts = trust.verify(chain, Usage::Server, name, UnixTime::now());
         verdicts.first().copied().unwrap_or(Verdict::OK)
     }
 }

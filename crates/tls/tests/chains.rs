@@ -94,7 +94,7 @@ fn chains_are_judged_as_openssl_judges_them() {
         let trust = Arc::new(Trust::new(certificates(&shop.read(&file(trusted))).unwrap(), *depth));
         let clients = ClientVerifier::new(trust.clone(), &[]);
         let first = clients.findings(&chain).first().map_or(0, |verdict| verdict.code);
-        assert_eq!(clients.judge(&chain).unwrap().is_ok(), first == 0);
+        assert_eq!(clients.verify(&chain).unwrap().is_ok(), first == 0);
         let given = if others.is_empty() { String::new() } else { file(others) };
         let theirs = shop.verify(&file(leaf), &given, &file(trusted), *depth, "sslclient");
         if first != *code || (*code != 1 && theirs != *code) {
@@ -104,9 +104,9 @@ fn chains_are_judged_as_openssl_judges_them() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     let names = ServerVerifier::new(Arc::new(Trust::new(certificates(&shop.read("root.crt")).unwrap(), 1)));
     let chain = certificates(&shop.read("server.crt")).unwrap();
-    assert_eq!([Some("server"), Some("other"), None].map(|name| names.judge(&chain, name).code), [0, 62, 0]);
+    assert_eq!([Some("server"), Some("other"), None].map(|name| names.verify(&chain, name).code), [0, 62, 0]);
     let last = ClientVerifier::new(Arc::new(Trust::new(certificates(&shop.read("self.crt")).unwrap(), 1)), &[]);
-    assert_eq!(last.judge(&certificates(&shop.read("direct.crt")).unwrap()).unwrap().code, 21);
+    assert_eq!(last.verify(&certificates(&shop.read("direct.crt")).unwrap()).unwrap().code, 21);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn lists_of_revoked_certificates_are_found_by_their_issuer() {
     ] {
         let lists: Vec<Crl> = files.iter().flat_map(|file| Crl::from_pem(&shop.read(file)).unwrap()).collect();
         let trust = Trust::new(certificates(&shop.read("root.crt")).unwrap(), 1).with_crls(lists);
-        let verdict = ClientVerifier::new(Arc::new(trust), &[]).judge(&chain).unwrap();
+        let verdict = ClientVerifier::new(Arc::new(trust), &[]).verify(&chain).unwrap();
         assert_eq!(verdict.code, code, "{files:?}");
     }
     // Those of an authority that nobody knows are looked for too: the last of the findings counts, as in nginx.
@@ -150,7 +150,7 @@ fn lists_of_revoked_certificates_are_found_by_their_issuer() {
         let chain: Vec<_> = files.iter().flat_map(|file| certificates(&shop.read(file)).unwrap()).collect();
         let trust = Trust::new(certificates(&shop.read("root.crt")).unwrap(), 1).with_crls(Crl::from_pem(&shop.read("root.crl")).unwrap());
         let clients = ClientVerifier::new(Arc::new(trust), &[]);
-        assert_eq!((clients.findings(&chain)[0].code, clients.judge(&chain).unwrap().code), (first, last), "{files:?}");
+        assert_eq!((clients.findings(&chain)[0].code, clients.verify(&chain).unwrap().code), (first, last), "{files:?}");
     }
 }
 

@@ -187,7 +187,7 @@ fn both_ends_know_how_they_signed_and_export_once() {
             own.pair = shows.then(|| authority.pair("client"));
             let mut wire = both(&server::Settings::new(options).unwrap(), &client::Settings::new(own).unwrap(), None);
             let signed = wire.server.signed();
-            assert_eq!((signed.own, signed.peer), (ECDSA, ECDSA.filter(|_| shows)), "{version}");
+            assert_eq!((signed.local, signed.peer), (ECDSA, ECDSA.filter(|_| shows)), "{version}");
             assert_eq!(tls::signatures::name_of_number(0x0403), Some("ecdsa_secp256r1_sha256"));
             let exporters = [wire.server.take_exporter(), wire.server.take_exporter()];
             assert_eq!(exporters.map(|exporter| exporter.is_some()), [true, false]);

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use given::shop::Shop;
 use tls::certificate::certificates;
-use tls::ocsp::{Answer, OcspError, Status, is_issuer, issuer, judge, request, responder};
+use tls::ocsp::{OcspError, OcspResponse, Status, is_issuer, issuer, request, responder, verify};
 
 const AUTHORITY: &str = "basicConstraints=critical,CA:TRUE\nsubjectKeyIdentifier=hash\n";
 const END: &str = "basicConstraints=CA:FALSE\nauthorityInfoAccess=OCSP;URI:http://127.0.0.1:8080/ocsp\n";
@@ -50,29 +50,29 @@ fn answers_are_believed_when_the_issuer_or_its_delegate_signed_them() {
         ("good", "other", Err(OcspError::Unverified)),
     ] {
         let bytes = answer(&shop, leaf, signer, "1");
-        let found = judge(&bytes, &der(leaf), &root, true, now);
+        let found = verify(&bytes, &der(leaf), &root, true, now);
         assert_eq!(found.map(|answer| answer.status), expected, "{leaf} {signer}");
-        let unverified = judge(&bytes, &der(leaf), &root, false, now).unwrap();
+        let unverified = verify(&bytes, &der(leaf), &root, false, now).unwrap();
         assert!(unverified.until.is_some_and(|until| until > now));
         assert_eq!(
-            judge(&bytes, &der("delegate"), &root, true, now).map(|a| a.status).unwrap_err(),
+            verify(&bytes, &der("delegate"), &root, true, now).map(|a| a.status).unwrap_err(),
             expected.err().unwrap_or(OcspError::NotFound)
         );
         for days in [-2, 2] {
-            let then = judge(&bytes, &der(leaf), &root, false, now + days * 86_400);
-            assert_eq!(then, Err::<Answer, _>(OcspError::OutOfDate));
+            let then = verify(&bytes, &der(leaf), &root, false, now + days * 86_400);
+            assert_eq!(then, Err::<OcspResponse, _>(OcspError::OutOfDate));
         }
         for place in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[place] ^= 0x41;
-            if let Ok(answer) = judge(&changed, &der(leaf), &root, true, now) {
+            if let Ok(answer) = verify(&changed, &der(leaf), &root, true, now) {
                 // What is not signed may change: it changes nothing.
                 assert_eq!(Ok(answer.status), expected);
             }
-            assert!(judge(&bytes[..place], &der(leaf), &root, false, now).is_err());
+            assert!(verify(&bytes[..place], &der(leaf), &root, false, now).is_err());
         }
     }
-    let unauthorized = judge(&[0x30, 3, 0x0a, 1, 6], &der("good"), &root, true, now).unwrap_err();
+    let unauthorized = verify(&[0x30, 3, 0x0a, 1, 6], &der("good"), &root, true, now).unwrap_err();
     assert_eq!(unauthorized.to_string(), "OCSP response not successful (6: unauthorized)");
     assert_eq!(responder(&der("good")).as_deref(), Some("http://127.0.0.1:8080/ocsp"));
     assert_eq!(responder(&root), None);

@@ -58,9 +58,9 @@ pub struct BalancerContext {
     local: Cell<Option<SocketAddr>>,
     failure: Cell<Option<Failure>>,
     /// Tries that were begun.
-    begun: Cell<usize>,
+    attempts: Cell<usize>,
     /// Tries left behind the current one.
-    left: Cell<usize>,
+    tries_left: Cell<usize>,
     /// Tries more that the current one allows.
     more: Cell<usize>,
     /// `*_next_upstream_tries`; 0 is no limit.
@@ -125,7 +125,7 @@ impl BalancerContext {
     /// A turn before its first try; the proxy's part. A `limit` of 0 is none.
     #[must_use]
     pub fn new(left: usize, limit: usize) -> BalancerContext {
-        BalancerContext { left: Cell::new(left), limit: Cell::new(limit), ..BalancerContext::default() }
+        BalancerContext { tries_left: Cell::new(left), limit: Cell::new(limit), ..BalancerContext::default() }
     }
 
     /// Says whether the location has settings for TLS; the proxy's part.
@@ -151,8 +151,8 @@ impl BalancerContext {
     pub fn begin(&self) {
         self.target.replace(None);
         self.more.set(0);
-        self.begun.set(self.begun.get() + 1);
-        self.left.set(self.left.get().saturating_sub(1));
+        self.attempts.set(self.attempts.get() + 1);
+        self.tries_left.set(self.tries_left.get().saturating_sub(1));
     }
 
     /// Notes how a try has ended; the proxy's part.
@@ -164,7 +164,7 @@ impl BalancerContext {
     pub fn take(&self) -> Option<Target> {
         let more = self.more.take();
         let target = self.target.take()?;
-        self.left.set(self.left.get().saturating_add(more));
+        self.tries_left.set(self.tries_left.get().saturating_add(more));
         Some(target)
     }
 
@@ -211,13 +211,13 @@ impl BalancerContext {
     }
 
     /// Tries left behind the current one.
-    pub fn left(&self) -> usize {
-        self.left.get()
+    pub fn tries_left(&self) -> usize {
+        self.tries_left.get()
     }
 
     /// Allows `count` tries behind the one whose target is set; false: fewer, as the location's limit allows no more.
     pub fn allow_more(&self, count: usize) -> bool {
-        let total = self.begun.get() + self.left.get();
+        let total = self.attempts.get() + self.tries_left.get();
         let allowed = match self.limit.get() {
             0 => count,
             limit => count.min(limit.saturating_sub(total)),
@@ -245,20 +245,20 @@ mod tests {
         };
         let turn = BalancerContext::new(1, 4);
         turn.begin();
-        assert_eq!((turn.left(), turn.last_failure()), (0, None));
+        assert_eq!((turn.tries_left(), turn.last_failure()), (0, None));
         // What was said last holds.
         assert!(turn.allow_more(1) && turn.allow_more(2) && go(&turn));
         turn.begin();
         turn.begin();
         assert!(!turn.allow_more(5) && go(&turn));
-        assert_eq!(turn.left(), 1);
+        assert_eq!(turn.tries_left(), 1);
         let endless = BalancerContext::new(1, 0);
         endless.begin();
         assert!(endless.allow_more(1000));
         assert!(endless.take().is_none());
-        assert_eq!(endless.left(), 0);
+        assert_eq!(endless.tries_left(), 0);
         assert!(endless.allow_more(1000) && go(&endless));
-        assert_eq!(endless.left(), 1000);
+        assert_eq!(endless.tries_left(), 1000);
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub struct Report {
 /// Asks a server.
 pub trait Probe {
     /// Asks `server`, whose lines in the log say `about`. It ends within a time of its own, whatever the server does.
-    fn ask(&self, server: Server, about: String) -> BoxFuture<Report>;
+    fn probe(&self, server: Server, about: String) -> BoxFuture<Report>;
 }
 
 /// The checks of a group.
@@ -148,7 +148,7 @@ impl Checks {
     /// Has a worker make them whenever the lease is its own.
     pub fn start(self: Rc<Self>, worker: &Rc<Worker>) {
         if worker.process().is_none_or(|place| !place.agent) {
-            worker.spawn(Box::pin(keep(worker.clone(), self)));
+            worker.spawn(Box::pin(run(worker.clone(), self)));
         }
     }
 
@@ -160,14 +160,14 @@ impl Checks {
         self.group.zone().is_some_and(|zone| zone.lease())
     }
 
-    fn about(&self, peer: &Peer) -> String {
+    fn log_context(&self, peer: &Peer) -> String {
         let test = self.schedule.test.as_deref().unwrap_or_default();
         let port = self.schedule.port.map(|port| format!(", port {port}")).unwrap_or_default();
         format!("health check \"{test}\" of peer {} in upstream \"{}\"{port}", peer.server.name, self.upstream)
     }
 }
 
-async fn keep(worker: Rc<Worker>, checks: Rc<Checks>) {
+async fn run(worker: Rc<Worker>, checks: Rc<Checks>) {
     while !worker.exiting.get() {
         if checks.is_ours() {
             let fresh = checks.peers().into_iter().filter(|peer| checks.tended.borrow_mut().insert(peer.number));
@@ -190,14 +190,14 @@ async fn maintain(worker: Rc<Worker>, checks: Rc<Checks>, number: u64, delay: u6
     while !worker.exiting.get() && checks.is_ours() {
         let Some(peer) = checks.peers().into_iter().find(|peer| peer.number == number) else { break };
         // Whom nobody is sent to need not be asked.
-        if peer.standing() != ServerState::Down {
-            let report = checks.probe.ask(checks.schedule.target(&peer.server), checks.about(&peer)).await;
+        if peer.state() != ServerState::Down {
+            let report = checks.probe.probe(checks.schedule.target(&peer.server), checks.log_context(&peer)).await;
             if worker.exiting.get() || !checks.is_ours() {
                 break;
             }
-            note(&checks, &peer, report, &mut streak);
+            record(&checks, &peer, report, &mut streak);
         }
-        let pause = checks.schedule.interval + chance(checks.schedule.jitter);
+        let pause = checks.schedule.interval + jitter(checks.schedule.jitter);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     checks.tended.borrow_mut().remove(&number);
@@ -210,7 +210,7 @@ struct Streak {
     count: u64,
 }
 
-fn note(checks: &Checks, peer: &Rc<Peer>, report: Report, streak: &mut Streak) {
+fn record(checks: &Checks, peer: &Rc<Peer>, report: Report, streak: &mut Streak) {
     clock::update();
     peer.checked(report.passed);
     let before = if streak.passed == report.passed { streak.count } else { 0 };
@@ -221,11 +221,11 @@ fn note(checks: &Checks, peer: &Rc<Peer>, report: Report, streak: &mut Streak) {
     }
     peer.set_health(checks.number, report.passed, clock::monotonic_ms());
     let (level, word) = if report.passed { (Level::Notice, "healthy") } else { (Level::Warn, "unhealthy") };
-    base::log!(checks.log, level, 0, "peer is {word} while {}, {}", report.action, checks.about(peer));
+    base::log!(checks.log, level, 0, "peer is {word} while {}, {}", report.action, checks.log_context(peer));
 }
 
 /// A number up to `most`, by chance.
-fn chance(most: u64) -> u64 {
+fn jitter(most: u64) -> u64 {
     // Without randomness none is as good as any.
     getrandom::u64().map_or(0, |number| number % (most.saturating_add(1)).max(1))
 }

@@ -1,6 +1,6 @@
 //! All upstream groups by name, for modules that show or change them.
 
-use crate::terms::Terms;
+use crate::terms::GroupConstraints;
 use balance::{Counter, Group, Health, Peer, ServerState};
 use base::clock;
 use conf::scope::Config;
@@ -20,7 +20,7 @@ pub struct Named {
     /// How many peers with fixed addresses each `server` stands for; empty where there is no `server`.
     pub lines: Rc<[usize]>,
     /// What changes have to keep to.
-    pub terms: Rc<Terms>,
+    pub terms: Rc<GroupConstraints>,
 }
 
 impl Named {
@@ -120,7 +120,7 @@ impl Member {
     /// after failures.
     #[must_use]
     pub fn state(&self) -> &'static str {
-        match (self.peer.standing(), self.peer.health()) {
+        match (self.peer.state(), self.peer.health()) {
             (ServerState::Down, _) => "down",
             (_, Health::Unhealthy) => "unhealthy",
             (_, Health::Checking) => "checking",

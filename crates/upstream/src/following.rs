@@ -4,7 +4,7 @@
 
 use crate::group::{Upstream, Upstreams};
 use crate::protocol::Protocol;
-use balance::{Found, Template};
+use balance::{Resolved, Template};
 use base::clock;
 use base::log::Level;
 use resolver::{Failure, Resolver};
@@ -70,7 +70,7 @@ async fn follow<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>, numb
     }
 }
 
-fn update<P: Protocol>(worker: &Worker, upstream: &Upstream<P>, number: u64, found: &[Found], holds: Duration) {
+fn update<P: Protocol>(worker: &Worker, upstream: &Upstream<P>, number: u64, found: &[Resolved], holds: Duration) {
     let until = clock::monotonic_ms().saturating_add(u64::try_from(holds.as_millis()).unwrap_or(u64::MAX));
     if upstream.group.update(number, found, until).full {
         base::log!(worker.log, Level::Error, 0, "cannot add new server to upstream \"{}\", memory exhausted", upstream.name);
@@ -91,11 +91,11 @@ async fn resolve(
     resolver: &Rc<Resolver>,
     template: &Template,
     limit: Duration,
-) -> Result<(Vec<Found>, Duration), Failure> {
+) -> Result<(Vec<Resolved>, Duration), Failure> {
     let host = &template.host;
     let Some(service) = &template.service else {
         let addresses = resolver.resolve(host.as_bytes(), limit).await?;
-        let found = |ip| Found { address: SocketAddr::new(ip, template.port), target: None, weight: 1, backup: false };
+        let found = |ip| Resolved { address: SocketAddr::new(ip, template.port), target: None, weight: 1, backup: false };
         return Ok((addresses.iter().map(found).collect(), addresses.holds()));
     };
     let (services, holds) = resolver.services(host.as_bytes(), service.as_bytes(), limit).await?;
@@ -107,8 +107,12 @@ async fn resolve(
             Ok(addresses) => {
                 until = until.min(addresses.holds());
                 let target: Rc<str> = one.target.as_str().into();
-                let found =
-                    |ip| Found { address: SocketAddr::new(ip, one.port), target: Some(target.clone()), weight: one.weight, backup: false };
+                let found = |ip| Resolved {
+                    address: SocketAddr::new(ip, one.port),
+                    target: Some(target.clone()),
+                    weight: one.weight,
+                    backup: false,
+                };
                 all.extend(addresses.iter().map(|ip| (one.priority, found(ip))));
             }
             Err(failure) => {
@@ -127,7 +131,7 @@ async fn resolve(
         Some(failure) if all.is_empty() => Err(failure),
         _ => {
             let first = all.iter().map(|(priority, _)| *priority).min();
-            let found = all.into_iter().map(|(priority, found)| Found { backup: Some(priority) != first, ..found });
+            let found = all.into_iter().map(|(priority, found)| Resolved { backup: Some(priority) != first, ..found });
             Ok((found.collect(), until))
         }
     }

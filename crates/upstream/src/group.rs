@@ -6,7 +6,7 @@ use crate::directory::{Directory, Named};
 use crate::protocol::Protocol;
 use crate::secure::plan::Plans;
 use crate::server;
-use crate::terms::Terms;
+use crate::terms::GroupConstraints;
 use balance::{Balancing, Group, Server};
 use base::log::{ErrorLog, Level};
 use conf::context::Arity;
@@ -197,7 +197,7 @@ pub fn complete<P: Protocol>(frame: &Frame) -> Result<(), Error> {
             zones.push(zone.clone());
         }
         let lines = builder.lines.as_slice().into();
-        let terms = Terms {
+        let terms = GroupConstraints {
             state: builder.state.clone(),
             resolves: resolving.usable().is_some(),
             backups: builder.allowed.is_none_or(|allowed| allowed.backup) && builder.balancer.is_none(),

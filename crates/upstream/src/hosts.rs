@@ -12,7 +12,7 @@ use std::rc::Rc;
 ///
 /// # Errors
 /// nginx's text: a name that does not resolve, a group with a port, a host without one.
-pub fn settle<P: Protocol>(groups: &Upstreams<P>, url: &Url, default_port: u16) -> Result<Rc<Upstream<P>>, SettingError> {
+pub fn resolve<P: Protocol>(groups: &Upstreams<P>, url: &Url, default_port: u16) -> Result<Rc<Upstream<P>>, SettingError> {
     let found = match &url.host {
         Host::Name(name) => groups.find(name),
         Host::Ip(_) | Host::Unix(_) => None,

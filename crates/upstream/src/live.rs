@@ -4,7 +4,7 @@
 //! from then on, and written to the group's file, before the next one begins.
 
 use crate::directory::Named;
-use crate::terms::Terms;
+use crate::terms::GroupConstraints;
 use crate::url::{self, Host};
 use balance::{Edit, Member, Refusal, Server, ServerState, Template};
 use base::clock;
@@ -94,15 +94,15 @@ pub fn add(named: &Named, change: &ServerChange) -> Result<Changed, ApiError> {
     }
     let found = address(&named.terms, source, change.service.as_deref())?;
     let mut server = match &found {
-        Found::Address(server) => server.clone(),
-        Found::Name(template) => template.server.clone(),
+        ResolvedServer::Address(server) => server.clone(),
+        ResolvedServer::Name(template) => template.server.clone(),
     };
     server.backup = change.backup.unwrap_or(false);
     change.apply(&mut server);
     let mut edit = named.group.edit().map_err(|refusal| refused(named, refusal, 0))?;
     let added = match found {
-        Found::Address(_) => edit.add(server),
-        Found::Name(template) => edit.add_name(&Template { server, ..template }),
+        ResolvedServer::Address(_) => edit.add(server),
+        ResolvedServer::Name(template) => edit.add_name(&Template { server, ..template }),
     };
     let member = added.map_err(|refusal| refused(named, refusal, 0))?;
     Ok((Some(member), save(named, &edit)))
@@ -119,7 +119,7 @@ pub fn change(named: &Named, number: u64, change: &ServerChange) -> Result<Chang
     let other = match &change.server {
         None => None,
         Some(source) => match (address(&named.terms, source, None)?, &own.name) {
-            (Found::Address(server), None) if own.parent.is_none() => Some(server),
+            (ResolvedServer::Address(server), None) if own.parent.is_none() => Some(server),
             _ => return Err(ApiError::bad("UpstreamServerImmutable", format!("server \"{number}\" address is immutable"))),
         },
     };
@@ -158,13 +158,13 @@ fn refused(named: &Named, refusal: Refusal, number: u64) -> ApiError {
     }
 }
 
-enum Found {
+enum ResolvedServer {
     Address(Server),
     Name(Template),
 }
 
 /// What a server's address is: one that can be connected to, or a name that is looked up while requests run.
-fn address(terms: &Terms, source: &str, service: Option<&str>) -> Result<Found, ApiError> {
+fn address(terms: &GroupConstraints, source: &str, service: Option<&str>) -> Result<ResolvedServer, ApiError> {
     let wrong = |text: String| ApiError::bad("UpstreamBadAddress", text);
     let url = url::parse_address(source.as_bytes(), terms.port.unwrap_or(0)).map_err(|what| wrong(format!("{what} while parsing")))?;
     let shape = |server: Server| Server { source: source.into(), ..server };
@@ -183,13 +183,13 @@ fn address(terms: &Terms, source: &str, service: Option<&str>) -> Result<Found, 
         // Nothing is looked up for an address.
         let found = url::addresses(&url, terms.port.unwrap_or(0)).ok().and_then(|all| all.into_iter().next());
         let address = found.ok_or_else(|| wrong(format!("invalid host in upstream \"{source}\" while parsing")))?;
-        return Ok(Found::Address(shape(Server::new(address))));
+        return Ok(ResolvedServer::Address(shape(Server::new(address))));
     };
     if !terms.resolves {
         return Err(ApiError::bad("UpstreamConfNoResolver", format!("no resolver defined to resolve \"{source}\"")));
     }
     let host = String::from_utf8_lossy(host).to_lowercase();
-    Ok(Found::Name(Template {
+    Ok(ResolvedServer::Name(Template {
         id: 0,
         server: shape(Server::new(net::address::SocketAddress::Unix(PathBuf::new()))),
         host: host.trim_end_matches('.').into(),
@@ -208,9 +208,9 @@ impl ServerChange {
         if let Some(route) = &self.route {
             server.route = (!route.is_empty()).then(|| Rc::from(route.as_str()));
         }
-        let is = |standing| server.standing == standing;
+        let is = |standing| server.state == standing;
         let (down, drain) = (self.down.unwrap_or(is(ServerState::Down)), self.drain.unwrap_or(is(ServerState::Draining)));
-        server.standing = match (down, drain) {
+        server.state = match (down, drain) {
             (true, _) => ServerState::Down,
             (false, true) => ServerState::Draining,
             (false, false) => ServerState::Up,
@@ -270,7 +270,7 @@ fn push_line(member: &Member, out: &mut String) {
     if server.backup {
         out.push_str(" backup");
     }
-    match server.standing {
+    match server.state {
         ServerState::Up => {}
         ServerState::Draining => out.push_str(" drain"),
         ServerState::Down => out.push_str(" down"),
@@ -336,7 +336,7 @@ mod tests {
             slow_start: 1500,
             route: Some("a \"b\"".into()),
             backup: true,
-            standing: ServerState::Draining,
+            state: ServerState::Draining,
             ..shape
         };
         let expected =

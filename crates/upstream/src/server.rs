@@ -21,17 +21,17 @@ struct Names {
 
 /// Whether the file of `state` is being read, whose servers are in place of the block's.
 #[derive(Default)]
-pub(crate) struct Reading(pub(crate) bool);
+pub(crate) struct ReadingState(pub(crate) bool);
 
-impl Reading {
+impl ReadingState {
     fn is_on(cx: &Cx<'_>) -> bool {
-        cx.global::<Reading>().0
+        cx.global::<ReadingState>().0
     }
 }
 
 /// Reads the directive.
 pub(crate) fn server<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
-    if builder::<P>(cx).state.is_some() && !Reading::is_on(cx) {
+    if builder::<P>(cx).state.is_some() && !ReadingState::is_on(cx) {
         return Err(cx.error("\"server\" is not allowed in an upstream with \"state\""));
     }
     let source = cx.text(0);
@@ -131,8 +131,8 @@ fn parameter<P: Protocol>(cx: &Cx<'_>, i: usize, allowed: MethodLimits, server: 
             unsupported(allowed.backup)?;
             server.backup = true;
         }
-        (b"down", None) => server.standing = ServerState::Down,
-        (b"drain", None) if P::HAS_BOUND_CLIENTS => server.standing = ServerState::Draining,
+        (b"down", None) => server.state = ServerState::Down,
+        (b"drain", None) if P::HAS_BOUND_CLIENTS => server.state = ServerState::Draining,
         (b"route", Some(value)) if P::HAS_BOUND_CLIENTS => {
             if value.is_empty() {
                 return Err(cx.error("route is empty"));

@@ -2,7 +2,7 @@
 
 use crate::builder::builder;
 use crate::protocol::Protocol;
-use crate::server::Reading;
+use crate::server::ReadingState;
 use conf::include::Disk;
 use conf::parser::Parser;
 use conf::row::Cx;
@@ -34,8 +34,8 @@ pub(crate) fn read<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
     if let Some(other) = block.directives.iter().find(|directive| directive.name.bytes != b"server") {
         return Err(cx.error(format!("unknown directive \"{}\" in {}:{}", other.name.text(), path.display(), other.line)));
     }
-    cx.global::<Reading>().0 = true;
+    cx.global::<ReadingState>().0 = true;
     let result = cx.table.read(&block, P::INSIDE, cx.frame);
-    cx.global::<Reading>().0 = false;
+    cx.global::<ReadingState>().0 = false;
     result.map_err(|error| cx.error(format!("{} in {}:{}", error.message, path.display(), error.line)))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// What a group's block says that changes have to keep to.
 #[derive(Clone, Debug, Default)]
-pub struct Terms {
+pub struct GroupConstraints {
     /// `state`
     pub state: Option<PathBuf>,
     /// There is a `resolver`.

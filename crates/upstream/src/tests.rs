@@ -177,7 +177,7 @@ fn what_is_said_of_servers_is_kept() {
     assert_eq!((&*group.name, &*group.full_name), ("a", "a"));
     let members = group.group.snapshot();
     let servers: Vec<_> = members.peers().map(|peer| &peer.server).collect();
-    let names: Vec<_> = servers.iter().map(|server| (&*server.name, server.standing, server.backup)).collect();
+    let names: Vec<_> = servers.iter().map(|server| (&*server.name, server.state, server.backup)).collect();
     let expected = [
         ("127.0.0.1:80", ServerState::Up, false),
         ("unix:/run/a", ServerState::Down, false),
@@ -267,7 +267,7 @@ fn hosts_of_urls_find_groups_or_make_them() {
     let frame = read::<Bound>("upstream App { server 127.0.0.1; }").unwrap();
     let groups = frame.main.get::<Upstreams<Bound>>();
     let parse = |text: &str| url::parse(text.as_bytes(), 80).unwrap();
-    let settle = |text: &str, port| hosts::settle(&groups, &parse(text), port);
+    let settle = |text: &str, port| hosts::resolve(&groups, &parse(text), port);
     assert_eq!(&*settle("app", 80).unwrap().name, "App");
     assert_eq!(settle("app:80", 80).err().unwrap(), "upstream \"App\" may not have port 80".into());
     assert_eq!(settle("127.0.0.1", 0).err().unwrap(), "no port in upstream \"127.0.0.1\"".into());
@@ -349,7 +349,7 @@ fn changes_leave_what_they_do_not_name() {
     for (change, expected) in rows {
         let (member, _) = live::change(&named, number, &change).unwrap();
         let server = member.unwrap().server;
-        assert_eq!(server.standing, expected, "{change:?}");
+        assert_eq!(server.state, expected, "{change:?}");
         assert_eq!((server.weight, server.max_conns, server.route.as_deref(), &*server.name), (3, 9, Some("r"), "127.0.0.2:81"));
     }
     let unbound = live::ServerChange { route: Some(String::new()), ..live::ServerChange::default() };

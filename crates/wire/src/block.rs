@@ -10,7 +10,7 @@ pub const HIGH: u64 = EACH << 7;
 /// A block of this byte alone.
 #[must_use]
 #[inline]
-pub const fn each(byte: u8) -> u64 {
+pub const fn repeat(byte: u8) -> u64 {
     EACH * byte as u64
 }
 
@@ -31,8 +31,8 @@ mod tests {
         for at in 0..SIZE {
             let mut bytes = [b'a'; SIZE];
             bytes[at] = b'b';
-            assert_eq!(mark(u64::from_le_bytes(bytes), each(b'b')).trailing_zeros() as usize / 8, at);
-            assert_eq!(mark(u64::from_le_bytes(bytes), each(b'c')), 0);
+            assert_eq!(mark(u64::from_le_bytes(bytes), repeat(b'b')).trailing_zeros() as usize / 8, at);
+            assert_eq!(mark(u64::from_le_bytes(bytes), repeat(b'c')), 0);
         }
     }
 }

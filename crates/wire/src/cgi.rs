@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::h1::response::{Body, Limits, Status};
 
-    fn judged(text: &[u8], status_line: bool) -> Result<(u16, Vec<u8>, Framed), ResponseError> {
+    fn parsed(text: &[u8], status_line: bool) -> Result<(u16, Vec<u8>, Framed), ResponseError> {
         let mut head = ResponseHead::new();
         let Status::Complete { len } = head.parse_cgi(text, &Limits::default(), status_line)? else { panic!("not whole") };
         assert_eq!(len, text.len());
@@ -137,7 +137,7 @@ mod tests {
             ("HTTP/x\r\nStatus: 403\r\n\r\n", true, 403, ""),
             ("\r\n", false, 200, ""),
         ] {
-            let (got, text_got, _) = judged(text.as_bytes(), line).unwrap();
+            let (got, text_got, _) = parsed(text.as_bytes(), line).unwrap();
             assert_eq!((got, text_got.as_slice()), (code, reason.as_bytes()), "{text}");
         }
     }
@@ -146,17 +146,17 @@ mod tests {
     fn a_status_that_is_none() {
         for (text, shown) in [("Status: 4x4\n\n", "4x4"), ("Status: \n\n", ""), ("Status: 12\n\n", "12"), ("Status: 100 Go\n\n", "100 Go")]
         {
-            let error = judged(text.as_bytes(), false).unwrap_err();
+            let error = parsed(text.as_bytes(), false).unwrap_err();
             assert_eq!(error.message(text.as_bytes()), format!("upstream sent invalid status \"{shown}\"").into_bytes());
         }
     }
 
     #[test]
     fn framing() {
-        assert_eq!(judged(b"Content-Length: 5\n\n", true).unwrap().2.body, Body::Length(5));
-        assert_eq!(judged(b"Status: 304\nContent-Length: 5\n\n", true).unwrap().2.body, Body::None);
-        assert_eq!(judged(b"X: y\n\n", true).unwrap().2.body, Body::UntilClose);
-        assert!(judged(b"Content-Length: 5\nContent-Length: 5\n\n", true).is_err());
+        assert_eq!(parsed(b"Content-Length: 5\n\n", true).unwrap().2.body, Body::Length(5));
+        assert_eq!(parsed(b"Status: 304\nContent-Length: 5\n\n", true).unwrap().2.body, Body::None);
+        assert_eq!(parsed(b"X: y\n\n", true).unwrap().2.body, Body::UntilClose);
+        assert!(parsed(b"Content-Length: 5\nContent-Length: 5\n\n", true).is_err());
     }
 
     #[test]

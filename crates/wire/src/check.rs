@@ -232,10 +232,10 @@ pub fn range(data: &[u8]) {
 /// A cut out of a film is a film, whose bytes lie within the old one.
 pub fn mp4(data: &[u8]) {
     use crate::mp4::cut::cut;
-    use crate::mp4::selection::Cut;
+    use crate::mp4::selection::Clip;
     let (file_size, data_end) = (data.len() as u64 * 16, data.len() as u64 * 12);
     for (start, length, key_frame) in [(0, 0, false), (1500, 0, true), (1500, 1000, false), (0, 1, true), (u64::MAX / 2, 1, false)] {
-        if let Ok(part) = cut(data, &Cut { start, length, key_frame, file_size, data_end }, 20) {
+        if let Ok(part) = cut(data, &Clip { start, length, key_frame, file_size, data_end }, 20) {
             assert!(part.start < part.end && part.end <= file_size);
             let header = crate::mp4::header(&part.moov, part.moov.len() as u64);
             assert!(header.is_ok_and(|header| header.is_some_and(|header| header.size == part.moov.len() as u64)));

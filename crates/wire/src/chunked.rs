@@ -57,7 +57,7 @@ pub struct Decoder {
     digits: u32,
     spent: usize,
     limit: usize,
-    keep: bool,
+    keep_trailers: bool,
     trailers: Vec<u8>,
 }
 
@@ -66,7 +66,7 @@ impl Decoder {
     /// and of trailers. With `keep`, trailer lines are collected; otherwise they are dropped.
     #[must_use]
     pub fn new(limit: usize, keep: bool) -> Self {
-        Self { at: At::Start, size: 0, digits: 0, spent: 0, limit, keep, trailers: Vec::new() }
+        Self { at: At::Start, size: 0, digits: 0, spent: 0, limit, keep_trailers: keep, trailers: Vec::new() }
     }
 
     /// Makes the decoder ready for another body; nothing is freed.
@@ -121,20 +121,20 @@ impl Decoder {
                 At::Size
             }
             (At::Size, b'\r') | (At::Extension, b'\r') => At::SizeEnd,
-            (At::Size, b';' | b' ' | b'\t') => self.pay(byte, At::Extension)?,
+            (At::Size, b';' | b' ' | b'\t') => self.charge(byte, At::Extension)?,
             (At::Size, _) => self.digit(byte)?,
-            (At::Extension, b'\t') => self.pay(byte, At::Extension)?,
+            (At::Extension, b'\t') => self.charge(byte, At::Extension)?,
             (At::Extension, 0..=0x1f | 0x7f) => return Err(ChunkError::Syntax),
-            (At::Extension, _) => self.pay(byte, At::Extension)?,
+            (At::Extension, _) => self.charge(byte, At::Extension)?,
             (At::SizeEnd, b'\n') if self.size == 0 => At::TrailerStart,
             (At::SizeEnd, b'\n') => At::Data,
             (At::DataCr, b'\r') => At::DataLf,
             (At::DataLf, b'\n') => At::Start,
             (At::TrailerStart, b'\r') => At::LastLf,
             (At::TrailerStart | At::Trailer, b'\n' | 0) => return Err(ChunkError::Syntax),
-            (At::Trailer, b'\r') => self.pay(byte, At::TrailerLf)?,
-            (At::TrailerStart | At::Trailer, _) => self.pay(byte, At::Trailer)?,
-            (At::TrailerLf, b'\n') => self.pay(byte, At::TrailerStart)?,
+            (At::Trailer, b'\r') => self.charge(byte, At::TrailerLf)?,
+            (At::TrailerStart | At::Trailer, _) => self.charge(byte, At::Trailer)?,
+            (At::TrailerLf, b'\n') => self.charge(byte, At::TrailerStart)?,
             (At::LastLf, b'\n') => At::Done,
             _ => return Err(ChunkError::Syntax),
         };
@@ -149,16 +149,16 @@ impl Decoder {
         self.size = self.size * 16 + u64::from(digit);
         self.digits += 1;
         // Zeros in front of a size are legal and otherwise endless.
-        if self.digits > 16 { self.pay(byte, At::Size) } else { Ok(At::Size) }
+        if self.digits > 16 { self.charge(byte, At::Size) } else { Ok(At::Size) }
     }
 
-    fn pay(&mut self, byte: u8, next: At) -> Result<At, ChunkError> {
+    fn charge(&mut self, byte: u8, next: At) -> Result<At, ChunkError> {
         self.spent += 1;
         if self.spent > self.limit {
             return Err(ChunkError::Overhead);
         }
         let in_trailer = matches!(next, At::Trailer | At::TrailerLf | At::TrailerStart);
-        if self.keep && in_trailer {
+        if self.keep_trailers && in_trailer {
             self.trailers.push(byte);
         }
         Ok(next)

@@ -89,7 +89,7 @@ pub struct Answer {
 
 /// What an answer says about addresses or services.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct Resolved {
     /// The addresses.
     pub addresses: Vec<IpAddr>,
     /// The places of a service.
@@ -102,7 +102,7 @@ pub struct Found {
 
 /// Why bytes are no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub enum MessageError {
     /// They end too early.
     Short,
     /// A question, or not exactly one question in it.
@@ -126,8 +126,8 @@ pub fn question(id: u16, name: &Name, kind: Kind) -> Vec<u8> {
     out
 }
 
-fn word(message: &[u8], at: usize) -> Result<u16, Flaw> {
-    let bytes = message.get(at..).and_then(|rest| rest.first_chunk()).ok_or(Flaw::Short)?;
+fn word(message: &[u8], at: usize) -> Result<u16, MessageError> {
+    let bytes = message.get(at..).and_then(|rest| rest.first_chunk()).ok_or(MessageError::Short)?;
     Ok(u16::from_be_bytes(*bytes))
 }
 
@@ -135,21 +135,21 @@ fn word(message: &[u8], at: usize) -> Result<u16, Flaw> {
 ///
 /// # Errors
 /// It is none. A truncated answer may end anywhere behind its question.
-pub fn parse(message: &[u8]) -> Result<Answer, Flaw> {
+pub fn parse(message: &[u8]) -> Result<Answer, MessageError> {
     let (id, flags) = (word(message, 0)?, word(message, 2)?);
     let (questions, answers) = (word(message, 4)?, word(message, 6)?);
     if message.len() < HEAD {
-        return Err(Flaw::Short);
+        return Err(MessageError::Short);
     }
     // The response bit, and operation 0.
     if flags & 0x8000 == 0 || flags & 0x7800 != 0 || questions != 1 {
-        return Err(Flaw::Unexpected);
+        return Err(MessageError::Unexpected);
     }
     let truncated = flags & 0x0200 != 0;
     let (name, mut at) = Name::read(message, HEAD)?;
     let kind = Kind(word(message, at)?);
     if word(message, at + 2)? != INTERNET {
-        return Err(Flaw::Unexpected);
+        return Err(MessageError::Unexpected);
     }
     at += 4;
     let mut records = Vec::new();
@@ -166,13 +166,13 @@ pub fn parse(message: &[u8]) -> Result<Answer, Flaw> {
     Ok(Answer { id, code: (flags & 15) as u8, truncated, name, kind, records })
 }
 
-fn record(message: &[u8], at: usize) -> Result<(Option<Record>, usize), Flaw> {
+fn record(message: &[u8], at: usize) -> Result<(Option<Record>, usize), MessageError> {
     let (owner, at) = Name::read(message, at)?;
     let (kind, class) = (Kind(word(message, at)?), word(message, at + 2)?);
     let ttl = u32::from(word(message, at + 4)?) << 16 | u32::from(word(message, at + 6)?);
     let length = usize::from(word(message, at + 8)?);
     let start = at + 10;
-    let bytes = message.get(start..start + length).ok_or(Flaw::Short)?;
+    let bytes = message.get(start..start + length).ok_or(MessageError::Short)?;
     let next = start + length;
     if class != INTERNET {
         return Ok((None, next));
@@ -180,11 +180,11 @@ fn record(message: &[u8], at: usize) -> Result<(Option<Record>, usize), Flaw> {
     // A name in the data may point back, but it must end where the data end.
     let whole = |from: usize| match Name::read(message, from)? {
         (name, end) if end == next => Ok(name),
-        _ => Err(Flaw::Data),
+        _ => Err(MessageError::Data),
     };
     let data = match kind {
-        Kind::A => Data::Address(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).map_err(|_| Flaw::Data)?).into()),
-        Kind::AAAA => Data::Address(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).map_err(|_| Flaw::Data)?).into()),
+        Kind::A => Data::Address(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).map_err(|_| MessageError::Data)?).into()),
+        Kind::AAAA => Data::Address(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).map_err(|_| MessageError::Data)?).into()),
         Kind::CNAME => Data::Alias(whole(start)?),
         Kind::PTR => Data::Pointer(whole(start)?),
         Kind::SRV => {
@@ -201,7 +201,7 @@ fn record(message: &[u8], at: usize) -> Result<(Option<Record>, usize), Flaw> {
 impl Answer {
     /// The addresses or services of the name asked for, directly or by aliases. Records of other names do not count.
     #[must_use]
-    pub fn found(&self) -> Found {
+    pub fn found(&self) -> Resolved {
         let mut names = vec![&self.name];
         let mut ttl = LONGEST_TTL;
         // Aliases may stand in any order; each round finds at least one more or is the last.
@@ -225,6 +225,6 @@ impl Answer {
         }
         let is_empty = addresses.is_empty() && services.is_empty();
         let alias = if is_empty && names.len() > 1 { names.last().map(|name| (*name).clone()) } else { None };
-        Found { addresses, services, ttl, alias }
+        Resolved { addresses, services, ttl, alias }
     }
 }

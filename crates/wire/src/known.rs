@@ -112,7 +112,7 @@ const TABLE: [u8; SLOTS] = {
 
 /// The bits by which eight bytes differ from those of a known name, case apart. Names hold lower-case letters, digits and
 /// dashes, of which only the letters have the bit 0x40; there 0x20 is the case.
-fn odd(name: [u8; 8], lower: [u8; 8]) -> u64 {
+fn case_insensitive_diff(name: [u8; 8], lower: [u8; 8]) -> u64 {
     let (name, lower) = (u64::from_ne_bytes(name), u64::from_ne_bytes(lower));
     (name ^ lower) & !((lower & 0x4040_4040_4040_4040) >> 1)
 }
@@ -130,7 +130,7 @@ fn same(name: &[u8], lower: &[u8]) -> bool {
     }
     if let (Some(&a), Some(&b)) = (name.last_chunk(), lower.last_chunk()) {
         let pieces = name.as_chunks().0.iter().zip(lower.as_chunks().0);
-        return odd(a, b) == 0 && pieces.fold(0, |all, (&a, &b)| all | odd(a, b)) == 0;
+        return case_insensitive_diff(a, b) == 0 && pieces.fold(0, |all, (&a, &b)| all | case_insensitive_diff(a, b)) == 0;
     }
     match (name.first_chunk(), lower.first_chunk(), name.last_chunk(), lower.last_chunk()) {
         (Some(&a), Some(&b), Some(&c), Some(&d)) => odd_half(a, b) | odd_half(c, d) == 0,

@@ -16,30 +16,30 @@ pub const HEADER: usize = 16;
 
 /// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum Mp4Error {
     /// nginx's words behind the file's name.
     Of(String),
     /// nginx's words before the file's name.
     In(String),
 }
 
-impl Fault {
+impl Mp4Error {
     /// The line for the error log.
     #[must_use]
     pub fn line(&self, file: impl fmt::Display) -> String {
         match self {
-            Fault::Of(words) => format!("\"{file}\" {words}"),
-            Fault::In(words) => format!("{words} in \"{file}\""),
+            Mp4Error::Of(words) => format!("\"{file}\" {words}"),
+            Mp4Error::In(words) => format!("{words} in \"{file}\""),
         }
     }
 }
 
-fn of<T>(words: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::Of(words.into()))
+fn of<T>(words: impl Into<String>) -> Result<T, Mp4Error> {
+    Err(Mp4Error::Of(words.into()))
 }
 
-fn within<T>(words: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::In(words.into()))
+fn within<T>(words: impl Into<String>) -> Result<T, Mp4Error> {
+    Err(Mp4Error::In(words.into()))
 }
 
 /// An atom's name.
@@ -61,8 +61,8 @@ pub struct Header {
 ///
 /// # Errors
 /// The file is cut off, or the size cannot be.
-pub fn header(data: &[u8], left: u64) -> Result<Option<Header>, Fault> {
-    let truncated = || Fault::Of("mp4 file truncated".to_owned());
+pub fn header(data: &[u8], left: u64) -> Result<Option<Header>, Mp4Error> {
+    let truncated = || Mp4Error::Of("mp4 file truncated".to_owned());
     let (size, rest) = data.split_first_chunk::<4>().ok_or_else(truncated)?;
     let size = u64::from(u32::from_be_bytes(*size));
     if size == 0 {
@@ -83,7 +83,7 @@ pub fn header(data: &[u8], left: u64) -> Result<Option<Header>, Fault> {
 }
 
 /// Calls `f` with the name and the content of each atom in `data`.
-fn each<'a>(data: &'a [u8], mut f: impl FnMut(Name, &'a [u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+fn for_each_atom<'a>(data: &'a [u8], mut f: impl FnMut(Name, &'a [u8]) -> Result<(), Mp4Error>) -> Result<(), Mp4Error> {
     let mut rest = data;
     while !rest.is_empty() {
         let Some(header) = header(rest, rest.len() as u64)? else { break };
@@ -96,7 +96,7 @@ fn each<'a>(data: &'a [u8], mut f: impl FnMut(Name, &'a [u8]) -> Result<(), Faul
 }
 
 /// Puts the content of an atom into its place, which must be empty.
-fn once<'a>(slot: &mut Option<&'a [u8]>, name: &str, content: &'a [u8]) -> Result<(), Fault> {
+fn set_once<'a>(slot: &mut Option<&'a [u8]>, name: &str, content: &'a [u8]) -> Result<(), Mp4Error> {
     if slot.replace(content).is_some() {
         return within(format!("duplicate mp4 {name} atom"));
     }
@@ -153,7 +153,7 @@ mod tests {
         atom(&mut out, b"moov", |out| atom(out, b"free", |out| out.push(1)));
         assert_eq!(out, b"\0\0\0\x11moov\0\0\0\x09free\x01");
         let mut seen = Vec::new();
-        each(&out[8..], |name, content| {
+        for_each_atom(&out[8..], |name, content| {
             seen.push((name, content.to_vec()));
             Ok(())
         })

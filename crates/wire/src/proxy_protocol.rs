@@ -21,7 +21,7 @@ const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// The two ends of the client's connection, as a header describes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
+pub struct Addresses {
     /// The client.
     pub client: SocketAddr,
     /// The address it connected to.
@@ -40,7 +40,7 @@ pub enum Status {
         /// Its length; what follows are the client's bytes.
         len: usize,
         /// `None` where the sender speaks for itself (`LOCAL`) or of a protocol that is none of ours (`UNKNOWN`).
-        ends: Option<Ends>,
+        ends: Option<Addresses>,
     },
 }
 
@@ -106,7 +106,7 @@ fn version_1(data: &[u8]) -> Result<Status, ProxyError> {
 }
 
 /// `TCP4 client server port port`
-fn tcp(line: &str) -> Option<Ends> {
+fn tcp(line: &str) -> Option<Addresses> {
     let mut words = line.split(' ');
     // The client may be known by another header, and then it and the server need not be of one family; nginx sends such lines.
     words.next().filter(|word| matches!(*word, "TCP4" | "TCP6"))?;
@@ -114,7 +114,7 @@ fn tcp(line: &str) -> Option<Ends> {
     let (client, server) = (address()?, address()?);
     let mut port = || words.next().filter(|w| w.bytes().all(|b| b.is_ascii_digit()))?.parse::<u16>().ok();
     let (from, to) = (port()?, port()?);
-    let ends = Ends { client: SocketAddr::new(client, from), server: SocketAddr::new(server, to), tlvs: Span::default() };
+    let ends = Addresses { client: SocketAddr::new(client, from), server: SocketAddr::new(server, to), tlvs: Span::default() };
     words.next().is_none().then_some(ends)
 }
 
@@ -138,7 +138,8 @@ fn version_2(data: &[u8]) -> Result<Status, ProxyError> {
         _ => return Ok(Status::Complete { len, ends: None }),
     };
     let (client, server, (from, to), size) = found.ok_or(ProxyError::Broken)?;
-    let ends = Ends { client: SocketAddr::new(client, from), server: SocketAddr::new(server, to), tlvs: Span::new(V2_HEAD + size, len) };
+    let ends =
+        Addresses { client: SocketAddr::new(client, from), server: SocketAddr::new(server, to), tlvs: Span::new(V2_HEAD + size, len) };
     Ok(Status::Complete { len, ends: Some(ends) })
 }
 

@@ -172,7 +172,7 @@ pub enum GetReply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetError {
     /// What is wrong.
-    pub what: GetFault,
+    pub fault: GetFault,
     /// Where the last line that was looked at ends.
     pub end: usize,
 }
@@ -192,12 +192,12 @@ pub enum GetFault {
 ///
 /// # Errors
 /// There will be none.
-pub fn got(input: &[u8]) -> Result<GetReply, GetError> {
+pub fn parse_get_reply(input: &[u8]) -> Result<GetReply, GetError> {
     let line = |from: usize| {
         let end = from + memchr::memmem::find(input.get(from..)?, b"\r\n")?;
         Some((input.get(from..end)?, end))
     };
-    let fault = |what, end| Err(GetError { what, end });
+    let fault = |what, end| Err(GetError { fault: what, end });
     if !matches!(input.first(), None | Some(b'+' | b'-')) {
         return fault(GetFault::Invalid, 0);
     }
@@ -287,11 +287,11 @@ mod tests {
     fn a_value_behind_the_choice_of_its_database() {
         let value = b"+OK\r\n$5\r\nhello\r\n";
         for cut in 0..9 {
-            assert_eq!(got(&value[..cut]), Ok(GetReply::Partial), "{cut}");
+            assert_eq!(parse_get_reply(&value[..cut]), Ok(GetReply::Partial), "{cut}");
         }
-        assert_eq!(got(value), Ok(GetReply::Value { head: 9, length: 5 }));
-        assert_eq!(got(b"+OK\r\n$-1\r\n"), Ok(GetReply::Nothing { head: 10 }));
-        for (input, what, end) in [
+        assert_eq!(parse_get_reply(value), Ok(GetReply::Value { head: 9, length: 5 }));
+        assert_eq!(parse_get_reply(b"+OK\r\n$-1\r\n"), Ok(GetReply::Nothing { head: 10 }));
+        for (input, fault, end) in [
             (&b"-ERR invalid DB index\r\n-x"[..], GetFault::Error, 21),
             (b"+OK\r\n-WRONGTYPE x\r\n", GetFault::Error, 17),
             (b"+OK\r\n$1x\r\n", GetFault::Length, 8),
@@ -300,7 +300,7 @@ mod tests {
             (b"+QUEUED\r\n", GetFault::Invalid, 7),
             (b"HTTP/1.1", GetFault::Invalid, 0),
         ] {
-            assert_eq!(got(input), Err(GetError { what, end }), "{}", input.escape_ascii());
+            assert_eq!(parse_get_reply(input), Err(GetError { fault, end }), "{}", input.escape_ascii());
         }
     }
 }

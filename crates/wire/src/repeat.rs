@@ -35,7 +35,7 @@ impl<T: Copy, const LONGEST: usize> LastHead<T, LONGEST> {
     }
 
     /// What the block that began last was decoded to.
-    pub(crate) fn learn(&mut self, known: T) {
+    pub(crate) fn store(&mut self, known: T) {
         if !self.block.is_empty() {
             self.known = Some(known);
         }
@@ -47,12 +47,12 @@ impl<T: Copy, const LONGEST: usize> LastHead<T, LONGEST> {
     }
 
     /// The fields are not the last request's any more.
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.known = None;
     }
 
     /// The memory that it holds, in bytes.
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.block.capacity()
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn advice(places: &Layout) -> Vec<Diagnostic> {
     let problem = |error: &Error| Diagnostic {
         level: Level::Warn,
         message: diagnostic::log_line(error, &files),
-        place: diagnostics::place(error, &files),
+        position: diagnostics::position(error, &files),
     };
     warnings(&parsed.block).iter().map(problem).collect()
 }
@@ -35,7 +35,7 @@ fn warnings(block: &Block) -> Vec<Error> {
 
 fn visit(scope: &Scope<'_>, tainted: &BTreeSet<String>, found: &mut Vec<Error>) {
     for directive in &scope.block.directives {
-        for (message, span) in rules::about(directive, scope, tainted) {
+        for (message, span) in rules::check(directive, scope, tainted) {
             found.push(Error::new(message, span));
         }
         if let Some(body) = &directive.body {
@@ -49,19 +49,19 @@ fn visit(scope: &Scope<'_>, tainted: &BTreeSet<String>, found: &mut Vec<Error>) 
 mod tests {
     use super::*;
 
-    fn said(text: &str) -> Vec<String> {
+    fn findings(text: &str) -> Vec<String> {
         warnings(&parsed::tree(text)).into_iter().map(|error| format!("{}:{}", error.span.column, error.message)).collect()
     }
 
     #[track_caller]
     fn is_dangerous(text: &str, words: &str) {
-        let found = said(text);
+        let found = findings(text);
         assert!(found.len() == 1 && found[0].contains(words), "{text}: {found:?}");
     }
 
     #[track_caller]
     fn is_fine(text: &str) {
-        assert_eq!(said(text), [""; 0], "{text}");
+        assert_eq!(findings(text), [""; 0], "{text}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 type Finding = (String, Span);
 
 /// What all rules say of a directive.
-pub(super) fn about(directive: &Directive, scope: &Scope<'_>, tainted: &BTreeSet<String>) -> Vec<Finding> {
+pub(super) fn check(directive: &Directive, scope: &Scope<'_>, tainted: &BTreeSet<String>) -> Vec<Finding> {
     if directive.lua {
         return Vec::new();
     }
@@ -17,7 +17,7 @@ pub(super) fn about(directive: &Directive, scope: &Scope<'_>, tainted: &BTreeSet
         "alias" => alias(directive, scope),
         "proxy_pass" | "fastcgi_pass" | "uwsgi_pass" | "scgi_pass" => pass(directive, scope, tainted),
         "if" => condition(directive, scope),
-        "add_header" => lost(directive, scope),
+        "add_header" => overridden(directive, scope),
         "proxy_set_header" => host(directive),
         "set_real_ip_from" => trust(directive),
         "stub_status" | "metrics" => open_to_all(directive, scope),
@@ -76,22 +76,22 @@ fn pass(directive: &Directive, scope: &Scope<'_>, tainted: &BTreeSet<String>) ->
 fn condition(directive: &Directive, scope: &Scope<'_>) -> Option<Finding> {
     let body = directive.body.as_ref()?;
     let ends_here = |inner: &Directive| [b"return".as_slice(), b"rewrite"].contains(&inner.name.bytes.as_slice());
-    let is_trap = scope.name == "location" && scope.own("try_files").next().is_some() && !body.directives.iter().all(ends_here);
+    let is_trap = scope.name == "location" && scope.named("try_files").next().is_some() && !body.directives.iter().all(ends_here);
     is_trap.then(|| ("the location's \"try_files\" is not run when this \"if\" holds".to_owned(), directive.span))
 }
 
 /// Only the first `add_header` of a block speaks for all of them.
-fn lost(directive: &Directive, scope: &Scope<'_>) -> Option<Finding> {
-    if scope.own("add_header").next()?.span != directive.span || scope.has(&|name| name == "add_header_inherit") {
+fn overridden(directive: &Directive, scope: &Scope<'_>) -> Option<Finding> {
+    if scope.named("add_header").next()?.span != directive.span || scope.has(&|name| name == "add_header_inherit") {
         return None;
     }
     let field = |directive: &Directive| directive.args.first().map(|word| word.text().to_ascii_lowercase());
-    let own: Vec<_> = scope.own("add_header").filter_map(field).collect();
+    let own: Vec<_> = scope.named("add_header").filter_map(field).collect();
     let around = std::iter::successors(scope.above, |scope| scope.above);
     // Of those around only the nearest level that has any would be inherited.
-    let nearest = around.into_iter().find(|scope| scope.own("add_header").next().is_some())?;
+    let nearest = around.into_iter().find(|scope| scope.named("add_header").next().is_some())?;
     let gone: Vec<_> = nearest
-        .own("add_header")
+        .named("add_header")
         .filter(|outer| field(outer).is_some_and(|name| !own.contains(&name)))
         .filter_map(|outer| Some(outer.args.first()?.text().into_owned()))
         .collect();

@@ -15,7 +15,7 @@ pub(super) struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     /// The directives of this name that stand in it.
-    pub(super) fn own(&self, name: &'a str) -> impl Iterator<Item = &'a Directive> {
+    pub(super) fn named(&self, name: &'a str) -> impl Iterator<Item = &'a Directive> {
         self.block.directives.iter().filter(move |directive| directive.name.bytes == name.as_bytes())
     }
 

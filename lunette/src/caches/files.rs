@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const DEPTH: usize = 3;
 
 /// A stored answer.
-pub(super) struct Answer {
+pub(super) struct StoredResponse {
     pub(super) digest: Digest,
     pub(super) head: Head,
     pub(super) size: u64,
@@ -16,7 +16,7 @@ pub(super) struct Answer {
 }
 
 /// All answers below a directory; other files are passed over.
-pub(super) fn answers(root: &Path) -> impl Iterator<Item = Answer> {
+pub(super) fn answers(root: &Path) -> impl Iterator<Item = StoredResponse> {
     let mut open = vec![(root.to_owned(), 0)];
     let mut found: Vec<PathBuf> = Vec::new();
     std::iter::from_fn(move || {
@@ -39,16 +39,16 @@ pub(super) fn answers(root: &Path) -> impl Iterator<Item = Answer> {
     })
 }
 
-fn read(path: PathBuf) -> Option<Answer> {
+fn read(path: PathBuf) -> Option<StoredResponse> {
     let digest = key::parse_name(path.file_name()?.as_encoded_bytes())?;
     let file = File::open(&path).ok()?;
     let size = file.metadata().ok()?.len();
     let head = file_store::read_head(&file).ok()?;
-    Some(Answer { digest, head, size, path })
+    Some(StoredResponse { digest, head, size, path })
 }
 
 /// The answer of a key, in whichever levels.
-pub(super) fn find(root: &Path, wanted: &[u8]) -> Option<Answer> {
+pub(super) fn find(root: &Path, wanted: &[u8]) -> Option<StoredResponse> {
     let digest = key::digest(wanted);
     let levels = || 0..=2_u8;
     let all = levels().flat_map(|a| levels().flat_map(move |b| levels().map(move |c| [a, b, c])));

@@ -3,7 +3,7 @@
 mod files;
 mod running;
 
-use self::files::{Answer, answers, find};
+use self::files::{StoredResponse, answers, find};
 use cache::{Purge, PurgeTarget};
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,7 +18,7 @@ const USAGE: &str =
 
 /// The words of a command line.
 #[derive(Default)]
-struct Words<'a> {
+struct Arguments<'a> {
     plain: Vec<&'a str>,
     prefix: Option<&'a str>,
     tag: Option<&'a str>,
@@ -29,34 +29,34 @@ struct Words<'a> {
 /// Runs the command; the result is its exit code.
 pub(crate) fn run(arguments: &[OsString]) -> i32 {
     let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
-    let Some(words) = read(arguments.iter().map(|argument| &**argument)) else { return complain(USAGE.trim_end()) };
+    let Some(words) = read(arguments.iter().map(|argument| &**argument)) else { return print_error(USAGE.trim_end()) };
     let [action, directory, rest @ ..] = words.plain.as_slice() else {
-        return if arguments.iter().any(|word| word == "--help" || word == "-h") { show(USAGE) } else { complain(USAGE.trim_end()) };
+        return if arguments.iter().any(|word| word == "--help" || word == "-h") { print(USAGE) } else { print_error(USAGE.trim_end()) };
     };
     let root = Path::new(directory);
     if let Err(error) = std::fs::read_dir(root) {
-        return complain(&format!("\"{directory}\" cannot be read: {error}"));
+        return print_error(&format!("\"{directory}\" cannot be read: {error}"));
     }
     let done = match (*action, rest) {
         ("ls", []) => list(root, &words),
         ("get", [key]) => get(root, key.as_bytes(), words.body),
         ("purge", rest) => match target(&words, rest) {
             Some(target) => purge(root, &Purge { target, soft: words.soft }),
-            None => return complain("purge needs one of KEY, --prefix and --tag"),
+            None => return print_error("purge needs one of KEY, --prefix and --tag"),
         },
-        _ => return complain(USAGE.trim_end()),
+        _ => return print_error(USAGE.trim_end()),
     };
     match done {
         Ok(code) => code,
         // A reader that has seen enough, such as `head`, is no error.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-        Err(error) => complain(&format!("\"{directory}\": {error}")),
+        Err(error) => print_error(&format!("\"{directory}\": {error}")),
     }
 }
 
 /// `None`: an option that is none, or one without its word.
-fn read<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<Words<'a>> {
-    let mut words = Words::default();
+fn read<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<Arguments<'a>> {
+    let mut words = Arguments::default();
     while let Some(word) = arguments.next() {
         match word {
             "--prefix" => words.prefix = Some(arguments.next()?),
@@ -72,7 +72,7 @@ fn read<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<Words<'a>> {
     Some(words)
 }
 
-fn target<'a>(words: &Words<'a>, keys: &[&'a str]) -> Option<PurgeTarget<'a>> {
+fn target<'a>(words: &Arguments<'a>, keys: &[&'a str]) -> Option<PurgeTarget<'a>> {
     match (keys, words.prefix, words.tag) {
         ([key], None, None) => Some(PurgeTarget::Key(key.as_bytes())),
         ([], Some(prefix), None) => Some(PurgeTarget::Prefix(prefix.as_bytes())),
@@ -81,14 +81,14 @@ fn target<'a>(words: &Words<'a>, keys: &[&'a str]) -> Option<PurgeTarget<'a>> {
     }
 }
 
-fn list(root: &Path, words: &Words<'_>) -> io::Result<i32> {
+fn list(root: &Path, words: &Arguments<'_>) -> io::Result<i32> {
     let known = running::keys(root);
     if let Err(reason) = &known {
         eprintln!("lunette cache: hits are not known: {reason}");
     }
     let now = base::clock::now().sec;
     let mut out = BufWriter::new(io::stdout().lock());
-    for Answer { digest, head, size, .. } in answers(root) {
+    for StoredResponse { digest, head, size, .. } in answers(root) {
         let tagged = || {
             let mut found = words.tag.is_none();
             cache::tags::each_of_head(&head.text, &mut |tag| found |= words.tag.is_some_and(|wanted| tag == wanted.as_bytes()));
@@ -108,8 +108,8 @@ fn list(root: &Path, words: &Words<'_>) -> io::Result<i32> {
 }
 
 fn get(root: &Path, key: &[u8], body_only: bool) -> io::Result<i32> {
-    let Some(Answer { head, path, .. }) = find(root, key) else {
-        return Ok(complain(&format!("nothing is kept under \"{}\"", String::from_utf8_lossy(key))));
+    let Some(StoredResponse { head, path, .. }) = find(root, key) else {
+        return Ok(print_error(&format!("nothing is kept under \"{}\"", String::from_utf8_lossy(key))));
     };
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(head.body_start() as u64))?;
@@ -129,7 +129,7 @@ fn purge(root: &Path, purge: &Purge<'_>) -> io::Result<i32> {
     let found = match purge.target {
         PurgeTarget::Key(key) => match find(root, key) {
             Some(answer) => Some(answer),
-            None => return Ok(complain(&format!("nothing is kept under \"{}\"", String::from_utf8_lossy(key)))),
+            None => return Ok(print_error(&format!("nothing is kept under \"{}\"", String::from_utf8_lossy(key)))),
         },
         PurgeTarget::Prefix(_) | PurgeTarget::Tag(_) => None,
     };
@@ -140,12 +140,12 @@ fn purge(root: &Path, purge: &Purge<'_>) -> io::Result<i32> {
     Ok(0)
 }
 
-fn show(text: &str) -> i32 {
+fn print(text: &str) -> i32 {
     let written = io::stdout().lock().write_all(text.as_bytes());
     i32::from(written.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe))
 }
 
-fn complain(message: &str) -> i32 {
+fn print_error(message: &str) -> i32 {
     eprintln!("lunette cache: {message}");
     1
 }

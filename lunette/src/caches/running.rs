@@ -21,13 +21,13 @@ pub(super) fn keys(root: &Path) -> Result<HashMap<Digest, IndexEntry>, CommandEr
         match zone(&process, &directory) {
             Ok(Some(bytes)) => return Ok(snapshot::read(&bytes)),
             Ok(None) => {}
-            Err(error) => refused = Some(format!("the memory of process {} cannot be read: {error}", shown(&process)).into()),
+            Err(error) => refused = Some(format!("the memory of process {} cannot be read: {error}", address(&process)).into()),
         }
     }
     Err(refused.unwrap_or_else(|| "no server that runs has this cache".into()))
 }
 
-fn shown(process: &Path) -> String {
+fn address(process: &Path) -> String {
     process.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
@@ -36,7 +36,7 @@ fn is_server(process: &Path) -> bool {
     let own = fs::read_link("/proc/self/exe").ok();
     let its = fs::read_link(process.join("exe")).ok();
     let name = |path: &Option<std::path::PathBuf>| path.as_ref().and_then(|path| path.file_name()).map(|name| name.to_owned());
-    shown(process).bytes().all(|byte| byte.is_ascii_digit()) && its.is_some() && name(&own) == name(&its)
+    address(process).bytes().all(|byte| byte.is_ascii_digit()) && its.is_some() && name(&own) == name(&its)
 }
 
 /// The shared memory of a process that holds the keys of this directory.

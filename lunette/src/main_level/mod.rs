@@ -64,7 +64,7 @@ impl MainLevel {
         }
         settings.user = match self.user {
             Some(user) => user,
-            None if sys::identity::is_root() => Some(nobody()?),
+            None if sys::identity::is_root() => Some(nobody_account()?),
             None => None,
         };
         settings.worker_priority = self.priority.unwrap_or_default();
@@ -79,7 +79,7 @@ impl MainLevel {
     }
 }
 
-fn nobody() -> Result<Account, LoadError> {
+fn nobody_account() -> Result<Account, LoadError> {
     match sys::identity::user(NOBODY) {
         Ok(Some(account)) => Ok(account),
         Ok(None) => Err(LoadError::new(format!("getpwnam(\"{NOBODY}\") failed"))),

@@ -27,34 +27,34 @@ pub(crate) fn run(arguments: &[OsString]) -> i32 {
     let words: Vec<&str> = arguments.iter().map(|argument| &**argument).collect();
     let packed = match unpacked() {
         Ok(packed) => packed,
-        Err(error) => return complain(&format!("the manual cannot be read: {error}")),
+        Err(error) => return print_error(&format!("the manual cannot be read: {error}")),
     };
     let pages = page::pages(&packed);
     match words.as_slice() {
-        [] => show(&terminal::overview(&pages, USAGE)),
-        ["--help" | "-h" | "-?"] => show(USAGE),
-        ["--names"] => show(&search::names(&pages).into_iter().map(|name| format!("{name}\n")).collect::<String>()),
+        [] => print(&terminal::overview(&pages, USAGE)),
+        ["--help" | "-h" | "-?"] => print(USAGE),
+        ["--names"] => print(&search::names(&pages).into_iter().map(|name| format!("{name}\n")).collect::<String>()),
         ["--html", directory] => match html::write(&pages, page::plots(&packed), Path::new(directory)) {
             Ok(()) => 0,
-            Err(error) => complain(&format!("{directory}: {error}")),
+            Err(error) => print_error(&format!("{directory}: {error}")),
         },
-        [option, ..] if option.starts_with("--") => complain(USAGE.trim_end()),
+        [option, ..] if option.starts_with("--") => print_error(USAGE.trim_end()),
         [word] => explain(&pages, word),
-        _ => complain(USAGE.trim_end()),
+        _ => print_error(USAGE.trim_end()),
     }
 }
 
 fn explain(pages: &[Page], word: &str) -> i32 {
     let found = search::find(pages, word);
     if !found.is_empty() {
-        return show(&terminal::rendered(&found, io::stdout().is_terminal()));
+        return print(&terminal::rendered(&found, io::stdout().is_terminal()));
     }
     if engine::directives::unsupported::names().any(|name| name == word) {
-        return complain(&format!("\"{word}\" directive is not supported yet, see {}", engine::directives::unsupported::PAGE));
+        return print_error(&format!("\"{word}\" directive is not supported yet, see {}", engine::directives::unsupported::PAGE));
     }
     let near = search::near(pages, word);
     let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
-    complain(&format!("the manual has no section about \"{word}\"{hint}"))
+    print_error(&format!("the manual has no section about \"{word}\"{hint}"))
 }
 
 fn unpacked() -> io::Result<String> {
@@ -64,12 +64,12 @@ fn unpacked() -> io::Result<String> {
 }
 
 /// Prints; a reader that has seen enough, such as `head`, is no error.
-fn show(text: &str) -> i32 {
+fn print(text: &str) -> i32 {
     let written = io::stdout().lock().write_all(text.as_bytes());
     i32::from(written.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe))
 }
 
-fn complain(message: &str) -> i32 {
+fn print_error(message: &str) -> i32 {
     eprintln!("lunette help: {message}");
     1
 }

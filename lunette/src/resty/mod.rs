@@ -31,17 +31,17 @@ pub(crate) fn run(arguments: &[OsString]) -> i32 {
         }
         Ok(Mode::Version(letter)) => match std::env::current_exe().and_then(|program| Command::new(program).arg(letter).status()) {
             Ok(status) => code_of(status),
-            Err(error) => complain(&format!("cannot run: {error}")),
+            Err(error) => print_error(&format!("cannot run: {error}")),
         },
         Ok(Mode::Run(mut options)) => match start(&mut options) {
             Ok(code) => code,
-            Err(error) => complain(&error.to_string()),
+            Err(error) => print_error(&error.to_string()),
         },
-        Err(error) => complain(&error.to_string()),
+        Err(error) => print_error(&error.to_string()),
     }
 }
 
-fn complain(message: &str) -> i32 {
+fn print_error(message: &str) -> i32 {
     eprintln!("resty: {message}");
     1
 }

@@ -72,7 +72,7 @@ fn idle_clients_are_told_that_the_server_leaves() {
     assert_eq!(active.get("/ready").answer.text(), "ready");
     running.signal("-HUP");
     for client in [&mut idle, &mut active] {
-        client.until("a farewell", |client| client.goaway.is_some());
+        client.until("GOAWAY", |client| client.goaway.is_some());
         assert_eq!(client.goaway.map(|(_, code)| code), Some(0));
     }
     assert_eq!(Client::connect(port).get("/ready").answer.text(), "ready");

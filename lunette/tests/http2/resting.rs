@@ -73,7 +73,7 @@ fn half_a_header_block_does_not_keep_the_server() {
         }
         running.signal("-QUIT");
         if !before {
-            client.until("a farewell", |client| client.goaway.is_some());
+            client.until("GOAWAY", |client| client.goaway.is_some());
             hang(&mut client);
         }
         until("the end", || running.child.try_wait().unwrap().is_some());

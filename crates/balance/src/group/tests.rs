@@ -43,8 +43,8 @@ fn weights_interleave_smoothly() {
 fn a_request_tries_each_server_once_and_backups_last() {
     let all = || {
         let backup = Server { backup: true, ..server(3, 1) };
-        let down = Server { standing: ServerState::Down, ..server(4, 1) };
-        let drain = Server { standing: ServerState::Draining, ..server(5, 1) };
+        let down = Server { state: ServerState::Down, ..server(4, 1) };
+        let drain = Server { state: ServerState::Draining, ..server(5, 1) };
         vec![server(1, 1), backup, server(2, 1), down, drain]
     };
     let least_time = Balancing::LeastTime { measure: crate::Measure::Header, waiting: true };
@@ -141,7 +141,7 @@ fn slow_start_gives_a_server_that_comes_back_its_weight_slowly() {
 fn a_bound_request_goes_to_its_server_unless_that_is_gone() {
     let balancings = [Balancing::RoundRobin, Balancing::LeastConnections, Balancing::Hash, Balancing::ConsistentHash, Balancing::Random];
     for balancing in balancings {
-        let drain = Server { standing: ServerState::Draining, route: Some("b".into()), ..server(2, 1) };
+        let drain = Server { state: ServerState::Draining, route: Some("b".into()), ..server(2, 1) };
         let group = group(vec![server(1, 1), drain, server(3, 1)], balancing);
         for id in ["b", &server(3, 1).id()] {
             for _ in 0..5 {
@@ -168,7 +168,7 @@ fn ip_hash_is_stable_and_falls_back() {
 
 fn timed(group: &Group, choice: &Choice, header: u64, response: u64) {
     let times = Timing { header: Some(header), response: Some(response), connect: None };
-    group.heard(choice, crate::Measure::Header, header, header);
+    group.measure(choice, crate::Measure::Header, header, header);
     group.release(choice, Verdict::Good, times, response);
 }
 

@@ -101,7 +101,7 @@ fn finish(choice: &Choice, now_ms: u64) {
 }
 
 /// What is measured is here. Averages are made now only where the choice depends on them.
-pub(crate) fn heard(choice: &Choice, after_ms: u64, now_ms: u64) {
+pub(crate) fn measure(choice: &Choice, after_ms: u64, now_ms: u64) {
     average(&choice.peer, Counter::HeaderTime, signed(after_ms));
     finish(choice, now_ms);
 }

@@ -35,7 +35,7 @@ impl SharedPeers {
     /// Writes a member's words; false: its texts are too long.
     pub(super) fn encode(&self, record: usize, member: &Member) -> bool {
         let (server, texts) = (&member.server, texts(member));
-        let standing = match server.standing {
+        let standing = match server.state {
             ServerState::Up => 0,
             ServerState::Draining => 1,
             ServerState::Down => 2,
@@ -94,7 +94,7 @@ impl SharedPeers {
             max_conns: get(at::MAX_CONNS),
             slow_start: get(at::SLOW_START),
             backup: flags & BACKUP != 0,
-            standing: match flags >> STANDING {
+            state: match flags >> STANDING {
                 0 => ServerState::Up,
                 1 => ServerState::Draining,
                 _ => ServerState::Down,

@@ -52,7 +52,7 @@ impl Numbered {
     }
 
     /// Belady's order: what is asked for latest goes first.
-    fn foreknown(&self, part: f64) -> f64 {
+    fn belady(&self, part: f64) -> f64 {
         let mut next = vec![usize::MAX; self.requests.len()];
         let mut last = vec![usize::MAX; self.blocks.len()];
         for (time, &object) in self.requests.iter().enumerate().rev() {
@@ -82,6 +82,6 @@ pub(crate) fn print(load: &Load, parts: &[f64]) {
     for part in parts {
         let best = DECAYS.map(|decay| numbered.remembered(*part, decay)).into_iter().fold(0.0, f64::max);
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-        println!("| {} | {:.0} % | {} | {} |", load.name, 100.0 * part, percent(best), percent(numbered.foreknown(*part)));
+        println!("| {} | {:.0} % | {} | {} |", load.name, 100.0 * part, percent(best), percent(numbered.belady(*part)));
     }
 }

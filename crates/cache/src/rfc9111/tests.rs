@@ -4,7 +4,7 @@ const NOW: i64 = 1_000_000;
 
 fn judged(status: u16, lines: &[(&str, &str)], given: ResponseContext) -> Option<Storage> {
     let fields = lines.iter().map(|(name, value)| (Known::of(name.as_bytes()), name.as_bytes(), value.as_bytes()));
-    judge(status, fields, &ResponseContext { asked: NOW, now: NOW, ..given })
+    evaluate(status, fields, &ResponseContext { request_time: NOW, now: NOW, ..given })
 }
 
 fn left(status: u16, lines: &[(&str, &str)]) -> Option<i64> {

@@ -38,14 +38,14 @@ fn aio(cx: &mut Cx<'_>) -> Result<(), Error> {
         b"off" => false,
         // `on`: the kernel's own kind, which is only asynchronous with `directio`.
         b"on" | b"threads" => {
-            cx.global::<Pools>().wanted.push((b"default".to_vec(), cx.error("")));
+            cx.global::<Pools>().referenced.push((b"default".to_vec(), cx.error("")));
             true
         }
         other => match other.strip_prefix(b"threads=") {
             Some(name) => {
                 // A name with variables is looked up by nobody: all pools are one.
                 let literal = compile(cx, 0, name)?.literal().map(<[u8]>::to_vec);
-                cx.global::<Pools>().wanted.extend(literal.map(|name| (name, cx.error(""))));
+                cx.global::<Pools>().referenced.extend(literal.map(|name| (name, cx.error(""))));
                 true
             }
             None => return Err(cx.invalid_value(0)),

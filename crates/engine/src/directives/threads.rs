@@ -18,7 +18,7 @@ pub(super) fn rows() -> Vec<Row> {
 pub fn check(global: &Scope) -> Result<(), Error> {
     let pools = global.get::<Pools>();
     let known = |name: &[u8]| name == b"default" || pools.defined.iter().any(|(other, _)| other == name);
-    match pools.wanted.iter().find(|(name, _)| !known(name)) {
+    match pools.referenced.iter().find(|(name, _)| !known(name)) {
         Some((name, place)) => {
             let mut error = place.clone();
             error.message = format!("unknown thread pool \"{}\"", String::from_utf8_lossy(name));

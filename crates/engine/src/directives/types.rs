@@ -42,7 +42,7 @@ fn types(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 fn add(cx: &Cx<'_>, line: &Directive, all: &mut Types) -> Result<(), Error> {
     if line.body.is_some() {
-        return Err(Error::about("unexpected \"{\"", line));
+        return Err(Error::on_directive("unexpected \"{\"", line));
     }
     let name: Rc<[u8]> = Rc::from(&*line.name.bytes);
     for extension in &line.args {
@@ -55,7 +55,7 @@ fn add(cx: &Cx<'_>, line: &Directive, all: &mut Types) -> Result<(), Error> {
                 text(&name),
                 text(&old)
             );
-            cx.global::<conf::row::Warnings>().list.push(Error::about(message, line));
+            cx.global::<conf::row::Warnings>().list.push(Error::on_directive(message, line));
         }
     }
     Ok(())

@@ -27,7 +27,7 @@ pub(crate) struct ListenRequest {
 
 impl ListenRequest {
     /// What is asked for that changes what is spoken, as bits.
-    fn spoken(&self) -> u64 {
+    fn protocol_bits(&self) -> u64 {
         u64::from(self.proxy_protocol) | u64::from(self.tls) << 1 | u64::from(self.protocols) << 2
     }
 
@@ -48,11 +48,11 @@ impl ListenRequest {
 
 /// One address while its servers are gathered.
 pub(crate) struct AddressGroup<V> {
-    pub(crate) wanted: ListenRequest,
+    pub(crate) request: ListenRequest,
     pub(crate) servers: Vec<Rc<V>>,
     pub(crate) default: Option<Rc<V>>,
     /// The protocols that the last `listen` said of it.
-    said: Option<u64>,
+    protocol_bits: Option<u64>,
     /// Not all of them said the same.
     changed: bool,
 }
@@ -61,38 +61,38 @@ pub(crate) struct AddressGroup<V> {
 pub(crate) fn gather<V>(
     gathered: &mut Vec<AddressGroup<V>>,
     places: &mut HashMap<(SocketPlace, Kind), usize>,
-    wanted: ListenRequest,
+    request: ListenRequest,
     server: &Rc<V>,
     warnings: &mut Warnings,
 ) -> Result<(), Error> {
-    let place = *places.entry((wanted.spec.address.clone(), wanted.spec.kind)).or_insert(gathered.len());
+    let place = *places.entry((request.spec.address.clone(), request.spec.kind)).or_insert(gathered.len());
     let Some(same) = gathered.get_mut(place) else {
-        let default = wanted.default_server.then(|| server.clone());
-        gathered.push(AddressGroup { wanted, servers: vec![server.clone()], default, said: None, changed: false });
+        let default = request.default_server.then(|| server.clone());
+        gathered.push(AddressGroup { request, servers: vec![server.clone()], default, protocol_bits: None, changed: false });
         return Ok(());
     };
-    let before = same.wanted.spoken();
-    if wanted.with_options {
-        if same.wanted.with_options {
-            return Err(Error::new(format!("duplicate listen options for {}", wanted.spec.address), wanted.span));
+    let before = same.request.protocol_bits();
+    if request.with_options {
+        if same.request.with_options {
+            return Err(Error::new(format!("duplicate listen options for {}", request.spec.address), request.span));
         }
-        same.wanted.spec = wanted.spec.clone();
-        same.wanted.with_options = true;
+        same.request.spec = request.spec.clone();
+        same.request.with_options = true;
     }
-    if wanted.default_server {
+    if request.default_server {
         if same.default.is_some() {
-            return Err(Error::new(format!("a duplicate default server for {}", wanted.spec.address), wanted.span));
+            return Err(Error::new(format!("a duplicate default server for {}", request.spec.address), request.span));
         }
         same.default = Some(server.clone());
     }
-    if same.redefines(before, &wanted) {
-        let message = format!("protocol options redefined for {}", wanted.spec.address);
-        warnings.list.push(Error::new(message, wanted.span));
+    if same.redefines(before, &request) {
+        let message = format!("protocol options redefined for {}", request.spec.address);
+        warnings.list.push(Error::new(message, request.span));
     }
-    same.wanted.proxy_protocol |= wanted.proxy_protocol;
-    same.wanted.tls |= wanted.tls;
-    same.wanted.protocols |= wanted.protocols;
-    same.wanted.alone |= wanted.alone;
+    same.request.proxy_protocol |= request.proxy_protocol;
+    same.request.tls |= request.tls;
+    same.request.protocols |= request.protocols;
+    same.request.alone |= request.alone;
     same.servers.push(server.clone());
     Ok(())
 }
@@ -101,16 +101,16 @@ impl<V> AddressGroup<V> {
     /// Whether a further `listen` says other protocols of the address than those before it, in a way that is likely a mistake: one that
     /// only names the address again may leave them out (`ngx_http_add_addresses`). `before` is what was spoken until now.
     fn redefines(&mut self, before: u64, wanted: &ListenRequest) -> bool {
-        let now = wanted.spoken();
-        let differs = self.said.is_some_and(|said| said != now);
+        let now = wanted.protocol_bits();
+        let differs = self.protocol_bits.is_some_and(|said| said != now);
         if now & !before != 0 {
-            let warns = (self.wanted.with_options && !wanted.with_options) || self.changed || before & !now != 0;
-            (self.said, self.changed) = (Some(before), true);
+            let warns = (self.request.with_options && !wanted.with_options) || self.changed || before & !now != 0;
+            (self.protocol_bits, self.changed) = (Some(before), true);
             return warns;
         }
         let removes = before & !now != 0;
         let warns = differs || (wanted.with_options && (removes || self.changed));
-        self.said = Some(now);
+        self.protocol_bits = Some(now);
         self.changed |= removes;
         warns
     }
@@ -126,7 +126,7 @@ pub(crate) struct Shared<'a, V> {
 
 /// The sockets: one on the wildcard address answers for the specific addresses of its port that ask for nothing of their own.
 pub(crate) fn sockets<V>(gathered: &[AddressGroup<V>]) -> Vec<Shared<'_, V>> {
-    let wildcards: HashSet<(SocketAddr, Kind)> = gathered.iter().filter_map(|g| wildcard(&g.wanted.spec)).collect();
+    let wildcards: HashSet<(SocketAddr, Kind)> = gathered.iter().filter_map(|g| wildcard(&g.request.spec)).collect();
     let covering = |wanted: &ListenRequest| match &wanted.spec.address {
         SocketPlace::Internet(address) if !address.ip().is_unspecified() && !wanted.with_options => {
             wildcards.get(&(any_address(*address), wanted.spec.kind)).copied()
@@ -135,15 +135,15 @@ pub(crate) fn sockets<V>(gathered: &[AddressGroup<V>]) -> Vec<Shared<'_, V>> {
     };
     let mut covered: HashMap<(SocketAddr, Kind), Vec<&AddressGroup<V>>> = HashMap::new();
     for one in gathered {
-        if let Some(own) = covering(&one.wanted) {
+        if let Some(own) = covering(&one.request) {
             covered.entry(own).or_default().push(one);
         }
     }
-    let own = gathered.iter().filter(|one| covering(&one.wanted).is_none());
+    let own = gathered.iter().filter(|one| covering(&one.request).is_none());
     own.map(|one| {
-        let mut members = wildcard(&one.wanted.spec).and_then(|own| covered.remove(&own)).unwrap_or_default();
+        let mut members = wildcard(&one.request.spec).and_then(|own| covered.remove(&own)).unwrap_or_default();
         members.push(one);
-        Shared { spec: &one.wanted.spec, members }
+        Shared { spec: &one.request.spec, members }
     })
     .collect()
 }
@@ -162,7 +162,7 @@ fn wildcard(spec: &ListenSpec) -> Option<(SocketAddr, Kind)> {
 }
 
 /// An address as sessions see it.
-pub(crate) fn shown(place: &SocketPlace) -> Address {
+pub(crate) fn session_address(place: &SocketPlace) -> Address {
     match place {
         SocketPlace::Internet(address) => Address::Ip(*address),
         SocketPlace::Unix(path) => Address::Unix(Some(path.clone())),

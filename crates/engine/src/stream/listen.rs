@@ -2,7 +2,7 @@
 
 use crate::conflicts;
 use crate::listen::address::places;
-use crate::listen::gather::{AddressGroup, ListenRequest, Shared, gather, shown, sockets};
+use crate::listen::gather::{AddressGroup, ListenRequest, Shared, gather, session_address, sockets};
 use crate::listen::{names, options};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row, Warnings};
@@ -84,15 +84,16 @@ pub(super) fn listens(servers: &[(&Frame, Rc<Server>)], stream: &Frame) -> Resul
     for one in &gathered {
         has_certificates(one)?;
         let names: Vec<_> = one.servers.iter().map(|server| server.core.names.as_slice()).collect();
-        conflicts::warn(&names, &one.wanted.spec.address, &mut stream.global.get::<Warnings>());
+        conflicts::check(&names, &one.request.spec.address, &mut stream.global.get::<Warnings>())?;
     }
     let (mut specs, mut listens) = (Vec::new(), Vec::new());
     for Shared { spec, members } in sockets(&gathered) {
-        let endpoints = members.iter().filter_map(|one| Some((shown(&one.wanted.spec.address), Rc::new(endpoint(one)?)))).collect();
+        let endpoints =
+            members.iter().filter_map(|one| Some((session_address(&one.request.spec.address), Rc::new(endpoint(one)?)))).collect();
         // A queue has no meaning where nobody connects.
         let backlog = if spec.kind == Kind::Datagram { DEFAULT_BACKLOG } else { spec.backlog };
         specs.push(ListenSpec { backlog, ..spec.clone() });
-        listens.push(Listen { address: shown(&spec.address), kind: spec.kind, endpoints });
+        listens.push(Listen { address: session_address(&spec.address), kind: spec.kind, endpoints });
     }
     Ok((specs, listens))
 }
@@ -100,8 +101,8 @@ pub(super) fn listens(servers: &[(&Frame, Rc<Server>)], stream: &Frame) -> Resul
 /// A server that listens for TLS must be able to answer a handshake (`ngx_stream_ssl_init`).
 fn has_certificates(one: &AddressGroup<Server>) -> Result<(), Error> {
     let default = one.default.as_ref().or(one.servers.first());
-    if one.wanted.tls && default.is_some_and(|server| server.tls.handshakes.get().is_none()) {
-        return Err(Error::new("no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive", one.wanted.span));
+    if one.request.tls && default.is_some_and(|server| server.tls.handshakes.get().is_none()) {
+        return Err(Error::new("no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive", one.request.span));
     }
     Ok(())
 }
@@ -115,7 +116,7 @@ fn endpoint(one: &AddressGroup<Server>) -> Option<Endpoint> {
         default: one.default.clone().or_else(|| one.servers.first().cloned())?,
         single: one.servers.len() == 1 && !names.has_regex(),
         names,
-        proxy_protocol: one.wanted.proxy_protocol,
-        tls: one.wanted.tls,
+        proxy_protocol: one.request.proxy_protocol,
+        tls: one.request.tls,
     })
 }

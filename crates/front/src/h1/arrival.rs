@@ -136,7 +136,7 @@ fn enter_known(request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &End
 
 /// Fills in what is known of a head that could not be parsed to its end.
 pub(crate) fn fill_unparsed(request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &Endpoint) {
-    request.request_length.set(head.understood() as u64);
+    request.request_length.set(head.parsed_length() as u64);
     if head.has_line() {
         fill_line(request, head, buffer);
         let core = request.server().core.clone();

@@ -36,7 +36,7 @@ impl BodyFraming {
     }
 
     /// How many bytes the rest of the body has; 0 where that is not known.
-    pub fn left(&self) -> u64 {
+    pub fn remaining(&self) -> u64 {
         match self {
             BodyFraming::Length(left) => *left,
             BodyFraming::Done | BodyFraming::Chunked(_) => 0,
@@ -74,24 +74,24 @@ impl BodyFraming {
         match self {
             BodyFraming::Done => Ok(Some(BodyRead::End)),
             BodyFraming::Length(left) => {
-                let count = input.rest().len().min(limit).min(usize::try_from(*left).unwrap_or(usize::MAX));
+                let count = input.unread().len().min(limit).min(usize::try_from(*left).unwrap_or(usize::MAX));
                 if count == 0 {
                     return Ok(None);
                 }
-                take(input.rest().get(..count).unwrap_or_default());
+                take(input.unread().get(..count).unwrap_or_default());
                 input.advance(count);
                 self.note_read(count);
                 Ok(Some(BodyRead::Data(count)))
             }
             BodyFraming::Chunked(decoder) => loop {
-                match decoder.decode(input.rest()).map_err(|_| BodyError::Invalid)? {
+                match decoder.decode(input.unread()).map_err(|_| BodyError::Invalid)? {
                     Step::Partial => {
-                        let all = input.rest().len();
+                        let all = input.unread().len();
                         input.advance(all);
                         return Ok(None);
                     }
                     Step::Data { start, end } => {
-                        let data = input.rest().get(start..end).unwrap_or_default();
+                        let data = input.unread().get(start..end).unwrap_or_default();
                         take(data);
                         let count = data.len();
                         input.advance(end);
@@ -128,7 +128,7 @@ mod tests {
                 }
             }
             assert_eq!(out, b"hello");
-            assert_eq!(input.rest(), b"GET");
+            assert_eq!(input.unread(), b"GET");
         }
     }
 

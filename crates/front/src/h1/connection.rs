@@ -10,7 +10,7 @@ use crate::protocol::Accepted;
 use crate::request::keepalive_allowed;
 use base::clock;
 use http::chain::{Chain, Piece};
-use http::connection::{BodyError, BodyRead, Wire};
+use http::connection::{BodyError, BodyRead, Transport};
 use http::core::default;
 use http::tunnel::Tunnel;
 use http::{Connection, Downstream, Headers, Request};
@@ -55,7 +55,7 @@ pub struct H1 {
     /// Why, as an error number; 0: the time for it was up.
     cause: Cell<i32>,
     /// What was queued then.
-    lost: Cell<u64>,
+    unsent: Cell<u64>,
     /// `send_timeout` of the request being answered, milliseconds.
     pub send_timeout: Cell<u64>,
     /// `TCP_NODELAY` has been set.
@@ -78,7 +78,7 @@ impl H1 {
             flush: Cell::new(false),
             broken: Cell::new(false),
             cause: Cell::new(EPIPE),
-            lost: Cell::new(0),
+            unsent: Cell::new(0),
             send_timeout: Cell::new(default::TIMEOUT),
             no_delay: Cell::new(opened.no_delay),
             pace: Pace::default(),
@@ -143,7 +143,7 @@ impl H1 {
     /// Nothing can be sent any more.
     pub(crate) fn break_off(&self) {
         self.broken.set(true);
-        self.lost.set(self.lost.get() + self.output.borrow().queued());
+        self.unsent.set(self.unsent.get() + self.output.borrow().queued());
         self.output.borrow_mut().clear();
         self.watch.write_by(NEVER);
     }
@@ -191,7 +191,7 @@ impl H1 {
 
     /// Reads what has arrived into the input. `Ok(0)` is the end of the stream.
     pub fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let body = usize::try_from(self.body.borrow().left()).unwrap_or(usize::MAX);
+        let body = usize::try_from(self.body.borrow().remaining()).unwrap_or(usize::MAX);
         let read = self.input.borrow_mut().poll_fill_with(&mut self.stream.borrow_mut(), cx, body);
         if read.is_pending() {
             self.watch.wake_on_expiry(cx.waker());
@@ -202,7 +202,7 @@ impl H1 {
     /// The client waits for a word before it sends its body, and the answer comes without it: whether the body follows then is not
     /// known, so nothing can follow the answer.
     fn awaits_continue(&self, request: &Request) -> bool {
-        request.flags.expects_continue.get() && !self.body.borrow().is_done() && self.input.borrow().rest().is_empty()
+        request.flags.expects_continue.get() && !self.body.borrow().is_done() && self.input.borrow().unread().is_empty()
     }
 
     fn append_chunk(&self, length: u64, append: impl FnOnce(&mut Output)) {
@@ -241,7 +241,7 @@ impl H1 {
             let gathered = output.queued();
             let stream = self.stream.borrow();
             // What TLS has sealed has to be offered again as it was.
-            let may = stream.tls().is_none() && !self.watch.is_writing() && self.pace.admits(gathered + length);
+            let may = stream.tls().is_none() && !self.watch.is_writing() && self.pace.allows(gathered + length);
             let sent = if may { output.send_through(&stream, data) } else { Ok(0) };
             let mut sent = sent.unwrap_or_else(|error| {
                 failed = Some(error.raw_os_error().unwrap_or(EPIPE));
@@ -350,8 +350,8 @@ impl Downstream for H1 {
         self.output.borrow().queued()
     }
 
-    fn lost(&self) -> u64 {
-        self.lost.get()
+    fn unsent(&self) -> u64 {
+        self.unsent.get()
     }
 
     fn poll_drain(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>> {
@@ -363,11 +363,11 @@ impl Downstream for H1 {
     }
 
     fn body_at_hand(&self) -> u64 {
-        self.body.borrow().left().min(self.input.borrow().rest().len() as u64)
+        self.body.borrow().remaining().min(self.input.borrow().unread().len() as u64)
     }
 
     fn has_bad_body(&self) -> bool {
-        self.body.borrow().is_bad(self.input.borrow().rest())
+        self.body.borrow().is_bad(self.input.borrow().unread())
     }
 
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -382,7 +382,7 @@ impl Downstream for H1 {
                 }
                 // Bytes of the next request are a sign of life. The request's own body, as long as nobody reads it, is none;
                 // but a large one is not read on.
-                let (waiting, own) = (input.rest().len(), self.body.borrow().left());
+                let (waiting, own) = (input.unread().len(), self.body.borrow().remaining());
                 if waiting as u64 > own || waiting > EARLY_BODY {
                     return Poll::Pending;
                 }
@@ -421,12 +421,12 @@ impl Downstream for H1 {
 
 /// Raw access to an HTTP/1 connection, held through the wire of the request that was upgraded.
 pub struct Raw {
-    wire: Wire,
+    wire: Transport,
 }
 
 impl Raw {
     /// Raw access to the connection below `wire`; `None` if that is no HTTP/1 connection.
-    pub fn new(wire: Wire) -> Option<Raw> {
+    pub fn new(wire: Transport) -> Option<Raw> {
         wire.as_any().is::<H1>().then_some(Raw { wire })
     }
 
@@ -441,9 +441,9 @@ impl Tunnel for Raw {
         {
             // What came together with the request waited for the upstream's consent.
             let mut input = connection.input.borrow_mut();
-            let early = input.rest().len();
+            let early = input.unread().len();
             if early > 0 {
-                into.extend_from_slice(input.rest());
+                into.extend_from_slice(input.unread());
                 input.advance(early);
                 return Poll::Ready(Ok(early));
             }
@@ -467,7 +467,7 @@ impl Tunnel for Raw {
     fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let connection = self.connection()?;
         ready!(connection.poll_send(cx, 0))?;
-        // A client that has gone already needs no farewell.
+        // A client that has gone already needs no FIN.
         let _ = connection.stream.borrow().shutdown_write();
         Poll::Ready(Ok(()))
     }

@@ -65,7 +65,7 @@ impl HeadCache {
     }
 
     /// Learns what the head `bytes`, which arrived at `endpoint`, means. It must mean the same whenever it comes there.
-    pub(crate) fn learn(&self, bytes: &[u8], endpoint: &Rc<Endpoint>, meaning: impl FnOnce() -> ParsedHead) {
+    pub(crate) fn insert(&self, bytes: &[u8], endpoint: &Rc<Endpoint>, meaning: impl FnOnce() -> ParsedHead) {
         if bytes.len() > LONGEST {
             return;
         }

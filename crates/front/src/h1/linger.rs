@@ -45,7 +45,7 @@ pub async fn discard_body(conn: &H1, core: &Core) -> bool {
 pub async fn linger(conn: &H1, core: &Core, unread: bool) {
     match core.lingering_close.unwrap_or(Lingering::On) {
         Lingering::Off => return,
-        Lingering::On if !unread && conn.input.borrow().rest().is_empty() => return,
+        Lingering::On if !unread && conn.input.borrow().unread().is_empty() => return,
         _ => {}
     }
     if conn.input.borrow().ended || conn.stream.borrow().shutdown_write().is_err() {
@@ -60,7 +60,7 @@ pub async fn linger(conn: &H1, core: &Core, unread: bool) {
         loop {
             {
                 let mut input = conn.input.borrow_mut();
-                let all = input.rest().len();
+                let all = input.unread().len();
                 input.advance(all);
             }
             if conn.watch.read_expired() || conn.watch.evicted() {

@@ -49,7 +49,7 @@ pub const PROTOCOL: Protocol = Protocol {
     alpn: &[b"http/1.1", b"http/1.0", b"http/0.9"],
     begins: |_| Detection::Mine,
     start,
-    farewell: |_, _| {},
+    close_parked: |_, _| {},
 };
 
 struct Loop {
@@ -129,7 +129,7 @@ impl Loop {
         loop {
             let has_bytes = {
                 let input = conn.input.borrow();
-                let rest = input.rest();
+                let rest = input.unread();
                 if !rest.is_empty() {
                     if self.head.is_new()
                         && let Some(seen) = self.head_cache.find(rest, &self.listener.endpoint)
@@ -189,12 +189,12 @@ impl Loop {
                 seen.meaning.enter(&conn.body, &request);
                 Ok(())
             }
-            None => self.understand(&request, length),
+            None => self.fill_request(&request, length),
         };
         let filled = if self.listener.endpoint.tls { filled.and_then(|()| self.check_tls(&request)) } else { filled };
         conn.input.borrow_mut().advance(length);
         // With a body of known length only what came with the head counts: what nginx would have read.
-        let follows = request.body.borrow().length().map(|body| conn.input.borrow().rest().len() as u64 > body);
+        let follows = request.body.borrow().length().map(|body| conn.input.borrow().unread().len() as u64 > body);
         self.front.worker.observers.request_began();
         let Some(engine) = self.front.worker.engine() else { return false };
         let waiting = match filled {
@@ -211,8 +211,8 @@ impl Loop {
             engine.abandon(&request, if request.flags.header_sent.get() { status } else { 0 });
         }
         let goes_on = self.finish(&request).await;
-        self.pipelined = follows.unwrap_or_else(|| !self.conn.input.borrow().rest().is_empty());
-        self.front.worker.spare.give(request);
+        self.pipelined = follows.unwrap_or_else(|| !self.conn.input.borrow().unread().is_empty());
+        self.front.worker.spare.put(request);
         goes_on
     }
 
@@ -226,16 +226,16 @@ impl Loop {
     }
 
     /// Fills the request from a head that was parsed.
-    fn understand(&mut self, request: &Rc<Request>, length: usize) -> Result<(), Refusal> {
+    fn fill_request(&mut self, request: &Rc<Request>, length: usize) -> Result<(), Refusal> {
         let input = self.conn.input.borrow();
-        let bytes = input.rest().get(..length).unwrap_or_default();
+        let bytes = input.unread().get(..length).unwrap_or_default();
         let filled = arrival::fill(&self.conn.body, request, &self.head, bytes, &self.listener.endpoint);
         // What does not fit into the first buffer depends on more than its bytes.
         if let Ok(framed) = &filled
             && length <= self.limits.first as usize
             && arrival::is_constant(request, &self.head, &self.listener.endpoint)
         {
-            self.head_cache.learn(bytes, &self.listener.endpoint, || ParsedHead::of(request, framed));
+            self.head_cache.insert(bytes, &self.listener.endpoint, || ParsedHead::of(request, framed));
         }
         self.head.reset();
         filled.map(|_| ())
@@ -258,7 +258,7 @@ impl Loop {
         let body_done = conn.body.borrow().is_done();
         if !request.flags.keepalive.get() {
             if poll_fn(|cx| conn.poll_send(cx, 0)).await.is_ok() {
-                let unread = !body_done || conn.input.borrow().rest().len() > 1;
+                let unread = !body_done || conn.input.borrow().unread().len() > 1;
                 linger(conn, &core, unread || request.flags.lingers.get()).await;
             }
             return false;
@@ -288,7 +288,7 @@ impl Loop {
         let mut output = self.conn.output.borrow_mut();
         if request.flags.filter_failed.get() && output.queued() >= request.bytes_sent.get() {
             // Nothing of this answer has left, and a part of it could be taken for all.
-            output.withdraw(request.bytes_sent.get());
+            output.truncate_end(request.bytes_sent.get());
         }
         drop(output);
         // What else is queued belongs to the client; what the socket does not take is lost.
@@ -303,7 +303,7 @@ impl Loop {
 
     async fn refuse(mut self, error: HeadError) {
         let request = self.take_request();
-        let buffer = self.conn.input.borrow().rest().to_vec();
+        let buffer = self.conn.input.borrow().unread().to_vec();
         arrival::fill_unparsed(&request, &self.head, &buffer, &self.listener.endpoint);
         request.action.set(error.action());
         if request.log_enabled(Level::Info) {
@@ -326,7 +326,7 @@ impl Loop {
     }
 
     fn client_closed(mut self) {
-        if self.conn.input.borrow().rest().is_empty() {
+        if self.conn.input.borrow().unread().is_empty() {
             return;
         }
         let request = self.take_request();
@@ -337,7 +337,7 @@ impl Loop {
     }
 
     fn timed_out(mut self) {
-        let idle = self.conn.input.borrow().rest().is_empty();
+        let idle = self.conn.input.borrow().unread().is_empty();
         let request = self.take_request();
         self.fill_unparsed(&request);
         request.action.set(if idle { "waiting for request" } else { self.reading() });
@@ -349,7 +349,7 @@ impl Loop {
 
     /// The log shows the request's result.
     fn fill_unparsed(&self, request: &Rc<Request>) {
-        arrival::fill_unparsed(request, &self.head, self.conn.input.borrow().rest(), &self.listener.endpoint);
+        arrival::fill_unparsed(request, &self.head, self.conn.input.borrow().unread(), &self.listener.endpoint);
     }
 
     /// What was under way when a head did not come to its end.

@@ -60,8 +60,8 @@ impl H1 {
     /// Takes what has come. The sizes of chunks are part of what the request sent.
     fn take_upload(&self, request: &Request, out: &mut Vec<u8>, limit: usize) -> Result<Option<BodyRead>, BodyError> {
         let mut input = self.input.borrow_mut();
-        let before = input.rest().len();
-        let left = usize::try_from(self.body.borrow().left()).unwrap_or(usize::MAX);
+        let before = input.unread().len();
+        let left = usize::try_from(self.body.borrow().remaining()).unwrap_or(usize::MAX);
         let taken = self.body.borrow_mut().take(&mut input, limit, |data| {
             // With room for what is received behind it, so that it need not move for that.
             if out.capacity() == 0 && data.len() < left {
@@ -69,7 +69,7 @@ impl H1 {
             }
             out.extend_from_slice(data);
         });
-        request.note_received((before - input.rest().len()) as u64);
+        request.note_received((before - input.unread().len()) as u64);
         taken
     }
 
@@ -92,7 +92,7 @@ impl H1 {
 
     /// How many bytes may be received past the input, which is empty: what a socket gives is the body alone up to its end. 0: none.
     fn direct(&self, limit: usize) -> usize {
-        let left = self.body.borrow().left();
+        let left = self.body.borrow().remaining();
         if left < LONG || self.input.borrow().ended || self.stream.borrow().tls().is_some() {
             return 0;
         }

@@ -119,7 +119,7 @@ impl H2 {
                 }
             }
         }
-        buffers::give(std::mem::take(&mut out));
+        buffers::put(std::mem::take(&mut out));
         self.sent.set(0);
         Ok(true)
     }
@@ -162,10 +162,10 @@ impl Carrier for H2 {
         result
     }
 
-    fn speaks(&self, server: &Server) -> bool {
+    fn enabled_on(&self, server: &Server) -> bool {
         let bit = 1 << self.hub.front.index_of(NAME);
         let own = server.conf.share::<ServerProtocols>().unwrap_or_default();
-        (self.hub.listener.endpoint.asked | own.on) & bit != 0
+        (self.hub.listener.endpoint.requested | own.on) & bit != 0
     }
 
     fn chunk(&self, location: &Location) -> usize {
@@ -173,8 +173,8 @@ impl Carrier for H2 {
         chunk.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(CHUNK)
     }
 
-    fn want(&self, id: u32, (): &()) {
-        self.codec.borrow_mut().want(id);
+    fn queue_send(&self, id: u32, (): &()) {
+        self.codec.borrow_mut().queue(id);
     }
 
     fn quota(&self, id: u32, (): &()) -> usize {
@@ -189,8 +189,8 @@ impl Carrier for H2 {
         self.with_codec(|codec, out| codec.release(id, taken, out));
     }
 
-    fn ask(&self, id: u32, (): &()) {
-        self.with_codec(|codec, out| codec.ask(id, out));
+    fn request_body(&self, id: u32, (): &()) {
+        self.with_codec(|codec, out| codec.enlarge_window(id, out));
     }
 
     fn discard(&self, id: u32, (): &()) {
@@ -237,7 +237,7 @@ impl Carrier for H2 {
         });
     }
 
-    fn turn(&self, more: bool) -> bool {
+    fn send_pending(&self, more: bool) -> bool {
         let others = more && self.pump();
         // An error is the connection's, which then tells all its streams.
         let _ = self.try_send();

@@ -29,7 +29,7 @@ pub const PROTOCOL: Protocol = Protocol {
         None => Detection::Unclear,
     },
     start,
-    farewell,
+    close_parked: goaway,
 };
 
 /// How long a connection stays active without a frame before it is parked, milliseconds.
@@ -56,7 +56,7 @@ fn start(front: &Rc<Front>, opened: Accepted) {
 }
 
 /// A parked client learns that its connection ends.
-fn farewell(parked: &mut Parked, words: &mut Vec<u8>) {
+fn goaway(parked: &mut Parked, words: &mut Vec<u8>) {
     if let Some(codec) = parked.state.as_mut().and_then(|state| state.downcast_mut::<Codec>()) {
         codec.goaway(ErrorCode::NO_ERROR, words);
     }
@@ -187,7 +187,7 @@ impl Serving {
         let conn = self.conn.clone();
         let mut input = std::mem::take(&mut *conn.input.borrow_mut());
         while conn.unsent() < GATHER && !conn.hub.broken.get() {
-            let polled = conn.with_codec(|codec, out| codec.poll(input.rest(), out));
+            let polled = conn.with_codec(|codec, out| codec.poll(input.unread(), out));
             let (used, more) = match polled {
                 Ok(step) => {
                     let more = step.event.is_some();
@@ -198,7 +198,7 @@ impl Serving {
                 }
                 Err(failure) => {
                     conn.hub.log(Level::Info, &failure.text);
-                    (input.rest().len(), false)
+                    (input.unread().len(), false)
                 }
             };
             input.advance(used);
@@ -206,7 +206,7 @@ impl Serving {
                 break;
             }
         }
-        self.paused = !conn.hub.broken.get() && !input.rest().is_empty() && conn.unsent() >= GATHER;
+        self.paused = !conn.hub.broken.get() && !input.unread().is_empty() && conn.unsent() >= GATHER;
         let ended = conn.input.borrow().ended;
         input.ended |= ended;
         conn.input.replace(input);
@@ -242,16 +242,16 @@ impl Serving {
             Event::Reset { stream, code } => {
                 conn.hub.log(Level::Info, &reset_message(stream, code));
                 if let Some(stream) = conn.hub.stream(stream) {
-                    stream.lose();
+                    stream.reset();
                 }
             }
             Event::StreamError { stream, error, .. } => {
                 conn.hub.log(Level::Info, &error.message(stream));
                 if let Some(stream) = conn.hub.stream(stream) {
-                    stream.lose();
+                    stream.reset();
                 }
             }
-            Event::Refused { why, .. } => conn.hub.log(Level::Info, &why.message()),
+            Event::Refused { reason: why, .. } => conn.hub.log(Level::Info, &why.message()),
             Event::GoAway { .. } | Event::Drained | Event::Unknown { .. } => {}
         }
     }
@@ -295,7 +295,7 @@ impl Serving {
         let (busy, inside, head) = {
             let codec = conn.codec.borrow();
             // The beginning of a frame's head is still in the input.
-            let inside = codec.is_inside_frame() || !conn.input.borrow().rest().is_empty();
+            let inside = codec.is_inside_frame() || !conn.input.borrow().unread().is_empty();
             (codec.open() > 0, inside, codec.is_inside_head())
         };
         if head {
@@ -374,7 +374,7 @@ impl Serving {
     }
 
     /// When a wait without requests ends that would last until `time`. While the worker leaves, idle time does not count: the client
-    /// has so long to say that it has seen the farewell.
+    /// has so long to say that it has seen GOAWAY.
     fn leaves_at(&self, time: u64) -> u64 {
         if self.drain_until == NEVER { time } else { self.drain_until }
     }
@@ -431,7 +431,7 @@ impl Serving {
                     if conn.hub.watch.read_expired() || conn.hub.watch.evicted() {
                         return Poll::Ready(());
                     }
-                    let all = conn.input.borrow().rest().len();
+                    let all = conn.input.borrow().unread().len();
                     conn.input.borrow_mut().advance(all);
                     if !matches!(std::task::ready!(conn.poll_fill(cx)), Ok(1..)) {
                         return Poll::Ready(());

@@ -30,7 +30,7 @@ pub enum Application {
 
 /// What is kept of a request's stream, from its first byte until its last has left.
 #[derive(Debug)]
-pub struct Wire {
+pub struct StreamState {
     /// Received data that the protocol has not processed.
     pub input: Vec<u8>,
     /// The client has ended it.
@@ -44,7 +44,7 @@ pub struct Wire {
     /// Reading rests because a field section waits for the table.
     pub waits: bool,
     /// Something has come of a request that is not whole.
-    pub begun: bool,
+    pub started: bool,
     /// When the head must be whole or the last bytes must have left; monotonic milliseconds.
     pub until: u64,
     /// Frames that the transport has not taken.
@@ -52,7 +52,7 @@ pub struct Wire {
     /// How much of it the transport has taken.
     pub sent: usize,
     /// What the transport has not taken of a larger piece of content; it goes before `out`.
-    pub rest: Bytes,
+    pub unsent: Bytes,
     /// How much of a DATA frame's content is missing whose head is written.
     pub frame: usize,
     /// The stream ends behind `out`.
@@ -60,31 +60,31 @@ pub struct Wire {
     /// The end was handed to the transport.
     pub finished: bool,
     /// Its request is over: it goes when `out` is empty.
-    pub left: bool,
+    pub request_over: bool,
     /// It stands among those that have something to send, or has its turn.
     pub queued: bool,
     /// It has had something to say since its turn began.
     pub again: bool,
 }
 
-impl Default for Wire {
+impl Default for StreamState {
     fn default() -> Self {
-        Wire {
+        StreamState {
             input: Vec::new(),
             ended: false,
             unwanted: false,
             busy: false,
             paused: false,
             waits: false,
-            begun: false,
+            started: false,
             until: NEVER,
             out: Vec::new(),
             sent: 0,
-            rest: Bytes::new(),
+            unsent: Bytes::new(),
             frame: 0,
             finish: false,
             finished: false,
-            left: false,
+            request_over: false,
             queued: false,
             again: false,
         }
@@ -102,12 +102,12 @@ pub struct H3 {
     /// The protocol.
     pub codec: RefCell<Codec>,
     /// The streams of requests.
-    pub wires: RefCell<HashMap<u64, Wire, foldhash::fast::RandomState>>,
+    pub wires: RefCell<HashMap<u64, StreamState, foldhash::fast::RandomState>>,
     /// Streams that have something to send, by urgency.
     ready: RefCell<[VecDeque<u64>; 8]>,
     /// Streams whose reading goes on.
     pub resume: RefCell<Vec<u64>>,
-    own: [Cell<Option<StreamId>>; 3],
+    server_streams: [Cell<Option<StreamId>>; 3],
     /// The peer has broken a rule; nothing of it is read any more.
     pub failed: RefCell<Option<Failure>>,
 }
@@ -123,18 +123,18 @@ impl H3 {
             wires: RefCell::default(),
             ready: RefCell::default(),
             resume: RefCell::default(),
-            own: Default::default(),
+            server_streams: Default::default(),
             failed: RefCell::default(),
         }
     }
 
     /// Runs `f` on what is kept of a stream.
-    pub(crate) fn with_wire<R>(&self, id: u64, f: impl FnOnce(&mut Wire) -> R) -> Option<R> {
+    pub(crate) fn with_wire<R>(&self, id: u64, f: impl FnOnce(&mut StreamState) -> R) -> Option<R> {
         self.wires.borrow_mut().get_mut(&id).map(f)
     }
 
     /// The stream has something to send.
-    pub fn want(&self, id: u64) {
+    pub fn queue_send(&self, id: u64) {
         let new = self.with_wire(id, |wire| {
             wire.again = true;
             !std::mem::replace(&mut wire.queued, true)
@@ -166,7 +166,7 @@ impl H3 {
             // A head waits for what comes behind it, unless it has waited for the transport.
             let waited = self.with_wire(id, |wire| {
                 wire.again = false;
-                wire.sent > 0 || wire.frame > 0 || !wire.rest.is_empty() || wire.out.len() > SMALL
+                wire.sent > 0 || wire.frame > 0 || !wire.unsent.is_empty() || wire.out.len() > SMALL
             });
             if waited.unwrap_or(false) {
                 self.flush(id);
@@ -181,7 +181,7 @@ impl H3 {
                 wire.again && !wire.finish
             });
             if more.unwrap_or(false) {
-                self.want(id);
+                self.queue_send(id);
             }
         }
         self.has_ready()
@@ -191,10 +191,10 @@ impl H3 {
     pub fn flush(&self, id: u64) -> bool {
         let mut wires = self.wires.borrow_mut();
         let Some(wire) = wires.get_mut(&id) else { return true };
-        if !wire.rest.is_empty() {
-            match self.quic.write_shared(StreamId(id), &mut wire.rest) {
-                Ok(_) if !wire.rest.is_empty() => return false,
-                Ok(_) | Err(WriteError::Stopped(_) | WriteError::Gone) => wire.rest = Bytes::new(),
+        if !wire.unsent.is_empty() {
+            match self.quic.write_shared(StreamId(id), &mut wire.unsent) {
+                Ok(_) if !wire.unsent.is_empty() => return false,
+                Ok(_) | Err(WriteError::Stopped(_) | WriteError::Gone) => wire.unsent = Bytes::new(),
             }
         }
         let rest = wire.out.get(wire.sent..).unwrap_or_default();
@@ -207,14 +207,14 @@ impl H3 {
                 // The event that tells of it comes by itself.
                 Ok(_) | Err(WriteError::Stopped(_) | WriteError::Gone) => {}
             }
-            buffers::give(std::mem::take(&mut wire.out));
+            buffers::put(std::mem::take(&mut wire.out));
             wire.sent = 0;
         }
         if wire.finish && !wire.finished && wire.frame == 0 {
             wire.finished = true;
             self.quic.finish(StreamId(id));
         }
-        if wire.left {
+        if wire.request_over {
             wires.remove(&id);
         }
         true
@@ -223,11 +223,11 @@ impl H3 {
     /// Opens our own streams as far as the client allows it, and sends what waits for them. Those that say nothing are not opened.
     pub(crate) fn flush_own(&self) {
         if self.speech == Application::Hq {
-            return self.codec.borrow_mut().own(ServerStream::Decoder).clear();
+            return self.codec.borrow_mut().server_stream(ServerStream::Decoder).clear();
         }
-        for (own, place) in [ServerStream::Control, ServerStream::Decoder, ServerStream::Encoder].into_iter().zip(&self.own) {
+        for (own, place) in [ServerStream::Control, ServerStream::Decoder, ServerStream::Encoder].into_iter().zip(&self.server_streams) {
             let mut codec = self.codec.borrow_mut();
-            let out = codec.own(own);
+            let out = codec.server_stream(own);
             if out.is_empty() || (own == ServerStream::Encoder && place.get().is_none() && out.len() == 1) {
                 continue;
             }
@@ -245,16 +245,17 @@ impl H3 {
     /// Something waits for one of our own streams.
     pub(crate) fn has_own(&self) -> bool {
         let mut codec = self.codec.borrow_mut();
-        self.speech == Application::H3 && !(codec.own(ServerStream::Control).is_empty() && codec.own(ServerStream::Decoder).is_empty())
+        self.speech == Application::H3
+            && !(codec.server_stream(ServerStream::Control).is_empty() && codec.server_stream(ServerStream::Decoder).is_empty())
     }
 
     /// Whether a stream is one of ours.
     pub fn is_own(&self, id: StreamId) -> bool {
-        self.own.iter().any(|own| own.get() == Some(id))
+        self.server_streams.iter().any(|own| own.get() == Some(id))
     }
 
     /// The stream's request is over, or never was: both its directions end.
-    pub fn forget(&self, id: u64, code: Option<Code>) {
+    pub fn close_stream(&self, id: u64, code: Option<Code>) {
         self.codec.borrow_mut().close_request(id);
         let mut wires = self.wires.borrow_mut();
         let Some(wire) = wires.get_mut(&id) else { return };
@@ -264,7 +265,7 @@ impl H3 {
         if wire.finished && code.is_none() {
             wires.remove(&id);
         } else if wire.finish && wire.frame == 0 && code.is_none() {
-            wire.left = true;
+            wire.request_over = true;
         } else {
             self.quic.reset(StreamId(id), code.unwrap_or(Code::INTERNAL_ERROR).0);
             wires.remove(&id);

@@ -52,10 +52,10 @@ impl H3 {
         }
         self.with_wire(id, |wire| {
             wire.frame = wire.frame.saturating_sub(length);
-            wire.rest = content;
+            wire.unsent = content;
             wire.finish |= end && length == wanted && wire.frame == 0;
         });
-        H3::want(self, id);
+        H3::queue_send(self, id);
         length
     }
 
@@ -106,7 +106,7 @@ impl Carrier for H3 {
         result
     }
 
-    fn speaks(&self, server: &Server) -> bool {
+    fn enabled_on(&self, server: &Server) -> bool {
         let own = server.conf.share::<Http3>().unwrap_or_default();
         match self.speech {
             Application::H3 => own.is_on(),
@@ -118,13 +118,13 @@ impl Carrier for H3 {
         CHUNK
     }
 
-    fn want(&self, id: u64, (): &()) {
-        H3::want(self, id);
+    fn queue_send(&self, id: u64, (): &()) {
+        H3::queue_send(self, id);
     }
 
     fn quota(&self, id: u64, (): &()) -> usize {
         let gathered = self.with_wire(id, |wire| wire.out.len()).unwrap_or(0);
-        if gathered > 2 * SMALL { 0 } else { self.quic.room(StreamId(id)) }
+        if gathered > 2 * SMALL { 0 } else { self.quic.capacity(StreamId(id)) }
     }
 
     /// A client that is asked to stop does so, and does not treat it as a failure (RFC 9114, 4.1).
@@ -139,7 +139,7 @@ impl Carrier for H3 {
         }
     }
 
-    fn ask(&self, id: u64, (): &()) {
+    fn request_body(&self, id: u64, (): &()) {
         self.release(id, &(), 0);
     }
 
@@ -162,7 +162,7 @@ impl Carrier for H3 {
             wire.finish = end;
             wire.out.len() - before
         });
-        H3::want(self, id);
+        H3::queue_send(self, id);
         size.unwrap_or(0)
     }
 
@@ -170,7 +170,7 @@ impl Carrier for H3 {
         let taken = self.content(id, part);
         if end && taken == part.len() {
             self.with_wire(id, |wire| wire.finish = true);
-            H3::want(self, id);
+            H3::queue_send(self, id);
         }
         taken
     }
@@ -183,7 +183,7 @@ impl Carrier for H3 {
             let mut content = buffers::take();
             let read = sys::descriptor::read_exact_at(&*file.file, &mut content, file.start, length);
             let taken = read.map(|()| self.data(id, &(), &content, end));
-            buffers::give(content);
+            buffers::put(content);
             return taken;
         }
         if !self.flush(id) {
@@ -202,16 +202,16 @@ impl Carrier for H3 {
             }
             wire.finish = true;
         });
-        H3::want(self, id);
+        H3::queue_send(self, id);
     }
 
     fn close(&self, id: u64, (): &(), code: Option<Code>) {
         // What was gathered last is handed over first.
         self.flush(id);
-        self.forget(id, code);
+        self.close_stream(id, code);
     }
 
-    fn turn(&self, more: bool) -> bool {
+    fn send_pending(&self, more: bool) -> bool {
         let others = more && self.pump();
         self.flush_own();
         others

@@ -22,9 +22,9 @@ pub(super) fn receive(conn: &Rc<H3>, id: u64, input: &[u8], ended: bool) -> (usi
     }
     let end = memchr(input).or_else(|| ended.then_some(input.len()));
     match end.and_then(|end| input.get(..end)) {
-        None if input.len() > LONGEST => conn.forget(id, Some(Code::EXCESSIVE_LOAD)),
+        None if input.len() > LONGEST => conn.close_stream(id, Some(Code::EXCESSIVE_LOAD)),
         None => return (0, false),
-        Some([]) => conn.forget(id, Some(Code::REQUEST_INCOMPLETE)),
+        Some([]) => conn.close_stream(id, Some(Code::REQUEST_INCOMPLETE)),
         Some(line) => {
             conn.begin(id);
             let begun = PendingRequest::new(conn, id, true, line.len() + 1);

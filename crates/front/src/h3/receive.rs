@@ -1,6 +1,6 @@
 //! Input from the streams of a connection.
 
-use super::connection::{Application, H3, Wire};
+use super::connection::{Application, H3, StreamState};
 use super::hq;
 use crate::active::{Activity, NEVER};
 use crate::buffers;
@@ -13,7 +13,7 @@ use net::quic::{Read, ReadError, StreamId};
 use std::rc::Rc;
 use wire::h2::priority::Priority;
 use wire::h3::error::{Code, Failure};
-use wire::h3::{Event, Uni, body_message};
+use wire::h3::{Event, UniStreamKind, body_message};
 
 /// So much is read at once, and so much of a body is kept that nobody takes: less than a client may send first, so that windows only grow
 /// for bodies that are taken.
@@ -46,7 +46,7 @@ impl H3 {
         }
         let core = &self.hub.listener.server.core;
         let until = clock::monotonic_ms().saturating_add(core.client_header_timeout.unwrap_or(default::TIMEOUT));
-        self.wires.borrow_mut().insert(id, Wire { until, ..Wire::default() });
+        self.wires.borrow_mut().insert(id, StreamState { until, ..StreamState::default() });
         self.feed(id)
     }
 
@@ -85,7 +85,7 @@ impl H3 {
                 std::mem::swap(&mut wire.input, &mut input);
             }
         });
-        buffers::give(input);
+        buffers::put(input);
         match result? {
             ReadEnd::Reset(code) => self.reset_by_client(id, code),
             ReadEnd::Some => {
@@ -103,7 +103,7 @@ impl H3 {
             let room = PIECE.saturating_sub(wire.input.len());
             let came = match room {
                 _ if wire.ended => Ok((0, true)),
-                0 => Err(self.rest(id)),
+                0 => Err(self.stop_reading(id)),
                 _ => self.read(id, room, &mut wire.input),
             };
             wire.ended |= came.as_ref().is_ok_and(|came| came.1);
@@ -117,7 +117,7 @@ impl H3 {
 
     fn read_on(self: &Rc<Self>, id: u64, input: &mut Vec<u8>, ended: &mut bool) -> Result<ReadEnd, Failure> {
         // Of a stream that has just been opened nothing is known.
-        let mut known = *ended || !input.is_empty() || self.with_wire(id, |wire| wire.begun).unwrap_or(true);
+        let mut known = *ended || !input.is_empty() || self.with_wire(id, |wire| wire.started).unwrap_or(true);
         for _ in 0..READS {
             if std::mem::replace(&mut known, true) {
                 let (used, stopped) = match self.speech {
@@ -131,10 +131,10 @@ impl H3 {
                     return Ok(ReadEnd::All);
                 }
             }
-            let room = self.hub.stream(id).map_or(PIECE, |stream| BODY.saturating_sub(stream.untaken()));
+            let room = self.hub.stream(id).map_or(PIECE, |stream| BODY.saturating_sub(stream.unread()));
             if room == 0 {
                 self.with_wire(id, |wire| wire.paused = true);
-                return Ok(self.rest(id));
+                return Ok(self.stop_reading(id));
             }
             match self.read(id, room.min(PIECE), input) {
                 Ok((0, false)) => return Ok(ReadEnd::All),
@@ -150,7 +150,7 @@ impl H3 {
     }
 
     /// Nothing more is read now, but the stream's reset is noticed.
-    fn rest(&self, id: u64) -> ReadEnd {
+    fn stop_reading(&self, id: u64) -> ReadEnd {
         self.quic.given_up(StreamId(id)).map_or(ReadEnd::All, ReadEnd::Reset)
     }
 
@@ -173,7 +173,7 @@ impl H3 {
             let poll = self.codec.borrow_mut().receive(id, rest, ended)?;
             at += poll.used;
             let Some(event) = poll.event else {
-                self.with_wire(id, |wire| wire.begun |= at > 0);
+                self.with_wire(id, |wire| wire.started |= at > 0);
                 return Ok((at, false));
             };
             match event {
@@ -188,11 +188,11 @@ impl H3 {
                 Event::Incomplete => {
                     self.hub.log(Level::Info, "client closed connection");
                     self.with_wire(id, |wire| wire.ended = true);
-                    self.forget(id, Some(Code::REQUEST_INCOMPLETE));
+                    self.close_stream(id, Some(Code::REQUEST_INCOMPLETE));
                     return Ok((at, true));
                 }
                 Event::Blocked => {
-                    self.with_wire(id, |wire| (wire.waits, wire.begun) = (true, true));
+                    self.with_wire(id, |wire| (wire.waits, wire.started) = (true, true));
                     return Ok((at, true));
                 }
             }
@@ -211,7 +211,7 @@ impl H3 {
         self.hub.watch.read_by(NEVER);
         self.hub.watch.set_activity(Activity::Answering);
         self.note_early();
-        self.with_wire(id, |wire| (wire.until, wire.begun) = (NEVER, false));
+        self.with_wire(id, |wire| (wire.until, wire.started) = (NEVER, false));
     }
 
     /// Whether received data may be replayed (`$ssl_early_data`).
@@ -242,20 +242,20 @@ impl H3 {
         self.codec.borrow_mut().reset_by_peer()?;
         let begun = self.with_wire(id, |wire| {
             wire.unwanted = true;
-            wire.begun
+            wire.started
         });
         let Some(begun) = begun else { return Ok(()) };
         self.hub.log(Level::Info, &reset_message(id, code));
         match self.hub.stream(id) {
             Some(stream) => {
                 stream.reset_later(Code::REQUEST_CANCELLED);
-                stream.lose();
+                stream.reset();
             }
             None if begun => {
                 self.begin(id);
                 PendingRequest::new(self, id, true, 0).refuse(400).run();
             }
-            None => self.forget(id, Some(Code::REQUEST_CANCELLED)),
+            None => self.close_stream(id, Some(Code::REQUEST_CANCELLED)),
         }
         Ok(())
     }
@@ -275,9 +275,9 @@ impl H3 {
         match self.hub.stream(id.0) {
             Some(stream) => {
                 stream.reset_later(Code::REQUEST_CANCELLED);
-                stream.lose();
+                stream.reset();
             }
-            None => self.forget(id.0, Some(Code::REQUEST_CANCELLED)),
+            None => self.close_stream(id.0, Some(Code::REQUEST_CANCELLED)),
         }
         Ok(())
     }
@@ -290,7 +290,7 @@ impl H3 {
         }
         let mut input = buffers::take();
         let result = self.read_uni(id, &mut input);
-        buffers::give(input);
+        buffers::put(input);
         result
     }
 
@@ -307,7 +307,7 @@ impl H3 {
             if end {
                 return Ok(());
             }
-            if result == Uni::Unknown {
+            if result == UniStreamKind::Unknown {
                 self.quic.stop(id, Code::STREAM_CREATION_ERROR.0);
                 return Ok(());
             }

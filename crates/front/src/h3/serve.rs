@@ -120,7 +120,7 @@ impl Serving {
             }
         };
         self.leave_if_asked();
-        let ready = conn.turn(true);
+        let ready = conn.send_pending(true);
         drop(later);
         if more || ready {
             cx.waker().wake_by_ref();
@@ -167,7 +167,7 @@ impl Serving {
                 }
             }
             Event::Readable(id) => self.read(id)?,
-            Event::Writable(id) => conn.want(id.0),
+            Event::Writable(id) => conn.queue_send(id.0),
             Event::Stopped(id, code) => conn.stopped_by_client(id, code)?,
             Event::Handshaken => conn.note_early(),
             Event::Finished(_) | Event::Available(_) | Event::Closed(_) => {}
@@ -259,7 +259,7 @@ impl Serving {
         let mut next = NEVER;
         let mut late = Vec::new();
         for (&id, wire) in &mut *conn.wires.borrow_mut() {
-            if wire.left && wire.until == NEVER {
+            if wire.request_over && wire.until == NEVER {
                 let timeout = conn.hub.listener.server.own.core.send_timeout.unwrap_or(default::TIMEOUT);
                 wire.until = now.saturating_add(timeout);
             }
@@ -271,7 +271,7 @@ impl Serving {
         }
         for id in late {
             conn.hub.log(Level::Info, "client timed out (110: Connection timed out)");
-            conn.forget(id, Some(Code::GENERAL_PROTOCOL_ERROR));
+            conn.close_stream(id, Some(Code::GENERAL_PROTOCOL_ERROR));
         }
         next
     }

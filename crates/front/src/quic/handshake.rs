@@ -14,7 +14,7 @@ use http::metrics::Counter;
 use http::quic::Quic;
 use http::tls::ClientHello;
 use net::quic::{HelloError, Incoming, Reason};
-use session::tls::{Failed, choose, preliminary, settle};
+use session::tls::{Failed, choose, finish, preliminary};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -111,7 +111,7 @@ async fn perform(front: &Rc<Front>, newcomer: Incoming, arrival: Arrival) -> Res
         failed.alert = Some(NO_APPLICATION_PROTOCOL);
         return Err(reject(newcomer, failed));
     }
-    let greeting = greeting(front, &listener, &info, (hello, is_named), &spoken);
+    let greeting = client_hello(front, &listener, &info, (hello, is_named), &spoken);
     // Names of certificates may ask for the client's.
     info.tls.replace(Some(Rc::new(preliminary(&greeting))));
     let settings = match limited(&watch, choose(&greeting, &listener.endpoint.default)).await {
@@ -124,18 +124,18 @@ async fn perform(front: &Rc<Front>, newcomer: Incoming, arrival: Arrival) -> Res
         Err(failed) => return Err(reject(newcomer, failed)),
     };
     let connection =
-        newcomer.accept(&settings, &transport).map_err(|refused| refused.failed.map_or_else(|| lost(&refused.reason), Failed::from))?;
+        newcomer.accept(&settings, &transport).map_err(|refused| refused.failed.map_or_else(|| closed(&refused.reason), Failed::from))?;
     match limited(&watch, poll_fn(|cx| connection.poll_begun(cx))).await {
         None => return Err(Failed::timed_out()),
-        Some(Err(reason)) => return Err(connection.failure().map_or_else(|| lost(&reason), Failed::from)),
+        Some(Err(reason)) => return Err(connection.failure().map_or_else(|| closed(&reason), Failed::from)),
         Some(Ok(())) => {}
     }
     front.log(&listener, &info, Level::Debug, "SSL_do_handshake: 1");
     let found = connection.established().unwrap_or_default();
     let alpn = found.alpn.clone().unwrap_or_default();
-    let found = limited(&watch, settle(&greeting, found)).await.ok_or_else(Failed::timed_out)?;
+    let found = limited(&watch, finish(&greeting, found)).await.ok_or_else(Failed::timed_out)?;
     count(front, &listener, &listener.server.tls.end(&found));
-    front.worker.observers.happened(Counter::QuicConnections, 1);
+    front.worker.observers.add(Counter::QuicConnections, 1);
     info.tls.replace(Some(Rc::new(found)));
     match spoken.into_iter().find(|protocol| protocol.alpn.contains(&&*alpn)) {
         Some(protocol) => Ok((Opened { connection, info, watch, listener }, protocol)),
@@ -143,7 +143,7 @@ async fn perform(front: &Rc<Front>, newcomer: Incoming, arrival: Arrival) -> Res
     }
 }
 
-fn greeting(
+fn client_hello(
     front: &Rc<Front>,
     listener: &Listener,
     info: &Rc<Connection>,
@@ -159,7 +159,7 @@ fn greeting(
         server: listener.server.clone(),
         is_named,
         subject: Box::new(move || worker.spare.take_detached(&worker, &shown.http, client.clone(), shown.server.clone())),
-        left: RefCell::default(),
+        leftovers: RefCell::default(),
     })
 }
 
@@ -170,6 +170,6 @@ fn reject(newcomer: Incoming, failed: Failed) -> Failed {
 }
 
 /// The connection ended before its handshake was over.
-fn lost(reason: &Reason) -> Failed {
+fn closed(reason: &Reason) -> Failed {
     words(reason).map_or_else(Failed::closed, Failed::by_peer)
 }

@@ -24,7 +24,7 @@ const HANDSHAKE: [(&[u8], &[u8]); 2] = [(b"upgrade", b"websocket"), (b"connectio
 /// # Errors
 /// It cannot be served; already logged.
 pub fn fill<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHead, end: bool, again: bool) -> Result<(), Refusal> {
-    let known = &mut *stream.conn.hub().known.borrow_mut();
+    let known = &mut *stream.conn.hub().known_request.borrow_mut();
     match known.as_ref().filter(|_| again) {
         Some(known) => known.enter(request),
         None => {
@@ -155,7 +155,7 @@ fn fill_host(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoin
 /// Whether the request's server speaks the protocol at all: another one's name led to this connection.
 fn check_protocol<C: Carrier>(stream: &Stream<C>, request: &Request) -> Result<(), Refusal> {
     let server = request.server();
-    if Rc::ptr_eq(&stream.conn.hub().listener.server, &server) || stream.conn.speaks(&server) {
+    if Rc::ptr_eq(&stream.conn.hub().listener.server, &server) || stream.conn.enabled_on(&server) {
         return Ok(());
     }
     log_request!(request, Level::Info, "client attempted to request the server name for which the negotiated protocol is disabled");

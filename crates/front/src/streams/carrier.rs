@@ -33,12 +33,12 @@ pub trait Carrier: Sized + 'static {
     /// Runs `f` on the fields of the request that has just come; they may be gone afterwards.
     fn with_fields<R>(&self, f: impl FnOnce(&Fields) -> R) -> R;
     /// Whether a server speaks the protocol.
-    fn speaks(&self, server: &Server) -> bool;
+    fn enabled_on(&self, server: &Server) -> bool;
     /// The most content of a frame in a location.
     fn chunk(&self, location: &Location) -> usize;
 
     /// The stream has content to send, and is to be asked for it when it is its turn.
-    fn want(&self, id: Self::Id, own: &Self::Own);
+    fn queue_send(&self, id: Self::Id, own: &Self::Own);
     /// How many bytes of content it may send now.
     fn quota(&self, id: Self::Id, own: &Self::Own) -> usize;
     /// Whether the client may still end the request's body by itself, which is waited for when the answer has left.
@@ -46,7 +46,7 @@ pub trait Carrier: Sized + 'static {
     /// So many bytes of the body were taken: the client may send more.
     fn release(&self, id: Self::Id, own: &Self::Own, taken: usize);
     /// The body is being waited for.
-    fn ask(&self, id: Self::Id, own: &Self::Own);
+    fn request_body(&self, id: Self::Id, own: &Self::Own);
     /// The rest of the body is not wanted.
     fn discard(&self, id: Self::Id, own: &Self::Own);
     /// Frames a head; how many bytes that were.
@@ -64,7 +64,7 @@ pub trait Carrier: Sized + 'static {
     fn close(&self, id: Self::Id, own: &Self::Own, code: Option<Self::Code>);
 
     /// Sends what can be sent, after framing what streams have ready if there is `more`. True: there still is.
-    fn turn(&self, more: bool) -> bool;
+    fn send_pending(&self, more: bool) -> bool;
     /// Frames wait for the connection's task to send them.
     fn has_unsent(&self) -> bool;
 }

@@ -18,9 +18,9 @@ pub trait OpenStream<C> {
     /// Content of the request's body has come; `bad`: it is not what was announced.
     fn take_body(&self, data: &[u8], end: bool, bad: bool);
     /// How much of the body was received and not consumed.
-    fn untaken(&self) -> usize;
+    fn unread(&self) -> usize;
     /// The peer is gone: the stream was reset, or the connection is lost.
-    fn lose(&self);
+    fn reset(&self);
     /// Looks after deadlines on behalf of a request that is finished, and of a pace that rests.
     fn check(&self);
     /// The stream is reset once its answer has gone.
@@ -36,14 +36,14 @@ pub struct Hub<I, C> {
     /// What is known of the client; another one when it has moved.
     info: RefCell<Rc<Connection>>,
     /// What the last request said, if it came twice and says so each time.
-    pub known: RefCell<Option<KnownRequest>>,
+    pub known_request: RefCell<Option<KnownRequest>>,
     /// The open streams.
     pub streams: RefCell<HashMap<I, Rc<dyn OpenStream<C>>, foldhash::fast::RandomState>>,
     /// Place among the active connections.
     pub watch: Entry,
     /// The connection's task, and whether it has been woken since it looked.
     task: RefCell<Option<Waker>>,
-    woken: Cell<bool>,
+    notified: Cell<bool>,
     /// The connection's task is at work, and will send what streams have to say.
     sends: Cell<bool>,
     /// Nothing can be sent or received any more.
@@ -70,11 +70,11 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
             front,
             listener,
             info: RefCell::new(info),
-            known: RefCell::default(),
+            known_request: RefCell::default(),
             streams: RefCell::default(),
             watch,
             task: RefCell::default(),
-            woken: Cell::new(false),
+            notified: Cell::new(false),
             sends: Cell::new(false),
             broken: Cell::new(false),
             unattended: Cell::new(0),
@@ -99,7 +99,7 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
 
     /// Wakes the connection's task: there is something to send.
     pub fn kick(&self) {
-        if self.woken.replace(true) {
+        if self.notified.replace(true) {
             return;
         }
         if let Some(task) = &*self.task.borrow() {
@@ -121,7 +121,7 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
     }
 
     /// `watch` wakes the connection's task from here on.
-    pub fn attend(&self, watch: &Watch) {
+    pub fn set_watch(&self, watch: &Watch) {
         if let Some(task) = &*self.task.borrow() {
             watch.wake_on_expiry(task);
         }
@@ -129,7 +129,7 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
 
     /// Remembers the task that is polling.
     pub fn waits(&self, cx: &Context<'_>) {
-        self.woken.set(false);
+        self.notified.set(false);
         let mut task = self.task.borrow_mut();
         if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             *task = Some(cx.waker().clone());
@@ -149,13 +149,13 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
 
     /// Gives memory back that a connection without streams need not hold.
     pub fn shrink(&self) {
-        self.known.take();
+        self.known_request.take();
         self.streams.borrow_mut().shrink_to_fit();
     }
 
     /// The peers of all streams are gone.
     pub(crate) fn lose_streams(&self) {
-        self.each_stream(|stream| stream.lose());
+        self.each_stream(|stream| stream.reset());
     }
 
     /// Checks the deadlines of streams that are not checked elsewhere.

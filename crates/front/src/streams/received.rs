@@ -11,8 +11,8 @@ pub struct Received {
     /// None is empty.
     parts: VecDeque<Vec<u8>>,
     /// Bytes of the first that were taken.
-    taken: usize,
-    left: usize,
+    consumed: usize,
+    unread: usize,
 }
 
 impl Received {
@@ -21,11 +21,11 @@ impl Received {
         if data.is_empty() {
             return;
         }
-        self.left += data.len();
+        self.unread += data.len();
         match self.parts.back_mut() {
             Some(last) if last.capacity() - last.len() >= data.len() => last.extend_from_slice(data),
             _ => {
-                let mut part = Vec::with_capacity(data.len().max(self.left.min(PART)));
+                let mut part = Vec::with_capacity(data.len().max(self.unread.min(PART)));
                 part.extend_from_slice(data);
                 self.parts.push_back(part);
             }
@@ -33,8 +33,8 @@ impl Received {
     }
 
     /// How much has come and was not taken.
-    pub fn left(&self) -> usize {
-        self.left
+    pub fn unread(&self) -> usize {
+        self.unread
     }
 
     /// Moves at most `limit` bytes to the end of `out`; how many, at least one where there is one and `limit` allows it.
@@ -42,29 +42,29 @@ impl Received {
         // A part that is wanted whole need not be copied where nothing is before it.
         if out.is_empty()
             && let Some(first) =
-                self.parts.pop_front_if(|first| self.taken == 0 && first.len() <= limit && first.capacity() >= out.capacity())
+                self.parts.pop_front_if(|first| self.consumed == 0 && first.len() <= limit && first.capacity() >= out.capacity())
         {
             *out = first;
-            self.left -= out.len();
+            self.unread -= out.len();
             return out.len();
         }
-        let wanted = limit.min(self.left);
+        let wanted = limit.min(self.unread);
         let mut open = wanted;
         while open > 0
             && let Some(first) = self.parts.front()
         {
-            let rest = first.get(self.taken..).unwrap_or_default();
+            let rest = first.get(self.consumed..).unwrap_or_default();
             let part = rest.get(..open).unwrap_or(rest);
             out.extend_from_slice(part);
             open -= part.len();
-            self.taken += part.len();
-            if self.taken == first.len() {
+            self.consumed += part.len();
+            if self.consumed == first.len() {
                 self.parts.pop_front();
-                self.taken = 0;
+                self.consumed = 0;
             }
         }
-        self.left -= wanted;
-        if self.left == 0 {
+        self.unread -= wanted;
+        if self.unread == 0 {
             *self = Received::default();
         }
         wanted
@@ -93,7 +93,7 @@ mod tests {
         }
         while received.take(1000, &mut out) > 0 {}
         let expected: String = (0..5000).map(|n| format!("{n},")).collect();
-        assert_eq!((&out[9..], received.left()), (expected.as_bytes(), 0));
+        assert_eq!((&out[9..], received.unread()), (expected.as_bytes(), 0));
         let mut all = Vec::new();
         received.push(b"xyz");
         assert_eq!((received.take(9, &mut all), all), (3, b"xyz".to_vec()));

@@ -104,5 +104,5 @@ fn finish<C: Carrier>(stream: &Rc<Stream<C>>, request: Rc<Request>) {
         stream.complete();
     }
     stream.finish(request.flags.abort.get());
-    stream.conn.hub().front.worker.spare.give(request);
+    stream.conn.hub().front.worker.spare.put(request);
 }

@@ -7,7 +7,7 @@ use super::carrier::Carrier;
 use super::head;
 use super::hub::OpenStream;
 use super::received::Received;
-use super::waiting::Waiting;
+use super::waiting::Wakers;
 use crate::active::{NEVER, Watch};
 use crate::output::{Next, Output};
 use crate::pace::{Allowance, Pace};
@@ -58,7 +58,7 @@ pub struct Stream<C: Carrier> {
     /// The answer has left, and the request's body may still end.
     leaving: Cell<bool>,
     /// The peer is gone.
-    lost: Cell<bool>,
+    reset: Cell<bool>,
     /// What was queued when it was.
     unsent: Cell<u64>,
     /// A flush was requested.
@@ -77,7 +77,7 @@ pub struct Stream<C: Carrier> {
     watch: OnceCell<Rc<Watch>>,
     pace: Pace,
     /// Wakers that wait for bytes, room, or the stream's end.
-    waiting: Waiting,
+    waiting: Wakers,
 }
 
 impl<C: Carrier> Stream<C> {
@@ -100,7 +100,7 @@ impl<C: Carrier> Stream<C> {
             done: Cell::new(false),
             unattended: Cell::new(false),
             leaving: Cell::new(false),
-            lost: Cell::new(false),
+            reset: Cell::new(false),
             unsent: Cell::new(0),
             flush: Cell::new(false),
             extended: Cell::new(false),
@@ -111,7 +111,7 @@ impl<C: Carrier> Stream<C> {
             send_timeout: Cell::new(default::TIMEOUT),
             watch: OnceCell::new(),
             pace: Pace::default(),
-            waiting: Waiting::default(),
+            waiting: Wakers::default(),
         });
         conn.hub().streams.borrow_mut().insert(id, stream.clone());
         stream
@@ -142,7 +142,7 @@ impl<C: Carrier> Stream<C> {
         if self.output.borrow().queued() == 0 {
             self.end_if_empty();
         } else {
-            self.want();
+            self.queue_send();
         }
         self.conn.hub().offer();
     }
@@ -153,8 +153,8 @@ impl<C: Carrier> Stream<C> {
         self.flush.get() || (queued > 0 && queued >= postpone)
     }
 
-    fn want(&self) {
-        self.conn.want(self.id, &self.own);
+    fn queue_send(&self) {
+        self.conn.queue_send(self.id, &self.own);
     }
 
     fn kick_if_unsent(&self) {
@@ -202,7 +202,7 @@ impl<C: Carrier> Stream<C> {
 
     fn give_up(&self, code: C::Code) {
         self.reset_after.set(Some(code));
-        self.lose();
+        self.reset();
         self.close();
     }
 
@@ -243,7 +243,7 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
         }
         match after {
             0 => self.end_if_empty(),
-            _ if after < before => self.want(),
+            _ if after < before => self.queue_send(),
             // Nothing may be sent, though the codec named this stream: asking again at once would never end.
             _ => {}
         }
@@ -258,12 +258,12 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
         self.waiting.wake();
     }
 
-    fn untaken(&self) -> usize {
-        self.body.borrow().left()
+    fn unread(&self) -> usize {
+        self.body.borrow().unread()
     }
 
-    fn lose(&self) {
-        self.lost.set(true);
+    fn reset(&self) {
+        self.reset.set(true);
         self.unsent.set(self.unsent.get() + self.output.borrow().queued());
         self.output.borrow_mut().clear();
         self.waiting.wake();
@@ -289,10 +289,10 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
             if !watch.is_writing() && !watch.is_resting() {
                 watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
             }
-            self.conn.hub().attend(watch);
+            self.conn.hub().set_watch(watch);
         }
         if self.output.borrow().queued() > 0 && !self.is_resting() {
-            self.want();
+            self.queue_send();
         }
     }
 
@@ -303,7 +303,7 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
 
 impl<C: Carrier> Downstream for Stream<C> {
     fn write_head(&self, request: &Request) {
-        if self.lost.get() {
+        if self.reset.get() {
             return;
         }
         self.pace.begin(request, clock::now());
@@ -328,7 +328,7 @@ impl<C: Carrier> Downstream for Stream<C> {
     }
 
     fn write(&self, request: &Request, data: &[u8]) {
-        if self.lost.get() || self.closed.get() {
+        if self.reset.get() || self.closed.get() {
             return;
         }
         let before = self.output.borrow().queued();
@@ -337,7 +337,7 @@ impl<C: Carrier> Downstream for Stream<C> {
     }
 
     fn write_chain(&self, request: &Request, chain: Chain) {
-        if self.lost.get() || self.closed.get() {
+        if self.reset.get() || self.closed.get() {
             return;
         }
         let before = self.output.borrow().queued();
@@ -365,22 +365,22 @@ impl<C: Carrier> Downstream for Stream<C> {
         self.output.borrow().queued()
     }
 
-    fn lost(&self) -> u64 {
+    fn unsent(&self) -> u64 {
         self.unsent.get()
     }
 
     fn poll_drain(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>> {
-        if self.lost.get() {
+        if self.reset.get() {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         let more = self.output.borrow().queued() > below;
         if more && !self.is_resting() {
-            self.want();
+            self.queue_send();
         }
-        if self.conn.turn(more) || self.conn.has_unsent() {
+        if self.conn.send_pending(more) || self.conn.has_unsent() {
             self.conn.hub().kick();
         }
-        if self.lost.get() {
+        if self.reset.get() {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         if self.output.borrow().queued() <= below {
@@ -413,7 +413,7 @@ impl<C: Carrier> Downstream for Stream<C> {
         if self.body_ended.get() {
             return Poll::Ready(Ok(BodyRead::End));
         }
-        if self.lost.get() {
+        if self.reset.get() {
             return Poll::Ready(Err(BodyError::Closed));
         }
         if self.watch().read_expired() || self.conn.hub().watch.evicted() {
@@ -421,7 +421,7 @@ impl<C: Carrier> Downstream for Stream<C> {
             return Poll::Ready(Err(BodyError::TimedOut));
         }
         self.waiting.enter(cx);
-        self.conn.ask(self.id, &self.own);
+        self.conn.request_body(self.id, &self.own);
         self.kick_if_unsent();
         if !request.flags.body_untimed.get() && !self.watch().is_reading() {
             let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
@@ -431,7 +431,7 @@ impl<C: Carrier> Downstream for Stream<C> {
     }
 
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.lost.get() {
+        if self.reset.get() {
             return Poll::Ready(());
         }
         self.waiting.enter(cx);
@@ -445,7 +445,7 @@ impl<C: Carrier> Downstream for Stream<C> {
     }
 
     fn is_broken(&self) -> bool {
-        self.lost.get()
+        self.reset.get()
     }
 
     fn as_any(&self) -> &dyn Any {

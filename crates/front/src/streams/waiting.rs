@@ -6,13 +6,13 @@ use std::task::{Context, Waker};
 
 /// Whom bytes, room and the stream's end wake.
 #[derive(Debug, Default)]
-pub struct Waiting {
+pub struct Wakers {
     list: RefCell<Vec<Waker>>,
     /// Which of the watch's signals the parts know of.
-    seen: Cell<(bool, bool, bool)>,
+    polled: Cell<(bool, bool, bool)>,
 }
 
-impl Waiting {
+impl Wakers {
     /// One more waits.
     pub fn enter(&self, cx: &Context<'_>) {
         let mut list = self.list.borrow_mut();
@@ -24,7 +24,7 @@ impl Waiting {
     /// The task polls. Its parts learn what only the task was told of: that a deadline has passed, or a rest is over.
     pub fn poll(&self, watch: &Watch, cx: &Context<'_>) {
         let state = (watch.read_expired(), watch.write_expired(), watch.is_resting());
-        if self.seen.replace(state) != state {
+        if self.polled.replace(state) != state {
             self.wake();
         }
         self.enter(cx);

@@ -36,7 +36,15 @@ fn endpoint(servers: Vec<Rc<Server>>) -> Endpoint {
     for server in &servers {
         names.add(server, &[ServerName::Exact(server.name.clone())]);
     }
-    Endpoint { default: servers[0].clone(), single: servers.len() == 1, names, proxy_protocol: false, tls: false, asked: 0, protocols: 0 }
+    Endpoint {
+        default: servers[0].clone(),
+        single: servers.len() == 1,
+        names,
+        proxy_protocol: false,
+        tls: false,
+        requested: 0,
+        protocols: 0,
+    }
 }
 
 /// A request that no client waits for, and what was logged.

@@ -18,7 +18,7 @@ fn answers_without_a_body_send_none() {
         (Method::HEAD, 404, true),
     ];
     for (method, status, bodiless) in rows {
-        let made = setup(Given::default());
+        let made = setup(RequestSpec::default());
         made.request.line.borrow_mut().method = method;
         assert_eq!(outcome(made.request.respond(status, b"text/plain", "body")), Outcome::Ok);
         assert_eq!(*made.client.heads.borrow(), [status]);
@@ -29,12 +29,12 @@ fn answers_without_a_body_send_none() {
 
 #[test]
 fn a_head_leaves_once_and_not_in_http_0_9() {
-    let made = setup(Given::default());
+    let made = setup(RequestSpec::default());
     assert_eq!(outcome(made.request.send_header()), Outcome::Ok);
     assert_eq!(outcome(made.request.send_header()), Outcome::Error);
     assert!(made.lines.borrow().contains("[alert]") && made.lines.borrow().contains("header already sent"));
     assert_eq!(*made.client.heads.borrow(), [200]);
-    let old = setup(Given::default());
+    let old = setup(RequestSpec::default());
     old.request.line.borrow_mut().version = Version::Http09;
     assert_eq!(outcome(old.request.respond(200, b"text/plain", "body")), Outcome::Ok);
     assert_eq!((old.client.heads.borrow().len(), old.client.answer().as_str()), (0, "body"));
@@ -42,7 +42,7 @@ fn a_head_leaves_once_and_not_in_http_0_9() {
 
 #[test]
 fn after_the_request_nothing_is_sent() {
-    let made = setup(Given::default());
+    let made = setup(RequestSpec::default());
     made.request.flags.post_action.set(true);
     assert_eq!(outcome(made.request.respond(200, b"text/plain", "body")), Outcome::Ok);
     assert!(made.client.heads.borrow().is_empty() && made.client.parts.borrow().is_empty());
@@ -51,7 +51,7 @@ fn after_the_request_nothing_is_sent() {
 #[test]
 fn the_status_of_an_error_stays_on_its_page() {
     for (error, set, expected) in [(0, 0, 200), (0, 201, 201), (503, 0, 503), (503, 200, 503)] {
-        let made = setup(Given::default());
+        let made = setup(RequestSpec::default());
         made.request.error_status.set(error);
         made.request.response.borrow_mut().status = set;
         assert_eq!(outcome(made.request.send_header()), Outcome::Ok);
@@ -68,7 +68,7 @@ fn a_body_that_is_none_is_refused_before_anything_is_answered() {
         (None, BodyState::Unread, 400, false),
     ];
     for (length, state, error, refused) in rows {
-        let made = setup(Given::default());
+        let made = setup(RequestSpec::default());
         let body = Body::on_wire(length);
         body.set_state(state);
         made.request.body.replace(Rc::new(body));
@@ -119,7 +119,7 @@ fn filters_follow_each_other_whether_they_wait_or_not() {
         (&["parts", "parts"], "[[body]]"),
     ];
     for (how, expected) in rows {
-        let made = setup(Given { filters: how.iter().map(|how| brackets(how)).collect(), ..Given::default() });
+        let made = setup(RequestSpec { filters: how.iter().map(|how| brackets(how)).collect(), ..RequestSpec::default() });
         assert_eq!(outcome(made.request.respond(200, b"text/plain", "body")), Outcome::Ok);
         // A chain without pieces goes through the filters too, and makes an empty piece.
         assert_eq!(made.client.answer().replace("[]", ""), *expected, "{how:?}");
@@ -131,12 +131,12 @@ fn filters_follow_each_other_whether_they_wait_or_not() {
 #[test]
 fn a_filter_that_fails_ends_the_answer() {
     for how in [&["bad"][..], &["now", "bad"], &["later", "bad"], &["parts", "bad"]] {
-        let made = setup(Given { filters: how.iter().map(|how| brackets(how)).collect(), ..Given::default() });
+        let made = setup(RequestSpec { filters: how.iter().map(|how| brackets(how)).collect(), ..RequestSpec::default() });
         assert_eq!(outcome(made.request.respond(200, b"text/plain", "body")), Outcome::Error, "{how:?}");
         assert!(made.request.flags.filter_failed.get(), "{how:?}");
         assert_eq!((made.client.answer().as_str(), made.client.ended.get()), ("", false), "{how:?}");
     }
-    let gone = setup(Given { filters: vec![brackets("parts")], ..Given::default() });
+    let gone = setup(RequestSpec { filters: vec![brackets("parts")], ..RequestSpec::default() });
     gone.client.broken.set(true);
     assert_eq!(outcome(gone.request.respond(200, b"text/plain", "body")), Outcome::Error);
 }
@@ -145,7 +145,7 @@ fn a_filter_that_fails_ends_the_answer() {
 fn a_filter_with_a_mark_sees_only_what_was_meant_for_it() {
     for (demanded, expected) in [(0, "body"), (2, "body"), (4, "[body]"), (6, "[body]")] {
         let marked = BodyFilter { mark: 4, ..brackets("now") };
-        let made = setup(Given { filters: vec![marked], ..Given::default() });
+        let made = setup(RequestSpec { filters: vec![marked], ..RequestSpec::default() });
         made.request.demand_body_filter(demanded);
         assert_eq!(outcome(made.request.respond(200, b"text/plain", "body")), Outcome::Ok);
         assert_eq!(made.client.answer(), expected, "{demanded}");
@@ -175,7 +175,7 @@ fn large_files_go_in_pieces_through_filters_that_read_them() {
             to.borrow_mut().push((chain.pieces.iter().map(Piece::len).collect(), chain.last));
             Filtered::Now(Ok(chain))
         });
-        let made = setup(Given { filters: vec![watch], ..Given::default() });
+        let made = setup(RequestSpec { filters: vec![watch], ..RequestSpec::default() });
         made.request.flags.reads_body.set(*reads);
         let piece = Piece::File(FilePiece { file: file.clone(), start: *start, end: *end });
         assert_eq!(outcome(made.request.output(Chain { pieces: vec![piece], last: true, ..Chain::default() })), Outcome::Ok);
@@ -201,7 +201,7 @@ fn early_hints_go_to_clients_that_can_read_them() {
         (Core::default(), Version::Http11, false),
     ];
     for (row, (core, version, takes)) in rows.into_iter().enumerate() {
-        let made = setup(Given { core, ..Given::default() });
+        let made = setup(RequestSpec { core, ..RequestSpec::default() });
         made.request.line.borrow_mut().version = version;
         assert_eq!(made.request.takes_early_hints(), takes, "row {row}");
         made.request.flags.header_sent.set(true);
@@ -212,7 +212,7 @@ fn early_hints_go_to_clients_that_can_read_them() {
 #[test]
 fn what_stands_in_for_an_answer_does_not_say_when_it_was_changed() {
     for (status, dated) in [(200, true), (206, true), (304, true), (404, false), (503, false)] {
-        let made = setup(Given::default());
+        let made = setup(RequestSpec::default());
         {
             let mut response = made.request.response.borrow_mut();
             response.set_status(status);

@@ -28,8 +28,8 @@ impl Drop for Directory {
 }
 
 /// A request with a body of which these parts come.
-fn sending(core: Core, length: Option<u64>, parts: impl IntoIterator<Item = Arrival>) -> Setup {
-    let made = setup(Given { core, ..Given::default() });
+fn sending(core: Core, length: Option<u64>, parts: impl IntoIterator<Item = Arrival>) -> Fixture {
+    let made = setup(RequestSpec { core, ..RequestSpec::default() });
     made.request.body.replace(Rc::new(Body::on_wire(length)));
     made.client.body.borrow_mut().extend(parts);
     made

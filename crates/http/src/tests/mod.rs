@@ -114,7 +114,7 @@ impl Downstream for Client {
 }
 
 /// What a request is made from.
-struct Given {
+struct RequestSpec {
     core: Core,
     filters: Vec<BodyFilter>,
     host: &'static str,
@@ -123,9 +123,9 @@ struct Given {
     uri: &'static str,
 }
 
-impl Default for Given {
+impl Default for RequestSpec {
     fn default() -> Self {
-        Given {
+        RequestSpec {
             core: Core::default(),
             filters: Vec::new(),
             host: "",
@@ -137,7 +137,7 @@ impl Default for Given {
 }
 
 /// A request, its client, and what was logged.
-struct Setup {
+struct Fixture {
     request: Rc<Request>,
     client: Rc<Client>,
     lines: Rc<RefCell<String>>,
@@ -153,7 +153,7 @@ fn location(core: Core, filters: Vec<BodyFilter>) -> Rc<Location> {
     Rc::new(parts.into_location(Box::default(), Match::Unnamed, Rc::new(core), ConfMap::default(), Locations::default()))
 }
 
-fn setup(given: Given) -> Setup {
+fn setup(given: RequestSpec) -> Fixture {
     let lines: Rc<RefCell<String>> = Rc::default();
     let to = lines.clone();
     let sink = Sink::Custom(Rc::new(move |_, line| to.borrow_mut().push_str(&String::from_utf8_lossy(line))));
@@ -193,7 +193,7 @@ fn setup(given: Given) -> Setup {
         line.uri = given.uri.as_bytes().to_vec();
         line.host = given.host.as_bytes().to_vec();
     }
-    Setup { request, client, lines }
+    Fixture { request, client, lines }
 }
 
 /// What comes of a step that waits for nothing that does not come.

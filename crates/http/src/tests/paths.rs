@@ -9,7 +9,7 @@ fn rooted(path: &str, alias: bool, cut: Option<usize>) -> Core {
 }
 
 fn mapped(core: Core, uri: &'static str) -> Result<(String, usize), PathError> {
-    let made = setup(Given { core, uri, ..Given::default() });
+    let made = setup(RequestSpec { core, uri, ..RequestSpec::default() });
     let found = made.request.map_path()?;
     Ok((String::from_utf8(found.bytes).unwrap(), found.root_length))
 }
@@ -43,7 +43,7 @@ fn files_of_uris() {
 
 #[test]
 fn what_try_files_found_stands_below_an_alias_of_an_expression() {
-    let made = setup(Given { core: rooted("/data/", true, None), uri: "a.html", ..Given::default() });
+    let made = setup(RequestSpec { core: rooted("/data/", true, None), uri: "a.html", ..RequestSpec::default() });
     assert_eq!(made.request.map_path().unwrap().bytes, b"/data/");
     made.request.context::<UriBelowAlias>();
     assert_eq!(made.request.map_path().unwrap().bytes, b"/data/a.html");
@@ -51,14 +51,14 @@ fn what_try_files_found_stands_below_an_alias_of_an_expression() {
 
 #[test]
 fn a_buffer_that_is_used_again_holds_nothing_of_before() {
-    let made = setup(Given { core: rooted("/data", false, None), ..Given::default() });
+    let made = setup(RequestSpec { core: rooted("/data", false, None), ..RequestSpec::default() });
     let mut out = crate::path::MappedPath { bytes: b"/of/before".to_vec(), root_length: 99 };
     made.request.map_uri_into(b"/a", &mut out).unwrap();
     assert_eq!((&*out.bytes, out.root_length), (&b"/data/a"[..], 5));
 }
 
 /// `Location` as it leaves when a redirect to `/x` is ours.
-fn redirected(given: Given) -> String {
+fn redirected(given: RequestSpec) -> String {
     let made = setup(given);
     {
         let mut response = made.request.response.borrow_mut();
@@ -75,36 +75,36 @@ fn redirected(given: Given) -> String {
 fn redirects_to_ourselves_name_scheme_host_and_port() {
     let ip = |text: &str| Address::Ip(text.parse().unwrap());
     let rows = [
-        (Given { host: "a.test", ..Given::default() }, "http://a.test/x"),
-        (Given { host: "a.test", local: ip("127.0.0.1:8080"), ..Given::default() }, "http://a.test:8080/x"),
+        (RequestSpec { host: "a.test", ..RequestSpec::default() }, "http://a.test/x"),
+        (RequestSpec { host: "a.test", local: ip("127.0.0.1:8080"), ..RequestSpec::default() }, "http://a.test:8080/x"),
         // Without a host, the address: IPv6 in brackets.
-        (Given { local: ip("192.0.2.1:80"), ..Given::default() }, "http://192.0.2.1/x"),
-        (Given { local: ip("[2001:db8::1]:8080"), ..Given::default() }, "http://[2001:db8::1]:8080/x"),
-        (Given { host: "a.test", local: Address::Unix(None), ..Given::default() }, "http://a.test/x"),
+        (RequestSpec { local: ip("192.0.2.1:80"), ..RequestSpec::default() }, "http://192.0.2.1/x"),
+        (RequestSpec { local: ip("[2001:db8::1]:8080"), ..RequestSpec::default() }, "http://[2001:db8::1]:8080/x"),
+        (RequestSpec { host: "a.test", local: Address::Unix(None), ..RequestSpec::default() }, "http://a.test/x"),
         (
-            Given {
+            RequestSpec {
                 core: Core { port_in_redirect: Some(false), ..Core::default() },
                 host: "a.test",
                 local: ip("127.0.0.1:8080"),
-                ..Given::default()
+                ..RequestSpec::default()
             },
             "http://a.test/x",
         ),
         (
-            Given {
+            RequestSpec {
                 core: Core { server_name_in_redirect: Some(true), ..Core::default() },
                 host: "a.test",
                 server_name: "own.test",
-                ..Given::default()
+                ..RequestSpec::default()
             },
             "http://own.test/x",
         ),
         // A server without a name has the host's.
         (
-            Given { core: Core { server_name_in_redirect: Some(true), ..Core::default() }, host: "a.test", ..Given::default() },
+            RequestSpec { core: Core { server_name_in_redirect: Some(true), ..Core::default() }, host: "a.test", ..RequestSpec::default() },
             "http://a.test/x",
         ),
-        (Given { core: Core { absolute_redirect: Some(false), ..Core::default() }, host: "a.test", ..Given::default() }, "/x"),
+        (RequestSpec { core: Core { absolute_redirect: Some(false), ..Core::default() }, host: "a.test", ..RequestSpec::default() }, "/x"),
     ];
     for (given, expected) in rows {
         assert_eq!(redirected(given), expected);

@@ -67,7 +67,7 @@ impl Child {
     /// Gives its memory to the next ones.
     fn retire(self) {
         let worker = self.request.worker.clone();
-        worker.spare.give(self.request);
+        worker.spare.put(self.request);
         Capture::give_back(self.wire);
     }
 }
@@ -223,7 +223,7 @@ fn make(stack: &mut Stack<'_>, at: usize, issuer: &Issuer, number: usize) -> Res
         copy if copy & COPY != 0 => SubrequestVariables::Copied,
         _ => SubrequestVariables::Fresh,
     };
-    let wire = Capture::lend();
+    let wire = Capture::from_pool();
     let request = {
         let uri = stack.bytes(at).unwrap_or_default();
         let mut buffer = Vec::new();
@@ -239,7 +239,7 @@ fn make(stack: &mut Stack<'_>, at: usize, issuer: &Issuer, number: usize) -> Res
     };
     request.flags.captured.set(true);
     if request.log_enabled(Level::Debug) {
-        note(&request);
+        log_start(&request);
     }
     set_headers(stack, at + HEADERS, &request, length, forward)?;
     set_variables(stack, at + VARS, &request)?;
@@ -261,7 +261,7 @@ fn join<'a>(own: &'a [u8], more: &'a [u8]) -> Cow<'a, [u8]> {
 }
 
 /// Says at debug level what is about to run.
-fn note(request: &Request) {
+fn log_start(request: &Request) {
     let line = request.line.borrow();
     let text = [b"lua http subrequest \"".as_slice(), &line.uri, b"?", &line.args, b"\""].concat();
     drop(line);
@@ -310,7 +310,7 @@ fn each_field(
         return Ok(());
     }
     let top = stack.top();
-    let result = stack.each(at, |stack, name, value| {
+    let result = stack.for_each(at, |stack, name, value| {
         let name = stack
             .bytes(name)
             .map(<[u8]>::to_vec)

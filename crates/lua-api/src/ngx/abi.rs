@@ -6,7 +6,7 @@ use crate::host::{Host, with_request};
 use http::metrics::Counter;
 use lua::{CallContext, Group, PhaseSet, Row};
 use lua_session::ctx::FAILED;
-use lua_session::slots::LeftCtx;
+use lua_session::slots::HandshakeCtx;
 use std::cell::RefCell;
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
@@ -29,7 +29,7 @@ pub(super) fn group() -> Group {
 
 /// Tables of `ngx.ctx` that stay until their request ends, because code knows their numbers.
 #[derive(Default)]
-struct KeptCtx(RefCell<Vec<LeftCtx>>);
+struct KeptCtx(RefCell<Vec<HandshakeCtx>>);
 
 /// The number of the request's `ngx.ctx`, which is its own until the request ends, over internal redirects too.
 fn ctx_keep(cx: &CallContext) -> i32 {
@@ -39,9 +39,9 @@ fn ctx_keep(cx: &CallContext) -> i32 {
         let slot = host.state.common.ctx.slot(&host.slots).saturating_abs();
         // Without a client nothing is redirected, and what a handshake leaves has a life of its own.
         if request.purpose.get().is_empty()
-            && let Some(kept) = host.state.common.ctx.keep()
+            && let Some(kept) = host.state.common.ctx.share()
         {
-            request.lasting::<KeptCtx>().0.borrow_mut().push(kept);
+            request.client_context::<KeptCtx>().0.borrow_mut().push(kept);
         }
         slot
     })

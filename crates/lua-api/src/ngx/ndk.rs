@@ -22,7 +22,7 @@ pub fn group() -> Group {
     Group {
         name: "ndk",
         rows: vec![
-            Row::fast::<ALL, _, _>("ndk_knows", knows),
+            Row::fast::<ALL, _, _>("ndk_knows", exists),
             Row::fast::<ALL, _, _>("ndk_call", call),
             Row::constant("DONE", DONE),
             Row::constant("REFUSED", REFUSED),
@@ -47,7 +47,7 @@ fn with_functions(cx: &CallContext, f: impl FnOnce(&SetFunctions, &ConfMap) -> i
     })
 }
 
-fn knows(cx: &CallContext, name: &[u8]) -> i32 {
+fn exists(cx: &CallContext, name: &[u8]) -> i32 {
     with_functions(cx, |functions, _| if functions.find(name).is_some() { DONE } else { NO_FUNCTION })
 }
 

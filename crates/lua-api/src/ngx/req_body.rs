@@ -274,7 +274,7 @@ fn finish_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> 
     if let Some(file) = building.file.take() {
         let body = body::from_file(&file.path, true).map_err(|error| write_failed(&request, &error))?;
         // The body removes it from now on.
-        file.keep();
+        file.persist();
         replace(&request, body)?;
     }
     Ok(0)

@@ -33,22 +33,22 @@ pub(crate) struct FieldTable {
     raw: bool,
     lower: Vec<u8>,
     /// A bit for each kind of name that has come.
-    seen: u128,
+    found: u128,
 }
 
 impl FieldTable {
     /// An empty table; names keep their case if `raw`.
     pub(crate) fn new(stack: &mut Stack<'_>, fields: usize, raw: bool) -> FieldTable {
         stack.push_table(0, fields);
-        FieldTable { table: stack.top(), raw, lower: Vec::with_capacity(if raw { 0 } else { 64 }), seen: 0 }
+        FieldTable { table: stack.top(), raw, lower: Vec::with_capacity(if raw { 0 } else { 64 }), found: 0 }
     }
 
     /// Adds a field.
     pub(crate) fn add(&mut self, stack: &mut Stack<'_>, name: &[u8], value: &[u8]) {
         // Names of a kind that has not come are not looked for in the table.
         let kind = 1 << kind(name);
-        let again = self.seen & kind != 0;
-        self.seen |= kind;
+        let again = self.found & kind != 0;
+        self.found |= kind;
         let key = if self.raw {
             name
         } else {

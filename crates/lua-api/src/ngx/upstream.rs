@@ -54,7 +54,7 @@ fn exactly(stack: &Stack<'_>, count: usize, text: &'static str) -> Result<(), Ra
 
 const ONE: &str = "exactly one argument expected";
 
-fn nothing(stack: &mut Stack<'_>, why: &str) -> usize {
+fn push_error(stack: &mut Stack<'_>, why: &str) -> usize {
     stack.push_nil();
     stack.push_bytes(why.as_bytes());
     2
@@ -95,7 +95,7 @@ fn signed(number: u64) -> i64 {
 /// One table for each `server`: those with fixed addresses, then those whose names are looked up while requests run.
 fn get_servers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     exactly(stack, 1, ONE)?;
-    let Some(named) = named(cx, stack, "get_servers")? else { return Ok(nothing(stack, "upstream not found")) };
+    let Some(named) = named(cx, stack, "get_servers")? else { return Ok(push_error(stack, "upstream not found")) };
     if named.group.is_edited() {
         return Ok(edited_servers(&named, stack));
     }
@@ -129,7 +129,7 @@ fn edited_servers(named: &Named, stack: &mut Stack<'_>) -> usize {
     let table = stack.top();
     for (index, member) in members.iter().filter(|member| member.parent.is_none()).enumerate() {
         let addresses: &[&str] = if member.name.is_some() { &[] } else { &[&*member.server.name] };
-        let server = balance::Server { standing: named.group.standing(member), ..member.server.clone() };
+        let server = balance::Server { state: named.group.state(member), ..member.server.clone() };
         push_server(stack, &server, addresses, true);
         stack.set_item(table, index + 1);
     }
@@ -160,7 +160,7 @@ fn push_server(stack: &mut Stack<'_>, server: &balance::Server, addresses: &[&st
     if server.backup {
         put_true(stack, table, "backup");
     }
-    if server.standing == ServerState::Down {
+    if server.state == ServerState::Down {
         put_true(stack, table, "down");
     }
 }
@@ -172,7 +172,7 @@ fn peers(named: &Named, backup: bool) -> Vec<Rc<Peer>> {
 
 fn get_peers(cx: &CallContext, stack: &mut Stack<'_>, function: &str, backup: bool) -> Result<usize, Raise> {
     exactly(stack, 1, ONE)?;
-    let Some(named) = named(cx, stack, function)? else { return Ok(nothing(stack, "upstream not found")) };
+    let Some(named) = named(cx, stack, function)? else { return Ok(push_error(stack, "upstream not found")) };
     let peers = peers(&named, backup);
     stack.push_table(peers.len(), 0);
     let table = stack.top();
@@ -212,7 +212,7 @@ fn push_peer(stack: &mut Stack<'_>, peer: &Peer, id: i64) {
         }
     }
     // Whom health checks keep out is down for those who look, whatever was set.
-    if peer.standing() == ServerState::Down || peer.health() != Health::Good {
+    if peer.state() == ServerState::Down || peer.health() != Health::Good {
         put_true(stack, table, "down");
     }
 }
@@ -220,14 +220,14 @@ fn push_peer(stack: &mut Stack<'_>, peer: &Peer, id: i64) {
 /// With `zone` for all workers, otherwise for this one.
 fn set_peer_down(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     exactly(stack, 4, "exactly 4 arguments expected")?;
-    let Some(named) = named(cx, stack, "set_peer_down")? else { return Ok(nothing(stack, "upstream not found")) };
+    let Some(named) = named(cx, stack, "set_peer_down")? else { return Ok(push_error(stack, "upstream not found")) };
     let (backup, down) = (stack.truthy(2), stack.truthy(4));
     let peers = peers(&named, backup);
     if backup && peers.is_empty() {
-        return Ok(nothing(stack, "no backup peers"));
+        return Ok(push_error(stack, "no backup peers"));
     }
     let id = stack.check_number(3, "set_peer_down")?;
-    let Some(peer) = (id >= 0.0).then(|| peers.get(id as usize)).flatten() else { return Ok(nothing(stack, "bad peer id")) };
+    let Some(peer) = (id >= 0.0).then(|| peers.get(id as usize)).flatten() else { return Ok(push_error(stack, "bad peer id")) };
     peer.set_standing(if down { ServerState::Down } else { ServerState::Up }, clock::monotonic_ms());
     if !down {
         peer.counters().set(Counter::Fails, 0);

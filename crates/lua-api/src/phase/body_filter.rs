@@ -13,7 +13,7 @@ use lua_session::{PhaseCode, directive};
 use std::rc::Rc;
 
 /// `body_filter_by_lua`, `body_filter_by_lua_file`, `body_filter_by_lua_block`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("lua_body_filter") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("lua_body_filter") };
 
 /// The code of a location.
 pub type Conf = PhaseCode<Request, { LuaPhase::BODY_FILTER.bit }>;

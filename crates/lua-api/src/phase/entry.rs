@@ -90,7 +90,7 @@ impl PhaseHandler {
             }
             Started::Done(ended) => {
                 self.entry.end(host, has_failed(&ended));
-                settle(request, state, ended, finish)
+                complete(request, state, ended, finish)
             }
             Started::Waiting(job) => {
                 let (request, handler) = (request.clone(), self.clone());
@@ -100,7 +100,7 @@ impl PhaseHandler {
                         false => job.await,
                     };
                     handler.entry.end(host, has_failed(&ended));
-                    settle(&request, state, ended, finish).finish().await
+                    complete(&request, state, ended, finish).finish().await
                 })
             }
         }
@@ -108,7 +108,7 @@ impl PhaseHandler {
 }
 
 /// Waits for output that began where nothing could wait, then answers the phase.
-fn settle(request: &Rc<Request>, state: Rc<State>, ended: lua::Completion, finish: Finish) -> Step {
+fn complete(request: &Rc<Request>, state: Rc<State>, ended: lua::Completion, finish: Finish) -> Step {
     let pending = state.pending.borrow_mut().take();
     match pending {
         None if state.refused.get() != 0 => Step::Now(Outcome::Status(state.refused.take())),

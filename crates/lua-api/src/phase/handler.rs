@@ -22,7 +22,7 @@ pub const ACCESS: Module = module::<Access>("lua_access");
 pub const PRECONTENT: Module = module::<Precontent>("lua_precontent");
 
 /// A phase whose handlers may be code.
-trait Place: Default + 'static {
+trait PhaseSlot: Default + 'static {
     /// The directive, and what it does.
     const CODE: (&'static str, &'static str);
     /// The directive that puts the code first.
@@ -35,7 +35,7 @@ trait Place: Default + 'static {
 #[derive(Default)]
 struct Rewrite;
 
-impl Place for Rewrite {
+impl PhaseSlot for Rewrite {
     const CODE: (&'static str, &'static str) = ("rewrite_by_lua", "Runs Lua in the rewrite phase, after the rewrite directives.");
     const NO_POSTPONE: (&'static str, &'static str) =
         ("rewrite_by_lua_no_postpone", "Runs rewrite_by_lua before other handlers of its phase.");
@@ -47,7 +47,7 @@ impl Place for Rewrite {
 #[derive(Default)]
 struct Access;
 
-impl Place for Access {
+impl PhaseSlot for Access {
     const CODE: (&'static str, &'static str) = ("access_by_lua", "Runs Lua in the access phase.");
     const NO_POSTPONE: (&'static str, &'static str) =
         ("access_by_lua_no_postpone", "Runs access_by_lua before other handlers of its phase.");
@@ -59,7 +59,7 @@ impl Place for Access {
 #[derive(Default)]
 struct Precontent;
 
-impl Place for Precontent {
+impl PhaseSlot for Precontent {
     const CODE: (&'static str, &'static str) = ("precontent_by_lua", "Runs Lua in the precontent phase.");
     const NO_POSTPONE: (&'static str, &'static str) =
         ("precontent_by_lua_no_postpone", "Runs precontent_by_lua before other handlers of its phase.");
@@ -76,17 +76,17 @@ struct Conf<P> {
     _place: P,
 }
 
-impl<P: Place> Config for Conf<P> {
+impl<P: PhaseSlot> Config for Conf<P> {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; code, no_postpone);
     }
 }
 
-const fn module<P: Place>(name: &'static str) -> Module {
+const fn module<P: PhaseSlot>(name: &'static str) -> Module {
     Module { rows: rows::<P>, levels: levels::<P>, attach: attach::<P>, ..Module::named(name) }
 }
 
-fn rows<P: Place>() -> Vec<Row> {
+fn rows<P: PhaseSlot>() -> Vec<Row> {
     let (name, doc) = P::CODE;
     let mut rows = directive::rows(name, Context::HTTP_IF, doc, |cx, code| cx.once(&mut cx.location::<Conf<P>>().code, code));
     let (name, doc) = P::NO_POSTPONE;
@@ -94,11 +94,11 @@ fn rows<P: Place>() -> Vec<Row> {
     rows
 }
 
-fn levels<P: Place>(levels: &mut Levels) {
+fn levels<P: PhaseSlot>(levels: &mut Levels) {
     levels.location::<Conf<P>>();
 }
 
-fn attach<P: Place>(place: &mut Attach<'_>) -> Result<(), Error> {
+fn attach<P: PhaseSlot>(place: &mut Attach<'_>) -> Result<(), Error> {
     let conf = place.conf::<Conf<P>>();
     if let Some(code) = conf.code.clone() {
         PhaseHandler::new(place, code, P::RUNS_AS).join(place, P::PHASE, P::FINISH, conf.no_postpone == Some(true));

@@ -15,7 +15,7 @@ use lua_session::{PhaseCode, directive};
 use std::rc::Rc;
 
 /// `header_filter_by_lua`, `header_filter_by_lua_file`, `header_filter_by_lua_block`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("lua_header_filter") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("lua_header_filter") };
 
 /// The code of a location.
 pub type Conf = PhaseCode<Request, { LuaPhase::HEADER_FILTER.bit }>;

@@ -10,7 +10,7 @@ use lua::LuaPhase;
 use lua_session::{PhaseCode, directive};
 
 /// `log_by_lua`, `log_by_lua_file`, `log_by_lua_block`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("lua_log") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("lua_log") };
 
 /// The code of a location.
 type Conf = PhaseCode<Request, { LuaPhase::LOG.bit }>;

@@ -20,11 +20,11 @@ const KEY: &str = "table key must be a number or string";
 /// A buffer that has grown beyond this is not kept, in bytes.
 const LARGE: usize = 1 << 20;
 
-thread_local!(static KEPT: Cell<Kept> = const { Cell::new(Kept { out: Vec::new(), open: Vec::new() }) });
+thread_local!(static KEPT: Cell<Scratch> = const { Cell::new(Scratch { out: Vec::new(), open: Vec::new() }) });
 
 /// What is used again by the next call.
 #[derive(Default)]
-struct Kept {
+struct Scratch {
     out: Vec<u8>,
     open: Vec<Option<Items>>,
 }
@@ -87,7 +87,7 @@ pub(super) fn encode(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Ra
     kept.open.clear();
     let walker = Walker::new(stack, 4).ok_or(Raise::fixed("stack overflow"))?;
     let quoting = Quoting::new(settings.has(ESCAPE_SLASH));
-    let text = Text { settings: &settings, quoting, out: &mut kept.out, open: &mut kept.open, comma: false, begun: false };
+    let text = Text { settings: &settings, quoting, out: &mut kept.out, open: &mut kept.open, comma: false, started: false };
     let result = Encoder { walker, text }.run();
     if result.is_ok() {
         stack.push_bytes(&kept.out);
@@ -109,7 +109,7 @@ struct Items {
 
 /// What was made of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Written {
+enum Outcome {
     /// All of it was written.
     Whole,
     /// Nothing: it is of a kind that is skipped.
@@ -137,7 +137,7 @@ struct Text<'e> {
     /// A comma stands before the next member of the last of them.
     comma: bool,
     /// That has members, or had some that were left out.
-    begun: bool,
+    started: bool,
 }
 
 impl Text<'_> {
@@ -154,21 +154,21 @@ impl Text<'_> {
         true
     }
 
-    fn value(&mut self, value: ValueView<'_>) -> Result<Written, Raise> {
-        if self.simple(value) { Ok(Written::Whole) } else { self.rare(value) }
+    fn value(&mut self, value: ValueView<'_>) -> Result<Outcome, Raise> {
+        if self.simple(value) { Ok(Outcome::Whole) } else { self.rare(value) }
     }
 
     /// A value of which [`Text::simple`] wrote nothing.
-    fn rare(&mut self, value: ValueView<'_>) -> Result<Written, Raise> {
+    fn rare(&mut self, value: ValueView<'_>) -> Result<Outcome, Raise> {
         match value {
-            ValueView::Table => return Ok(Written::Table),
+            ValueView::Table => return Ok(Outcome::Table),
             ValueView::Number(number) => self.invalid_number(number)?,
             ValueView::Light(address) if address == empty_array() => self.out.extend_from_slice(b"[]"),
-            _ if self.settings.has(SKIP_UNSUPPORTED) => return Ok(Written::LeftOut),
+            _ if self.settings.has(SKIP_UNSUPPORTED) => return Ok(Outcome::LeftOut),
             ValueView::Other(kind) => return Err(refuse(kind, "type not supported")),
             _ => return Err(refuse(Type::LightUserdata, "type not supported")),
         }
-        Ok(Written::Whole)
+        Ok(Outcome::Whole)
     }
 
     #[cold]
@@ -197,9 +197,9 @@ impl Text<'_> {
 
     /// Begins an array whose first items are written, if some are.
     fn open_array(&mut self, items: Items) {
-        self.begun = items.index > 0;
-        self.comma = self.begun;
-        if !self.begun {
+        self.started = items.index > 0;
+        self.comma = self.started;
+        if !self.started {
             self.out.push(b'[');
         }
         self.open.push(Some(items));
@@ -208,34 +208,34 @@ impl Text<'_> {
     fn open_object(&mut self) {
         self.out.push(b'{');
         self.open.push(None);
-        (self.comma, self.begun) = (false, false);
+        (self.comma, self.started) = (false, false);
     }
 
     /// Ends the table that was opened last. What it is in has it as a member.
     fn close(&mut self, bracket: u8) {
         self.open.pop();
-        if self.begun {
+        if self.started {
             self.indent(self.open.len());
         }
         self.out.push(bracket);
-        (self.comma, self.begun) = (true, true);
+        (self.comma, self.started) = (true, true);
     }
 
     /// A member of the table that was opened last: what `begin` writes, and its value.
     #[inline(always)]
-    fn member(&mut self, begin: impl FnOnce(&mut Self) -> Result<(), Raise>, value: ValueView<'_>) -> Result<Written, Raise> {
+    fn member(&mut self, begin: impl FnOnce(&mut Self) -> Result<(), Raise>, value: ValueView<'_>) -> Result<Outcome, Raise> {
         let (start, comma) = (self.out.len(), self.comma);
-        (self.comma, self.begun) = (true, true);
+        (self.comma, self.started) = (true, true);
         if comma {
             self.out.push(b',');
         }
         self.indent(self.open.len());
         begin(self)?;
         if self.simple(value) {
-            return Ok(Written::Whole);
+            return Ok(Outcome::Whole);
         }
         let written = self.rare(value)?;
-        if written == Written::LeftOut {
+        if written == Outcome::LeftOut {
             self.out.truncate(start);
             self.comma = comma;
         }
@@ -280,7 +280,7 @@ impl Encoder<'_, '_, '_> {
         let mut written = self.text.value(self.walker.view())?;
         loop {
             written = match self.text.open.last() {
-                _ if written == Written::Table => self.table()?,
+                _ if written == Outcome::Table => self.table()?,
                 None => return Ok(()),
                 Some(Some(_)) => self.items()?,
                 Some(None) => self.pairs()?,
@@ -289,20 +289,20 @@ impl Encoder<'_, '_, '_> {
     }
 
     /// Goes on with an object, until it ends or a table is in it.
-    fn pairs(&mut self) -> Result<Written, Raise> {
+    fn pairs(&mut self) -> Result<Outcome, Raise> {
         loop {
             let Some((key, value)) = self.walker.pair().map_err(raised)? else {
                 self.text.close(b'}');
-                return Ok(Written::Whole);
+                return Ok(Outcome::Whole);
             };
-            if self.text.member(|text| text.key(key), value)? == Written::Table {
-                return Ok(Written::Table);
+            if self.text.member(|text| text.key(key), value)? == Outcome::Table {
+                return Ok(Outcome::Table);
             }
         }
     }
 
     /// Goes on with an array, until it ends or a table is in it.
-    fn items(&mut self) -> Result<Written, Raise> {
+    fn items(&mut self) -> Result<Outcome, Raise> {
         while let Some(Some(items)) = self.text.open.last_mut() {
             if items.index >= items.length {
                 self.walker.leave();
@@ -311,11 +311,11 @@ impl Encoder<'_, '_, '_> {
             }
             items.index += 1;
             let value = self.walker.item(items.index, items.raw).map_err(raised)?;
-            if self.text.member(|_| Ok(()), value)? == Written::Table {
-                return Ok(Written::Table);
+            if self.text.member(|_| Ok(()), value)? == Outcome::Table {
+                return Ok(Outcome::Table);
             }
         }
-        Ok(Written::Whole)
+        Ok(Outcome::Whole)
     }
 
     fn enter(&mut self, enter: impl FnOnce(&mut Walker<'_, '_>) -> bool) -> Result<(), Raise> {
@@ -327,13 +327,13 @@ impl Encoder<'_, '_, '_> {
     }
 
     /// Begins an array, or goes on behind its first items.
-    fn array(&mut self, items: Items) -> Result<Written, Raise> {
+    fn array(&mut self, items: Items) -> Result<Outcome, Raise> {
         self.enter(|walker| walker.enter_items())?;
         self.text.open_array(items);
         self.items()
     }
 
-    fn table(&mut self) -> Result<Written, Raise> {
+    fn table(&mut self) -> Result<Outcome, Raise> {
         let metatable = self.walker.metatable();
         if metatable.is_some() {
             if metatable == self.walker.address(ARRAY_MT) {
@@ -355,7 +355,7 @@ impl Encoder<'_, '_, '_> {
                 None if count > 0 => {
                     self.text.indent(depth - 1);
                     self.text.out.push(b']');
-                    return Ok(Written::Whole);
+                    return Ok(Outcome::Whole);
                 }
                 None => return self.empty(asks_empty),
                 Some((ValueView::Number(key), value)) => {
@@ -372,7 +372,7 @@ impl Encoder<'_, '_, '_> {
                 Some((key, value)) if count == 0 && !asks_empty => {
                     self.text.open_object();
                     let written = self.text.member(|text| text.key(key), value)?;
-                    return if written == Written::Table { Ok(written) } else { self.pairs() };
+                    return if written == Outcome::Table { Ok(written) } else { self.pairs() };
                 }
                 Some(_) => return self.object(start, asks_empty),
             }
@@ -380,16 +380,16 @@ impl Encoder<'_, '_, '_> {
     }
 
     /// A table without anything in it, over which the walk has ended.
-    fn empty(&mut self, asks_empty: bool) -> Result<Written, Raise> {
+    fn empty(&mut self, asks_empty: bool) -> Result<Outcome, Raise> {
         if asks_empty || !self.text.settings.has(EMPTY_AS_OBJECT) {
             return self.array(Items { index: 0, length: 0, raw: true });
         }
         self.text.out.extend_from_slice(b"{}");
-        Ok(Written::Whole)
+        Ok(Outcome::Whole)
     }
 
     /// An object, of whose pairs the walk has seen some; they are written from the first on.
-    fn object(&mut self, start: usize, asks_empty: bool) -> Result<Written, Raise> {
+    fn object(&mut self, start: usize, asks_empty: bool) -> Result<Outcome, Raise> {
         self.text.out.truncate(start);
         self.walker.leave();
         if asks_empty {
@@ -403,7 +403,7 @@ impl Encoder<'_, '_, '_> {
 
     /// A table with a number as key where the walk is, of which the first `count` items are written. It is an array if all
     /// keys are positive integers and there are not too few of them.
-    fn numbered(&mut self, key: f64, count: usize, start: usize, raw: bool, asks_empty: bool) -> Result<Written, Raise> {
+    fn numbered(&mut self, key: f64, count: usize, start: usize, raw: bool, asks_empty: bool) -> Result<Outcome, Raise> {
         let (mut max, mut items) = (count as f64, count as f64);
         let mut key = key;
         loop {

@@ -1,6 +1,6 @@
 //! JSON strings with their escapes.
 
-use wire::block::{HIGH, SIZE as BLOCK, each, mark};
+use wire::block::{HIGH, SIZE as BLOCK, mark, repeat};
 
 /// What to write for each byte: 0 itself, `u` its number, otherwise this letter behind a backslash.
 static ESCAPES: [u8; 256] = {
@@ -44,19 +44,19 @@ fn short(text: &[u8]) -> u64 {
             [a, b, c, ..] => u64::from(u32::from_le_bytes([a, b, c, 0])),
         },
     };
-    bytes | each(b' ') << (8 * (length & 7))
+    bytes | repeat(b' ') << (8 * (length & 7))
 }
 
 impl Quoting {
     pub(super) fn new(escape_slashes: bool) -> Self {
-        Self { slashes: each(if escape_slashes { b'/' } else { b'"' }) }
+        Self { slashes: repeat(if escape_slashes { b'/' } else { b'"' }) }
     }
 
     /// The bytes of a block that must be escaped, as [`mark`] has it.
     #[inline]
     fn special(self, block: u64) -> u64 {
-        let control = block.wrapping_sub(each(32)) & !block & HIGH;
-        control | mark(block, each(b'"')) | mark(block, each(b'\\')) | mark(block, each(127)) | mark(block, self.slashes)
+        let control = block.wrapping_sub(repeat(32)) & !block & HIGH;
+        control | mark(block, repeat(b'"')) | mark(block, repeat(b'\\')) | mark(block, repeat(127)) | mark(block, self.slashes)
     }
 
     /// Appends a string of any bytes.

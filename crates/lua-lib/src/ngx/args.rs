@@ -169,14 +169,14 @@ fn encode_args(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 /// # Errors
 /// A key that is no string, a value that cannot be written.
 pub fn encode(stack: &mut Stack<'_>, table: usize, out: &mut Vec<u8>) -> Result<(), Raise> {
-    stack.each(table, |stack, key, value| {
+    stack.for_each(table, |stack, key, value| {
         if stack.kind(key) != Type::String {
             return Err(Raise::fixed("attempt to use a non-string key in the \"args\" option table"));
         }
         if stack.kind(value) != Type::Table {
             return pair(stack, key, value, out);
         }
-        stack.each(value, |stack, _, item| pair(stack, key, item, out))
+        stack.for_each(value, |stack, _, item| pair(stack, key, item, out))
     })
 }
 

@@ -41,7 +41,7 @@ pub fn group() -> Group {
 #[derive(Default)]
 struct Flags {
     syntax: Syntax,
-    keep: bool,
+    cache: bool,
     jit: bool,
     dfa: bool,
 }
@@ -59,7 +59,7 @@ impl Flags {
                 b'j' => flags.jit = true,
                 b'J' => syntax.javascript = true,
                 b'm' => syntax.multiline = true,
-                b'o' => flags.keep = true,
+                b'o' => flags.cache = true,
                 b's' => syntax.dotall = true,
                 b'u' => syntax.utf = true,
                 b'U' => (syntax.utf, syntax.lenient) = (true, true),
@@ -131,7 +131,7 @@ fn compile(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         let (groups, names) = if flags.dfa { (0, Vec::new()) } else { (regex.groups(), regex.names()) };
         let utf = regex.is_utf();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        engine::with(|engine| engine.keep(compiled, limit))
+        engine::with(|engine| engine.insert(compiled, limit))
             .flatten()
             .map(|id| (id, groups, names, utf))
             .ok_or_else(|| b"no memory".to_vec())
@@ -145,7 +145,7 @@ fn compile(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         Ok((id, groups, names, utf)) => {
             stack.push_number(id as f64);
             stack.push_number(groups as f64);
-            stack.push_bool(flags.keep);
+            stack.push_bool(flags.cache);
             stack.push_bool(utf);
             stack.push_bool(flags.syntax.duplicate_names);
             if names.is_empty() {

@@ -50,7 +50,7 @@ struct Semaphore {
 #[derive(Default)]
 struct Waiter {
     granted: Cell<bool>,
-    bell: Notify,
+    notify: Notify,
 }
 
 impl Semaphores {
@@ -83,12 +83,12 @@ impl Semaphore {
             self.resources.set(self.resources.get() - 1);
             next.granted.set(true);
             self.waking.set(self.waking.get() + 1);
-            next.bell.notify_one();
+            next.notify.notify_one();
         }
     }
 
     /// Whether a waiter was given a resource, which it takes or gives back now. Those who came while it had not run are next.
-    fn woken(&self, waiter: &Waiter) -> bool {
+    fn granted(&self, waiter: &Waiter) -> bool {
         let granted = waiter.granted.replace(false);
         if granted {
             self.waking.set(self.waking.get().saturating_sub(1));
@@ -104,14 +104,14 @@ impl Semaphore {
 }
 
 /// A place in the queue. What its thread was given and did not take goes to the next.
-struct Place {
+struct QueuePosition {
     semaphore: Rc<Semaphore>,
     waiter: Rc<Waiter>,
 }
 
-impl Drop for Place {
+impl Drop for QueuePosition {
     fn drop(&mut self) {
-        if self.semaphore.woken(&self.waiter) {
+        if self.semaphore.granted(&self.waiter) {
             self.semaphore.post(1);
         } else {
             self.semaphore.queue.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.waiter));
@@ -165,14 +165,14 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let alarm = Alarms::after(&*expect_worker(cx)?, Duration::from_millis(delay));
     let waiter = Rc::new(Waiter::default());
     semaphore.queue.borrow_mut().push_back(waiter.clone());
-    let place = Place { semaphore, waiter };
+    let place = QueuePosition { semaphore, waiter };
     Ok(Suspension::wait(async move {
         tokio::select! {
             biased;
-            () = place.waiter.bell.notified() => {}
+            () = place.waiter.notify.notified() => {}
             () = alarm => {}
         }
-        if place.semaphore.woken(&place.waiter) {
+        if place.semaphore.granted(&place.waiter) {
             return Ok(Reply::One(Value::Bool(true)));
         }
         Ok(Reply::Two(Value::Bool(false), "timeout".into()))
@@ -200,15 +200,15 @@ mod tests {
     #[test]
     fn what_a_dead_thread_was_given_goes_to_the_next() {
         let semaphore = Rc::new(Semaphore::default());
-        let places: Vec<Place> = (0..2)
+        let places: Vec<QueuePosition> = (0..2)
             .map(|_| {
                 let waiter = Rc::new(Waiter::default());
                 semaphore.queue.borrow_mut().push_back(waiter.clone());
-                Place { semaphore: semaphore.clone(), waiter }
+                QueuePosition { semaphore: semaphore.clone(), waiter }
             })
             .collect();
         semaphore.post(1);
-        let [first, second] = <[Place; 2]>::try_from(places).ok().expect("two places");
+        let [first, second] = <[QueuePosition; 2]>::try_from(places).ok().expect("two places");
         drop(first);
         assert!(second.waiter.granted.get());
         drop(second);

@@ -75,7 +75,7 @@ pub fn publish(vm: &Vm, runtime: &Runtime) -> Result<(), LuaError> {
     use std::fmt::Write;
     let mut source = String::from("local s = ngx.shared local make = s[''] s[''] = nil ");
     for zone in runtime.dicts.borrow().iter() {
-        let number = runtime.shelf.put(Dict::new(zone));
+        let number = runtime.shared_slots.put(Dict::new(zone));
         source.push_str("s['");
         for byte in zone.name().bytes() {
             // Writing to a string does not fail.

@@ -78,7 +78,7 @@ fn create(cx: &CallContext, stack: &mut Stack<'_>, every: bool) -> Result<usize,
         stack.push_bytes(reason.as_bytes());
         return Ok(2);
     }
-    let function = stack.keep(2).ok_or("no memory")?;
+    let function = stack.reference(2).ok_or("no memory")?;
     let arguments = (3..=given).map(|index| Value::read(stack, index)).collect();
     cx.detach_globals();
     // What comes again in the past would come for ever in one turn of the loop.
@@ -107,6 +107,7 @@ impl Timer {
         let timer = Rc::new(self);
         loop {
             let premature = timer.wait(alarm).await;
+            timer.worker.begun().await;
             let again = timer.every && !premature && !timer.runtime.timers.is_exiting();
             if !again {
                 timer.runtime.timers.remove();
@@ -156,7 +157,7 @@ impl Timer {
             let reason = format_args!("{whose}{max} lua_max_running_timers are not enough");
             base::log!(self.worker.log, Level::Alert, 0, "lua failed to run timer with function defined at {place}: {reason}");
         }
-        self.runtime.timers.settle();
+        self.runtime.timers.release();
     }
 
     async fn run(&self, premature: bool) {

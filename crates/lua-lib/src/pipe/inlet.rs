@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 /// What one read wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
+pub enum ReadPattern {
     /// All up to the end.
     All,
     /// Exactly so many bytes.
@@ -25,16 +25,16 @@ pub enum Want {
 const MOST_LEFT: usize = 1 << 20;
 
 /// The reading end.
-pub struct Inlet {
+pub struct PipeReader {
     end: RefCell<Option<Rc<Receiver>>>,
     /// Data that was read and not delivered yet.
-    rest: RefCell<Vec<u8>>,
+    buffered: RefCell<Vec<u8>>,
     /// How much is read at once, in bytes.
     step: usize,
     eof: Cell<bool>,
     busy: Cell<bool>,
     closing: Cell<&'static str>,
-    bell: Notify,
+    notify: Notify,
 }
 
 /// Marks an inlet as in use while it lives.
@@ -46,17 +46,17 @@ impl Drop for Busy<'_> {
     }
 }
 
-impl Inlet {
+impl PipeReader {
     /// An open one.
-    pub fn new(end: Receiver, step: usize) -> Inlet {
-        Inlet {
+    pub fn new(end: Receiver, step: usize) -> PipeReader {
+        PipeReader {
             end: RefCell::new(Some(Rc::new(end))),
-            rest: RefCell::default(),
+            buffered: RefCell::default(),
             step,
             eof: Cell::new(false),
             busy: Cell::new(false),
             closing: Cell::new(""),
-            bell: Notify::new(),
+            notify: Notify::new(),
         }
     }
 
@@ -64,14 +64,14 @@ impl Inlet {
     pub fn close(&self, reason: &'static str) {
         self.closing.set(reason);
         self.end.take();
-        self.bell.notify_waiters();
+        self.notify.notify_waiters();
     }
 
     /// Closes it because the program has ended. What it has left in the pipe belongs to who reads now, also when the event
     /// loop has yet to hear of it.
     pub fn finish(&self) {
         if let (true, Some(end)) = (self.busy.get(), &*self.end.borrow()) {
-            let mut rest = self.rest.borrow_mut();
+            let mut rest = self.buffered.borrow_mut();
             for _ in 0..MOST_LEFT.div_ceil(self.step.max(1)) {
                 match sys::descriptor::read_into(&**end, &mut rest, self.step) {
                     Ok(0) => {
@@ -96,11 +96,11 @@ impl Inlet {
     }
 
     /// Reads; a time limit counts from the last byte that came.
-    pub async fn read(&self, want: Want, limit: Option<Duration>) -> Reply {
+    pub async fn read(&self, want: ReadPattern, limit: Option<Duration>) -> Reply {
         self.busy.set(true);
         let _busy = Busy(&self.busy);
         loop {
-            if let Some(data) = take(&mut self.rest.borrow_mut(), want, self.eof.get()) {
+            if let Some(data) = take(&mut self.buffered.borrow_mut(), want, self.eof.get()) {
                 return Reply::One(data.into());
             }
             let Some(end) = self.end.borrow().clone() else { return self.partial(self.closing.get()) };
@@ -111,7 +111,7 @@ impl Inlet {
                 Ok(0) => self.eof.set(true),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let closed = self.bell.notified();
+                    let closed = self.notify.notified();
                     tokio::select! {
                         biased;
                         () = closed => {}
@@ -127,27 +127,27 @@ impl Inlet {
     }
 
     fn fetch(&self, end: &Receiver) -> io::Result<usize> {
-        let mut rest = self.rest.borrow_mut();
+        let mut rest = self.buffered.borrow_mut();
         rest.reserve(self.step);
         end.try_read_buf(&mut *rest)
     }
 
     fn partial(&self, error: &'static str) -> Reply {
-        Reply::Many(vec![Value::Nil, error.into(), self.rest.take().into()])
+        Reply::Many(vec![Value::Nil, error.into(), self.buffered.take().into()])
     }
 
     fn partial_owned(&self, error: String) -> Reply {
-        Reply::Many(vec![Value::Nil, error.into_bytes().into(), self.rest.take().into()])
+        Reply::Many(vec![Value::Nil, error.into_bytes().into(), self.buffered.take().into()])
     }
 }
 
 /// Takes what is wanted from the bytes at hand, if it is all there.
-fn take(rest: &mut Vec<u8>, want: Want, eof: bool) -> Option<Vec<u8>> {
+fn take(rest: &mut Vec<u8>, want: ReadPattern, eof: bool) -> Option<Vec<u8>> {
     match want {
-        Want::All => eof.then(|| std::mem::take(rest)),
-        Want::Bytes(count) => (rest.len() >= count).then(|| rest.drain(..count).collect()),
-        Want::Any(max) => (!rest.is_empty()).then(|| rest.drain(..max.min(rest.len())).collect()),
-        Want::Line => {
+        ReadPattern::All => eof.then(|| std::mem::take(rest)),
+        ReadPattern::Bytes(count) => (rest.len() >= count).then(|| rest.drain(..count).collect()),
+        ReadPattern::Any(max) => (!rest.is_empty()).then(|| rest.drain(..max.min(rest.len())).collect()),
+        ReadPattern::Line => {
             let end = memchr::memchr(b'\n', rest)?;
             let mut line: Vec<u8> = rest.drain(..=end).collect();
             line.pop();
@@ -161,7 +161,7 @@ fn take(rest: &mut Vec<u8>, want: Want, eof: bool) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn taken(rest: &str, want: Want, eof: bool) -> (Option<String>, String) {
+    fn taken(rest: &str, want: ReadPattern, eof: bool) -> (Option<String>, String) {
         let mut rest = rest.as_bytes().to_vec();
         let data = take(&mut rest, want, eof).map(|data| String::from_utf8(data).expect("text"));
         (data, String::from_utf8(rest).expect("text"))
@@ -171,13 +171,13 @@ mod tests {
     fn each_read_takes_what_it_wants() {
         let some = |text: &str, rest: &str| (Some(text.to_owned()), rest.to_owned());
         let none = |rest: &str| (None, rest.to_owned());
-        assert_eq!(taken("ab", Want::All, false), none("ab"));
-        assert_eq!(taken("ab", Want::All, true), some("ab", ""));
-        assert_eq!(taken("abc", Want::Bytes(2), false), some("ab", "c"));
-        assert_eq!(taken("a", Want::Bytes(2), true), none("a"));
-        assert_eq!(taken("a\r\nb", Want::Line, false), some("a", "b"));
-        assert_eq!(taken("a", Want::Line, true), none("a"));
-        assert_eq!(taken("abc", Want::Any(2), false), some("ab", "c"));
-        assert_eq!(taken("", Want::Any(2), true), none(""));
+        assert_eq!(taken("ab", ReadPattern::All, false), none("ab"));
+        assert_eq!(taken("ab", ReadPattern::All, true), some("ab", ""));
+        assert_eq!(taken("abc", ReadPattern::Bytes(2), false), some("ab", "c"));
+        assert_eq!(taken("a", ReadPattern::Bytes(2), true), none("a"));
+        assert_eq!(taken("a\r\nb", ReadPattern::Line, false), some("a", "b"));
+        assert_eq!(taken("a", ReadPattern::Line, true), none("a"));
+        assert_eq!(taken("abc", ReadPattern::Any(2), false), some("ab", "c"));
+        assert_eq!(taken("", ReadPattern::Any(2), true), none(""));
     }
 }

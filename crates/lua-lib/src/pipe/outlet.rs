@@ -9,11 +9,11 @@ use tokio::net::unix::pipe::Sender;
 use tokio::sync::Notify;
 
 /// The writing end.
-pub struct Outlet {
+pub struct PipeWriter {
     end: RefCell<Option<Rc<Sender>>>,
     busy: Cell<bool>,
     closing: Cell<&'static str>,
-    bell: Notify,
+    notify: Notify,
 }
 
 /// Waits for so long; for ever without a limit.
@@ -33,17 +33,17 @@ impl Drop for Busy<'_> {
     }
 }
 
-impl Outlet {
+impl PipeWriter {
     /// An open one.
-    pub fn new(end: Sender) -> Outlet {
-        Outlet { end: RefCell::new(Some(Rc::new(end))), busy: Cell::new(false), closing: Cell::new(""), bell: Notify::new() }
+    pub fn new(end: Sender) -> PipeWriter {
+        PipeWriter { end: RefCell::new(Some(Rc::new(end))), busy: Cell::new(false), closing: Cell::new(""), notify: Notify::new() }
     }
 
     /// Closes it; a pending write fails with `reason`.
     pub fn close(&self, reason: &'static str) {
         self.closing.set(reason);
         self.end.take();
-        self.bell.notify_waiters();
+        self.notify.notify_waiters();
     }
 
     /// Why no write can begin.
@@ -64,7 +64,7 @@ impl Outlet {
             match end.try_write(left) {
                 Ok(count) => done += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let closed = self.bell.notified();
+                    let closed = self.notify.notified();
                     tokio::select! {
                         biased;
                         () = closed => {}

@@ -1,7 +1,7 @@
 //! A started program, and all those of a worker.
 
-use crate::pipe::inlet::Inlet;
-use crate::pipe::outlet::Outlet;
+use crate::pipe::inlet::PipeReader;
+use crate::pipe::outlet::PipeWriter;
 use base::errno::describe;
 use base::log::Level;
 use session::Worker;
@@ -34,7 +34,7 @@ pub struct SpawnRequest {
 #[derive(Default)]
 pub struct ChildExit {
     status: Cell<Option<ExitStatus>>,
-    bell: Notify,
+    notify: Notify,
 }
 
 impl ChildExit {
@@ -51,7 +51,7 @@ impl ChildExit {
     /// Waits until it has ended.
     pub async fn ended(&self) {
         while self.status.get().is_none() {
-            self.bell.notified().await;
+            self.notify.notified().await;
         }
     }
 }
@@ -64,11 +64,11 @@ pub struct Process {
     /// There is a waiter for the end.
     pub waited: Cell<bool>,
     /// Its standard input.
-    pub stdin: Outlet,
+    pub stdin: PipeWriter,
     /// Its standard output.
-    pub stdout: Inlet,
+    pub stdout: PipeReader,
     /// Its standard error, unless merged.
-    pub stderr: Option<Inlet>,
+    pub stderr: Option<PipeReader>,
 }
 
 base::message_error! {
@@ -105,9 +105,9 @@ impl Process {
         drop(command);
         let child = child.map_err(|error| failed("fork", &error))?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
-        let inlet = |reader: io::PipeReader| Receiver::from_owned_fd(OwnedFd::from(reader)).map(|end| Inlet::new(end, order.buffer));
+        let inlet = |reader: io::PipeReader| Receiver::from_owned_fd(OwnedFd::from(reader)).map(|end| PipeReader::new(end, order.buffer));
         let ends = Sender::from_owned_fd(OwnedFd::from(stdin))
-            .and_then(|stdin| Ok((Outlet::new(stdin), inlet(stdout)?, stderr.map(inlet).transpose()?)));
+            .and_then(|stdin| Ok((PipeWriter::new(stdin), inlet(stdout)?, stderr.map(inlet).transpose()?)));
         let ending = Rc::new(ChildExit::default());
         worker.spawn(Box::pin(reap(worker.clone(), child, ending.clone())));
         let (stdin, stdout, stderr) = ends.map_err(|error| failed("fcntl", &error))?;
@@ -190,7 +190,7 @@ async fn reap(worker: Rc<Worker>, mut child: Child, ending: Rc<ChildExit>) {
         }
     }
     worker.log.write(Level::Notice, 0, format!("signal 17 (SIGCHLD) received from {pid}").as_bytes());
-    ending.bell.notify_waiters();
+    ending.notify.notify_waiters();
 }
 
 /// The processes of a worker by number.

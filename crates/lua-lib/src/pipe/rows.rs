@@ -1,7 +1,7 @@
 //! The rows of `ngx.pipe`.
 
 use crate::host::{expect_host, host};
-use crate::pipe::inlet::{Inlet, Want};
+use crate::pipe::inlet::{PipeReader, ReadPattern};
 use crate::pipe::process::{Hub, Process, SpawnRequest};
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Reply, Row, Stack, Suspension, Type, Value, YIELDABLE};
 use std::rc::Rc;
@@ -106,7 +106,7 @@ fn free(cx: &CallContext, id: f64) {
     }
 }
 
-fn stderr_of(process: &Process) -> Result<&Inlet, &'static str> {
+fn stderr_of(process: &Process) -> Result<&PipeReader, &'static str> {
     process.stderr.as_ref().ok_or("merged to stdout")
 }
 
@@ -116,10 +116,10 @@ fn read(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let error = stack.number(2) == Some(f64::from(STDERR));
     let length = stack.number(4).unwrap_or(0.0) as usize;
     let want = match stack.number(3).unwrap_or(0.0) as i32 {
-        BYTES => Want::Bytes(length),
-        LINE => Want::Line,
-        ANY => Want::Any(length),
-        _ => Want::All,
+        BYTES => ReadPattern::Bytes(length),
+        LINE => ReadPattern::Line,
+        ANY => ReadPattern::Any(length),
+        _ => ReadPattern::All,
     };
     let limit = limit(stack, 5);
     let refusal = if error {

@@ -4,7 +4,7 @@ use crate::host::{Host, expect_host};
 use crate::socket::hub::Hub;
 use crate::socket::report::Reporter;
 use crate::socket::settings::SocketOptions;
-use crate::socket::state::{Socket, Work};
+use crate::socket::state::{Direction, Socket};
 use base::log::ErrorLog;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use net::deadline::Limit;
@@ -60,7 +60,7 @@ impl Call {
 
     /// Keeps a new socket for as long as the client's request lives: one of a subrequest is no other request's when
     /// that has ended.
-    pub fn keep(&self, id: u64) {
+    pub fn close_with_client(&self, id: u64) {
         self.host.lasting_resources().sockets.add(&self.hub, id);
     }
 
@@ -92,7 +92,7 @@ impl Call {
     ///
     /// # Errors
     /// `bad request`. The inner error is for Lua.
-    pub fn check(&self, socket: &Socket, works: &[Work]) -> Result<Result<(), &'static str>, Raise> {
+    pub fn check(&self, socket: &Socket, works: &[Direction]) -> Result<Result<(), &'static str>, Raise> {
         if !socket.belongs_to(self.host.resources()) {
             return Err("bad request".into());
         }

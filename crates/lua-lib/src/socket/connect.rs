@@ -5,7 +5,7 @@ use crate::socket::names::SocketError;
 use crate::socket::names::{self, Destination};
 use crate::socket::pools::{self, Admission, Pool, Ticket};
 use crate::socket::report::Reporter;
-use crate::socket::state::{Socket, Work, error_text};
+use crate::socket::state::{Direction, Socket, error_text};
 use base::log::Level;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use net::address::SocketAddress;
@@ -139,11 +139,13 @@ pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Ra
     let reporter = call.reporter(cx);
     let socket = match call.socket(stack) {
         Some((_, socket)) => {
-            if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Resolving, Work::Reading, Work::Writing])? {
+            if let Err(text) =
+                call.check(&socket, &[Direction::Connecting, Direction::Resolving, Direction::Reading, Direction::Writing])?
+            {
                 return Ok(fail(stack, text));
             }
             // Connecting a live object closes its old connection first.
-            let old = socket.inner.borrow_mut().leave();
+            let old = socket.inner.borrow_mut().detach();
             if old.0.is_some() {
                 reporter.debug(format_args!("lua tcp socket reconnect without shutting down"));
             }
@@ -176,7 +178,7 @@ pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Ra
 /// Makes the Rust side of a socket.
 fn enter(call: &Call, stack: &mut Stack<'_>) -> Rc<Socket> {
     let (id, socket) = call.hub.open(call.host.resources());
-    call.keep(id);
+    call.close_with_client(id);
     stack.push_number(id as f64);
     stack.set_item(1, ID);
     socket
@@ -198,7 +200,7 @@ struct Connect {
 
 impl Connect {
     fn start(self, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
-        let ticket = match self.pool.as_ref().map(Pool::admit) {
+        let ticket = match self.pool.as_ref().map(Pool::acquire) {
             None => None,
             Some(Admission::Reuse(stream, reused, ticket)) => {
                 let fd = stream.descriptor().map_or(-1, |descriptor| descriptor.as_raw_fd());
@@ -223,7 +225,7 @@ impl Connect {
         let (key, connections) = (String::from_utf8_lossy(&self.target.key), ticket.connections());
         self.reporter
             .debug(format_args!("lua tcp socket queue connect operation for connection pool \"{key}\", connections: {connections}"));
-        let busy = self.socket.begin(Work::Connecting);
+        let busy = self.socket.begin(Direction::Connecting);
         Suspension::wait(async move {
             let _busy = busy;
             Ok(match tokio::time::timeout(self.timeout, pools::wait(ticket)).await {
@@ -251,14 +253,14 @@ impl Connect {
     }
 
     async fn open(self, place: Destination, ticket: Option<Ticket>) -> Reply {
-        let resolving = matches!(place, Destination::Named(_)).then(|| self.socket.begin(Work::Resolving));
+        let resolving = matches!(place, Destination::Named(_)).then(|| self.socket.begin(Direction::Resolving));
         let found = place.find().await;
         drop(resolving);
         let address = match found {
             Ok(address) => address,
             Err(error) => return failure(error),
         };
-        let _busy = self.socket.begin(Work::Connecting);
+        let _busy = self.socket.begin(Direction::Connecting);
         let label = match (&address, self.target.port) {
             (SocketAddress::Internet(to), Some(port)) => format!(", upstream: {}:{port}({})", self.target.host, to.ip()),
             _ => format!(", upstream: {0}({0})", self.target.host),

@@ -2,7 +2,7 @@
 
 use crate::resources::Resources;
 use crate::socket::datagrams::Datagrams;
-use crate::socket::owned::Keeper;
+use crate::socket::owned::SocketRegistry;
 use crate::socket::pools::Pools;
 use crate::socket::secure::sessions::Sessions;
 use crate::socket::state::Socket;
@@ -18,7 +18,7 @@ use std::time::Duration;
 const SPARE: usize = 64;
 
 /// A socket of either kind.
-enum Kept {
+enum AnySocket {
     Tcp(Rc<Socket>),
     Udp(Rc<Datagrams>),
 }
@@ -26,7 +26,7 @@ enum Kept {
 /// The sockets of one worker, and its pools of idle connections.
 #[derive(Default)]
 pub struct Hub {
-    sockets: RefCell<Table<Kept>>,
+    sockets: RefCell<Table<AnySocket>>,
     /// Unused sockets, with their buffers.
     spare: RefCell<Vec<Rc<Socket>>>,
     /// Until when sockets wait.
@@ -56,18 +56,18 @@ impl Hub {
             Some(socket) => socket.owner = Rc::downgrade(owner),
             None => socket = Rc::new(Socket::new(owner)),
         }
-        (self.sockets.borrow_mut().add(Kept::Tcp(socket.clone())), socket)
+        (self.sockets.borrow_mut().add(AnySocket::Tcp(socket.clone())), socket)
     }
 
     /// Enters a UDP socket and answers its number.
     pub(crate) fn add_datagrams(&self, socket: Rc<Datagrams>) -> u64 {
-        self.sockets.borrow_mut().add(Kept::Udp(socket))
+        self.sockets.borrow_mut().add(AnySocket::Udp(socket))
     }
 
     /// The TCP socket of this number, unless it is gone.
     pub fn find(&self, id: u64) -> Option<Rc<Socket>> {
         match self.sockets.borrow().get(id) {
-            Some(Kept::Tcp(socket)) => Some(socket.clone()),
+            Some(AnySocket::Tcp(socket)) => Some(socket.clone()),
             _ => None,
         }
     }
@@ -76,7 +76,7 @@ impl Hub {
     #[inline]
     pub fn with<R>(&self, id: u64, see: impl FnOnce(&Socket) -> Option<R>) -> Option<R> {
         match self.sockets.borrow().get(id) {
-            Some(Kept::Tcp(socket)) => see(socket),
+            Some(AnySocket::Tcp(socket)) => see(socket),
             _ => None,
         }
     }
@@ -84,7 +84,7 @@ impl Hub {
     /// The UDP socket of this number, unless it is gone.
     pub(crate) fn find_datagrams(&self, id: u64) -> Option<Rc<Datagrams>> {
         match self.sockets.borrow().get(id) {
-            Some(Kept::Udp(socket)) => Some(socket.clone()),
+            Some(AnySocket::Udp(socket)) => Some(socket.clone()),
             _ => None,
         }
     }
@@ -92,8 +92,8 @@ impl Hub {
     /// Whose socket this is.
     pub fn owner(&self, id: u64) -> Option<Rc<Resources>> {
         match self.sockets.borrow().get(id)? {
-            Kept::Tcp(socket) => socket.owner.upgrade(),
-            Kept::Udp(socket) => socket.owner.upgrade(),
+            AnySocket::Tcp(socket) => socket.owner.upgrade(),
+            AnySocket::Udp(socket) => socket.owner.upgrade(),
         }
     }
 
@@ -126,10 +126,10 @@ impl Hub {
     }
 }
 
-impl Keeper for Hub {
+impl SocketRegistry for Hub {
     fn remove(&self, id: u64) {
         let gone = self.sockets.borrow_mut().remove(id);
-        if let Some(Kept::Tcp(socket)) = gone {
+        if let Some(AnySocket::Tcp(socket)) = gone {
             self.recycle(socket);
         }
     }

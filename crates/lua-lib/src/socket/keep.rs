@@ -3,7 +3,7 @@
 use crate::socket::call::{self, KEY, expect, fail, now, number};
 use crate::socket::pools::part;
 use crate::socket::send;
-use crate::socket::state::Work;
+use crate::socket::state::Direction;
 use base::log::Level;
 use lua::{CallContext, Raise, Stack};
 use net::stream::Stream;
@@ -18,14 +18,14 @@ use std::time::Duration;
 pub fn close(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 1..=1, "expecting 1 argument (including the object) but seen")?;
     let call = call::begin(cx, stack, "close")?;
-    let Some((_, socket)) = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Work::Connecting]).is_some())
+    let Some((_, socket)) = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Direction::Connecting]).is_some())
     else {
         return Ok(now(fail(stack, "closed")));
     };
-    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
+    if let Err(text) = call.check(&socket, &[Direction::Connecting, Direction::Reading, Direction::Writing])? {
         return Ok(now(fail(stack, text)));
     }
-    let (stream, ticket) = socket.inner.borrow_mut().leave();
+    let (stream, ticket) = socket.inner.borrow_mut().detach();
     if let Some(stream) = stream {
         part(stream);
     }
@@ -40,14 +40,14 @@ pub fn close(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 pub fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object) but seen")?;
     let call = call::begin(cx, stack, "shutdown")?;
-    let Some((_, socket)) = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Work::Connecting]).is_some())
+    let Some((_, socket)) = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Direction::Connecting]).is_some())
     else {
         return Ok(now(fail(stack, "closed")));
     };
     if socket.inner.borrow().write_closed {
         return Ok(now(fail(stack, "already shutdown")));
     }
-    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Writing])? {
+    if let Err(text) = call.check(&socket, &[Direction::Connecting, Direction::Writing])? {
         return Ok(now(fail(stack, text)));
     }
     match stack.check_bytes(2, "shutdown")? {
@@ -74,7 +74,7 @@ pub fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise>
 pub(crate) fn reused_times(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 1..=1, "expecting 1 argument (including the object), but got")?;
     let call = call::begin(cx, stack, "getreusedtimes")?;
-    let found = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Work::Connecting]).is_some());
+    let found = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Direction::Connecting]).is_some());
     Ok(now(match found {
         None => fail(stack, "closed"),
         Some((_, socket)) => number(stack, f64::from(socket.inner.borrow().reused)),
@@ -102,10 +102,10 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
     let found = call.socket(stack).filter(|(_, s)| {
         let inner = s.inner.borrow();
         let usable = inner.stream.is_some() && !inner.read_closed && !inner.write_closed && !inner.eof;
-        usable || s.busy(&[Work::Connecting]).is_some()
+        usable || s.busy(&[Direction::Connecting]).is_some()
     });
     let Some((_, socket)) = found else { return Ok(now(fail(stack, "closed"))) };
-    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
+    if let Err(text) = call.check(&socket, &[Direction::Connecting, Direction::Reading, Direction::Writing])? {
         return Ok(now(fail(stack, text)));
     }
     if !socket.inner.borrow().unread().is_empty() {
@@ -128,13 +128,13 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
     }
     let mut inner = socket.inner.borrow_mut();
     let reused = inner.reused;
-    let (stream, ticket) = inner.leave();
+    let (stream, ticket) = inner.detach();
     drop(inner);
     let Some(stream) = stream.filter(|_| !exiting) else {
         call.reporter(cx).debug(format_args!("lua tcp socket set keepalive while process exiting, closing connection"));
         return Ok(now(number(stack, 1.0)));
     };
-    if let Some(text) = spoken(&stream) {
+    if let Some(text) = not_idle(&stream) {
         return Ok(now(fail(stack, text)));
     }
     let reporter = call.reporter(cx);
@@ -148,7 +148,7 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
         _ => reporter.debug(format_args!("lua tcp socket keepalive timeout: {timeout} ms")),
     }
     let idle = u64::try_from(timeout).ok().filter(|timeout| *timeout > 0).map(Duration::from_millis);
-    call.hub.pools.rest(&pool, stream, reused, ticket, idle);
+    call.hub.pools.release(&pool, stream, reused, ticket, idle);
     if let Some(worker) = call.host.worker()
         && let Some(task) = call.hub.pools.maintain(&worker.log)
     {
@@ -158,7 +158,7 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
 }
 
 /// Why a connection cannot be kept: its peer has sent something or has gone.
-fn spoken(stream: &net::stream::Stream) -> Option<&'static str> {
+fn not_idle(stream: &net::stream::Stream) -> Option<&'static str> {
     let mut peeked = Vec::new();
     match stream.try_read(&mut peeked) {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,

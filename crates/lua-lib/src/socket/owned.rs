@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 /// A registry of sockets by their numbers.
-pub trait Keeper {
+pub trait SocketRegistry {
     /// Forgets a socket, which closes it.
     fn remove(&self, id: u64);
 }
@@ -12,7 +12,7 @@ pub trait Keeper {
 /// The numbers of a request's sockets.
 #[derive(Default)]
 pub struct Owned {
-    keeper: OnceCell<Rc<dyn Keeper>>,
+    keeper: OnceCell<Rc<dyn SocketRegistry>>,
     /// The first one, for most requests have no more; 0 is none.
     first: Cell<u64>,
     more: RefCell<Vec<u64>>,
@@ -20,7 +20,7 @@ pub struct Owned {
 
 impl Owned {
     /// Takes a socket on.
-    pub fn add(&self, keeper: &Rc<impl Keeper + 'static>, id: u64) {
+    pub fn add(&self, keeper: &Rc<impl SocketRegistry + 'static>, id: u64) {
         // There is one keeper in a worker.
         self.keeper.get_or_init(|| keeper.clone());
         if self.first.get() == 0 {

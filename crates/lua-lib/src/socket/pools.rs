@@ -81,7 +81,7 @@ impl Drop for Ticket {
         if self.counted {
             self.pool.connections.set(self.pool.connections.get().saturating_sub(1));
             self.pool.wake();
-            self.pool.leave();
+            self.pool.remove();
         }
     }
 }
@@ -100,12 +100,12 @@ pub enum Admission {
 
 impl Pool {
     /// The pool goes with its last connection, its size and backlog with it.
-    fn leave(&self) {
+    fn remove(&self) {
         if self.connections.get() > 0 || self.waiting.get() > 0 {
             return;
         }
         if let Some(pools) = self.all.upgrade()
-            && pools.forget(self)
+            && pools.remove(self)
             && let Some(log) = self.log.as_ref().filter(|log| log.enabled(Level::Debug))
         {
             let key = String::from_utf8_lossy(&self.key);
@@ -159,7 +159,7 @@ impl Pool {
     }
 
     /// Asks for a connection.
-    pub fn admit(self: &Rc<Self>) -> Admission {
+    pub fn acquire(self: &Rc<Self>) -> Admission {
         // Taken first: the pool must not go with a dead connection that is found on the way.
         let own = self.ticket();
         if let Some(IdleConnection { stream, reused, ticket, .. }) = self.take_idle() {
@@ -260,7 +260,7 @@ impl Pools {
     }
 
     /// Takes a pool out, unless it is busy being changed; whether it was this one.
-    fn forget(&self, pool: &Pool) -> bool {
+    fn remove(&self, pool: &Pool) -> bool {
         let Ok(mut pools) = self.all.try_borrow_mut() else { return false };
         let own = pools.get(&pool.key).is_some_and(|found| std::ptr::eq(Rc::as_ptr(found), pool));
         let gone = if own { pools.remove(&pool.key) } else { None };
@@ -269,7 +269,7 @@ impl Pools {
     }
 
     /// Keeps a connection for another request. A full pool closes the one that has been idle longest.
-    pub fn rest(self: &Rc<Self>, pool: &Rc<Pool>, stream: Stream, reused: u32, ticket: Option<Ticket>, idle: Option<Duration>) {
+    pub fn release(self: &Rc<Self>, pool: &Rc<Pool>, stream: Stream, reused: u32, ticket: Option<Ticket>, idle: Option<Duration>) {
         let ticket = ticket.unwrap_or_else(|| pool.ticket());
         // The clock may have been read a while ago in this turn, so that one millisecond more is not too early.
         let until = idle.map(|idle| clock::monotonic_ms().saturating_add(idle.as_millis() as u64 + 1));
@@ -350,9 +350,9 @@ mod tests {
     #[test]
     fn a_pool_queues_and_refuses() {
         let pool = Rc::new(Pools::default()).find_or_make(b"k", 1, Some(1), None);
-        let Admission::Connect(first) = pool.admit() else { panic!("there is room") };
-        let Admission::Queue(second) = pool.admit() else { panic!("one may wait") };
-        assert!(matches!(pool.admit(), Admission::Refused));
+        let Admission::Connect(first) = pool.acquire() else { panic!("there is room") };
+        let Admission::Queue(second) = pool.acquire() else { panic!("one may wait") };
+        assert!(matches!(pool.acquire(), Admission::Refused));
         second.discard();
         drop(first);
         assert_eq!(pool.connections.get(), 0);
@@ -370,8 +370,8 @@ mod tests {
     #[tokio::test]
     async fn a_place_that_is_given_up_wakes_who_waits() {
         let pool = Rc::new(Pools::default()).find_or_make(b"k", 1, Some(1), None);
-        let Admission::Connect(first) = pool.admit() else { panic!("there is room") };
-        let Admission::Queue(second) = pool.admit() else { panic!("one may wait") };
+        let Admission::Connect(first) = pool.acquire() else { panic!("there is room") };
+        let Admission::Queue(second) = pool.acquire() else { panic!("one may wait") };
         let (admission, ()) = tokio::join!(wait(second), async { drop(first) });
         assert!(matches!(admission, Admission::Connect(_)));
         assert_eq!(pool.connections.get(), 1);

@@ -5,9 +5,9 @@
 
 use crate::host::{Host, with_host};
 use crate::socket::hub::Hub;
-use crate::socket::receive::{self, Begun};
-use crate::socket::scan::{self, Want};
-use crate::socket::state::{Inner, Socket, Work};
+use crate::socket::receive::{self, Started};
+use crate::socket::scan::{self, Pattern};
+use crate::socket::state::{Direction, Inner, Socket};
 use base::log::Level;
 use lua::{CallContext, Row, YIELDABLE};
 use net::pool::Idle;
@@ -28,10 +28,10 @@ pub const PARKED: i32 = 2;
 /// Of a client's send: it has failed, and the thread waits for what it gets.
 pub const REFUSED: i32 = -2;
 
-const CONNECTING: u8 = Work::Connecting as u8 | Work::Resolving as u8;
-const READING: u8 = CONNECTING | Work::Reading as u8;
+const CONNECTING: u8 = Direction::Connecting as u8 | Direction::Resolving as u8;
+const READING: u8 = CONNECTING | Direction::Reading as u8;
 /// What a send may not meet.
-pub const WRITING: u8 = CONNECTING | Work::Writing as u8;
+pub const WRITING: u8 = CONNECTING | Direction::Writing as u8;
 const ANYTHING: u8 = READING | WRITING;
 
 /// A handler with more sockets than this lets the rows watch over those that Lua drops.
@@ -45,7 +45,7 @@ pub fn rows() -> Vec<Row> {
         Row::fast::<MASK, _, _>("quick_buffered", buffered),
         Row::fast::<MASK, _, _>("quick_receive", receive),
         Row::fast::<MASK, _, _>("quick_send", send),
-        Row::fast::<MASK, _, _>("quick_keep", keep),
+        Row::fast::<MASK, _, _>("quick_keep", set_keepalive),
         Row::constant("HERE", HERE),
         Row::constant("PARKED", PARKED),
         Row::constant("REFUSED", REFUSED),
@@ -96,7 +96,7 @@ fn reconnect(here: &dyn Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
     };
     let mut inner = socket.inner.borrow_mut();
     // What a peer's end left behind.
-    drop(inner.leave());
+    drop(inner.detach());
     inner.install(stream, reused + 1, Some(ticket));
     Some(id)
 }
@@ -104,10 +104,10 @@ fn reconnect(here: &dyn Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
 /// What `receive` is asked for: a line if `count` is 0.
 #[must_use]
 #[inline]
-pub fn want(count: f64) -> Option<Want> {
+pub fn pattern(count: f64) -> Option<Pattern> {
     match count {
-        0.0 => Some(Want::Line),
-        count if count >= 1.0 => Some(Want::Bytes(count as usize)),
+        0.0 => Some(Pattern::Line),
+        count if count >= 1.0 => Some(Pattern::Bytes(count as usize)),
         _ => None,
     }
 }
@@ -137,7 +137,7 @@ fn buffered(cx: &CallContext, id: f64, count: f64) -> bool {
 /// A receive of a line (`count` is 0) or of so many bytes that have not arrived: [`HERE`], [`PARKED`], or neither. `own` is the socket's timeout in milliseconds; 0 is none.
 fn receive(cx: &CallContext, id: f64, count: f64, own: f64) -> i32 {
     with_host(cx, |host| {
-        let (host, want) = (host?, want(count)?);
+        let (host, pattern) = (host?, pattern(count)?);
         let socket = socket(host, id, READING)?;
         {
             let inner = socket.inner.borrow();
@@ -145,10 +145,10 @@ fn receive(cx: &CallContext, id: f64, count: f64, own: f64) -> i32 {
                 return None;
             }
         }
-        Some(match receive::begin(cx, host, socket, want, own) {
-            Begun::Here => HERE,
-            Begun::Parked => PARKED,
-            Begun::Not => ELSEWHERE,
+        Some(match receive::begin(cx, host, socket, pattern, own) {
+            Started::Here => HERE,
+            Started::Parked => PARKED,
+            Started::Not => ELSEWHERE,
         })
     })
     .unwrap_or(ELSEWHERE)
@@ -171,11 +171,11 @@ fn send(cx: &CallContext, id: f64, data: &[u8]) -> f64 {
 }
 
 /// Gives a connection back to the pool that it came from, to be kept for `timeout` milliseconds, if that can be done.
-fn keep(cx: &CallContext, id: f64, timeout: f64) -> bool {
-    with_host(cx, |host| rest(host?, id, timeout)).is_some()
+fn set_keepalive(cx: &CallContext, id: f64, timeout: f64) -> bool {
+    with_host(cx, |host| release(host?, id, timeout)).is_some()
 }
 
-fn rest(host: &dyn Host, id: f64, timeout: f64) -> Option<()> {
+fn release(host: &dyn Host, id: f64, timeout: f64) -> Option<()> {
     let hub: &Rc<Hub> = host.hub()?;
     if timeout < 1.0 || !hub.pools.is_tended() || host.worker()?.exiting.get() {
         return None;
@@ -186,10 +186,10 @@ fn rest(host: &dyn Host, id: f64, timeout: f64) -> Option<()> {
         return None;
     }
     let reused = inner.reused;
-    let (Some(stream), Some(ticket)) = inner.leave() else { return None };
+    let (Some(stream), Some(ticket)) = inner.detach() else { return None };
     drop(inner);
     let pool = ticket.pool().clone();
-    hub.pools.rest(&pool, stream, reused, Some(ticket), Some(Duration::from_millis(timeout as u64)));
+    hub.pools.release(&pool, stream, reused, Some(ticket), Some(Duration::from_millis(timeout as u64)));
     Some(())
 }
 

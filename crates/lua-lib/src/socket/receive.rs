@@ -2,9 +2,9 @@
 
 use crate::host::Host;
 use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
-use crate::socket::report::{Reporter, trouble};
-use crate::socket::scan::Want;
-use crate::socket::state::{Busy, Socket, Work, error_text, make_room};
+use crate::socket::report::{Reporter, error_line};
+use crate::socket::scan::Pattern;
+use crate::socket::state::{Busy, Direction, Socket, error_text, make_room};
 use base::log::Level;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use net::deadline::Limit;
@@ -26,10 +26,10 @@ pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Ra
     let reporter = call.reporter(cx);
     reporter.debug(format_args!("lua tcp socket calling receive() method"));
     let Some(socket) = open(&call, stack, &reporter)? else { return Ok(fail(stack, "closed")) };
-    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading])? {
+    if let Err(text) = call.check(&socket, &[Direction::Connecting, Direction::Reading])? {
         return Ok(fail(stack, text));
     }
-    let Some(want) = wanted(stack)? else {
+    let Some(want) = pattern(stack)? else {
         stack.push_bytes(b"");
         return Ok(Suspension::Now(1));
     };
@@ -40,16 +40,16 @@ pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Ra
 ///
 /// # Errors
 /// It is no pattern and no size.
-pub fn wanted(stack: &Stack<'_>) -> Result<Option<Want>, Raise> {
+pub fn pattern(stack: &Stack<'_>) -> Result<Option<Pattern>, Raise> {
     if stack.top() == 1 {
-        return Ok(Some(Want::Line));
+        return Ok(Some(Pattern::Line));
     }
     let size = match stack.kind(2) {
         // The bytes of a number would be made first.
         Type::Number => stack.number(2),
         Type::String => match stack.bytes(2).unwrap_or_default() {
-            b"*l" => return Ok(Some(Want::Line)),
-            b"*a" => return Ok(Some(Want::All)),
+            b"*l" => return Ok(Some(Pattern::Line)),
+            b"*a" => return Ok(Some(Pattern::All)),
             other => match stack.number(2) {
                 None => {
                     let text = format!("bad pattern argument: {}", String::from_utf8_lossy(other));
@@ -64,7 +64,7 @@ pub fn wanted(stack: &Stack<'_>) -> Result<Option<Want>, Raise> {
         None => Err(Raise::argument(1, "receive", "bad argument")),
         Some(size) if size < 0.0 => Err(Raise::argument(1, "receive", "bad number argument")),
         Some(size) if size < 1.0 => Ok(None),
-        Some(size) => Ok(Some(Want::Bytes(size as usize))),
+        Some(size) => Ok(Some(Pattern::Bytes(size as usize))),
     }
 }
 
@@ -77,13 +77,13 @@ pub fn receive_any(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension
     let call = call::begin(cx, stack, "receiveany")?;
     let reporter = call.reporter(cx);
     let Some(socket) = open(&call, stack, &reporter)? else { return Ok(fail(stack, "closed")) };
-    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading])? {
+    if let Err(text) = call.check(&socket, &[Direction::Connecting, Direction::Reading])? {
         return Ok(fail(stack, text));
     }
     let most = stack.number(2).filter(|most| *most >= 1.0);
     let most = most.ok_or_else(|| Raise::argument(2, "?", "bad max argument"))?;
     reporter.debug(format_args!("lua tcp socket calling receiveany() method to read at most {most} bytes"));
-    run(&call, stack, socket, Want::Any(most as usize), reporter, false)
+    run(&call, stack, socket, Pattern::Any(most as usize), reporter, false)
 }
 
 /// One call of an iterator: the socket, the pattern, whether it is inclusive, the size. The last result says whether
@@ -102,16 +102,16 @@ fn iterate(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise>
     let Some(socket) = call.socket(stack).map(|(_, socket)| socket).filter(|s| readable(s)) else {
         return Ok(fail(stack, "closed"));
     };
-    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading])? {
+    if let Err(text) = call.check(&socket, &[Direction::Connecting, Direction::Reading])? {
         return Ok(fail(stack, text));
     }
-    let want = Want::Until { pattern, inclusive: stack.truthy(3), size: stack.number(4).map_or(0, |size| size as usize) };
+    let want = Pattern::Until { pattern, inclusive: stack.truthy(3), size: stack.number(4).map_or(0, |size| size as usize) };
     run(&call, stack, socket, want, reporter, true)
 }
 
 fn readable(socket: &Socket) -> bool {
     let inner = socket.inner.borrow();
-    (inner.stream.is_some() && !inner.read_closed) || socket.busy(&[Work::Connecting]).is_some()
+    (inner.stream.is_some() && !inner.read_closed) || socket.busy(&[Direction::Connecting]).is_some()
 }
 
 fn open(call: &Call, stack: &mut Stack<'_>, reporter: &Reporter) -> Result<Option<Rc<Socket>>, Raise> {
@@ -125,8 +125,8 @@ fn open(call: &Call, stack: &mut Stack<'_>, reporter: &Reporter) -> Result<Optio
 /// One receive under way.
 struct Receiving {
     socket: Rc<Socket>,
-    want: Want,
-    seen: usize,
+    pattern: Pattern,
+    scanned: usize,
     room: usize,
 }
 
@@ -149,7 +149,7 @@ impl Receiving {
         let mut inner = self.socket.inner.borrow_mut();
         let inner = &mut *inner;
         loop {
-            if let Some(found) = self.want.find(inner.unread(), &mut self.seen, inner.eof) {
+            if let Some(found) = self.pattern.find(inner.unread(), &mut self.scanned, inner.eof) {
                 take(&found.data);
                 let (used, complete) = (found.used, found.complete);
                 inner.consume(used);
@@ -177,7 +177,7 @@ impl Receiving {
     /// What was received of a result that an error cuts short.
     fn partial(&mut self, closed: bool) -> Value {
         let mut inner = self.socket.inner.borrow_mut();
-        let (data, used) = self.want.partial(inner.unread(), closed);
+        let (data, used) = self.pattern.partial(inner.unread(), closed);
         inner.consume(used);
         inner.read_closed |= closed;
         Value::from(data)
@@ -188,7 +188,7 @@ impl Receiving {
         let text = match error {
             None => "closed".into(),
             Some(error) => {
-                reporter.always(Level::Error, &trouble("recv()", "SSL_read()", error));
+                reporter.always(Level::Error, &error_line("recv()", "SSL_read()", error));
                 error_text(error)
             }
         };
@@ -202,14 +202,21 @@ impl Receiving {
     }
 }
 
-fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, reporter: Reporter, until: bool) -> Result<Suspension, Raise> {
+fn run(
+    call: &Call,
+    stack: &mut Stack<'_>,
+    socket: Rc<Socket>,
+    want: Pattern,
+    reporter: Reporter,
+    until: bool,
+) -> Result<Suspension, Raise> {
     let timeout: Duration = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
     reporter.debug(format_args!("lua tcp socket read timeout: {}", timeout.as_millis()));
-    if let Want::Any(_) = want {
+    if let Pattern::Any(_) = want {
         reporter.debug(format_args!("lua tcp socket read any"));
     }
     let room = usize::try_from(call.options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
-    let mut receiving = Receiving { socket, want, seen: 0, room };
+    let mut receiving = Receiving { socket, pattern: want, scanned: 0, room };
     let error = match receiving.scan_input(|data| stack.push_bytes(data)) {
         Poll::Ready(End::Found(complete)) => {
             if until {
@@ -238,13 +245,13 @@ struct Waiting {
 impl Waiting {
     fn new(host: &dyn Host, receiving: Receiving, timeout: Duration, reporter: Reporter, until: bool) -> Waiting {
         let limit = host.hub().map(|hub| hub.limit(host.worker().map(|worker| &**worker), timeout));
-        let busy = receiving.socket.begin(Work::Reading);
+        let busy = receiving.socket.begin(Direction::Reading);
         Waiting { receiving, limit, reporter, until, _busy: busy }
     }
 }
 
 /// How [`begin`] went.
-pub enum Begun {
+pub enum Started {
     /// The result is in the output buffer.
     Here,
     /// The thread waits for it.
@@ -255,21 +262,21 @@ pub enum Begun {
 
 /// A receive of a line or of some bytes, for a fast row: of a socket that can be read and is not at its end.
 /// `own` is the socket's own timeout in milliseconds, if there is one.
-pub fn begin(cx: &CallContext, host: &dyn Host, socket: Rc<Socket>, want: Want, own: f64) -> Begun {
+pub fn begin(cx: &CallContext, host: &dyn Host, socket: Rc<Socket>, want: Pattern, own: f64) -> Started {
     if !cx.can_suspend() {
-        return Begun::Not;
+        return Started::Not;
     }
     let options = host.socket_options();
     let room = usize::try_from(options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
-    let mut receiving = Receiving { socket, want, seen: 0, room };
+    let mut receiving = Receiving { socket, pattern: want, scanned: 0, room };
     let error = match receiving.scan_input(|data| cx.put(data)) {
-        Poll::Ready(End::Found(_)) => return Begun::Here,
-        Poll::Ready(End::Closed) => return Begun::Not,
+        Poll::Ready(End::Found(_)) => return Started::Here,
+        Poll::Ready(End::Closed) => return Started::Not,
         // An error is reported once.
         Poll::Ready(End::Failed(error)) => Some(error),
         Poll::Pending => None,
     };
-    let Some(reporter) = crate::host::host(cx).map(|host| Reporter::new(cx, &host, &options)) else { return Begun::Not };
+    let Some(reporter) = crate::host::host(cx).map(|host| Reporter::new(cx, &host, &options)) else { return Started::Not };
     let parked = match error {
         Some(error) => cx.park(std::future::ready(Ok(receiving.failure(Some(&error), &reporter)))),
         None => {
@@ -277,7 +284,7 @@ pub fn begin(cx: &CallContext, host: &dyn Host, socket: Rc<Socket>, want: Want, 
             cx.park(Waiting::new(host, receiving, Duration::from_millis(milliseconds), reporter, false))
         }
     };
-    if parked { Begun::Parked } else { Begun::Not }
+    if parked { Started::Parked } else { Started::Not }
 }
 
 impl Future for Waiting {

@@ -10,7 +10,7 @@ use tls::error::TlsError;
 
 /// What failed in a call on a connection: `plain` is the call without TLS, `secure` the one with it.
 #[must_use]
-pub fn trouble(plain: &str, secure: &str, error: &io::Error) -> String {
+pub fn error_line(plain: &str, secure: &str, error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
         Some(inner) => format!("{secure} failed (SSL: {inner})"),
         None => format!("{plain} failed {}", base::errno::describe(error)),

@@ -1,7 +1,7 @@
 //! The rows of `ngx.socket`.
 
 use crate::host::host;
-use crate::socket::owned::Keeper;
+use crate::socket::owned::SocketRegistry;
 use crate::socket::{connect, keep, quick, receive, secure, send, udp};
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
 

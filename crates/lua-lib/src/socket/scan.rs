@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum Pattern {
     /// Up to a line feed, which is dropped with all carriage returns.
     Line,
     /// Everything up to the end of the stream.
@@ -26,7 +26,7 @@ pub enum Want {
 
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found<'a> {
+pub struct Match<'a> {
     /// The result; a part of the input unless bytes had to be left out.
     pub data: Cow<'a, [u8]>,
     /// How many bytes of the input it takes.
@@ -35,27 +35,27 @@ pub struct Found<'a> {
     pub complete: bool,
 }
 
-impl Want {
+impl Pattern {
     /// The result, if `input` has it. `seen` bytes were looked through before; it is moved on.
-    pub fn find<'a>(&self, input: &'a [u8], seen: &mut usize, eof: bool) -> Option<Found<'a>> {
-        let found = |data: &'a [u8], used, complete| Some(Found { data: Cow::Borrowed(data), used, complete });
+    pub fn find<'a>(&self, input: &'a [u8], seen: &mut usize, eof: bool) -> Option<Match<'a>> {
+        let found = |data: &'a [u8], used, complete| Some(Match { data: Cow::Borrowed(data), used, complete });
         match self {
-            Want::Line => match line(input, *seen) {
-                Some((data, used)) => Some(Found { data, used, complete: true }),
+            Pattern::Line => match line(input, *seen) {
+                Some((data, used)) => Some(Match { data, used, complete: true }),
                 None => {
                     *seen = input.len();
                     None
                 }
             },
-            Want::All if eof => found(input, input.len(), true),
-            Want::All => None,
-            Want::Bytes(count) => found(input.get(..*count)?, *count, true),
-            Want::Any(_) if input.is_empty() => None,
-            Want::Any(most) => {
+            Pattern::All if eof => found(input, input.len(), true),
+            Pattern::All => None,
+            Pattern::Bytes(count) => found(input.get(..*count)?, *count, true),
+            Pattern::Any(_) if input.is_empty() => None,
+            Pattern::Any(most) => {
                 let used = input.len().min(*most);
                 found(input.get(..used)?, used, true)
             }
-            Want::Until { pattern, inclusive, size } => {
+            Pattern::Until { pattern, inclusive, size } => {
                 if *size > 0 {
                     let (end, complete) = sized(input, pattern, *size)?;
                     let used = if complete { end + pattern.len() } else { end };
@@ -78,9 +78,9 @@ impl Want {
     /// What an error hands over of the input: the result and how much it takes.
     pub fn partial(&self, input: &[u8], eof: bool) -> (Vec<u8>, usize) {
         match self {
-            Want::Line => (without_returns(input).into_owned(), input.len()),
+            Pattern::Line => (without_returns(input).into_owned(), input.len()),
             // A pattern that has begun may go on after a timeout.
-            Want::Until { pattern, .. } if !eof => {
+            Pattern::Until { pattern, .. } if !eof => {
                 let used = input.len() - tail(input, pattern);
                 (input.get(..used).unwrap_or_default().to_vec(), used)
             }
@@ -153,37 +153,37 @@ fn tail(input: &[u8], pattern: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    fn find(want: &Want, input: &[u8]) -> Option<(String, usize, bool)> {
+    fn find(want: &Pattern, input: &[u8]) -> Option<(String, usize, bool)> {
         want.find(input, &mut 0, false).map(|f| (String::from_utf8(f.data.into_owned()).unwrap(), f.used, f.complete))
     }
 
     #[test]
     fn lines_and_bytes() {
-        assert_eq!(find(&Want::Line, b"a\rb\r\nc"), Some(("ab".into(), 5, true)));
-        assert_eq!(find(&Want::Line, b"ab\r\nc\rd\ne"), Some(("ab".into(), 4, true)));
-        assert_eq!(find(&Want::Line, b"ab\nc\r\n"), Some(("ab".into(), 3, true)));
-        assert_eq!(find(&Want::Line, b"a\r\rb\r"), None);
-        assert_eq!(find(&Want::Line, b"ab"), None);
+        assert_eq!(find(&Pattern::Line, b"a\rb\r\nc"), Some(("ab".into(), 5, true)));
+        assert_eq!(find(&Pattern::Line, b"ab\r\nc\rd\ne"), Some(("ab".into(), 4, true)));
+        assert_eq!(find(&Pattern::Line, b"ab\nc\r\n"), Some(("ab".into(), 3, true)));
+        assert_eq!(find(&Pattern::Line, b"a\r\rb\r"), None);
+        assert_eq!(find(&Pattern::Line, b"ab"), None);
         let mut seen = 0;
-        assert_eq!(Want::Line.find(b"a\rb\r", &mut seen, false), None);
-        assert_eq!(Want::Line.find(b"a\rb\r\n", &mut seen, false).map(|f| f.data.into_owned()), Some(b"ab".to_vec()));
-        assert_eq!(find(&Want::Bytes(3), b"ab"), None);
-        assert_eq!(find(&Want::Bytes(2), b"abc"), Some(("ab".into(), 2, true)));
-        assert_eq!(find(&Want::Any(2), b"abc"), Some(("ab".into(), 2, true)));
-        assert_eq!(Want::All.find(b"ab", &mut 0, true).map(|f| f.used), Some(2));
-        assert_eq!(find(&Want::All, b"ab"), None);
+        assert_eq!(Pattern::Line.find(b"a\rb\r", &mut seen, false), None);
+        assert_eq!(Pattern::Line.find(b"a\rb\r\n", &mut seen, false).map(|f| f.data.into_owned()), Some(b"ab".to_vec()));
+        assert_eq!(find(&Pattern::Bytes(3), b"ab"), None);
+        assert_eq!(find(&Pattern::Bytes(2), b"abc"), Some(("ab".into(), 2, true)));
+        assert_eq!(find(&Pattern::Any(2), b"abc"), Some(("ab".into(), 2, true)));
+        assert_eq!(Pattern::All.find(b"ab", &mut 0, true).map(|f| f.used), Some(2));
+        assert_eq!(find(&Pattern::All, b"ab"), None);
     }
 
     #[test]
     fn patterns_in_pieces() {
-        let until = |size, inclusive| Want::Until { pattern: b"--x".to_vec(), inclusive, size };
+        let until = |size, inclusive| Pattern::Until { pattern: b"--x".to_vec(), inclusive, size };
         assert_eq!(find(&until(0, false), b"ab---xc"), Some(("ab-".into(), 6, true)));
         assert_eq!(find(&until(0, true), b"ab--xc"), Some(("ab--x".into(), 5, true)));
         assert_eq!(find(&until(2, false), b"ab--x"), Some(("ab".into(), 2, false)));
         assert_eq!(find(&until(4, false), b"ab--x"), Some(("ab".into(), 5, true)));
         assert_eq!(find(&until(3, false), b"ab--"), None);
         assert_eq!(find(&until(3, false), b"ab--y"), Some(("ab--".into(), 4, false)));
-        let twice = Want::Until { pattern: b"ab1ab2".to_vec(), inclusive: false, size: 2 };
+        let twice = Pattern::Until { pattern: b"ab1ab2".to_vec(), inclusive: false, size: 2 };
         assert_eq!(find(&twice, b"ab1ab1"), Some(("ab1".into(), 3, false)));
         let mut seen = 0;
         assert_eq!(until(0, false).find(b"ab--", &mut seen, false), None);

@@ -24,12 +24,12 @@ pub fn rows() -> Vec<Row> {
         Row::fast::<ANYWHERE, _, _>("session_free", free),
         Row::calls("tls_chain", PhaseSet::EVERYWHERE, keep_chain),
         Row::calls("tls_key", PhaseSet::EVERYWHERE, keep_key),
-        Row::fast::<ANYWHERE, _, _>("tls_free", forget),
+        Row::fast::<ANYWHERE, _, _>("tls_free", drop_object),
     ]
 }
 
 /// Keeps what another library made and wrote as DER; answers its number.
-fn keep(cx: &CallContext, stack: &mut Stack<'_>, object: Option<Object>) -> usize {
+fn push_object(cx: &CallContext, stack: &mut Stack<'_>, object: Option<Object>) -> usize {
     match host(cx).zip(object) {
         Some((host, object)) => stack.push_number(host.runtime().state::<Objects>().add(object)),
         None => stack.push_nil(),
@@ -39,16 +39,16 @@ fn keep(cx: &CallContext, stack: &mut Stack<'_>, object: Option<Object>) -> usiz
 
 fn keep_chain(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = Chain::from_der(stack.check_bytes(1, "tls_chain")?).ok();
-    Ok(keep(cx, stack, chain.map(|chain| Object::Chain(Rc::new(chain)))))
+    Ok(push_object(cx, stack, chain.map(|chain| Object::Chain(Rc::new(chain)))))
 }
 
 fn keep_key(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let key = Key::from_der(stack.check_bytes(1, "tls_key")?).ok();
-    Ok(keep(cx, stack, key.map(|key| Object::Key(Rc::new(key)))))
+    Ok(push_object(cx, stack, key.map(|key| Object::Key(Rc::new(key)))))
 }
 
 /// The Lua object of this number is gone.
-fn forget(cx: &CallContext, id: f64) {
+fn drop_object(cx: &CallContext, id: f64) {
     if let Some(host) = host(cx) {
         host.runtime().state::<Objects>().remove(id);
     }
@@ -59,7 +59,7 @@ fn free(cx: &CallContext, id: f64) -> bool {
     let Some(host) = host(cx) else { return false };
     let Some(slot) = host.hub().and_then(|hub| hub.sessions.remove(id as u64)) else { return false };
     if let Some(log) = host.worker().map(|worker| &worker.log).filter(|log| log.enabled(Level::Debug)) {
-        log.write(Level::Debug, 0, format!("lua ssl free session: {}", sessions::shown(&slot)).as_bytes());
+        log.write(Level::Debug, 0, format!("lua ssl free session: {}", sessions::log_name(&slot)).as_bytes());
     }
     true
 }

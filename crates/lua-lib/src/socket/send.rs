@@ -5,8 +5,8 @@ use crate::shown::push_plain_list;
 use crate::socket::call::{self, Call, ID, SEND_TIMEOUT, expect, fail, failure, number};
 use crate::socket::pieces;
 use crate::socket::quick;
-use crate::socket::report::{Reporter, trouble};
-use crate::socket::state::{Socket, Work, error_text};
+use crate::socket::report::{Reporter, error_line};
+use crate::socket::state::{Direction, Socket, error_text};
 use base::log::Level;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use net::stream::Transport;
@@ -24,13 +24,13 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise
     let reporter = call.reporter(cx);
     let found = call.socket(stack).filter(|(_, s)| {
         let inner = s.inner.borrow();
-        (inner.stream.is_some() && !inner.write_closed) || s.busy(&[Work::Connecting]).is_some()
+        (inner.stream.is_some() && !inner.write_closed) || s.busy(&[Direction::Connecting]).is_some()
     });
     let Some((_, socket)) = found else {
         reporter.error("attempt to send data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0");
         return Ok(fail(stack, "closed"));
     };
-    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Writing])? {
+    if let Err(text) = call.check(&socket, &[Direction::Connecting, Direction::Writing])? {
         return Ok(fail(stack, text));
     }
     let timeout = call.timeout(stack, SEND_TIMEOUT, call.options.send_timeout);
@@ -54,7 +54,7 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise
     // What the kernel does not take at once is kept until it does.
     let data = data.get(sent..).unwrap_or_default().to_vec();
     let mut sent = 0;
-    let (busy, limit) = (socket.begin(Work::Writing), call.limit(timeout));
+    let (busy, limit) = (socket.begin(Direction::Writing), call.limit(timeout));
     Ok(Suspension::wait(async move {
         let _busy = busy;
         let writing = std::future::poll_fn(|cx| {
@@ -137,6 +137,6 @@ fn advance(socket: &Rc<Socket>, data: &[u8], sent: &mut usize) -> io::Result<boo
 /// Closes the direction after an error; the error's text for Lua.
 fn refuse(socket: &Rc<Socket>, reporter: &Reporter, error: &io::Error) -> Value {
     socket.inner.borrow_mut().write_closed = true;
-    reporter.always(Level::Error, &trouble("send()", "SSL_write()", error));
+    reporter.always(Level::Error, &error_line("send()", "SSL_write()", error));
     error_text(error)
 }

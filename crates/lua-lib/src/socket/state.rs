@@ -11,7 +11,7 @@ use tls::verify::ServerVerifier;
 
 /// A direction in which a socket works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum Direction {
     /// A connect waits.
     Connecting = 1,
     /// A connect waits for a name; until it has an address the socket is closed to everything else.
@@ -87,7 +87,7 @@ impl Inner {
     }
 
     /// Lets the connection go: the caller drops it or keeps it. The buffer's memory stays.
-    pub fn leave(&mut self) -> (Option<Stream>, Option<Ticket>) {
+    pub fn detach(&mut self) -> (Option<Stream>, Option<Ticket>) {
         self.input.clear();
         self.label.clear();
         (self.at, self.reused) = (0, 0);
@@ -114,7 +114,7 @@ impl Socket {
         self.busy.set(0);
         self.silent.set(false);
         let inner = self.inner.get_mut();
-        let (stream, ticket) = inner.leave();
+        let (stream, ticket) = inner.detach();
         if inner.input.capacity() > BUFFER_KEPT {
             inner.input = Vec::new();
         }
@@ -136,17 +136,17 @@ impl Socket {
     }
 
     /// Why none of `works` can begin now.
-    pub fn busy(&self, works: &[Work]) -> Option<&'static str> {
+    pub fn busy(&self, works: &[Direction]) -> Option<&'static str> {
         let found = works.iter().find(|work| self.busy.get() & **work as u8 != 0)?;
         Some(match found {
-            Work::Connecting | Work::Resolving => "socket busy connecting",
-            Work::Reading => "socket busy reading",
-            Work::Writing => "socket busy writing",
+            Direction::Connecting | Direction::Resolving => "socket busy connecting",
+            Direction::Reading => "socket busy reading",
+            Direction::Writing => "socket busy writing",
         })
     }
 
     /// Marks the socket as busy until the result is dropped, also when the waiting thread is killed.
-    pub fn begin(self: &Rc<Self>, work: Work) -> Busy {
+    pub fn begin(self: &Rc<Self>, work: Direction) -> Busy {
         self.busy.set(self.busy.get() | work as u8);
         Busy(self.clone(), work as u8)
     }

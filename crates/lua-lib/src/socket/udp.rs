@@ -117,7 +117,7 @@ fn bound(stack: &mut Stack<'_>) -> Option<SocketAddr> {
 fn enter(call: &Call, stack: &mut Stack<'_>) -> Rc<Datagrams> {
     let socket = Rc::new(Datagrams::new(call.host.resources()));
     let id = call.hub.add_datagrams(socket.clone());
-    call.keep(id);
+    call.close_with_client(id);
     stack.push_number(id as f64);
     stack.set_item(1, ID);
     socket
@@ -204,7 +204,7 @@ fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise>
     match call.hub.packet(size, |buffer| open.try_receive(buffer), |data| stack.push_bytes(data)) {
         Ok(()) => return Ok(Suspension::Now(1)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-        Err(error) => return Ok(fail(stack, &lost(&socket, &reporter, &error))),
+        Err(error) => return Ok(fail(stack, &receive_error(&socket, &reporter, &error))),
     }
     let (busy, limit) = (socket.begin(), call.limit(timeout));
     let hub = call.hub.clone();
@@ -221,7 +221,7 @@ fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise>
         };
         Ok(match limit.bound(receiving).await {
             Ok(Ok(data)) => Reply::One(data.into()),
-            Ok(Err(error)) => failure(lost(&socket, &reporter, &error).into_bytes()),
+            Ok(Err(error)) => failure(receive_error(&socket, &reporter, &error).into_bytes()),
             Err(_) => {
                 reporter.error(&format!("lua udp socket read timed out{}", socket.label.borrow()));
                 failure("timeout")
@@ -230,7 +230,7 @@ fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise>
     }))
 }
 
-fn lost(socket: &Datagrams, reporter: &Reporter, error: &io::Error) -> String {
+fn receive_error(socket: &Datagrams, reporter: &Reporter, error: &io::Error) -> String {
     reporter.always(Level::Error, &format!("recv() failed {}{}", base::errno::describe(error), socket.label.borrow()));
     text_of(error)
 }

@@ -82,7 +82,7 @@ fn pack_table(stack: &mut Stack<'_>, index: usize, depth: usize) -> Result<Vec<(
     }
     let mut pairs = Vec::new();
     let mut refusal = None;
-    let walked = stack.each(index, |stack, key, value| {
+    let walked = stack.for_each(index, |stack, key, value| {
         let pair = pack_part(stack, key, depth + 1).and_then(|key| Ok((key, pack_part(stack, value, depth + 1)?)));
         match pair {
             Ok(pair) => {

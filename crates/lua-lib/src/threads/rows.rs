@@ -2,7 +2,7 @@
 
 use crate::host::expect_host;
 use crate::threads::plain_value::PlainValue;
-use crate::threads::vm_thread::{Answer, Task, VmSetup, VmThreads};
+use crate::threads::vm_thread::{CallResult, Task, VmSetup, VmThreads};
 use foldhash::HashMap;
 use lua::{CallContext, Group, Raise, Reply, Row, Stack, Suspension, Value, YIELDABLE};
 use std::cell::RefCell;
@@ -86,7 +86,7 @@ fn run(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
         let answered = if vm_thread.send(task).is_ok() { answer.await.ok() } else { None };
         match answered {
             Some(answer) => {
-                vm_threads.give(vm_thread);
+                vm_threads.put(vm_thread);
                 let _ = done.send(answer);
             }
             None => vm_threads.thread_ended(),
@@ -95,7 +95,7 @@ fn run(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     Ok(Suspension::wait(async move { Ok(delivered(result.await.unwrap_or_else(|_| Err(b"the thread died".to_vec())))) }))
 }
 
-fn delivered(answer: Answer) -> Reply {
+fn delivered(answer: CallResult) -> Reply {
     match answer {
         Err(reason) => Reply::Two(Value::Bool(false), reason.into()),
         Ok(values) => Reply::with(move |stack| {

@@ -37,8 +37,8 @@ impl lua::Host for ThreadHost {
         }
     }
 
-    fn show<'a>(&'a self, view: &mut lua::HostView<'a>) {
-        view.offer::<dyn Host>(self);
+    fn provide<'a>(&'a self, view: &mut lua::HostView<'a>) {
+        view.provide::<dyn Host>(self);
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
 /// What the function answered, or why it did not.
-pub(crate) type Answer = Result<Vec<PlainValue>, Vec<u8>>;
+pub(crate) type CallResult = Result<Vec<PlainValue>, Vec<u8>>;
 
 /// One call.
 pub(crate) struct Task {
@@ -24,7 +24,7 @@ pub(crate) struct Task {
     /// The function's arguments.
     pub arguments: Vec<PlainValue>,
     /// The waker of the caller.
-    pub reply: oneshot::Sender<Answer>,
+    pub reply: oneshot::Sender<CallResult>,
 }
 
 /// What a new vm_thread takes along.
@@ -66,7 +66,7 @@ impl VmThreads {
     }
 
     /// Takes a vm_thread back whose task is done.
-    pub(crate) fn give(&self, vm_thread: Sender<Task>) {
+    pub(crate) fn put(&self, vm_thread: Sender<Task>) {
         self.idle.borrow_mut().push(vm_thread);
     }
 
@@ -135,7 +135,7 @@ fn make(setup: VmSetup) -> Result<VmThread, LuaError> {
 }
 
 impl VmThread {
-    fn run(&self, task: &Task) -> Result<Answer, LuaError> {
+    fn run(&self, task: &Task) -> Result<CallResult, LuaError> {
         let push = |stack: &mut Stack<'_>| {
             stack.push_bytes(&task.module);
             stack.push_bytes(&task.function);
@@ -145,7 +145,7 @@ impl VmThread {
     }
 }
 
-fn answer(stack: &mut Stack<'_>) -> Answer {
+fn answer(stack: &mut Stack<'_>) -> CallResult {
     if !stack.truthy(1) {
         return Err(stack.bytes(2).unwrap_or(b"unknown error").to_vec());
     }

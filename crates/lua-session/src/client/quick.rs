@@ -9,9 +9,9 @@ use base::log::Level;
 use lua::{CallContext, Row};
 use lua_lib::host::{Host, host};
 use lua_lib::socket::call::failure;
-use lua_lib::socket::quick::{ELSEWHERE, HERE, NO, PARKED, REFUSED, WRITING, want};
+use lua_lib::socket::quick::{ELSEWHERE, HERE, NO, PARKED, REFUSED, WRITING, pattern};
 use lua_lib::socket::report::Reporter;
-use lua_lib::socket::state::Work;
+use lua_lib::socket::state::Direction;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -37,13 +37,13 @@ fn receive<C: ClientSocket>(cx: &CallContext, id: f64, count: f64, own: f64) -> 
 }
 
 fn begin<C: ClientSocket>(cx: &CallContext, id: f64, count: f64, own: f64) -> Option<i32> {
-    let (here, client) = usable::<C>(cx, id, Work::Reading as u8)?;
+    let (here, client) = usable::<C>(cx, id, Direction::Reading as u8)?;
     if !cx.can_suspend() || client.checks_abort() || client.socket().inner.borrow().read_closed {
         return None;
     }
     let options = here.socket_options();
     let room = usize::try_from(options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
-    let mut receiving = Receiving { want: want(count)?, seen: 0, room, checks: false };
+    let mut receiving = Receiving { pattern: pattern(count)?, scanned: 0, room, checks: false };
     let parked = match client.poll_receive(&mut receiving, &mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Received::Found(data, _)) => {
             cx.put(&data);
@@ -51,11 +51,11 @@ fn begin<C: ClientSocket>(cx: &CallContext, id: f64, count: f64, own: f64) -> Op
         }
         // An end is met again, an error is reported once.
         Poll::Ready(Received::Closed) => return None,
-        Poll::Ready(end) => cx.park(std::future::ready(Ok(read::reply(&client, &receiving.want, end, false)))),
+        Poll::Ready(end) => cx.park(std::future::ready(Ok(read::reply(&client, &receiving.pattern, end, false)))),
         Poll::Pending => {
             let milliseconds = if own > 0.0 { own as u64 } else { options.read_timeout.unwrap_or(60_000) };
             let limit = here.hub()?.limit(here.worker().map(|worker| &**worker), Duration::from_millis(milliseconds));
-            let busy = client.socket().begin(Work::Reading);
+            let busy = client.socket().begin(Direction::Reading);
             cx.park(read::wait(client, receiving, busy, limit, Reporter::new(cx, &here, &options), false))
         }
     };

@@ -3,10 +3,10 @@
 use crate::client::ClientSocket;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use lua_lib::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
-use lua_lib::socket::receive::wanted;
+use lua_lib::socket::receive::pattern;
 use lua_lib::socket::report::Reporter;
-use lua_lib::socket::scan::Want;
-use lua_lib::socket::state::{Busy, Work, error_text};
+use lua_lib::socket::scan::Pattern;
+use lua_lib::socket::state::{Busy, Direction, error_text};
 use net::deadline::Limit;
 use std::io;
 use std::task::{Context, Poll, Waker};
@@ -14,9 +14,9 @@ use std::task::{Context, Poll, Waker};
 /// One receive under way.
 pub struct Receiving {
     /// What is received.
-    pub want: Want,
+    pub pattern: Pattern,
     /// How much of what is there has been searched.
-    pub seen: usize,
+    pub scanned: usize,
     /// How many bytes are read at once.
     pub room: usize,
     /// `lua_check_client_abort`
@@ -48,7 +48,7 @@ pub fn receive<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Resu
         Ok(client) => client,
         Err(text) => return Ok(fail(stack, text)),
     };
-    match wanted(stack)? {
+    match pattern(stack)? {
         Some(want) => run(&call, stack, client, want, reporter, false),
         None => {
             stack.push_bytes(b"");
@@ -72,7 +72,7 @@ pub fn receive_any<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> 
     let most = stack.number(2).filter(|most| *most >= 1.0);
     let most = most.ok_or_else(|| Raise::argument(2, "?", "bad max argument"))?;
     reporter.debug(format_args!("lua tcp socket calling receiveany() method to read at most {most} bytes"));
-    run(&call, stack, client, Want::Any(most as usize), reporter, false)
+    run(&call, stack, client, Pattern::Any(most as usize), reporter, false)
 }
 
 /// One call of an iterator: the socket, the pattern, whether it is inclusive, the size. The last result says whether
@@ -88,7 +88,7 @@ pub fn receive_until<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -
         Ok(client) => client,
         Err(text) => return Ok(fail(stack, text)),
     };
-    let want = Want::Until { pattern, inclusive: stack.truthy(3), size: stack.number(4).map_or(0, |size| size as usize) };
+    let want = Pattern::Until { pattern, inclusive: stack.truthy(3), size: stack.number(4).map_or(0, |size| size as usize) };
     run(&call, stack, client, want, reporter, true)
 }
 
@@ -106,17 +106,17 @@ fn open<C: ClientSocket>(
         reporter.error(&format!("attempt to receive data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:{eof}"));
         return Ok(Err("closed"));
     };
-    Ok(call.check(client.socket(), &[Work::Reading])?.map(|()| client))
+    Ok(call.check(client.socket(), &[Direction::Reading])?.map(|()| client))
 }
 
-fn partial<C: ClientSocket>(client: &C, want: &Want, closed: bool) -> Value {
+fn partial<C: ClientSocket>(client: &C, want: &Pattern, closed: bool) -> Value {
     let data = client.take_partial(want, closed);
     client.socket().inner.borrow_mut().read_closed |= closed;
     Value::from(data)
 }
 
 /// What Lua gets.
-pub(crate) fn reply<C: ClientSocket>(client: &C, want: &Want, end: Received, until: bool) -> Reply {
+pub(crate) fn reply<C: ClientSocket>(client: &C, want: &Pattern, end: Received, until: bool) -> Reply {
     match end {
         Received::Found(data, complete) if until => Reply::Many(vec![data.into(), Value::Nil, Value::Nil, complete.into()]),
         Received::Found(data, _) => Reply::One(data.into()),
@@ -138,14 +138,14 @@ fn run<C: ClientSocket>(
     call: &Call,
     stack: &mut Stack<'_>,
     client: C,
-    want: Want,
+    pattern: Pattern,
     reporter: Reporter,
     until: bool,
 ) -> Result<Suspension, Raise> {
     let timeout = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
     reporter.debug(format_args!("lua tcp socket read timeout: {}", timeout.as_millis()));
     let room = usize::try_from(call.options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
-    let mut receiving = Receiving { want, seen: 0, room, checks: client.checks_abort() };
+    let mut receiving = Receiving { pattern, scanned: 0, room, checks: client.checks_abort() };
     // What has arrived answers at once; a waker is given when the thread really waits.
     match client.poll_receive(&mut receiving, &mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Received::Found(data, complete)) => {
@@ -159,12 +159,12 @@ fn run<C: ClientSocket>(
             return Ok(Suspension::Now(4));
         }
         Poll::Ready(end) => {
-            let reply = reply(&client, &receiving.want, end, until);
+            let reply = reply(&client, &receiving.pattern, end, until);
             return Ok(Suspension::wait(async move { Ok(reply) }));
         }
         Poll::Pending => {}
     }
-    let (busy, limit) = (client.socket().begin(Work::Reading), call.limit(timeout));
+    let (busy, limit) = (client.socket().begin(Direction::Reading), call.limit(timeout));
     Ok(Suspension::wait(wait(client, receiving, busy, limit, reporter, until)))
 }
 
@@ -179,10 +179,10 @@ pub(crate) async fn wait<C: ClientSocket>(
 ) -> Result<Reply, Raise> {
     let end = limit.bound(std::future::poll_fn(|cx| client.poll_receive(&mut receiving, cx))).await;
     Ok(match end {
-        Ok(end) => reply(&client, &receiving.want, end, until),
+        Ok(end) => reply(&client, &receiving.pattern, end, until),
         Err(_) => {
             reporter.error("lua tcp socket read timed out");
-            Reply::Many(vec![Value::Nil, "timeout".into(), partial(&client, &receiving.want, false)])
+            Reply::Many(vec![Value::Nil, "timeout".into(), partial(&client, &receiving.pattern, false)])
         }
     })
 }

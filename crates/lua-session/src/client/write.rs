@@ -4,7 +4,7 @@ use crate::client::ClientSocket;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use lua_lib::socket::call::{self, SEND_TIMEOUT, expect, fail, failure, number};
 use lua_lib::socket::pieces;
-use lua_lib::socket::state::{Work, error_text};
+use lua_lib::socket::state::{Direction, error_text};
 use std::io;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -20,7 +20,7 @@ pub fn send<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<
         reporter.error("attempt to send data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0");
         return Ok(fail(stack, "closed"));
     };
-    if let Err(text) = call.check(client.socket(), &[Work::Writing])?.and_then(|()| client.make_way()) {
+    if let Err(text) = call.check(client.socket(), &[Direction::Writing])?.and_then(|()| client.make_way()) {
         return Ok(fail(stack, text));
     }
     let timeout = call.timeout(stack, SEND_TIMEOUT, call.options.send_timeout);
@@ -37,7 +37,7 @@ pub fn send<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<
         }
         Poll::Pending => {}
     }
-    let (busy, limit) = (sending.client.socket().begin(Work::Writing), call.limit(timeout));
+    let (busy, limit) = (sending.client.socket().begin(Direction::Writing), call.limit(timeout));
     Ok(Suspension::wait(async move {
         let _busy = busy;
         Ok(match limit.bound(std::future::poll_fn(|cx| sending.poll(cx))).await {

@@ -1,6 +1,6 @@
 //! `ngx.ssl`: certificates and keys, parsed and set (`ngx_http_lua_ssl_certby.c`, lua-resty-core's `ngx/ssl.md`).
 
-use super::{done, given, handshake_state, refused};
+use super::{done, handshake_state, push_result, refused};
 use crate::host::Host;
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
@@ -42,7 +42,7 @@ fn objects<P: Protocol>(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
 
 fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let result = handshake_state::<P>(cx)?.map(|shake| {
-        let mut chosen = shake.chosen.borrow_mut();
+        let mut chosen = shake.certificates.borrow_mut();
         chosen.cleared = true;
         chosen.chains.clear();
         chosen.keys.clear();
@@ -52,13 +52,13 @@ fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
 
 /// Takes a chain for the handshake under way.
 fn use_chain<P: Protocol>(cx: &CallContext, chain: Chain) -> Result<Result<(), &'static str>, Raise> {
-    Ok(handshake_state::<P>(cx)?.map(|shake| shake.chosen.borrow_mut().chains.push(chain)))
+    Ok(handshake_state::<P>(cx)?.map(|shake| shake.certificates.borrow_mut().chains.push(chain)))
 }
 
 /// Takes a key for the handshake under way.
 fn use_key<P: Protocol>(cx: &CallContext, key: Key) -> Result<Result<(), &'static str>, Raise> {
     Ok(handshake_state::<P>(cx)?.and_then(|shake| {
-        let mut chosen = shake.chosen.borrow_mut();
+        let mut chosen = shake.certificates.borrow_mut();
         if !chosen.accepts_key(&key) {
             return Err("SSL_use_PrivateKey() failed");
         }
@@ -104,7 +104,7 @@ fn set_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<
 fn cert_pem_to_der(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = Chain::from_pem(stack.check_bytes(1, "cert_pem_to_der")?);
     let der = chain.map(|chain| chain.certificates().iter().flat_map(|one| one.iter().copied()).collect::<Vec<u8>>());
-    Ok(given(stack, der.map_err(|_| "PEM_read_bio_X509_AUX() failed")))
+    Ok(push_result(stack, der.map_err(|_| "PEM_read_bio_X509_AUX() failed")))
 }
 
 /// The password behind the key, if there is one.
@@ -116,11 +116,11 @@ const NO_KEY: &str = "PEM_read_bio_PrivateKey() failed";
 
 fn priv_key_pem_to_der(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let found = Key::with_der(stack.check_bytes(1, "priv_key_pem_to_der")?, &passwords(stack));
-    Ok(given(stack, found.map(|(_, der)| der).map_err(|_| NO_KEY)))
+    Ok(push_result(stack, found.map(|(_, der)| der).map_err(|_| NO_KEY)))
 }
 
 /// Keeps what was parsed; answers its number and its DER.
-fn kept<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>, parsed: Result<(Object, Vec<u8>), &str>) -> Result<usize, Raise> {
+fn push_parsed<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>, parsed: Result<(Object, Vec<u8>), &str>) -> Result<usize, Raise> {
     match parsed {
         Ok((object, der)) => {
             let id = objects::<P>(cx)?.add(object);
@@ -139,26 +139,26 @@ fn with_der(chain: Chain) -> (Object, Vec<u8>) {
 
 fn parse_pem_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = Chain::from_pem(stack.check_bytes(1, "parse_pem_cert")?);
-    kept::<P>(cx, stack, chain.map(with_der).map_err(|_| "PEM_read_bio_X509_AUX() failed"))
+    push_parsed::<P>(cx, stack, chain.map(with_der).map_err(|_| "PEM_read_bio_X509_AUX() failed"))
 }
 
 fn parse_der_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let der = stack.check_bytes(1, "parse_der_cert")?;
     let text = if der.is_empty() { "invalid argument" } else { "d2i_X509_bio() failed" };
     let chain = Chain::from_der(der);
-    kept::<P>(cx, stack, chain.map(with_der).map_err(|_| text))
+    push_parsed::<P>(cx, stack, chain.map(with_der).map_err(|_| text))
 }
 
 fn parse_pem_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let key = Key::with_der(stack.check_bytes(1, "parse_pem_priv_key")?, &passwords(stack));
-    kept::<P>(cx, stack, key.map(|(key, der)| (Object::Key(Rc::new(key)), der)).map_err(|_| NO_KEY))
+    push_parsed::<P>(cx, stack, key.map(|(key, der)| (Object::Key(Rc::new(key)), der)).map_err(|_| NO_KEY))
 }
 
 fn parse_der_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let der = stack.check_bytes(1, "parse_der_priv_key")?.to_vec();
     let text = if der.is_empty() { "invalid argument" } else { "d2i_PrivateKey_bio() failed" };
     let key = Key::from_der(&der);
-    kept::<P>(cx, stack, key.map(|key| (Object::Key(Rc::new(key)), der)).map_err(|_| text))
+    push_parsed::<P>(cx, stack, key.map(|key| (Object::Key(Rc::new(key)), der)).map_err(|_| text))
 }
 
 /// `verify_client(chain, depth, trusted)`: numbers of chains, or nothing.
@@ -173,7 +173,7 @@ fn verify_client<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result
         let mut trusted = shown.clone();
         trusted.extend(certificates(more));
         let trust = Trust::new(trusted, depth.map_or(DEPTH, |depth| depth as usize));
-        shake.chosen.borrow_mut().clients = Some(Arc::new(ClientVerifier::new(Arc::new(trust), &shown)));
+        shake.certificates.borrow_mut().clients = Some(Arc::new(ClientVerifier::new(Arc::new(trust), &shown)));
     });
     Ok(done(stack, result))
 }

@@ -1,6 +1,6 @@
 //! `ngx.ssl`: information about the client's connection.
 
-use super::{PLAIN, given, handshake_state, refused, session};
+use super::{PLAIN, handshake_state, push_result, refused, session};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use session::Client;
@@ -87,7 +87,7 @@ fn version<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize
         "TLSv1.2" => Some(0x0303),
         "TLSv1.3" => Some(0x0304),
         _ => handshake_state::<P>(cx)?.ok().and_then(|shake| {
-            let greeting = shake.greeting().ok()?;
+            let greeting = shake.client_hello().ok()?;
             match &*shake.settings.borrow() {
                 Some(settings) => settings.version(greeting.hello.versions()),
                 None => greeting.hello.versions().filter(|number| (0x0301..=0x0304).contains(number)).max(),
@@ -106,7 +106,7 @@ fn version<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize
 fn client_random<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let Some(session) = session::<P>(cx)? else { return Ok(refused(stack, PLAIN)) };
     let info = session.connection().tls_info().ok_or(PLAIN);
-    Ok(given(stack, info.map(|info| info.client_random)))
+    Ok(push_result(stack, info.map(|info| info.client_random)))
 }
 
 /// `shared_ciphers(filter)`
@@ -130,7 +130,7 @@ fn export<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize,
     let length = stack.number(1).filter(|length| (0.0..=65_535.0).contains(length)).map(|length| length as usize);
     let (label, context) = (stack.check_bytes(2, "export_keying_material")?, stack.bytes(3));
     let made = length.zip(info.exporter.as_ref()).and_then(|(length, exporter)| exporter.export(length, label, context));
-    Ok(given(stack, made.ok_or("SSL_export_keying_material() failed")))
+    Ok(push_result(stack, made.ok_or("SSL_export_keying_material() failed")))
 }
 
 /// What the library of TLS does not tell anybody.

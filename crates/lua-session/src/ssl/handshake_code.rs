@@ -23,7 +23,7 @@ pub(crate) struct HandshakeCode<P: Protocol> {
 
 /// How code ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum Outcome {
     /// There is none.
     Absent,
     /// As it should.
@@ -71,8 +71,8 @@ impl<P: Protocol> HandshakeCode<P> {
     }
 
     /// Runs the code, if there is any.
-    pub(crate) async fn run(&self, session: &Rc<P::Session>) -> Ended {
-        let Some(code) = &self.code else { return Ended::Absent };
+    pub(crate) async fn run(&self, session: &Rc<P::Session>) -> Outcome {
+        let Some(code) = &self.code else { return Outcome::Absent };
         let (before, name, callback) = self.names;
         log_client!(session, Level::Debug, "{before}: connection reusable: 0");
         let (outcome, waited) = match self.start(session, code) {
@@ -83,7 +83,7 @@ impl<P: Protocol> HandshakeCode<P> {
                 waiting.is_over = true;
                 (outcome, true)
             }
-            Run::Refused(_) => return Ended::Badly,
+            Run::Refused(_) => return Outcome::Badly,
         };
         let result = match outcome {
             Completion::Returned => 0,
@@ -107,6 +107,6 @@ impl<P: Protocol> HandshakeCode<P> {
         } else {
             log_client!(session, Level::Debug, "{name}: handler return value: {result}, {callback} exit code: {}", i32::from(well));
         }
-        if well { Ended::Well } else { Ended::Badly }
+        if well { Outcome::Well } else { Outcome::Badly }
     }
 }

@@ -1,7 +1,7 @@
 //! The state of one handshake: what its code has chosen so far.
 
 use crate::protocol::Protocol;
-use session::contexts::Reuse;
+use session::contexts::Reusable;
 use session::tls::{ClientHello, Secured};
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -14,7 +14,7 @@ use tls::verify::ClientVerifier;
 
 /// The certificates that code has set.
 #[derive(Default)]
-pub(crate) struct Chosen {
+pub(crate) struct SetCertificates {
     /// Those of the configuration are out.
     pub(crate) cleared: bool,
     /// Chains, the last one set last.
@@ -27,7 +27,7 @@ pub(crate) struct Chosen {
     pub(crate) clients: Option<Arc<ClientVerifier>>,
 }
 
-impl Chosen {
+impl SetCertificates {
     /// Those that belong together, the last ones first.
     pub(crate) fn pairs(&self) -> Vec<Pair> {
         let mut pairs: Vec<Pair> = Vec::new();
@@ -74,7 +74,7 @@ impl<S: Secured> Default for CurrentHandshake<S> {
     }
 }
 
-impl<S: Secured> Reuse for CurrentHandshake<S> {
+impl<S: Secured> Reusable for CurrentHandshake<S> {
     fn reset(&mut self) {
         self.0.take();
     }
@@ -83,7 +83,7 @@ impl<S: Secured> Reuse for CurrentHandshake<S> {
 /// One handshake.
 pub(crate) struct HandshakeState<S: Secured> {
     /// The handshake as the server sees it; it outlives this.
-    greeting: Weak<ClientHello<S>>,
+    client_hello: Weak<ClientHello<S>>,
     /// The session that code runs in.
     pub(crate) session: Rc<S>,
     /// The only versions that may be spoken (`set_protocols`).
@@ -91,7 +91,7 @@ pub(crate) struct HandshakeState<S: Secured> {
     /// What the session will be made from, once that is known.
     pub(crate) settings: RefCell<Option<Settings>>,
     /// The certificates that code has set.
-    pub(crate) chosen: RefCell<Chosen>,
+    pub(crate) certificates: RefCell<SetCertificates>,
     /// The store of this handshake, where code keeps sessions.
     pub(crate) handed: RefCell<Option<Arc<HandshakeStore>>>,
     /// The session that was made.
@@ -103,33 +103,33 @@ pub(crate) struct HandshakeState<S: Secured> {
 impl<S: Secured> HandshakeState<S> {
     /// That of `greeting`, made at the first time.
     pub(crate) fn of<P: Protocol<Session = S>>(greeting: &Rc<ClientHello<S>>) -> Rc<HandshakeState<S>> {
-        let left = greeting.left.borrow().clone();
+        let left = greeting.leftovers.borrow().clone();
         if let Some(shake) = left.and_then(|left| left.downcast::<HandshakeState<S>>().ok()) {
             return shake;
         }
         let shake = Rc::new(HandshakeState {
-            greeting: Rc::downgrade(greeting),
+            client_hello: Rc::downgrade(greeting),
             session: greeting.session(),
             versions: RefCell::default(),
             settings: RefCell::default(),
-            chosen: RefCell::default(),
+            certificates: RefCell::default(),
             handed: RefCell::default(),
             made: RefCell::default(),
             is_fetching: Cell::new(false),
         });
         P::context::<CurrentHandshake<S>>(&shake.session).0.replace(Rc::downgrade(&shake));
-        greeting.left.replace(Some(shake.clone()));
+        greeting.leftovers.replace(Some(shake.clone()));
         shake
     }
 
     /// The one that the code of `session` runs in.
-    pub(crate) fn around<P: Protocol<Session = S>>(session: &S) -> Option<Rc<HandshakeState<S>>> {
+    pub(crate) fn current<P: Protocol<Session = S>>(session: &S) -> Option<Rc<HandshakeState<S>>> {
         P::context::<CurrentHandshake<S>>(session).0.borrow().upgrade()
     }
 
     /// The handshake as the server sees it.
-    pub(crate) fn greeting(&self) -> Result<Rc<ClientHello<S>>, &'static str> {
-        self.greeting.upgrade().ok_or("bad ssl conn")
+    pub(crate) fn client_hello(&self) -> Result<Rc<ClientHello<S>>, &'static str> {
+        self.client_hello.upgrade().ok_or("bad ssl conn")
     }
 
     /// The settings in the versions that code allows.

@@ -23,7 +23,7 @@ pub(super) fn group<P: Protocol>() -> Group {
 }
 
 fn with<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>, f: impl FnOnce(&Hello, &mut Stack<'_>) -> usize) -> Result<usize, Raise> {
-    let greeting = handshake_state::<P>(cx)?.and_then(|shake| shake.greeting());
+    let greeting = handshake_state::<P>(cx)?.and_then(|shake| shake.client_hello());
     Ok(match greeting {
         Ok(greeting) => f(&greeting.hello, stack),
         Err(text) => refused(stack, text),

@@ -2,7 +2,7 @@
 
 use crate::code::Code;
 use crate::protocol::Protocol;
-use crate::ssl::handshake_code::{Ended, HandshakeCode};
+use crate::ssl::handshake_code::{HandshakeCode, Outcome};
 use crate::ssl::handshake_state::HandshakeState;
 use base::log::Level;
 use conf::scope::Config;
@@ -88,10 +88,10 @@ impl<P: Protocol> CodeHooks<P> {
             }
         }
         shake.settings.replace(Some(settings.clone()));
-        if self.certificate.run(&shake.session).await == Ended::Badly {
+        if self.certificate.run(&shake.session).await == Outcome::Badly {
             return Err(rejected(TlsError::CERT_CB));
         }
-        let chosen = std::mem::take(&mut *shake.chosen.borrow_mut());
+        let chosen = std::mem::take(&mut *shake.certificates.borrow_mut());
         let settings = chosen.apply(settings).map_err(rejected)?;
         if settings.pairs().is_empty() {
             return Err(Rejection { alert: HANDSHAKE_FAILURE, detail: String::new(), error: TlsError::NO_CIPHER });
@@ -100,7 +100,7 @@ impl<P: Protocol> CodeHooks<P> {
     }
 
     async fn finish(&self, greeting: &Rc<ClientHello<P::Session>>, protocol: &str) -> HandshakeLeftovers {
-        let shake = greeting.left.take()?.downcast::<HandshakeState<P::Session>>().ok()?;
+        let shake = greeting.leftovers.take()?.downcast::<HandshakeState<P::Session>>().ok()?;
         let made = shake.handed.take().and_then(|handed| handed.made());
         if protocol == "TLSv1.2"
             && let Some(made) = made
@@ -114,24 +114,24 @@ impl<P: Protocol> CodeHooks<P> {
         if !P::is_apart(&shake.session) {
             return None;
         }
-        Some(Rc::new((*P::state_of(&shake.session)).as_ref().ctx.leave()?))
+        Some(Rc::new((*P::state_of(&shake.session)).as_ref().ctx.take()?))
     }
 }
 
 impl<P: Protocol> Hooks<P::Session> for CodeHooks<P> {
-    fn greeted(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>) -> BoxFuture<Result<(), Rejection>> {
+    fn client_hello(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>) -> BoxFuture<Result<(), Rejection>> {
         Box::pin(async move {
             if !self.hello.has_code() {
                 return Ok(());
             }
             match self.hello.run(&HandshakeState::of::<P>(&greeting).session).await {
-                Ended::Badly => Err(rejected(TlsError::CALLBACK_FAILED)),
-                Ended::Absent | Ended::Well => Ok(()),
+                Outcome::Badly => Err(rejected(TlsError::CALLBACK_FAILED)),
+                Outcome::Absent | Outcome::Well => Ok(()),
             }
         })
     }
 
-    fn chosen(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>> {
+    fn certificate(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>> {
         Box::pin(async move { self.choose(&greeting, settings).await })
     }
 

@@ -50,7 +50,7 @@ fn session<P: Protocol>(cx: &CallContext) -> Result<Option<Rc<P::Session>>, Rais
 /// The handshake that the code runs in; without one the words of lua-nginx-module.
 fn handshake_state<P: Protocol>(cx: &CallContext) -> Result<Result<Rc<HandshakeState<P::Session>>, &'static str>, Raise> {
     let Some(session) = session::<P>(cx)? else { return Ok(Err(PLAIN)) };
-    let shake = HandshakeState::around::<P>(&session);
+    let shake = HandshakeState::current::<P>(&session);
     let missing = || if session.connection().is_tls() { "API disabled in the current context" } else { PLAIN };
     Ok(shake.ok_or_else(missing))
 }
@@ -67,7 +67,7 @@ fn done(stack: &mut Stack<'_>, result: Result<(), &str>) -> usize {
 }
 
 /// Answers a string, or `nil` and why there is none.
-fn given(stack: &mut Stack<'_>, result: Result<impl AsRef<[u8]>, &str>) -> usize {
+fn push_result(stack: &mut Stack<'_>, result: Result<impl AsRef<[u8]>, &str>) -> usize {
     match result {
         Ok(bytes) => {
             stack.push_bytes(bytes.as_ref());

@@ -1,6 +1,6 @@
 //! `ngx.ocsp`: questions to responders and what their answers are worth (lua-resty-core's `ngx/ocsp.md`).
 
-use super::{done, given, handshake_state, refused};
+use super::{done, handshake_state, push_result, refused};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use tls::certificate::{CertificateDer, Chain};
@@ -48,7 +48,7 @@ fn responder(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let issued = |(own, issuer): (_, &CertificateDer<'static>)| {
         ocsp::is_issuer(issuer, own).then_some(url).ok_or("issuer certificate not next to leaf")
     };
-    Ok(given(stack, two(&chain).and_then(issued)))
+    Ok(push_result(stack, two(&chain).and_then(issued)))
 }
 
 fn request(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
@@ -57,7 +57,7 @@ fn request(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         let (own, issuer) = two(&chain)?;
         ocsp::request(own, issuer).ok_or("OCSP_cert_to_id() failed")
     });
-    Ok(given(stack, made))
+    Ok(push_result(stack, made))
 }
 
 /// `validate(answer, chain)`: `true` and until when it is good, or `nil` and why not.
@@ -66,7 +66,7 @@ fn validate(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = chain(stack, 2, "validate_ocsp_response")?;
     let judged = chain.as_ref().map_err(|text| (*text).to_owned()).and_then(|chain| {
         let (own, issuer) = two(chain)?;
-        let found = ocsp::judge(&answer, own, issuer, true, base::clock::now().sec).map_err(|error| error.to_string())?;
+        let found = ocsp::verify(&answer, own, issuer, true, base::clock::now().sec).map_err(|error| error.to_string())?;
         match found.status {
             Status::Good => Ok(found.until),
             other => Err(format!("certificate status \"{}\" in the OCSP response", other.text())),
@@ -88,9 +88,9 @@ fn validate(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 fn staple<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let answer = stack.check_bytes(1, "set_ocsp_status_resp")?.to_vec();
     let asked = handshake_state::<P>(cx)?.and_then(|shake| {
-        let asked = shake.greeting()?.hello.extension(STATUS_REQUEST).is_some();
+        let asked = shake.client_hello()?.hello.extension(STATUS_REQUEST).is_some();
         if asked {
-            shake.chosen.borrow_mut().staple = Some(answer);
+            shake.certificates.borrow_mut().staple = Some(answer);
         }
         Ok(asked)
     });

@@ -1,6 +1,6 @@
 //! `ngx.ssl.session`: sessions that code keeps (lua-resty-core's `ngx/ssl/session.md`).
 
-use super::{done, given, handshake_state};
+use super::{done, handshake_state, push_result};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
@@ -13,7 +13,7 @@ pub(super) fn group<P: Protocol>() -> Group {
         rows: vec![
             Row::calls("session_id", ALL, id::<P>),
             Row::calls("session_value", ALL, value::<P>),
-            Row::calls("session_offer", ALL, offer::<P>),
+            Row::calls("session_offer", ALL, set_session::<P>),
         ],
         glue: include_str!("sessions.lua"),
     }
@@ -26,13 +26,13 @@ fn id<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Rai
         if let Some(made) = &*shake.made.borrow() {
             return Ok(hexadecimal(&made.id));
         }
-        let greeting = shake.greeting()?;
+        let greeting = shake.client_hello()?;
         if !shake.is_fetching.get() {
             return Err("uninitialized session id len in lua context");
         }
         Ok(hexadecimal(greeting.hello.session_id.of(greeting.hello.message())))
     });
-    Ok(given(stack, result))
+    Ok(push_result(stack, result))
 }
 
 fn value<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
@@ -40,14 +40,14 @@ fn value<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, 
         let made = shake.made.borrow();
         made.as_ref().map(|made| made.value.clone()).ok_or("bad session in lua context")
     });
-    Ok(given(stack, result))
+    Ok(push_result(stack, result))
 }
 
-fn offer<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_session<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let kept = stack.check_bytes(1, "set_serialized_session")?;
     let result = handshake_state::<P>(cx)?.and_then(|shake| match &*shake.handed.borrow() {
         Some(_) if kept.is_empty() => Err("invalid session length"),
-        Some(handed) if handed.offer(kept) => Ok(()),
+        Some(handed) if handed.provide(kept) => Ok(()),
         Some(_) => Err("failed to de-serialize session"),
         None => Err("bad lua context"),
     });

@@ -2,7 +2,7 @@
 //! changes (lua-resty-core's `ngx/ssl/proxysslcert.md`, `ngx/ssl/proxysslverify.md`, `ngx/proxyssl.md`).
 
 use super::upstream_handshake::UpstreamHandshake;
-use super::{PLAIN, done, given, refused, session};
+use super::{PLAIN, done, push_result, refused, session};
 use crate::host::Host;
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
@@ -50,7 +50,7 @@ fn version<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize
 
 fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let result = upstream_handshake::<P>(cx)?.map(|toward| {
-        let mut chosen = toward.chosen.borrow_mut();
+        let mut chosen = toward.certificates.borrow_mut();
         chosen.cleared = true;
         chosen.chains.clear();
         chosen.keys.clear();
@@ -61,7 +61,7 @@ fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
 /// Takes a chain; without one, answers `text`.
 fn use_chain<P: Protocol>(cx: &CallContext, chain: Option<Chain>, text: &'static str) -> Result<Result<(), &'static str>, Raise> {
     Ok(upstream_handshake::<P>(cx)?.and_then(|toward| {
-        toward.chosen.borrow_mut().chains.push(chain.ok_or(text)?);
+        toward.certificates.borrow_mut().chains.push(chain.ok_or(text)?);
         Ok(())
     }))
 }
@@ -69,7 +69,7 @@ fn use_chain<P: Protocol>(cx: &CallContext, chain: Option<Chain>, text: &'static
 /// Takes a key; without one, answers `text`.
 fn use_key<P: Protocol>(cx: &CallContext, key: Option<Key>, text: &'static str) -> Result<Result<(), &'static str>, Raise> {
     Ok(upstream_handshake::<P>(cx)?.and_then(|toward| {
-        let mut chosen = toward.chosen.borrow_mut();
+        let mut chosen = toward.certificates.borrow_mut();
         let key = key.ok_or(text)?;
         if !chosen.accepts_key(&key) {
             return Err("SSL_use_PrivateKey() failed");
@@ -127,6 +127,6 @@ fn verdict<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize
 }
 
 fn cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let der = upstream_handshake::<P>(cx)?.and_then(|toward| toward.shown.borrow().clone().ok_or("get verify result failed"));
-    Ok(given(stack, der))
+    let der = upstream_handshake::<P>(cx)?.and_then(|toward| toward.peer_certificate.borrow().clone().ok_or("get verify result failed"));
+    Ok(push_result(stack, der))
 }

@@ -2,11 +2,11 @@
 
 use crate::code::Code;
 use crate::protocol::Protocol;
-use crate::ssl::handshake_code::{Ended, HandshakeCode};
-use crate::ssl::handshake_state::Chosen;
+use crate::ssl::handshake_code::{HandshakeCode, Outcome};
+use crate::ssl::handshake_state::SetCertificates;
 use lua::LuaPhase;
 use session::BoxFuture;
-use session::contexts::Reuse;
+use session::contexts::Reusable;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tls::certificate::CertificateDer;
@@ -20,14 +20,14 @@ pub(crate) struct UpstreamHandshake {
     /// The version of its session; 0: there is none.
     pub(crate) version: Cell<u16>,
     /// The certificates that code has set.
-    pub(crate) chosen: RefCell<Chosen>,
+    pub(crate) certificates: RefCell<SetCertificates>,
     /// The server's own certificate, while it is judged.
-    pub(crate) shown: RefCell<Option<CertificateDer<'static>>>,
+    pub(crate) peer_certificate: RefCell<Option<CertificateDer<'static>>>,
     /// OpenSSL's code of what is wrong with the server.
     pub(crate) verdict: Cell<u16>,
 }
 
-impl Reuse for UpstreamHandshake {
+impl Reusable for UpstreamHandshake {
     fn reset(&mut self) {
         *self = UpstreamHandshake::default();
     }
@@ -64,13 +64,13 @@ impl<P: Protocol> ChooseCertificate<P::Session> for UpstreamCertificateChooser<P
         Box::pin(async move {
             let toward = P::context::<UpstreamHandshake>(&session);
             toward.version.set(version);
-            toward.chosen.take();
+            toward.certificates.take();
             P::set_action(&session, "loading proxy ssl certificate by lua");
             let ended = moment.run(&session).await;
             P::set_action(&session, SHAKING);
             toward.version.set(0);
-            let chosen = toward.chosen.take();
-            if ended == Ended::Badly {
+            let chosen = toward.certificates.take();
+            if ended == Outcome::Badly {
                 return Err(TlsError::CALLBACK_FAILED);
             }
             Ok(CertificateChoice { pairs: chosen.pairs(), cleared: chosen.cleared })
@@ -79,19 +79,19 @@ impl<P: Protocol> ChooseCertificate<P::Session> for UpstreamCertificateChooser<P
 }
 
 impl<P: Protocol> VerifyServer<P::Session> for UpstreamVerifier<P> {
-    fn judge(&self, session: &Rc<P::Session>, shown: ServerChain) -> BoxFuture<Result<u16, TlsError>> {
+    fn verify(&self, session: &Rc<P::Session>, shown: ServerChain) -> BoxFuture<Result<u16, TlsError>> {
         let (moment, session) = (self.0.clone(), session.clone());
         Box::pin(async move {
             let toward = P::context::<UpstreamHandshake>(&session);
             toward.version.set(shown.version);
             toward.verdict.set(shown.verdict);
-            toward.shown.replace(shown.chain.into_iter().next());
+            toward.peer_certificate.replace(shown.chain.into_iter().next());
             P::set_action(&session, "loading proxy ssl verify by lua");
             let ended = moment.run(&session).await;
             P::set_action(&session, SHAKING);
             toward.version.set(0);
-            toward.shown.take();
-            if ended == Ended::Badly { Err(TlsError::VERIFY_FAILED) } else { Ok(toward.verdict.get()) }
+            toward.peer_certificate.take();
+            if ended == Outcome::Badly { Err(TlsError::VERIFY_FAILED) } else { Ok(toward.verdict.get()) }
         })
     }
 }

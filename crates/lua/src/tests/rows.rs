@@ -28,7 +28,7 @@ fn flip(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
     stack.push_table(0, 4);
     let out = stack.top();
-    stack.each(1, |s, key, value| {
+    stack.for_each(1, |s, key, value| {
         let name = s.bytes(value).ok_or("only strings")?.to_vec();
         s.push_copy(key);
         s.set_field(out, &name);
@@ -75,7 +75,7 @@ fn has_spoken(cx: &CallContext) -> bool {
 }
 
 fn keep_first(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let kept = stack.keep(1).ok_or("nothing to keep")?;
+    let kept = stack.reference(1).ok_or("nothing to keep")?;
     assert!(cx.host::<Request>().is_some() && cx.host::<String>().is_none());
     stack.push_ref(&kept);
     Ok(1)
@@ -274,7 +274,7 @@ fn a_nested_handler_gives_the_host_back() {
 #[test]
 fn kept_values_live_as_long_as_their_handle() {
     fn hold(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-        let kept = stack.keep(1).ok_or("nothing to keep")?;
+        let kept = stack.reference(1).ok_or("nothing to keep")?;
         let holder = cx.host::<RefCell<Option<Ref>>>().ok_or("no holder")?;
         holder.replace(Some(kept));
         Ok(0)

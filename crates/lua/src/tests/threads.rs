@@ -234,7 +234,7 @@ fn a_refused_suspension_leaves_nothing_behind() {
 #[test]
 fn a_kept_function_runs_later_with_the_globals_of_its_handler() {
     fn later(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-        let callback = stack.keep(1).ok_or("nothing to keep")?;
+        let callback = stack.reference(1).ok_or("nothing to keep")?;
         cx.host::<RefCell<Option<Ref>>>().ok_or("no holder")?.replace(Some(callback));
         cx.detach_globals();
         Ok(0)

@@ -3,7 +3,7 @@
 use super::value::Value;
 use balance::sessions::LONGEST_ID;
 use upstream::live::{ApiError, ServerChange};
-use upstream::terms::Terms;
+use upstream::terms::GroupConstraints;
 
 fn format_error(text: String) -> ApiError {
     ApiError::bad("UpstreamConfFormatError", text)
@@ -11,7 +11,7 @@ fn format_error(text: String) -> ApiError {
 
 /// Reads an object. `new`: it is about a server that is to be added, of which more can be said.
 // tidy: table
-pub(super) fn read(value: &Value, terms: &Terms, new: bool) -> Result<ServerChange, ApiError> {
+pub(super) fn read(value: &Value, terms: &GroupConstraints, new: bool) -> Result<ServerChange, ApiError> {
     let Value::Object(fields) = value else { return Err(format_error("nested object or list".to_owned())) };
     let mut change = ServerChange::default();
     for (name, value) in fields {
@@ -47,9 +47,9 @@ pub(super) fn read(value: &Value, terms: &Terms, new: bool) -> Result<ServerChan
                 }
                 change.route = Some(route);
             }
-            "down" => change.down = Some(truth(value).ok_or_else(invalid)?),
-            "drain" if terms.bound => change.drain = Some(truth(value).ok_or_else(invalid)?),
-            "backup" if new => change.backup = Some(truth(value).ok_or_else(invalid)?),
+            "down" => change.down = Some(boolean(value).ok_or_else(invalid)?),
+            "drain" if terms.bound => change.drain = Some(boolean(value).ok_or_else(invalid)?),
+            "backup" if new => change.backup = Some(boolean(value).ok_or_else(invalid)?),
             "service" if new => change.service = Some(text(value).ok_or_else(invalid)?),
             _ => return Err(unknown()),
         }
@@ -90,7 +90,7 @@ fn time_ms(value: &Value) -> Option<u64> {
     }
 }
 
-fn truth(value: &Value) -> Option<bool> {
+fn boolean(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(is) => Some(*is),
         Value::Text(text) => match text.as_str() {
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_is_said_of_servers() {
-        let terms = Terms { bound: true, ..Terms::default() };
+        let terms = GroupConstraints { bound: true, ..GroupConstraints::default() };
         let code = |text: &str, new| read(&Value::parse(text.as_bytes()).unwrap(), &terms, new).err().map(|wrong| wrong.code);
         let all = r#"{"server":"a:1","weight":2,"max_conns":"3","max_fails":0,"fail_timeout":"5s","slow_start":"2s","route":"r","backup":"true","down":true,"drain":false}"#;
         let change = read(&Value::parse(all.as_bytes()).unwrap(), &terms, true).unwrap();

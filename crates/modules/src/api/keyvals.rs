@@ -1,9 +1,9 @@
 //! Keys and values in the API.
 
 use super::value::Value;
-use super::{Answer, Call, Reply, argument, no_path};
+use super::{ApiResult, Call, Reply, argument, no_path};
 use crate::keyval::ZoneRef;
-use crate::keyval::pairs::{Pairs, Refused};
+use crate::keyval::pairs::{AddError, Pairs};
 use base::errno;
 use base::log::Level;
 use http::{Method, log_request};
@@ -11,7 +11,7 @@ use shm::dict::StoreMode;
 use std::rc::Rc;
 use upstream::live::ApiError;
 
-fn wrong(text: &str) -> ApiError {
+fn bad_request(text: &str) -> ApiError {
     ApiError::bad("KeyvalFormatError", text)
 }
 
@@ -19,7 +19,7 @@ fn not_found(code: &'static str, text: &str) -> ApiError {
     ApiError { status: 404, code, text: text.to_owned() }
 }
 
-pub(super) fn answer(call: &Call<'_>, places: &[Rc<ZoneRef>]) -> Answer {
+pub(super) fn answer(call: &Call<'_>, places: &[Rc<ZoneRef>]) -> ApiResult {
     let (name, call) = call.next();
     let declared = || places.iter().filter_map(|place| Some((&place.name, place.pairs.get()?)));
     let Some(name) = name else {
@@ -67,7 +67,7 @@ fn all(pairs: &Pairs) -> Value {
 /// Makes a change, and keeps what has become of it.
 fn change(call: &Call<'_>, pairs: &Pairs, make: impl FnOnce(&[(String, Value)]) -> Result<(), ApiError>) -> Result<(), ApiError> {
     let told = if call.method == Method::DELETE { Value::Object(Vec::new()) } else { call.json()? };
-    let Value::Object(told) = told else { return Err(wrong("invalid JSON")) };
+    let Value::Object(told) = told else { return Err(bad_request("invalid JSON")) };
     let changing = pairs.change();
     make(&told)?;
     if let Err((path, error)) = pairs.save(&changing) {
@@ -87,36 +87,36 @@ fn read_entry(pairs: &Pairs, value: &Value) -> Result<(Option<String>, Option<u6
                 match (name.as_str(), value) {
                     ("value", Value::Text(value)) => text = Some(value.clone()),
                     ("expire", Value::Number(ms)) if *ms > 0.0 && *ms < 1e15 => expire = Some(*ms as u64),
-                    _ => return Err(wrong("invalid JSON")),
+                    _ => return Err(bad_request("invalid JSON")),
                 }
             }
             if expire.is_some() && pairs.timeout.is_none() {
-                return Err(wrong("keyval timeout is not enabled"));
+                return Err(bad_request("keyval timeout is not enabled"));
             }
             Ok((text, expire))
         }
-        _ => Err(wrong("invalid JSON")),
+        _ => Err(bad_request("invalid JSON")),
     }
 }
 
-fn refused(refused: Refused, otherwise: ApiError) -> ApiError {
+fn refused(refused: AddError, otherwise: ApiError) -> ApiError {
     match refused {
-        Refused::Key => wrong("invalid key format"),
-        Refused::Full => ApiError { status: 507, code: "KeyvalOutOfMemory", text: "keyval zone memory exhausted".to_owned() },
-        Refused::When => otherwise,
+        AddError::Key => bad_request("invalid key format"),
+        AddError::Full => ApiError { status: 507, code: "KeyvalOutOfMemory", text: "keyval zone memory exhausted".to_owned() },
+        AddError::When => otherwise,
     }
 }
 
 fn add(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), ApiError> {
     if told.is_empty() {
-        return Err(wrong("key required"));
+        return Err(bad_request("key required"));
     }
     if told.len() > 1 && !pairs.all().is_empty() {
-        return Err(wrong("only one key can be added"));
+        return Err(bad_request("only one key can be added"));
     }
     let read = |(key, value): &(String, Value)| {
         let (value, expire) = read_entry(pairs, value)?;
-        Ok((key.clone(), value.ok_or_else(|| wrong("invalid JSON"))?, expire))
+        Ok((key.clone(), value.ok_or_else(|| bad_request("invalid JSON"))?, expire))
     };
     let all: Vec<_> = told.iter().map(read).collect::<Result<_, ApiError>>()?;
     for (key, value, expire) in all {
@@ -128,7 +128,7 @@ fn add(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), ApiError> {
 
 fn modify(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), ApiError> {
     let [(key, value)] = told else {
-        return Err(wrong(if told.is_empty() { "key required" } else { "only one key can be updated" }));
+        return Err(bad_request(if told.is_empty() { "key required" } else { "only one key can be updated" }));
     };
     let none = || not_found("KeyvalKeyNotFound", "keyval key not found");
     if *value == Value::Null {

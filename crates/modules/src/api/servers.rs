@@ -1,7 +1,7 @@
 //! The servers of a group in the API, as they are configured, and changes of them.
 
 use super::value::{Value, object};
-use super::{Answer, Call, Reply, change, no_path};
+use super::{ApiResult, Call, Reply, change, no_path};
 use balance::{Member, ServerState};
 use base::errno;
 use base::log::Level;
@@ -9,16 +9,16 @@ use http::{Method, Request, log_request};
 use upstream::directory::Named;
 use upstream::live::{self, ApiError, Changed};
 
-pub(super) fn answer(call: &Call<'_>, named: &Named, protocol: &str) -> Answer {
+pub(super) fn answer(call: &Call<'_>, named: &Named, protocol: &str) -> ApiResult {
     let (number, call) = call.next();
     let Some(number) = number else {
         return match call.method {
             Method::POST => {
                 let change = change::read(&call.json()?, &named.terms, true)?;
-                let member = kept(call.request, live::add(named, &change)?);
+                let member = saved(call.request, live::add(named, &change)?);
                 let id = member.as_ref().map_or(0, |member| member.id);
                 let location = format!("/9/{protocol}/upstreams/{}/servers/{id}", named.full_name());
-                Ok(Reply::Plain(201, shown(named, member.as_ref()), Some(location)))
+                Ok(Reply::Plain(201, value(named, member.as_ref()), Some(location)))
             }
             _ => {
                 call.only_read()?;
@@ -33,11 +33,11 @@ pub(super) fn answer(call: &Call<'_>, named: &Named, protocol: &str) -> Answer {
     match call.method {
         Method::PATCH => {
             let change = change::read(&call.json()?, &named.terms, false)?;
-            let member = kept(call.request, live::change(named, number, &change)?);
-            Ok(Reply::Plain(200, shown(named, member.as_ref()), None))
+            let member = saved(call.request, live::change(named, number, &change)?);
+            Ok(Reply::Plain(200, value(named, member.as_ref()), None))
         }
         Method::DELETE => {
-            kept(call.request, live::remove(named, number)?);
+            saved(call.request, live::remove(named, number)?);
             Ok(Reply::Plain(200, all(named)?, None))
         }
         _ => {
@@ -54,7 +54,7 @@ pub(super) fn answer(call: &Call<'_>, named: &Named, protocol: &str) -> Answer {
 }
 
 /// The change holds; that it could not be written down is for the log.
-fn kept(request: &Request, changed: Changed) -> Option<Member> {
+fn saved(request: &Request, changed: Changed) -> Option<Member> {
     let (member, saved) = changed;
     if let Err(unsaved) = saved {
         let (path, error) = (unsaved.path.display(), errno::describe(&unsaved.error));
@@ -68,7 +68,7 @@ fn all(named: &Named) -> Result<Value, ApiError> {
     Ok(Value::List(members.iter().map(|member| server(member, &members, named)).collect()))
 }
 
-fn shown(named: &Named, member: Option<&Member>) -> Value {
+fn value(named: &Named, member: Option<&Member>) -> Value {
     let members = named.group.members();
     member.map_or(Value::Null, |member| server(member, &members, named))
 }
@@ -76,7 +76,7 @@ fn shown(named: &Named, member: Option<&Member>) -> Value {
 fn server(member: &Member, members: &[Member], named: &Named) -> Value {
     let server = &member.server;
     let address = if member.name.is_some() { &server.source } else { &server.name };
-    let standing = named.group.standing(member);
+    let standing = named.group.state(member);
     let mut value = object([
         ("id", member.id.into()),
         ("server", (**address).into()),

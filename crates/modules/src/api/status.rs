@@ -1,7 +1,7 @@
 //! Processes and their counters in the API.
 
 use super::value::{Value, object};
-use super::{Answer, Call, Known, Reply};
+use super::{ApiResult, ApiState, Call, Reply};
 use crate::zones;
 use ::session::handshake_end::TlsCounter;
 use base::clock;
@@ -18,7 +18,7 @@ pub(crate) fn time(epoch_ms: u64) -> Value {
 
 pub(super) fn nginx(request: &Request) -> Value {
     let process = request.worker.process();
-    let (mut address, known) = (Vec::new(), request.worker.state::<Known>());
+    let (mut address, known) = (Vec::new(), request.worker.state::<ApiState>());
     request.connection.local.push_host(&mut address);
     object([
         ("version", base::version::NGINX.into()),
@@ -33,7 +33,7 @@ pub(super) fn nginx(request: &Request) -> Value {
 }
 
 /// A value whose counters begin anew by DELETE.
-fn resettable(call: &Call<'_>, read: fn(&Request) -> Value, reset: impl FnOnce(&Request)) -> Answer {
+fn resettable(call: &Call<'_>, read: fn(&Request) -> Value, reset: impl FnOnce(&Request)) -> ApiResult {
     if call.method == Method::DELETE && call.path.is_empty() {
         reset(call.request);
         return Ok(Reply::Empty(204));
@@ -41,7 +41,7 @@ fn resettable(call: &Call<'_>, read: fn(&Request) -> Value, reset: impl FnOnce(&
     call.leaf(|| read(call.request))
 }
 
-pub(super) fn processes(call: &Call<'_>) -> Answer {
+pub(super) fn processes(call: &Call<'_>) -> ApiResult {
     fn respawned(request: &Request) -> u64 {
         request.worker.process().map_or(0, |process| (process.respawned)())
     }
@@ -52,7 +52,7 @@ pub(super) fn processes(call: &Call<'_>) -> Answer {
     resettable(call, read, |request| request.worker.observers.reset_respawned(respawned(request)))
 }
 
-pub(super) fn connections(call: &Call<'_>) -> Answer {
+pub(super) fn connections(call: &Call<'_>) -> ApiResult {
     let read = |request: &Request| {
         let sum = |counter| request.worker.sum(counter);
         let since = |counter| request.worker.observers.sum_since_reset(counter);
@@ -68,12 +68,12 @@ pub(super) fn connections(call: &Call<'_>) -> Answer {
     resettable(call, read, |request| request.worker.observers.reset(&[Counter::Accepted, Counter::Handled]))
 }
 
-pub(super) fn ssl(call: &Call<'_>) -> Answer {
+pub(super) fn ssl(call: &Call<'_>) -> ApiResult {
     let read = |request: &Request| zones::tls(|counter| request.worker.observers.sum_since_reset(Counter::from(counter)), true);
     resettable(call, read, |request| request.worker.observers.reset(&TlsCounter::ALL.map(Counter::from)))
 }
 
-pub(super) fn requests(call: &Call<'_>) -> Answer {
+pub(super) fn requests(call: &Call<'_>) -> ApiResult {
     let read = |request: &Request| {
         let total = request.worker.observers.sum_since_reset(Counter::Requests);
         object([("total", total.into()), ("current", request.worker.sum(Counter::Writing).into())])

@@ -2,14 +2,14 @@
 
 use super::status::time;
 use super::value::{Value, object};
-use super::{Answer, Call, Reply, no_path, servers};
+use super::{ApiResult, Call, Reply, no_path, servers};
 use balance::{Counter, Health, Peer, ServerState};
 use base::clock;
 use http::Method;
 use upstream::directory::{Directory, Named};
 use upstream::live::ApiError;
 
-pub(super) fn answer(call: &Call<'_>, directory: &Directory, protocol: &str) -> Answer {
+pub(super) fn answer(call: &Call<'_>, directory: &Directory, protocol: &str) -> ApiResult {
     let (name, call) = call.next();
     let Some(name) = name else {
         call.only_read()?;
@@ -46,7 +46,7 @@ fn group(named: &Named, protocol: &str) -> Value {
 }
 
 fn state(peer: &Peer) -> &'static str {
-    match (peer.standing(), peer.health()) {
+    match (peer.state(), peer.health()) {
         (ServerState::Down, _) => "down",
         (_, Health::Unhealthy) => "unhealthy",
         (_, Health::Checking) => "checking",

@@ -1,7 +1,7 @@
 //! Worker processes in the API.
 
 use super::value::{Value, object};
-use super::{Answer, Call, Reply};
+use super::{ApiResult, Call, Reply};
 use http::metrics::Counter;
 use http::{Method, Worker};
 use upstream::live::ApiError;
@@ -13,7 +13,7 @@ const COUNTERS: [Counter; 6] =
 /// What begins anew by a reset.
 const RESET: [Counter; 3] = [Counter::Accepted, Counter::Handled, Counter::Requests];
 
-pub(super) fn answer(call: &Call<'_>) -> Answer {
+pub(super) fn answer(call: &Call<'_>) -> ApiResult {
     let worker = &*call.request.worker;
     let (id, call) = call.next();
     let ids = ids(worker);
@@ -23,7 +23,7 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
             return Ok(Reply::Empty(204));
         }
         call.only_read()?;
-        let all = ids.iter().enumerate().map(|(id, pid)| told(worker, id, *pid)).collect();
+        let all = ids.iter().enumerate().map(|(id, pid)| value(worker, id, *pid)).collect();
         return Ok(Reply::Value(Value::List(all), 1));
     };
     let found = base::text::parse_number(id.as_bytes()).and_then(|id| usize::try_from(id).ok());
@@ -33,7 +33,7 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
         worker.observers.reset_process(pid, &RESET);
         return Ok(Reply::Empty(204));
     }
-    call.leaf(|| told(worker, id, pid))
+    call.leaf(|| value(worker, id, pid))
 }
 
 /// The process of each worker.
@@ -43,7 +43,7 @@ fn ids(worker: &Worker) -> Vec<u32> {
     if pids.is_empty() { vec![std::process::id()] } else { pids }
 }
 
-fn told(worker: &Worker, id: usize, pid: u32) -> Value {
+fn value(worker: &Worker, id: usize, pid: u32) -> Value {
     worker.read_gauges();
     let [accepted, handled, open, reading, writing, requests] = worker.observers.of_process(pid, COUNTERS);
     let busy = reading + writing;

@@ -1,7 +1,7 @@
 //! Parts of the API that are maps of names to counters.
 
 use super::value::{Value, object};
-use super::{Answer, Call, Reply};
+use super::{ApiResult, Call, Reply};
 use crate::ssl::SESSION_ZONES;
 use crate::zones::{self, Told};
 use http::Method;
@@ -12,10 +12,10 @@ use std::rc::Rc;
 use upstream::live::ApiError;
 
 /// How it is told that there is no such name: code and text.
-type Missing = (&'static str, &'static str);
+type NotFound = (&'static str, &'static str);
 
 /// A map of names, an entry of it, or its reset.
-fn entries<T>(call: &Call<'_>, missing: Missing, all: &[(&str, T)], read: impl Fn(&T) -> Value, reset: impl Fn(&T)) -> Answer {
+fn entries<T>(call: &Call<'_>, missing: NotFound, all: &[(&str, T)], read: impl Fn(&T) -> Value, reset: impl Fn(&T)) -> ApiResult {
     let (name, call) = call.next();
     let Some(name) = name else {
         call.only_read()?;
@@ -32,21 +32,21 @@ fn entries<T>(call: &Call<'_>, missing: Missing, all: &[(&str, T)], read: impl F
 }
 
 /// Zones of one kind.
-pub(super) fn counters(call: &Call<'_>, told: &Told, missing: Missing) -> Answer {
+pub(super) fn counters(call: &Call<'_>, told: &Told, missing: NotFound) -> ApiResult {
     let zones = zones::all(&call.request.worker, told);
     let named: Vec<_> = zones.iter().map(|zone| (zone.name(), zone)).collect();
     entries(call, missing, &named, |zone| (told.value)(zone), |zone| zone.reset())
 }
 
 /// Caches.
-pub(super) fn caches(call: &Call<'_>) -> Answer {
+pub(super) fn caches(call: &Call<'_>) -> ApiResult {
     let caches = call.request.http.main.get::<CacheReports>().map(CacheReports::all).unwrap_or_default();
     let named: Vec<_> = caches.iter().map(|cache| (cache.meter().name(), cache)).collect();
     entries(call, ("CacheNotFound", "cache not found"), &named, |cache| zones::cache(&***cache), |cache| cache.meter().reset())
 }
 
 /// Shared memory.
-pub(super) fn slabs(call: &Call<'_>) -> Answer {
+pub(super) fn slabs(call: &Call<'_>) -> ApiResult {
     let zones = call.request.worker.state::<RefCell<Zones>>().borrow().all().to_vec();
     let named: Vec<_> = zones.iter().filter(|zone| pages(zone).is_some()).map(|zone| (zone.name(), zone)).collect();
     entries(call, ("SlabNotFound", "slab not found"), &named, |zone| slab(zone), |zone| zone.forget_requests())

@@ -50,11 +50,11 @@ impl Coding for Encoders {
         BrotliEncoder(state)
     }
 
-    fn give(&self, encoder: BrotliEncoder) {
+    fn put(&self, encoder: BrotliEncoder) {
         drop(encoder);
     }
 
-    fn way(Settings { level, window }: Settings) -> usize {
+    fn settings_key(Settings { level, window }: Settings) -> usize {
         // gzip's are from 1024 on.
         (level * 32 + window) as usize
     }
@@ -122,7 +122,7 @@ mod tests {
             encoder.write(piece, &mut out).unwrap();
         }
         encoder.finish(&mut out).unwrap();
-        encoders.give(encoder);
+        encoders.put(encoder);
         out
     }
 
@@ -157,7 +157,7 @@ mod tests {
             assert!(unpacked(&first) == text);
             let mut left = encoders.take(settings, None);
             left.write(&text, &mut Vec::new()).unwrap();
-            encoders.give(left);
+            encoders.put(left);
             assert!(packed(&encoders, &text, settings, None) == first, "{level}");
             let length = text.len() as u64;
             assert!(unpacked(&packed(&encoders, &text, settings, Some(length))) == text, "{level}");

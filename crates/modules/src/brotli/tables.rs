@@ -31,17 +31,17 @@ impl Tables {
         Tables { free: self.free.clone(), again: (5..9).contains(&level) }
     }
 
-    fn keeps(&self, length: usize) -> bool {
+    fn is_pooled(&self, length: usize) -> bool {
         self.again && KEPT_SIZES.contains(&length) && length.is_power_of_two()
     }
 
-    fn kept(&self, length: usize) -> Option<Memory<u32>> {
+    fn take(&self, length: usize) -> Option<Memory<u32>> {
         let mut free = self.free.borrow_mut();
         let at = free.iter().position(|table| table.slice().len() == length)?;
         Some(free.swap_remove(at))
     }
 
-    fn keep(&self, table: Memory<u32>) {
+    fn put(&self, table: Memory<u32>) {
         let mut free = self.free.borrow_mut();
         if free.len() >= KEPT {
             free.remove(0);
@@ -55,9 +55,9 @@ impl<T: Clone + Default + 'static> Allocator<T> for Tables {
 
     fn alloc_cell(&mut self, length: usize) -> Memory<T> {
         let mut memory = Memory::<T>::default();
-        if self.keeps(length)
+        if self.is_pooled(length)
             && let Some(place) = (&mut memory as &mut dyn Any).downcast_mut::<Memory<u32>>()
-            && let Some(table) = self.kept(length)
+            && let Some(table) = self.take(length)
         {
             *place = table;
             return memory;
@@ -66,10 +66,10 @@ impl<T: Clone + Default + 'static> Allocator<T> for Tables {
     }
 
     fn free_cell(&mut self, mut memory: Memory<T>) {
-        if self.keeps(memory.slice().len())
+        if self.is_pooled(memory.slice().len())
             && let Some(table) = (&mut memory as &mut dyn Any).downcast_mut::<Memory<u32>>()
         {
-            self.keep(std::mem::take(table));
+            self.put(std::mem::take(table));
         }
     }
 }

@@ -99,7 +99,7 @@ impl Map {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Conversion {
     Forth,
     Back,
     FromUtf8,
@@ -108,7 +108,7 @@ enum Way {
 /// A text on its way through a table.
 pub(super) struct Recoder {
     map: Rc<Map>,
-    way: Way,
+    conversion: Conversion,
     /// The beginning of a character that is not complete.
     tail: Vec<u8>,
 }
@@ -117,12 +117,12 @@ impl Recoder {
     /// The way from one set to the other, if this is their map.
     pub(super) fn between(map: &Rc<Map>, from: &str, to: &str) -> Option<Recoder> {
         let way = match () {
-            () if map.is(from) && map.is_target(to) => Way::Forth,
-            () if map.is(to) && map.is_target(from) && map.utf8 => Way::FromUtf8,
-            () if map.is(to) && map.is_target(from) => Way::Back,
+            () if map.is(from) && map.is_target(to) => Conversion::Forth,
+            () if map.is(to) && map.is_target(from) && map.utf8 => Conversion::FromUtf8,
+            () if map.is(to) && map.is_target(from) => Conversion::Back,
             () => return None,
         };
-        Some(Recoder { map: map.clone(), way, tail: Vec::new() })
+        Some(Recoder { map: map.clone(), conversion: way, tail: Vec::new() })
     }
 
     /// Whether the result may be longer or shorter.
@@ -132,10 +132,10 @@ impl Recoder {
 
     /// Recodes a piece.
     pub(super) fn recode(&mut self, data: &[u8], out: &mut Vec<u8>) {
-        match self.way {
-            Way::Forth => self.map.convert(data, out),
-            Way::Back => out.extend(data.iter().map(|b| self.map.back[usize::from(*b)])),
-            Way::FromUtf8 => {
+        match self.conversion {
+            Conversion::Forth => self.map.convert(data, out),
+            Conversion::Back => out.extend(data.iter().map(|b| self.map.back[usize::from(*b)])),
+            Conversion::FromUtf8 => {
                 let mut text = std::mem::take(&mut self.tail);
                 text.extend_from_slice(data);
                 let mut chunks = text.utf8_chunks().peekable();

@@ -28,7 +28,7 @@ pub(super) fn copy_or_move(request: &Request) -> Result<u16, u16> {
     request.map_uri_into(&uri, &mut mapped).map_err(|_| invalid(request, &destination))?;
     let to = trimmed(mapped.bytes);
     validate(request, &from, &to, &destination)?;
-    perform(request, &Plan { from, to, slash, overwrite, shown: lossy(&destination) })
+    perform(request, &Plan { from, to, slash, overwrite, display: lossy(&destination) })
 }
 
 struct Plan {
@@ -36,7 +36,7 @@ struct Plan {
     to: PathBuf,
     slash: bool,
     overwrite: bool,
-    shown: String,
+    display: String,
 }
 
 fn lossy(text: &[u8]) -> String {
@@ -119,7 +119,7 @@ fn validate(request: &Request, from: &Path, to: &Path, destination: &[u8]) -> Re
 }
 
 fn perform(request: &Request, plan: &Plan) -> Result<u16, u16> {
-    let Plan { from, to, slash, overwrite, shown } = plan;
+    let Plan { from, to, slash, overwrite, display: shown } = plan;
     let existing = match fs::symlink_metadata(to) {
         Ok(meta) => Some(meta.is_dir()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,

@@ -30,7 +30,7 @@ fn make_parents(path: &Path, access: u32) -> io::Result<()> {
 }
 
 /// A name beside `path` that nobody uses.
-fn beside(path: &Path) -> PathBuf {
+fn sibling_name(path: &Path) -> PathBuf {
     thread_local!(static NEXT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
     let number = NEXT.get().wrapping_add(1);
     NEXT.set(number);
@@ -41,7 +41,7 @@ fn beside(path: &Path) -> PathBuf {
 
 /// Writes `data` to a fresh file beside `path` and answers its name. A failure shows when the file is moved.
 pub(super) fn fresh_file(path: &Path, data: &[u8], parents: bool, access: u32) -> PathBuf {
-    let temp = beside(path);
+    let temp = sibling_name(path);
     if parents {
         // If this fails, so does the next line, and then the rename, which reports it.
         let _ = make_parents(path, access);
@@ -79,7 +79,7 @@ pub(super) fn rename_with(from: &Path, to: &Path, access: u32, time: Option<Syst
 
 /// Copies a file with permissions and time, through a name beside the target, so that nobody reads half of it.
 pub(super) fn copy_file(from: &Path, to: &Path) -> Result<(), Failed> {
-    let temp = beside(to);
+    let temp = sibling_name(to);
     let copied = copy_to(from, &temp).and_then(|()| fs::rename(&temp, to).map_err(|e| ("rename()", to.to_owned(), e)));
     if copied.is_err() {
         // The copy has failed and is reported.

@@ -10,17 +10,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A part of the answer behind which others wait.
-pub(super) enum Held {
+pub(super) enum ResponsePart {
     /// Of a subrequest.
     Answer(RunningSubrequest),
     /// Of a command.
     Text(Bytes),
 }
 
-impl Held {
+impl ResponsePart {
     /// Runs it on; whether it is whole.
     fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        let Held::Answer(begun) = self else { return true };
+        let ResponsePart::Answer(begun) = self else { return true };
         if begun.running.as_mut().is_some_and(|future| future.as_mut().poll(cx).is_pending()) {
             return false;
         }
@@ -30,23 +30,23 @@ impl Held {
 
     fn pieces(self) -> Vec<Piece> {
         match self {
-            Held::Answer(begun) => begun.wire.take(),
-            Held::Text(text) => vec![Piece::Bytes(text)],
+            ResponsePart::Answer(begun) => begun.wire.take(),
+            ResponsePart::Text(text) => vec![Piece::Bytes(text)],
         }
     }
 }
 
 /// Runs all on; how many at the beginning are whole.
-fn poll_all(held: &RefCell<Vec<Held>>, cx: &mut Context<'_>) -> usize {
+fn poll_all(held: &RefCell<Vec<ResponsePart>>, cx: &mut Context<'_>) -> usize {
     let whole: Vec<bool> = held.borrow_mut().iter_mut().map(|item| item.poll(cx)).collect();
     whole.iter().take_while(|whole| **whole).count()
 }
 
 /// Sends the first `count`.
-async fn send(request: &Rc<Request>, held: &RefCell<Vec<Held>>, count: usize) -> Outcome {
+async fn send(request: &Rc<Request>, held: &RefCell<Vec<ResponsePart>>, count: usize) -> Outcome {
     let whole = count.min(held.borrow().len());
     let rest = held.borrow_mut().split_off(whole);
-    let pieces: Vec<Piece> = held.replace(rest).into_iter().flat_map(Held::pieces).collect();
+    let pieces: Vec<Piece> = held.replace(rest).into_iter().flat_map(ResponsePart::pieces).collect();
     if pieces.is_empty() || request.flags.header_only.get() {
         return Outcome::Ok;
     }
@@ -54,7 +54,7 @@ async fn send(request: &Rc<Request>, held: &RefCell<Vec<Held>>, count: usize) ->
 }
 
 /// Waits for all and sends them.
-pub(super) async fn settle(request: &Rc<Request>, held: &RefCell<Vec<Held>>) -> Outcome {
+pub(super) async fn join(request: &Rc<Request>, held: &RefCell<Vec<ResponsePart>>) -> Outcome {
     let count = poll_fn(|cx| {
         let whole = poll_all(held, cx);
         if whole == held.borrow().len() { Poll::Ready(whole) } else { Poll::Pending }
@@ -64,7 +64,7 @@ pub(super) async fn settle(request: &Rc<Request>, held: &RefCell<Vec<Held>>) -> 
 }
 
 /// Lets `time` pass while they run, and sends what is whole meanwhile.
-pub(super) async fn sleep(request: &Rc<Request>, held: &RefCell<Vec<Held>>, time: Duration) -> Outcome {
+pub(super) async fn sleep(request: &Rc<Request>, held: &RefCell<Vec<ResponsePart>>, time: Duration) -> Outcome {
     let mut timer = Box::pin(tokio::time::sleep(time));
     loop {
         let count = poll_fn(|cx| {

@@ -11,7 +11,7 @@ use std::rc::Rc;
 /// How far the body has come.
 #[derive(Default)]
 struct Progress {
-    begun: Cell<bool>,
+    started: Cell<bool>,
     ended: Cell<bool>,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn body(request: &Rc<Request>, mut chain: Chain) -> Filtered {
     }
     let Some(progress) = request.find_context::<Progress>() else { return Filtered::Now(Ok(chain)) };
     let echo = request.conf::<Echo>();
-    if !progress.begun.replace(true)
+    if !progress.started.replace(true)
         && let Some(piece) = lines(&echo.before, request)
     {
         chain.pieces.insert(0, piece);

@@ -64,7 +64,7 @@ pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<RunningS
         }
     }
     let length = body.as_ref().map(|body| body.size().to_string());
-    let collector = Collector::keeping();
+    let collector = Collector::collecting();
     let what = Subrequest {
         uri: &uri,
         args: &args,

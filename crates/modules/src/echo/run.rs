@@ -1,6 +1,6 @@
 //! The content handler: executes one command after the other.
 
-use super::beside::{self, Held};
+use super::beside::{self, ResponsePart};
 use super::outside;
 use super::vars::EchoVariables;
 use super::{Action, Command, Echo};
@@ -28,12 +28,12 @@ struct Run {
     echo: Rc<Echo>,
     next: usize,
     inner: Option<Loop>,
-    held: Rc<RefCell<Vec<Held>>>,
+    parts: Rc<RefCell<Vec<ResponsePart>>>,
 }
 
 /// Answers with what the location's commands say.
 pub(super) fn content(request: &Rc<Request>) -> Step {
-    let mut run = Run { request: request.clone(), echo: request.conf::<Echo>(), next: 0, inner: None, held: Rc::default() };
+    let mut run = Run { request: request.clone(), echo: request.conf::<Echo>(), next: 0, inner: None, parts: Rc::default() };
     let mut waits_for = match run.advance() {
         Pause::End(step) => return step,
         Pause::Wait(future) => future,
@@ -93,7 +93,9 @@ impl Run {
                 self.write(line)
             }
             Action::Duplicate => self.duplicate(command),
-            Action::Flush => then(self.settle(), move |outcome| if outcome == Outcome::Ok { flush(&request) } else { outcome.into() }),
+            Action::Flush => {
+                then(self.join_subrequests(), move |outcome| if outcome == Outcome::Ok { flush(&request) } else { outcome.into() })
+            }
             Action::Sleep => self.sleep(command),
             Action::BlockingSleep => match seconds(&request, command) {
                 Some(time) => {
@@ -134,8 +136,8 @@ impl Run {
     }
 
     fn write(&mut self, text: Vec<u8>) -> Step {
-        if !self.held.borrow().is_empty() {
-            self.held.borrow_mut().push(Held::Text(Bytes::from(text)));
+        if !self.parts.borrow().is_empty() {
+            self.parts.borrow_mut().push(ResponsePart::Text(Bytes::from(text)));
             return Outcome::Ok.into();
         }
         let request = self.request.clone();
@@ -147,14 +149,14 @@ impl Run {
     }
 
     /// Waits for subrequests that run beside, and sends what they held back.
-    fn settle(&mut self) -> Step {
-        if self.held.borrow().is_empty() {
+    fn join_subrequests(&mut self) -> Step {
+        if self.parts.borrow().is_empty() {
             return self.head();
         }
-        let (request, head, held) = (self.request.clone(), self.head(), self.held.clone());
+        let (request, head, held) = (self.request.clone(), self.head(), self.parts.clone());
         Step::wait(async move {
             match head.finish().await {
-                Outcome::Ok => beside::settle(&request, &held).await,
+                Outcome::Ok => beside::join(&request, &held).await,
                 other => other,
             }
         })
@@ -162,7 +164,7 @@ impl Run {
 
     fn finish(&mut self) -> Step {
         let request = self.request.clone();
-        then(self.settle(), move |outcome| match outcome {
+        then(self.join_subrequests(), move |outcome| match outcome {
             Outcome::Ok if request.flags.header_only.get() => Outcome::Ok.into(),
             Outcome::Ok => request.output_end(),
             other => other.into(),
@@ -192,10 +194,10 @@ impl Run {
 
     fn sleep(&mut self, command: &Command) -> Step {
         let Some(time) = seconds(&self.request, command) else { return Outcome::Status(500).into() };
-        if self.held.borrow().is_empty() {
+        if self.parts.borrow().is_empty() {
             return wait_unit(Box::pin(Alarms::after(&self.request.worker, time)));
         }
-        let (request, head, held) = (self.request.clone(), self.head(), self.held.clone());
+        let (request, head, held) = (self.request.clone(), self.head(), self.parts.clone());
         Step::wait(async move {
             match head.finish().await {
                 Outcome::Ok => beside::sleep(&request, &held, time).await,
@@ -230,9 +232,9 @@ impl Run {
             Ok(begun) => begun,
             Err(outcome) => return outcome.into(),
         };
-        self.held.borrow_mut().push(Held::Answer(begun));
+        self.parts.borrow_mut().push(ResponsePart::Answer(begun));
         match command.action {
-            Action::Location { wait: true } | Action::Subrequest { wait: true } => self.settle(),
+            Action::Location { wait: true } | Action::Subrequest { wait: true } => self.join_subrequests(),
             _ => self.head(),
         }
     }

@@ -138,7 +138,7 @@ impl Files {
     }
 
     /// Forgets a path that this process has just changed.
-    pub fn forget(&self, path: &[u8]) {
+    pub fn invalidate(&self, path: &[u8]) {
         let removed = self.entries.borrow_mut().remove(path);
         self.release(removed);
     }
@@ -358,7 +358,7 @@ mod tests {
         }
         assert_eq!(files.entries.borrow().len(), 2);
         assert_eq!(files.memory.get(), 200);
-        files.forget(paths[2].as_os_str().as_bytes());
+        files.invalidate(paths[2].as_os_str().as_bytes());
         assert_eq!(files.memory.get(), 100);
         for path in paths {
             std::fs::remove_file(path).unwrap();

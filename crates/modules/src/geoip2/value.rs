@@ -10,7 +10,7 @@ pub(super) struct Text(pub(super) Option<Vec<u8>>);
 
 struct TextVisitor;
 
-fn shown<E>(text: impl Into<Vec<u8>>) -> Result<Text, E> {
+fn as_text<E>(text: impl Into<Vec<u8>>) -> Result<Text, E> {
     Ok(Text(Some(text.into())))
 }
 
@@ -28,34 +28,34 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Text, E> {
-        shown(if value { "1" } else { "0" })
+        as_text(if value { "1" } else { "0" })
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Text, E> {
-        shown(value.to_string())
+        as_text(value.to_string())
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Text, E> {
-        shown(value.to_string())
+        as_text(value.to_string())
     }
 
     fn visit_u128<E>(self, value: u128) -> Result<Text, E> {
-        shown(format!("0x{value:032x}"))
+        as_text(format!("0x{value:032x}"))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Text, E> {
         let mut text = Vec::new();
         // Writing to a Vec cannot fail.
         let _ = write!(text, "{value:.5}");
-        shown(text)
+        as_text(text)
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Text, E> {
-        shown(value)
+        as_text(value)
     }
 
     fn visit_bytes<E>(self, value: &[u8]) -> Result<Text, E> {
-        shown(value)
+        as_text(value)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {

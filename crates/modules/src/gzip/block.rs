@@ -182,7 +182,7 @@ fn leaves(inner: &[u32], longest: usize, most: &mut [u32; LONGEST_WORD + 1]) {
 /// Bits that gather to bytes.
 struct Bits<'a> {
     out: &'a mut Vec<u8>,
-    held: u64,
+    bits: u64,
     count: u32,
 }
 
@@ -190,17 +190,17 @@ impl Bits<'_> {
     /// At most 32 bits.
     #[inline]
     fn put(&mut self, value: u64, count: u32) {
-        self.held |= value << self.count;
+        self.bits |= value << self.count;
         self.count += count;
         if self.count >= 32 {
-            self.out.extend_from_slice(&(self.held as u32).to_le_bytes());
-            self.held >>= 32;
+            self.out.extend_from_slice(&(self.bits as u32).to_le_bytes());
+            self.bits >>= 32;
             self.count -= 32;
         }
     }
 
     fn end(self) {
-        let bytes = self.held.to_le_bytes();
+        let bytes = self.bits.to_le_bytes();
         self.out.extend_from_slice(bytes.get(..self.count.div_ceil(8) as usize).unwrap_or_default());
     }
 }
@@ -272,7 +272,7 @@ impl Block {
         if (suited.min(fixed) + extra + 3).div_ceil(8) as usize > length + 5 {
             return false;
         }
-        let mut bits = Bits { out, held: 0, count: 0 };
+        let mut bits = Bits { out, bits: 0, count: 0 };
         if suited < fixed {
             bits.put(0b101, 3);
             self.write_codes(words, &mut bits);

@@ -1,7 +1,7 @@
 //! Compressors that are used again: a fresh one has some hundred kilobytes to allocate and to clear, more work than packing a
 //! small page; and one that is used again still has its tables to clear. Short bodies are packed whole by what clears nothing.
 
-use super::short::{self, Short};
+use super::short::{self, ShortEncoder};
 use crate::content_coding::{Coding, Encoder};
 use crate::marks;
 use flate2::{Compress, Compression, FlushCompress, Status};
@@ -25,8 +25,8 @@ pub(super) struct Compressors {
 #[derive(Default)]
 struct Pool {
     free: RefCell<Vec<Stream>>,
-    short: RefCell<Short>,
-    held: RefCell<Vec<u8>>,
+    short: RefCell<ShortEncoder>,
+    buffered: RefCell<Vec<u8>>,
 }
 
 /// The compressor of one body.
@@ -80,24 +80,24 @@ impl Coding for Compressors {
     fn take(&self, settings: Settings, length: Option<u64>) -> Compressor {
         let pool = Rc::clone(&self.pool);
         let work = if length.is_none_or(|length| length <= settings.longest_short()) {
-            Work::Held(self.pool.held.take())
+            Work::Held(self.pool.buffered.take())
         } else {
             Work::Stream(pool.stream(settings, length))
         };
         Compressor { pool, settings, length, work }
     }
 
-    fn give(&self, compressor: Compressor) {
+    fn put(&self, compressor: Compressor) {
         match compressor.work {
             Work::Held(mut held) => {
                 held.clear();
-                self.pool.held.replace(held);
+                self.pool.buffered.replace(held);
             }
-            Work::Stream(stream) => self.pool.keep(stream),
+            Work::Stream(stream) => self.pool.put(stream),
         }
     }
 
-    fn way(Settings { level, window }: Settings) -> usize {
+    fn settings_key(Settings { level, window }: Settings) -> usize {
         // Other codings stay below 1024.
         usize::from(window) << 10 | level as usize
     }
@@ -125,7 +125,7 @@ impl Pool {
         }
     }
 
-    fn keep(&self, stream: Stream) {
+    fn put(&self, stream: Stream) {
         let mut free = self.free.borrow_mut();
         if free.len() >= KEPT {
             free.remove(0);
@@ -214,7 +214,7 @@ mod tests {
             compressor.write(piece, &mut out).unwrap();
         }
         compressor.finish(&mut out).unwrap();
-        compressors.give(compressor);
+        compressors.put(compressor);
         out
     }
 
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(unpacked(&first), text);
         let mut left = compressors.take(of(2), None);
         left.write(&[b'x'; 9000], &mut Vec::new()).unwrap();
-        compressors.give(left);
+        compressors.put(left);
         assert_eq!(packed(&compressors, &text, None), first);
         assert_eq!(compressors.pool.free.borrow().len(), 1);
         for length in [10, 300, 3000, 9000, 20_000, 39_000] {
@@ -260,7 +260,7 @@ mod tests {
         }
         assert_eq!(compressors.pool.free.borrow().len(), 2, "short bodies need none");
         let many: Vec<Compressor> = (1..=9).map(|level| compressors.take(of(level), Some(9000))).collect();
-        many.into_iter().for_each(|compressor| compressors.give(compressor));
+        many.into_iter().for_each(|compressor| compressors.put(compressor));
         assert_eq!(compressors.pool.free.borrow().len(), KEPT);
     }
 

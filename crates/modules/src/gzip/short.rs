@@ -16,25 +16,25 @@ const NONE: u16 = u16::MAX;
 
 /// How long repetitions are looked for.
 #[derive(Clone, Copy, Debug)]
-struct Effort {
+struct MatchEffort {
     /// Most earlier places that are looked at.
     depth: u32,
     /// Whether a repetition one byte later is preferred if it is longer.
     lazy: bool,
 }
 
-impl Effort {
+impl MatchEffort {
     fn of(level: u32) -> Self {
         match level {
-            0..=3 => Effort { depth: 4, lazy: false },
-            4..=6 => Effort { depth: 16, lazy: true },
-            _ => Effort { depth: 128, lazy: true },
+            0..=3 => MatchEffort { depth: 4, lazy: false },
+            4..=6 => MatchEffort { depth: 16, lazy: true },
+            _ => MatchEffort { depth: 128, lazy: true },
         }
     }
 }
 
 /// What packs short bodies.
-pub(super) struct Short {
+pub(super) struct ShortEncoder {
     /// The last place of each bucket, counted on from `base`.
     heads: Box<[u32; BUCKETS]>,
     /// For each place the one before it in its bucket.
@@ -45,19 +45,25 @@ pub(super) struct Short {
     block: Block,
 }
 
-impl Default for Short {
+impl Default for ShortEncoder {
     fn default() -> Self {
-        Short { heads: Box::new([0; BUCKETS]), previous: Box::new([NONE; LONGEST]), base: 1, tokens: Vec::new(), block: Block::default() }
+        ShortEncoder {
+            heads: Box::new([0; BUCKETS]),
+            previous: Box::new([NONE; LONGEST]),
+            base: 1,
+            tokens: Vec::new(),
+            block: Block::default(),
+        }
     }
 }
 
-impl Short {
+impl ShortEncoder {
     /// Puts `body`, of at most [`LONGEST`] bytes, behind what is in `out`, as a whole file of gzip.
     pub(super) fn pack(&mut self, body: &[u8], level: u32, out: &mut Vec<u8>) {
         out.reserve(body.len() / 2 + 64);
         // No name, no time; the system is Unix, as in what zlib writes.
         out.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]);
-        self.find(body, Effort::of(level));
+        self.find(body, MatchEffort::of(level));
         if !self.block.write(&self.tokens, body.len(), out) {
             write_stored(body, out);
         }
@@ -66,7 +72,7 @@ impl Short {
     }
 
     /// Makes tokens of a body.
-    fn find(&mut self, body: &[u8], effort: Effort) {
+    fn find(&mut self, body: &[u8], effort: MatchEffort) {
         self.tokens.clear();
         let mut at = 0;
         let mut waiting: Option<(usize, u16)> = None;
@@ -105,14 +111,14 @@ impl Short {
         self.tokens.push(Token::Match(u8::try_from(length.saturating_sub(3)).unwrap_or(u8::MAX), distance));
         for place in from..to {
             if let Some(word) = word(body, place) {
-                self.note(word, place);
+                self.insert(word, place);
             }
         }
     }
 
     /// Notes a place, and tells the one before it in its bucket.
     #[inline]
-    fn note(&mut self, word: u32, place: usize) -> u16 {
+    fn insert(&mut self, word: u32, place: usize) -> u16 {
         let bucket = (word.wrapping_mul(0x9e37_79b1) >> 20) as usize & (BUCKETS - 1);
         let before = match self.heads[bucket].checked_sub(self.base) {
             Some(before) => before as u16,
@@ -127,7 +133,7 @@ impl Short {
     #[inline]
     fn longest(&mut self, body: &[u8], at: usize, depth: u32, least: usize) -> Option<(usize, u16)> {
         let wanted = word(body, at)?;
-        let mut candidate = self.note(wanted, at);
+        let mut candidate = self.insert(wanted, at);
         let (mut best, mut found) = (least.max(SHORTEST_MATCH - 1), None);
         let mut left = depth;
         while candidate != NONE && left > 0 {
@@ -219,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_is_packed_unpacks_whatever_came_before_it() {
-        let mut short = Short::default();
+        let mut short = ShortEncoder::default();
         for level in [1, 2, 6, 9] {
             for text in texts() {
                 let mut packed = b"before".to_vec();
@@ -232,7 +238,7 @@ mod tests {
 
     #[test]
     fn places_count_on_until_their_numbers_end() {
-        let mut short = Short { base: u32::MAX - 3 * LONGEST as u32, ..Short::default() };
+        let mut short = ShortEncoder { base: u32::MAX - 3 * LONGEST as u32, ..ShortEncoder::default() };
         for text in texts().iter().chain(&texts()) {
             let mut packed = Vec::new();
             short.pack(text, 1, &mut packed);
@@ -243,7 +249,7 @@ mod tests {
 
     #[test]
     fn texts_become_about_as_short_as_zlib_makes_them() {
-        let mut short = Short::default();
+        let mut short = ShortEncoder::default();
         for level in [2, 6] {
             for text in texts() {
                 let mut packed = Vec::new();

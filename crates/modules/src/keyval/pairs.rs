@@ -46,7 +46,7 @@ impl Kind {
 
 /// Why a pair is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum AddError {
     /// The key is no address, or too long for a beginning.
     Key,
     /// There is one, or there is none.
@@ -127,13 +127,13 @@ impl Pairs {
     }
 
     /// Stores a pair that lives for `expire` milliseconds, or as long as the zone says.
-    pub(crate) fn store(&self, key: &str, value: &str, expire: Option<u64>, when: StoreMode) -> Result<(), Refused> {
-        let key = self.normal(key).ok_or(Refused::Key)?;
+    pub(crate) fn store(&self, key: &str, value: &str, expire: Option<u64>, when: StoreMode) -> Result<(), AddError> {
+        let key = self.normal(key).ok_or(AddError::Key)?;
         let how = Store { when, safe: true, lifetime: expire.or(self.timeout).unwrap_or(0), flags: 0 };
         match self.dict.store(key.as_bytes(), Value::Text(value.as_bytes()), how, clock::epoch_ms()) {
             Ok(_) => Ok(()),
-            Err((Refusal::Exists | Refusal::NotFound, _)) => Err(Refused::When),
-            Err(_) => Err(Refused::Full),
+            Err((Refusal::Exists | Refusal::NotFound, _)) => Err(AddError::When),
+            Err(_) => Err(AddError::Full),
         }
     }
 
@@ -216,8 +216,8 @@ impl Pairs {
             let left = if ends == 0 { None } else { Some(ends - now) };
             let stored = self.store(&key, &value, left, StoreMode::Always);
             stored.map_err(|refused| match refused {
-                Refused::Full => format!("keyval zone is too small for {shown}"),
-                Refused::Key | Refused::When => format!("invalid key \"{key}\" in {shown}:{}", directive.line),
+                AddError::Full => format!("keyval zone is too small for {shown}"),
+                AddError::Key | AddError::When => format!("invalid key \"{key}\" in {shown}:{}", directive.line),
             })?;
         }
         Ok(())
@@ -253,8 +253,8 @@ mod tests {
     fn keys_of_all_kinds() {
         let text = pairs(Kind::Text, None);
         assert_eq!(text.store("a", "1", None, StoreMode::Absent), Ok(()));
-        assert_eq!(text.store("a", "2", None, StoreMode::Absent), Err(Refused::When));
-        assert_eq!(text.store("b", "2", None, StoreMode::Present), Err(Refused::When));
+        assert_eq!(text.store("a", "2", None, StoreMode::Absent), Err(AddError::When));
+        assert_eq!(text.store("b", "2", None, StoreMode::Present), Err(AddError::When));
         assert_eq!((found(&text, "a").as_deref(), found(&text, "ab"), found(&text, "")), (Some("1"), None, None));
         let ip = pairs(Kind::Ip, None);
         for (key, value) in
@@ -262,7 +262,7 @@ mod tests {
         {
             assert_eq!(ip.store(key, value, None, StoreMode::Absent), Ok(()), "{key}");
         }
-        assert_eq!(ip.store("x", "", None, StoreMode::Absent), Err(Refused::Key));
+        assert_eq!(ip.store("x", "", None, StoreMode::Absent), Err(AddError::Key));
         for (key, value) in [
             ("10.9.9.9", "net"),
             ("10.1.2.3", "inner"),
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(["/a", "/a/c", "/a/bc", "/"].map(|key| found(&prefix, key)), expected);
         let long = "p".repeat(LONGEST_PREFIX);
         assert_eq!(prefix.store(&long, "3", None, StoreMode::Always), Ok(()));
-        assert_eq!(prefix.store(&format!("{long}p"), "4", None, StoreMode::Always), Err(Refused::Key));
+        assert_eq!(prefix.store(&format!("{long}p"), "4", None, StoreMode::Always), Err(AddError::Key));
         assert_eq!(found(&prefix, &long.repeat(9)).as_deref(), Some("3"));
     }
 

@@ -54,7 +54,7 @@ struct Open {
     uses: u64,
     used: u64,
     /// The number of that use: many fall into one millisecond.
-    turn: u64,
+    last_used: u64,
     opened: u64,
 }
 
@@ -62,7 +62,7 @@ struct Open {
 #[derive(Default)]
 struct OpenFiles {
     by_path: RefCell<HashMap<PathBuf, Open>>,
-    turn: Cell<u64>,
+    clock: Cell<u64>,
 }
 
 /// Appends a line to the file that the path names for this session.
@@ -85,12 +85,12 @@ fn open(worker: &Worker, path: &PathBuf, cache: Option<&FileCache>) -> io::Resul
     let state = worker.state::<OpenFiles>();
     let mut files = state.by_path.borrow_mut();
     let now = clock::monotonic_ms();
-    let turn = state.turn.get() + 1;
-    state.turn.set(turn);
+    let turn = state.clock.get() + 1;
+    state.clock.set(turn);
     files.retain(|_, open| now < open.used.saturating_add(cache.inactive));
     if let Some(open) = files.get_mut(path) {
         open.uses += 1;
-        (open.used, open.turn) = (now, turn);
+        (open.used, open.last_used) = (now, turn);
         if let Some(file) = open.file.as_ref().filter(|_| now < open.opened.saturating_add(cache.valid)) {
             return Ok(file.clone());
         }
@@ -101,10 +101,10 @@ fn open(worker: &Worker, path: &PathBuf, cache: Option<&FileCache>) -> io::Resul
     }
     let file = LogFile::open(path)?;
     if files.len() >= cache.max {
-        let oldest = files.iter().min_by_key(|(_, open)| open.turn).map(|(path, _)| path.clone());
+        let oldest = files.iter().min_by_key(|(_, open)| open.last_used).map(|(path, _)| path.clone());
         oldest.map(|path| files.remove(&path));
     }
     let kept = (cache.min_uses <= 1).then(|| file.clone());
-    files.insert(path.clone(), Open { file: kept, uses: 1, used: now, turn, opened: now });
+    files.insert(path.clone(), Open { file: kept, uses: 1, used: now, last_used: turn, opened: now });
     Ok(file)
 }

@@ -4,7 +4,7 @@ use foldhash::HashMap;
 
 /// Why a key cannot be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum AddError {
     /// Not a host name, or a wildcard in the wrong place.
     Invalid,
     /// It is there already.
@@ -26,16 +26,16 @@ impl<T> Default for Table<T> {
     }
 }
 
-fn insert<T>(map: &mut HashMap<Box<[u8]>, T>, key: &[u8], value: T) -> Result<(), Refused> {
+fn insert<T>(map: &mut HashMap<Box<[u8]>, T>, key: &[u8], value: T) -> Result<(), AddError> {
     match map.insert(key.to_ascii_lowercase().into(), value) {
         None => Ok(()),
-        Some(_) => Err(Refused::Conflict),
+        Some(_) => Err(AddError::Conflict),
     }
 }
 
 impl<T> Table<T> {
     /// Adds an exact key.
-    pub(crate) fn add(&mut self, key: &[u8], value: T) -> Result<(), Refused> {
+    pub(crate) fn add(&mut self, key: &[u8], value: T) -> Result<(), AddError> {
         insert(&mut self.exact, key, value)
     }
 
@@ -66,10 +66,10 @@ impl<T> Table<T> {
 
 impl<T: Clone> Table<T> {
     /// Adds a host name, which may be `.x` (both `x` and `*.x`), `*.x` or `x.*`.
-    pub(crate) fn add_host(&mut self, key: &[u8], value: T) -> Result<(), Refused> {
+    pub(crate) fn add_host(&mut self, key: &[u8], value: T) -> Result<(), AddError> {
         let stars = key.iter().filter(|b| **b == b'*').count();
         if stars > 1 || key.windows(2).any(|pair| pair == b"..") || key.contains(&0) {
-            return Err(Refused::Invalid);
+            return Err(AddError::Invalid);
         }
         if let Some(host) = key.strip_prefix(b".").filter(|host| !host.is_empty() && stars == 0) {
             insert(&mut self.exact, host, value.clone())?;
@@ -82,7 +82,7 @@ impl<T: Clone> Table<T> {
             return insert(&mut self.trailing, host, value);
         }
         if stars > 0 {
-            return Err(Refused::Invalid);
+            return Err(AddError::Invalid);
         }
         self.add(key, value)
     }
@@ -112,10 +112,10 @@ mod tests {
     #[test]
     fn keys_that_are_refused() {
         let mut table = Table::default();
-        assert_eq!(table.add_host(b"a.*.b", 0), Err(Refused::Invalid));
-        assert_eq!(table.add_host(b"a..b", 0), Err(Refused::Invalid));
-        assert_eq!(table.add_host(b"*.*", 0), Err(Refused::Invalid));
+        assert_eq!(table.add_host(b"a.*.b", 0), Err(AddError::Invalid));
+        assert_eq!(table.add_host(b"a..b", 0), Err(AddError::Invalid));
+        assert_eq!(table.add_host(b"*.*", 0), Err(AddError::Invalid));
         assert_eq!(table.add(b"x", 0), Ok(()));
-        assert_eq!(table.add(b"X", 0), Err(Refused::Conflict));
+        assert_eq!(table.add(b"X", 0), Err(AddError::Conflict));
     }
 }

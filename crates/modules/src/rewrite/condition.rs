@@ -134,7 +134,7 @@ fn file_test(cx: &Cx<'_>, operator: &[u8], path: &[u8], last: usize) -> Result<T
         let holds = match found {
             Ok(found) => is_kind(&found, letter),
             Err((call, error)) => {
-                complain(request, call, &name, &error);
+                report(request, call, &name, &error);
                 false
             }
         };
@@ -152,7 +152,7 @@ fn is_kind(found: &Metadata, letter: u8) -> bool {
 }
 
 /// A file that is not there is an answer; anything else is worth a line.
-fn complain(request: &Request, call: &str, name: &[u8], error: &io::Error) {
+fn report(request: &Request, call: &str, name: &[u8], error: &io::Error) {
     use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
     if !matches!(error.kind(), NotFound | NotADirectory | InvalidFilename | InvalidInput) {
         let name = String::from_utf8_lossy(name);

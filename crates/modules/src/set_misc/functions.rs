@@ -172,7 +172,7 @@ pub(super) fn push_today(out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn shown(make: impl FnOnce(&mut Vec<u8>)) -> String {
+    fn output(make: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
         make(&mut out);
         String::from_utf8(out).expect("text")
@@ -180,20 +180,20 @@ mod tests {
 
     #[test]
     fn literals() {
-        assert_eq!(shown(|out| push_json(b"a\"\x01", out)), "\"a\\\"\\u0001\"");
-        assert_eq!(shown(|out| push_json(b"", out)), "null");
-        assert_eq!(shown(|out| push_postgres("it's $1 \u{e4}".as_bytes(), out)), "E'it\\'s \\$1 \u{e4}'");
-        assert_eq!(shown(|out| push_postgres(b"a\xff\x81'", out)), "E'a\\\\377\\\\201\\''");
-        assert_eq!(shown(|out| push_postgres(b"", out)), "''");
+        assert_eq!(output(|out| push_json(b"a\"\x01", out)), "\"a\\\"\\u0001\"");
+        assert_eq!(output(|out| push_json(b"", out)), "null");
+        assert_eq!(output(|out| push_postgres("it's $1 \u{e4}".as_bytes(), out)), "E'it\\'s \\$1 \u{e4}'");
+        assert_eq!(output(|out| push_postgres(b"a\xff\x81'", out)), "E'a\\\\377\\\\201\\''");
+        assert_eq!(output(|out| push_postgres(b"", out)), "''");
     }
 
     #[test]
     fn decoding() {
-        assert_eq!(shown(|out| assert!(decode_hex(b"6d6F", out).is_ok())), "mo");
+        assert_eq!(output(|out| assert!(decode_hex(b"6d6F", out).is_ok())), "mo");
         for bad in ["6d6", "6x"] {
             assert_eq!(decode_hex(bad.as_bytes(), &mut Vec::new()), Err("set_decode_hex: invalid value".into()));
         }
-        assert_eq!(shown(|out| assert!(decode(&alphabet::STANDARD, b"bW9vbiE", out).is_some())), "moon!");
+        assert_eq!(output(|out| assert!(decode(&alphabet::STANDARD, b"bW9vbiE", out).is_some())), "moon!");
         assert_eq!(decode(&alphabet::STANDARD, b"?", &mut Vec::new()), None);
     }
 

@@ -67,12 +67,12 @@ const STATUSES: [u16; 5] = [200, 301, 302, 307, 308];
 
 impl Conf {
     /// Whether requests of this method are looked at; GET and HEAD always are.
-    pub(crate) fn admits(&self, method: Method) -> bool {
+    pub(crate) fn caches_method(&self, method: Method) -> bool {
         [Method::GET, Method::HEAD].contains(&method) || self.methods.as_ref().is_some_and(|methods| methods.contains(&method))
     }
 
     /// Whether an answer of this status is kept.
-    pub(crate) fn keeps(&self, status: u16) -> bool {
+    pub(crate) fn stores_status(&self, status: u16) -> bool {
         self.statuses.as_deref().unwrap_or(&STATUSES).contains(&status)
     }
 

@@ -17,7 +17,7 @@ const LINE: u64 = 4096;
 
 /// In the access phase, behind all others.
 pub(crate) fn handle(request: &Rc<Request>, own: &Rc<Conf>) -> Step {
-    if !request.is_main() || !own.admits(request.method()) {
+    if !request.is_main() || !own.caches_method(request.method()) {
         return Step::Now(Outcome::Declined);
     }
     let (no_cache, no_store) = if own.request_control == Some(true) { refusals(request) } else { (false, false) };
@@ -34,8 +34,8 @@ pub(crate) fn handle(request: &Rc<Request>, own: &Rc<Conf>) -> Step {
             refused => return refused,
         }
         state.fetched.set(true);
-        let Some(pieces) = ask(&request, &target).await else { return Outcome::Declined };
-        let Some(pieces) = revive(&request, &own, pieces) else { return Outcome::Declined };
+        let Some(pieces) = run_subrequest(&request, &target).await else { return Outcome::Declined };
+        let Some(pieces) = restore(&request, &own, pieces) else { return Outcome::Declined };
         state.from_cache.set(true);
         send(&request, pieces).await
     })
@@ -50,8 +50,8 @@ fn refusals(request: &Request) -> (bool, bool) {
 }
 
 /// Runs the subrequest; the body of a 200.
-async fn ask(request: &Rc<Request>, target: &Target) -> Option<Vec<Piece>> {
-    let wire = Collector::keeping();
+async fn run_subrequest(request: &Rc<Request>, target: &Target) -> Option<Vec<Piece>> {
+    let wire = Collector::collecting();
     let child = subrequest(request, target, wire.clone(), SubrequestBody::Nothing)?;
     if let Some(running) = request.worker.engine()?.run(&child) {
         running.await;
@@ -112,7 +112,7 @@ pub(crate) fn bytes_of(request: &Request, pieces: &[Piece], out: &mut Vec<u8>) -
 }
 
 /// Makes the response's head of a stored one; its body. `None`: it is none, which has been logged.
-fn revive(request: &Request, own: &Conf, pieces: Vec<Piece>) -> Option<Bytes> {
+fn restore(request: &Request, own: &Conf, pieces: Vec<Piece>) -> Option<Bytes> {
     let mut text = Vec::new();
     if !bytes_of(request, &pieces, &mut text) {
         return None;

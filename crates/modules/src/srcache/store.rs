@@ -26,7 +26,7 @@ pub(crate) fn header_filter(request: &Rc<Request>, own: &Conf) -> Step {
     let Some(state) = request.find_context::<State>().filter(|state| !state.from_cache.get() && !state.unwanted.get()) else {
         return go_on;
     };
-    if request.method() == Method::HEAD || !own.admits(request.method()) {
+    if request.method() == Method::HEAD || !own.caches_method(request.method()) {
         if request.log_enabled(Level::Debug) {
             let method = String::from_utf8_lossy(&request.line.borrow().method_name).into_owned();
             log_request!(request, Level::Debug, "srcache_store skipped due to request method {method}");
@@ -70,7 +70,7 @@ fn may_store(request: &Request, own: &Conf, response: &Response) -> Option<i64> 
     let expire = if own.response_control == Some(false) { default } else { lifetime(own, response)?.unwrap_or(default) };
     let too_large = response.content_length.is_some_and(|length| exceeds(own, length.saturating_add(HEAD)));
     let partial = response.status == 206 && response.allow_ranges;
-    (!too_large && (own.keeps(response.status) || partial)).then_some(expire)
+    (!too_large && (own.stores_status(response.status) || partial)).then_some(expire)
 }
 
 fn exceeds(own: &Conf, size: u64) -> bool {

@@ -1,6 +1,6 @@
 //! Parses a command: its name and its parameters.
 
-use super::Fault;
+use super::CommandError;
 use super::marks::{OPEN, end_of_quoted, inner};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -22,7 +22,7 @@ pub(super) enum Kind {
 
 /// A command that there is.
 #[derive(PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct CommandSpec {
     pub(super) kind: Kind,
     name: &'static str,
     params: &'static [&'static str],
@@ -30,11 +30,11 @@ pub(super) struct Known {
     mandatory: usize,
 }
 
-const fn known(kind: Kind, name: &'static str, params: &'static [&'static str], mandatory: usize) -> Known {
-    Known { kind, name, params, mandatory }
+const fn known(kind: Kind, name: &'static str, params: &'static [&'static str], mandatory: usize) -> CommandSpec {
+    CommandSpec { kind, name, params, mandatory }
 }
 
-static KNOWN: [Known; 10] = [
+static KNOWN: [CommandSpec; 10] = [
     known(Kind::Include, "include", &["virtual", "file", "wait", "set", "stub"], 0),
     known(Kind::Echo, "echo", &["var", "default", "encoding"], 1),
     known(Kind::Config, "config", &["errmsg", "timefmt"], 0),
@@ -59,7 +59,7 @@ pub(super) fn split_name(text: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The command of this name.
-pub(super) fn find(name: &[u8]) -> Option<&'static Known> {
+pub(super) fn find(name: &[u8]) -> Option<&'static CommandSpec> {
     KNOWN.iter().find(|known| known.name.as_bytes() == name)
 }
 
@@ -73,13 +73,13 @@ enum Value {
 /// A command that has been read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Command {
-    known: &'static Known,
+    spec: &'static CommandSpec,
     values: [Option<Value>; MAX_PARAMS],
 }
 
 impl Command {
     pub(super) fn kind(&self) -> Kind {
-        self.known.kind
+        self.spec.kind
     }
 
     /// Its parameters; `text` is what it was read from.
@@ -92,9 +92,9 @@ impl Command {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CachedCommand {
     /// What it is, if there is such a command.
-    pub(super) known: Option<&'static Known>,
+    pub(super) spec: Option<&'static CommandSpec>,
     /// What was read.
-    pub(super) read: Result<Command, Fault>,
+    pub(super) read: Result<Command, CommandError>,
     /// Where the parameters begin.
     params: usize,
 }
@@ -105,7 +105,7 @@ impl CachedCommand {
         let inner = inner(text);
         let (name, rest) = split_name(inner);
         let known = find(name);
-        CachedCommand { known, read: read(name, known, rest), params: OPEN.len() + inner.len() - rest.len() }
+        CachedCommand { spec: known, read: read(name, known, rest), params: OPEN.len() + inner.len() - rest.len() }
     }
 
     /// The part of its text that was read for parameters.
@@ -121,7 +121,7 @@ pub(super) struct Params<'a> {
     text: &'a [u8],
 }
 
-impl std::fmt::Debug for Known {
+impl std::fmt::Debug for CommandSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
     }
@@ -130,7 +130,7 @@ impl std::fmt::Debug for Known {
 impl Params<'_> {
     /// The value of a parameter.
     pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
-        let at = self.command.known.params.iter().position(|param| *param == name)?;
+        let at = self.command.spec.params.iter().position(|param| *param == name)?;
         match self.command.values.get(at)?.as_ref()? {
             Value::At(place) => self.text.get(place.clone()),
             Value::Unescaped(value) => Some(value),
@@ -147,10 +147,10 @@ impl Params<'_> {
 ///
 /// # Errors
 /// nginx's words for what is wrong.
-pub(super) fn read(name: &[u8], known: Option<&'static Known>, text: &[u8]) -> Result<Command, Fault> {
+pub(super) fn read(name: &[u8], known: Option<&'static CommandSpec>, text: &[u8]) -> Result<Command, CommandError> {
     let name = String::from_utf8_lossy(name);
-    let known = known.ok_or_else(|| Fault(format!("invalid SSI command: \"{name}\"")))?;
-    let mut command = Command { known, values: Default::default() };
+    let known = known.ok_or_else(|| CommandError(format!("invalid SSI command: \"{name}\"")))?;
+    let mut command = Command { spec: known, values: Default::default() };
     let mut wrong = None;
     let (mut rest, mut count) = (text, 0);
     while let Some((key, value, after)) = parameter(rest) {
@@ -171,16 +171,16 @@ pub(super) fn read(name: &[u8], known: Option<&'static Known>, text: &[u8]) -> R
         wrong = wrong.or(fault.map(|what| (what, key)));
     }
     if count > MAX_WRITTEN {
-        return Err(Fault(format!("too many SSI command parameters: \"{name}\"")));
+        return Err(CommandError(format!("too many SSI command parameters: \"{name}\"")));
     }
     match wrong.map(|(what, key)| (what, String::from_utf8_lossy(key))) {
-        Some((what @ "duplicate", key)) => return Err(Fault(format!("{what} \"{key}\" parameter in \"{name}\" SSI command"))),
-        Some((what, key)) => return Err(Fault(format!("{what} \"{key}\" in \"{name}\" SSI command"))),
+        Some((what @ "duplicate", key)) => return Err(CommandError(format!("{what} \"{key}\" parameter in \"{name}\" SSI command"))),
+        Some((what, key)) => return Err(CommandError(format!("{what} \"{key}\" in \"{name}\" SSI command"))),
         None => {}
     }
     let needed = known.params.iter().zip(&command.values).take(known.mandatory);
     if let Some((param, _)) = needed.into_iter().find(|(_, value)| value.is_none()) {
-        return Err(Fault(format!("mandatory \"{param}\" parameter is absent in \"{name}\" SSI command")));
+        return Err(CommandError(format!("mandatory \"{param}\" parameter is absent in \"{name}\" SSI command")));
     }
     Ok(command)
 }
@@ -231,7 +231,7 @@ mod tests {
 
     fn parse(text: &str) -> Result<Command, String> {
         let (name, rest) = split_name(text.as_bytes());
-        read(name, find(name), rest).map_err(|Fault(why)| why)
+        read(name, find(name), rest).map_err(|CommandError(why)| why)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Conditions on pages.
 
-use super::Fault;
+use super::CommandError;
 use super::text::evaluate;
 use super::values::{set_value, shared};
 use foldhash::HashMap;
@@ -10,8 +10,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// `$a`, `$a = text`, `$a != text`, `$a = /re/`, `$a != /re/`.
-pub(super) fn holds(request: &Request, text: &[u8]) -> Result<bool, Fault> {
-    let invalid = || Fault(format!("invalid expression in \"{}\"", String::from_utf8_lossy(text)));
+pub(super) fn holds(request: &Request, text: &[u8]) -> Result<bool, CommandError> {
+    let invalid = || CommandError(format!("invalid expression in \"{}\"", String::from_utf8_lossy(text)));
     let trimmed = text.trim_ascii();
     let operator = memchr::memchr2(b'=', b'!', trimmed);
     let Some(at) = operator else {
@@ -52,10 +52,10 @@ struct Pattern {
 }
 
 impl Pattern {
-    fn new(text: &[u8]) -> Result<Pattern, Fault> {
+    fn new(text: &[u8]) -> Result<Pattern, CommandError> {
         let mut variables = Variables::default();
-        let regex = Regex::new(text, false, &mut variables).map_err(|error| Fault(error.into()))?;
-        variables.finish().map_err(|unknown| Fault(unknown.to_string()))?;
+        let regex = Regex::new(text, false, &mut variables).map_err(|error| CommandError(error.into()))?;
+        variables.finish().map_err(|unknown| CommandError(unknown.to_string()))?;
         Ok(Pattern { regex, variables: Rc::new(variables), names: group_names(text) })
     }
 }
@@ -68,7 +68,7 @@ struct Patterns(RefCell<HashMap<Vec<u8>, Rc<Pattern>>>);
 const KEPT: usize = 256;
 
 impl Patterns {
-    fn find(&self, text: &[u8]) -> Result<Rc<Pattern>, Fault> {
+    fn find(&self, text: &[u8]) -> Result<Rc<Pattern>, CommandError> {
         let mut kept = self.0.borrow_mut();
         if let Some(pattern) = kept.get(text) {
             return Ok(Rc::clone(pattern));
@@ -82,7 +82,7 @@ impl Patterns {
     }
 }
 
-fn matches(request: &Request, text: &[u8], subject: &[u8]) -> Result<bool, Fault> {
+fn matches(request: &Request, text: &[u8], subject: &[u8]) -> Result<bool, CommandError> {
     let pattern = request.worker.state::<Patterns>().find(text)?;
     let scratch = Scratch(Cache::new(Rc::clone(&pattern.variables)));
     if !pattern.regex.exec(&scratch, subject) {

@@ -21,7 +21,7 @@ pub(super) struct OutputQueue {
     /// Includes among them that have not begun.
     created: usize,
     /// Bytes in memory that wait behind an include.
-    held: u64,
+    buffered: u64,
 }
 
 enum Item {
@@ -78,7 +78,7 @@ impl Include {
                 }
                 Poll::Ready(None) => {
                     let Some(Fallback { include, content_type, text }) = self.stub.take() else { return Poll::Ready(None) };
-                    let Some(saying) = Included::saying(&include, &content_type, text) else { return Poll::Ready(None) };
+                    let Some(saying) = Included::with_text(&include, &content_type, text) else { return Poll::Ready(None) };
                     self.included = saying;
                     self.included.run_apart(worker);
                 }
@@ -90,7 +90,7 @@ impl Include {
 impl OutputQueue {
     pub(super) fn push(&mut self, piece: Piece) {
         if let Piece::Bytes(bytes) = &piece {
-            self.held += bytes.len() as u64;
+            self.buffered += bytes.len() as u64;
         }
         self.items.push_back(Item::Piece(piece));
     }
@@ -102,7 +102,7 @@ impl OutputQueue {
 
     /// So much waits behind an include that the page should wait too.
     pub(super) fn is_full(&self) -> bool {
-        self.held >= PART as u64
+        self.buffered >= PART as u64
     }
 
     /// Whether the include whose turn it is wants to know when the client has gone.
@@ -130,7 +130,7 @@ impl OutputQueue {
     }
 
     /// Moves what is ready to `out`.
-    pub(super) fn settle(&mut self, worker: &Worker, cx: &mut Context<'_>, out: &mut Vec<Piece>) -> Progress {
+    pub(super) fn collect(&mut self, worker: &Worker, cx: &mut Context<'_>, out: &mut Vec<Piece>) -> Progress {
         self.begin(worker);
         let mut size: u64 = out.iter().map(Piece::len).sum();
         loop {
@@ -141,7 +141,7 @@ impl OutputQueue {
                 None => return Progress::Done,
                 Some(Item::Piece(piece)) => {
                     if let Piece::Bytes(bytes) = &piece {
-                        self.held = self.held.saturating_sub(bytes.len() as u64);
+                        self.buffered = self.buffered.saturating_sub(bytes.len() as u64);
                     }
                     size += piece.len();
                     out.push(piece);

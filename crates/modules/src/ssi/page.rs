@@ -1,7 +1,7 @@
 //! A page being processed: commands are executed as they are parsed.
 
-use super::Fault;
-use super::command::{self, CachedCommand, Kind, Known, Params};
+use super::CommandError;
+use super::command::{self, CachedCommand, CommandSpec, Kind, Params};
 use super::condition;
 use super::include::{IncludeKind, Value, include};
 use super::marks::inner;
@@ -9,7 +9,7 @@ use super::order::{OutputQueue, Progress};
 use super::parse::{Parser, Token};
 use super::text::evaluate;
 use super::values::{append_value, set_value, shared};
-use crate::body_cache::{KeptBodies, Wish};
+use crate::body_cache::{BodyCache, Lookup};
 use crate::filtering::each_bytes;
 use base::log::Level;
 use bytes::Bytes;
@@ -44,22 +44,22 @@ impl Page {
         let mut work = self.work.borrow_mut();
         let Work { parser, tokens, longest_value, .. } = &mut *work;
         if let ([Piece::Bytes(body)], true, true) = (&*chain.pieces, chain.last, parser.is_new()) {
-            let kept: Rc<KeptBodies<Rc<[Part]>>> = request.worker.state();
+            let kept: Rc<BodyCache<Rc<[Part]>>> = request.worker.state();
             match kept.lookup(body, *longest_value) {
-                Wish::Known(parts) => {
+                Lookup::Known(parts) => {
                     tokens.extend(take_apart(body, &parts));
                     return Ok(());
                 }
-                Wish::Keep(key) => {
+                Lookup::Keep(key) => {
                     let mut all = Vec::new();
                     parser.feed(body.clone(), &mut all);
                     parser.finish(&mut all);
                     let parts: Rc<[Part]> = all.iter().map(Part::of).collect();
-                    kept.keep(key, body, &parts, parts.iter().map(Part::size).sum());
+                    kept.insert(key, body, &parts, parts.iter().map(Part::size).sum());
                     tokens.extend(all);
                     return Ok(());
                 }
-                Wish::Make => {}
+                Lookup::Make => {}
             }
         }
         for piece in &chain.pieces {
@@ -86,7 +86,7 @@ impl Page {
             }
             match work.tokens.pop_front() {
                 Some(token) => work.token(request, self, token),
-                None => return Ok(work.order.settle(&request.worker, cx, out)),
+                None => return Ok(work.order.collect(&request.worker, cx, out)),
             }
         }
     }
@@ -131,8 +131,8 @@ struct Part {
 enum Read {
     Text,
     Command(Rc<CachedCommand>),
-    Malformed(Fault),
-    Cut(Option<Fault>),
+    Malformed(CommandError),
+    Cut(Option<CommandError>),
 }
 
 impl Part {
@@ -151,7 +151,7 @@ impl Part {
     fn size(&self) -> usize {
         let own = match &self.read {
             Read::Command(_) => size_of::<CachedCommand>(),
-            Read::Malformed(Fault(text)) | Read::Cut(Some(Fault(text))) => text.len(),
+            Read::Malformed(CommandError(text)) | Read::Cut(Some(CommandError(text))) => text.len(),
             Read::Text | Read::Cut(None) => 0,
         };
         size_of::<Part>() + own
@@ -191,7 +191,7 @@ struct State {
     /// The branches that are being read: none, before their `else`, behind it.
     branches: Branches,
     /// One of them has been the one.
-    chosen: bool,
+    branch_taken: bool,
     /// This one is not.
     hidden: bool,
     /// Name and content of the block that is being read.
@@ -230,7 +230,7 @@ impl Work {
         if let Some(Wait::Value(value)) = &mut self.waiting {
             value.begin(&request.worker);
         }
-        let progress = self.order.settle(&request.worker, cx, out);
+        let progress = self.order.collect(&request.worker, cx, out);
         match &mut self.waiting {
             Some(Wait::Value(value)) if progress == Progress::Done => value.poll(request, cx),
             _ => Ok(progress),
@@ -248,15 +248,15 @@ impl Work {
             }
             Token::Malformed(_, fault) => Err(fault),
             Token::Cut(_, fault) => {
-                if let Some(Fault(why)) = fault {
+                if let Some(CommandError(why)) = fault {
                     log_request!(request, Level::Error, "{why}");
                 }
                 return;
             }
-            Token::Command(text) => self.fresh(request, page, &text),
-            Token::Kept(text, kept) => self.kept(request, page, &text, &kept),
+            Token::Command(text) => self.execute_parsed(request, page, &text),
+            Token::Kept(text, kept) => self.execute_cached(request, page, &text, &kept),
         };
-        if let Err(Fault(why)) = result {
+        if let Err(CommandError(why)) = result {
             log_request!(request, Level::Error, "{why}");
             if !self.silent {
                 let message = self.state.error_message.clone();
@@ -273,7 +273,7 @@ impl Work {
     }
 
     /// Whether a command is to be carried out here.
-    fn applies(&mut self, known: Option<&'static Known>, text: &[u8]) -> bool {
+    fn applies(&mut self, known: Option<&'static CommandSpec>, text: &[u8]) -> bool {
         let kind = known.map(|known| known.kind);
         if let Some((_, content)) = &mut self.state.block
             && kind != Some(Kind::Endblock)
@@ -285,27 +285,27 @@ impl Work {
         !self.state.hidden || matches!(kind, Some(Kind::If | Kind::Elif | Kind::Else | Kind::Endif))
     }
 
-    fn fresh(&mut self, request: &Rc<Request>, page: &Page, text: &[u8]) -> Result<(), Fault> {
+    fn execute_parsed(&mut self, request: &Rc<Request>, page: &Page, text: &[u8]) -> Result<(), CommandError> {
         let (name, rest) = command::split_name(inner(text));
         let known = command::find(name);
         if !self.applies(known, text) {
             return Ok(());
         }
-        self.state.admits(known.map(|known| known.kind))?;
+        self.state.check_placement(known.map(|known| known.kind))?;
         let command = command::read(name, known, rest)?;
         self.carry_out(request, page, command.kind(), &command.params(rest))
     }
 
-    fn kept(&mut self, request: &Rc<Request>, page: &Page, text: &[u8], kept: &CachedCommand) -> Result<(), Fault> {
-        if !self.applies(kept.known, text) {
+    fn execute_cached(&mut self, request: &Rc<Request>, page: &Page, text: &[u8], kept: &CachedCommand) -> Result<(), CommandError> {
+        if !self.applies(kept.spec, text) {
             return Ok(());
         }
-        self.state.admits(kept.known.map(|known| known.kind))?;
-        let command = kept.read.as_ref().map_err(Fault::clone)?;
+        self.state.check_placement(kept.spec.map(|known| known.kind))?;
+        let command = kept.read.as_ref().map_err(CommandError::clone)?;
         self.carry_out(request, page, command.kind(), &command.params(kept.written(text)))
     }
 
-    fn carry_out(&mut self, request: &Rc<Request>, page: &Page, kind: Kind, params: &Params<'_>) -> Result<(), Fault> {
+    fn carry_out(&mut self, request: &Rc<Request>, page: &Page, kind: Kind, params: &Params<'_>) -> Result<(), CommandError> {
         match kind {
             Kind::Include => match include(request, params)? {
                 IncludeKind::Shown(include) => self.order.include(include),
@@ -371,7 +371,7 @@ impl Work {
 
 impl State {
     /// Where a command stands is judged before its parameters are.
-    fn admits(&self, kind: Option<Kind>) -> Result<(), Fault> {
+    fn check_placement(&self, kind: Option<Kind>) -> Result<(), CommandError> {
         match (kind, self.branches) {
             (Some(Kind::Elif), Branches::None | Branches::BehindElse) => Err(misplaced("elif")),
             (Some(Kind::Else), Branches::None | Branches::BehindElse) => Err(misplaced("else")),
@@ -381,32 +381,32 @@ impl State {
     }
 
     /// `if`, `elif`, `else`, `endif`.
-    fn branch(&mut self, kind: Kind, holds: impl FnOnce() -> Result<bool, Fault>) -> Result<(), Fault> {
+    fn branch(&mut self, kind: Kind, holds: impl FnOnce() -> Result<bool, CommandError>) -> Result<(), CommandError> {
         match (kind, self.branches) {
             // Where nothing is shown nothing is judged.
             (Kind::If, Branches::BeforeElse | Branches::BehindElse) if self.hidden => return Ok(()),
             (Kind::If, Branches::BeforeElse | Branches::BehindElse) => {
-                return Err(Fault("the \"if\" command inside the \"if\" command".to_owned()));
+                return Err(CommandError("the \"if\" command inside the \"if\" command".to_owned()));
             }
             (Kind::Endif, _) => {
-                (self.branches, self.chosen, self.hidden) = (Branches::None, false, false);
+                (self.branches, self.branch_taken, self.hidden) = (Branches::None, false, false);
                 return Ok(());
             }
             (Kind::Else, _) => {
-                (self.branches, self.hidden) = (Branches::BehindElse, self.chosen);
+                (self.branches, self.hidden) = (Branches::BehindElse, self.branch_taken);
                 return Ok(());
             }
             _ => {}
         }
-        self.hidden = self.chosen || !holds()?;
-        self.chosen = self.chosen || !self.hidden;
+        self.hidden = self.branch_taken || !holds()?;
+        self.branch_taken = self.branch_taken || !self.hidden;
         self.branches = Branches::BeforeElse;
         Ok(())
     }
 }
 
-fn misplaced(command: &str) -> Fault {
-    Fault(format!("invalid context of SSI command: \"{command}\""))
+fn misplaced(command: &str) -> CommandError {
+    CommandError(format!("invalid context of SSI command: \"{command}\""))
 }
 
 #[cfg(test)]
@@ -433,7 +433,7 @@ mod tests {
         for case in cases {
             let mut state = State::default();
             for (at, (kind, holds, shown)) in case.iter().enumerate() {
-                let result = state.admits(Some(*kind)).and_then(|()| state.branch(*kind, || Ok(*holds)));
+                let result = state.check_placement(Some(*kind)).and_then(|()| state.branch(*kind, || Ok(*holds)));
                 assert_eq!(result.is_ok().then_some(!state.hidden), *shown, "{case:?} {at}");
             }
         }

@@ -1,6 +1,6 @@
 //! Finds commands in a page that arrives in pieces.
 
-use super::Fault;
+use super::CommandError;
 use super::command::CachedCommand;
 use super::marks::OPEN;
 use super::scan::Scanner;
@@ -19,9 +19,9 @@ pub(super) enum Token {
     /// One of a cached page, parsed before.
     Kept(Bytes, Rc<CachedCommand>),
     /// One that is written wrong.
-    Malformed(Bytes, Fault),
+    Malformed(Bytes, CommandError),
     /// The page ends in a command, maybe in one that is written wrong: nobody sees it.
-    Cut(Bytes, Option<Fault>),
+    Cut(Bytes, Option<CommandError>),
 }
 
 /// Keeps what may be the beginning of a command.
@@ -73,7 +73,7 @@ impl Parser {
             }]);
         }
         let rest = text.get(at..).unwrap_or_default();
-        let forgets = self.scanner.as_mut().is_some_and(Scanner::forget);
+        let forgets = self.scanner.as_mut().is_some_and(Scanner::discard_read);
         self.tail.extend_from_slice(if forgets { OPEN } else { rest });
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Quotes hide the end only where a value is expected: behind the first mistake the next `-->` ends the command.
 
-use super::Fault;
+use super::CommandError;
 use std::ops::Range;
 
 /// The longest name of a command or parameter.
@@ -39,7 +39,7 @@ pub(super) struct Scanner {
     value: Range<usize>,
     longest_value: usize,
     /// What is wrong with it.
-    pub(super) fault: Option<Fault>,
+    pub(super) fault: Option<CommandError>,
 }
 
 impl Scanner {
@@ -58,21 +58,21 @@ impl Scanner {
             self.at += 1;
         }
         if self.at > LONGEST && self.fault.is_none() {
-            self.lose("the SSI command is too long".to_owned(), b' ');
+            self.fail("the SSI command is too long".to_owned(), b' ');
         }
         None
     }
 
     /// What was read is not needed any more: the next text begins with what is new. False: it is needed.
-    pub(super) fn forget(&mut self) -> bool {
+    pub(super) fn discard_read(&mut self) -> bool {
         if self.fault.is_some() {
             self.at = 0;
         }
         self.fault.is_some()
     }
 
-    fn lose(&mut self, why: String, byte: u8) {
-        self.fault = Some(Fault(why));
+    fn fail(&mut self, why: String, byte: u8) {
+        self.fault = Some(CommandError(why));
         // A dash where a parameter should go on may be the first of the end.
         let may_end = matches!(self.state, State::Key | State::BeforeEqual | State::BeforeValue);
         self.state = State::Lost(u8::from(may_end && byte == b'-'));
@@ -166,7 +166,7 @@ impl Scanner {
                 return dashes == 2 && byte == b'>';
             }
         };
-        self.lose(why, byte);
+        self.fail(why, byte);
         false
     }
 }
@@ -180,7 +180,7 @@ mod tests {
         let mut scanner = Scanner::new(20);
         let ends = (step..text.len() + step).step_by(step);
         let end = ends.map(|end| scanner.go_on(&text.as_bytes()[..end.min(text.len())])).find_map(|end| end);
-        (end, scanner.fault.map(|Fault(why)| why))
+        (end, scanner.fault.map(|CommandError(why)| why))
     }
 
     #[test]
@@ -219,11 +219,11 @@ mod tests {
     #[test]
     fn what_has_no_end_is_not_kept() {
         let mut scanner = Scanner::new(20);
-        assert!(scanner.go_on(b"echo ").is_none() && !scanner.forget());
-        assert!(scanner.go_on(b"echo x x").is_none() && scanner.forget());
+        assert!(scanner.go_on(b"echo ").is_none() && !scanner.discard_read());
+        assert!(scanner.go_on(b"echo x x").is_none() && scanner.discard_read());
         assert_eq!((scanner.go_on(b" -->"), scanner.fault.is_some()), (Some(4), true));
         let mut scanner = Scanner::new(20);
-        assert!(scanner.go_on(&vec![b' '; LONGEST + 1]).is_none() && scanner.forget());
+        assert!(scanner.go_on(&vec![b' '; LONGEST + 1]).is_none() && scanner.discard_read());
         assert_eq!(scanner.go_on(b"\"-->"), Some(4));
     }
 }

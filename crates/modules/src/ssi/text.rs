@@ -1,6 +1,6 @@
 //! Texts in SSI parameters: `$name`, `${name}`, and the escapes of nginx.
 
-use super::Fault;
+use super::CommandError;
 use super::values::append_value;
 use http::Request;
 use std::borrow::Cow;
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 ///
 /// # Errors
 /// A name is malformed.
-pub(super) fn evaluate<'a>(request: &Request, text: &'a [u8]) -> Result<Cow<'a, [u8]>, Fault> {
+pub(super) fn evaluate<'a>(request: &Request, text: &'a [u8]) -> Result<Cow<'a, [u8]>, CommandError> {
     if memchr::memchr2(b'\\', b'$', text).is_none() {
         return Ok(text.into());
     }
@@ -27,7 +27,7 @@ pub(super) fn evaluate<'a>(request: &Request, text: &'a [u8]) -> Result<Cow<'a, 
             },
             b'$' => {
                 let Some((name, after)) = name(rest) else {
-                    return Err(Fault(format!("invalid variable name in \"{}\"", String::from_utf8_lossy(text))));
+                    return Err(CommandError(format!("invalid variable name in \"{}\"", String::from_utf8_lossy(text))));
                 };
                 append_value(request, name, &mut out);
                 rest = after;

@@ -20,7 +20,7 @@ pub(super) fn shared(request: &Request) -> Rc<Shared> {
     while let Some(parent) = &main.parent {
         main = parent;
     }
-    main.lasting()
+    main.client_context()
 }
 
 /// Appends the value of an SSI variable, a capture, or a variable of the server; false if there is none.

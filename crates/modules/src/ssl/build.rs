@@ -112,7 +112,7 @@ struct ServerSource<'a, S: Secured> {
     /// Its log.
     log: Option<ErrorLog>,
     /// Its place in the file.
-    place: usize,
+    index: usize,
     /// Names in ALPN.
     alpn: Vec<Vec<u8>>,
     /// What keeps its sessions apart from those of the other protocol.
@@ -125,14 +125,14 @@ pub(super) fn http_server(server: &http::Server, place: usize, frame: &Frame) ->
     let conf = &server.conf;
     let (Some(ssl), Some(names)) = (conf.share(), conf.share()) else { return Ok(()) };
     let (resolving, log) = (server.own.conf.share().unwrap_or_default(), server.own.core.error_log.clone());
-    complete(ServerSource { ssl, names, tls: &server.tls, resolving, log, place, alpn: Vec::new(), label: "", frame })
+    complete(ServerSource { ssl, names, tls: &server.tls, resolving, log, index: place, alpn: Vec::new(), label: "", frame })
 }
 
 /// Completes a server of `stream`.
 pub(super) fn stream_server(server: &stream::Server, place: usize, frame: &Frame) -> Result<(), Error> {
     let (ssl, names, resolving) = (server.conf(), server.conf(), server.conf());
     let (log, alpn) = (server.core.error_log.clone(), session::alpn(server));
-    complete(ServerSource { ssl, names, tls: &server.tls, resolving, log, place, alpn, label: "STREAM", frame })
+    complete(ServerSource { ssl, names, tls: &server.tls, resolving, log, index: place, alpn, label: "STREAM", frame })
 }
 
 /// Completes a server (`ngx_http_ssl_merge_srv_conf`).
@@ -357,7 +357,7 @@ fn context<S: Secured>(part: &TlsBuilder<'_, S>) -> Context {
     if !part.whose.label.is_empty() {
         parts.push(part.whose.label.as_bytes());
     }
-    let place = part.whose.place.to_be_bytes();
+    let place = part.whose.index.to_be_bytes();
     if ssl.verify.unwrap_or_default() != ClientVerify::Off {
         parts.extend([&place[..], ssl.client_certificate.as_deref().unwrap_or_default().as_bytes()]);
     }

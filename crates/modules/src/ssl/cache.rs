@@ -56,7 +56,7 @@ thread_local! {
 
 /// Sessions in a zone that all workers share.
 pub(super) struct ZoneSessions {
-    place: usize,
+    index: usize,
     lifetime: u64,
 }
 
@@ -70,11 +70,11 @@ impl ZoneSessions {
             }
             place
         });
-        ZoneSessions { place, lifetime }
+        ZoneSessions { index: place, lifetime }
     }
 
     fn with<T>(&self, f: impl FnOnce(&Dict) -> Option<T>) -> Option<T> {
-        DICTS.with_borrow(|dicts| f(dicts.get(self.place)?.as_ref()?))
+        DICTS.with_borrow(|dicts| f(dicts.get(self.index)?.as_ref()?))
     }
 }
 
@@ -82,7 +82,7 @@ impl Drop for ZoneSessions {
     /// A configuration that is no longer used lets go of its zones.
     fn drop(&mut self) {
         // At the end of the thread there may be nothing left.
-        let _ = DICTS.try_with(|dicts| dicts.borrow_mut().get_mut(self.place).and_then(Option::take));
+        let _ = DICTS.try_with(|dicts| dicts.borrow_mut().get_mut(self.index).and_then(Option::take));
     }
 }
 
@@ -111,11 +111,11 @@ impl Bytes for ZoneSessions {
 pub(super) struct Builtin {
     limit: usize,
     lifetime: u64,
-    kept: Mutex<Kept>,
+    sessions: Mutex<Sessions>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct Sessions {
     sessions: HashMap<SessionKey, (u64, Vec<u8>)>,
     order: VecDeque<SessionKey>,
 }
@@ -123,13 +123,13 @@ struct Kept {
 impl Builtin {
     /// At most `limit` sessions (0: any number) that live for `lifetime` seconds.
     pub(super) fn new(limit: usize, lifetime: u64) -> Builtin {
-        Builtin { limit, lifetime: lifetime.saturating_mul(1000), kept: Mutex::default() }
+        Builtin { limit, lifetime: lifetime.saturating_mul(1000), sessions: Mutex::default() }
     }
 }
 
 impl Bytes for Builtin {
     fn put(&self, key: &SessionKey, _: &[u8], value: &[u8]) -> bool {
-        let Kept { sessions, order } = &mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Sessions { sessions, order } = &mut *self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if sessions.insert(*key, (clock::epoch_ms().saturating_add(self.lifetime), value.to_vec())).is_none() {
             order.push_back(*key);
         }
@@ -147,13 +147,13 @@ impl Bytes for Builtin {
     }
 
     fn get(&self, key: &SessionKey, _: &[u8]) -> Option<Vec<u8>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         kept.sessions.get(key).filter(|(until, _)| *until > clock::epoch_ms()).map(|(_, value)| value.clone())
     }
 
     fn take(&self, key: &SessionKey, id: &[u8]) -> Option<Vec<u8>> {
         let value = self.get(key, id);
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).sessions.remove(key);
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).sessions.remove(key);
         value
     }
 }
@@ -188,7 +188,7 @@ mod tests {
         drop((one, other));
         for _ in 0..10 {
             let again = [shared.sessions("s", 60).unwrap(), shared.sessions("s", 60).unwrap()];
-            assert!(again.iter().all(|sessions| sessions.place < 2));
+            assert!(again.iter().all(|sessions| sessions.index < 2));
         }
     }
 }

@@ -6,7 +6,7 @@ use super::stapling::Stapling;
 use super::watch::Watch;
 use base::clock;
 use base::log::Level;
-use session::tls::{Answer, ClientHello, Handshakes, Rejection, Revocation, Secured, UNRECOGNIZED_NAME};
+use session::tls::{ClientHello, HandshakeStep, Handshakes, Rejection, Revocation, Secured, UNRECOGNIZED_NAME};
 use session::{BoxFuture, Complex, Worker};
 use std::cell::{Cell, RefCell};
 use std::iter::repeat;
@@ -66,7 +66,7 @@ pub(super) struct ServerHandshakes<S> {
     alpn: Vec<Vec<u8>>,
     /// The settings for each list of protocols that was asked for.
     by_alpn: RefCell<Vec<(Vec<&'static [u8]>, Settings)>>,
-    asked: OcspResponders,
+    responders: OcspResponders,
     /// How often what is stapled had changed when `by_alpn` was made.
     changes: Cell<u64>,
 }
@@ -77,16 +77,16 @@ impl<S: Secured> ServerHandshakes<S> {
         certificates: Certificates<S>,
         watch: Option<Watch>,
         reject: bool,
-        asked: OcspResponders,
+        responders: OcspResponders,
         alpn: Vec<Vec<u8>>,
     ) -> ServerHandshakes<S> {
         let settings = RefCell::new(settings);
-        ServerHandshakes { alpn, settings, certificates, watch, reject, by_alpn: RefCell::default(), asked, changes: Cell::new(0) }
+        ServerHandshakes { alpn, settings, certificates, watch, reject, by_alpn: RefCell::default(), responders, changes: Cell::new(0) }
     }
 
     /// Has responders asked that are due, and forgets settings with answers of before.
     fn maintain(&self, worker: &Rc<Worker>) {
-        let stapled = self.asked.stapled.borrow();
+        let stapled = self.responders.stapled.borrow();
         stapled.iter().flatten().for_each(|stapling| stapling.maintain(worker));
         let changes = stapled.iter().flatten().map(|stapling| stapling.changes()).sum();
         if self.changes.replace(changes) != changes {
@@ -97,7 +97,7 @@ impl<S: Secured> ServerHandshakes<S> {
     /// The settings with what is stapled now.
     fn current(&self) -> Settings {
         let settings = self.settings.borrow();
-        let stapled = self.asked.stapled.borrow();
+        let stapled = self.responders.stapled.borrow();
         if stapled.is_empty() {
             return settings.clone();
         }
@@ -110,9 +110,9 @@ impl<S: Secured> ServerHandshakes<S> {
     fn follow(&self, worker: &Worker) {
         let Some(pairs) = self.watch.as_ref().and_then(|watch| watch.changed(&worker.log)) else { return };
         let Certificates::Fixed(fixed) = &self.certificates else { return };
-        for (stapling, pair) in self.asked.stapled.borrow_mut().iter_mut().zip(&pairs) {
+        for (stapling, pair) in self.responders.stapled.borrow_mut().iter_mut().zip(&pairs) {
             let Some(old) = stapling.take_if(|old| !old.is_of(pair)) else { continue };
-            match old.again(pair) {
+            match old.renew_for(pair) {
                 Ok(new) => *stapling = Some(new),
                 Err(warning) => worker.log.write(Level::Warn, 0, warning.to_string().as_bytes()),
             }
@@ -136,29 +136,33 @@ impl<S: Secured> ServerHandshakes<S> {
 }
 
 impl<S: Secured> Handshakes<S> for ServerHandshakes<S> {
-    fn inquire(&self, greeting: &Rc<ClientHello<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
-        let inquiry = self.asked.inquiry.clone()?;
-        Some(Box::pin(inquiry.ask(chain.to_vec(), greeting.worker.log.clone())))
+    fn check_revocation(&self, greeting: &Rc<ClientHello<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
+        let inquiry = self.responders.inquiry.clone()?;
+        Some(Box::pin(inquiry.check(chain.to_vec(), greeting.worker.log.clone())))
     }
 
     fn suites(&self) -> Vec<u16> {
         self.settings.borrow().suites().collect()
     }
 
-    fn speaks(&self, version: u16) -> bool {
+    fn supports_version(&self, version: u16) -> bool {
         self.settings.borrow().version([version]).is_some()
     }
 
-    fn answer(&self, greeting: &Rc<ClientHello<S>>) -> Answer {
+    fn answer(&self, greeting: &Rc<ClientHello<S>>) -> HandshakeStep {
         if self.reject {
-            return Answer::Now(Err(Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED }));
+            return HandshakeStep::Now(Err(Rejection {
+                alert: UNRECOGNIZED_NAME,
+                detail: String::new(),
+                error: TlsError::CALLBACK_FAILED,
+            }));
         }
         self.follow(&greeting.worker);
-        if !self.asked.stapled.borrow().is_empty() && greeting.hello.extension(STATUS_REQUEST).is_some() {
+        if !self.responders.stapled.borrow().is_empty() && greeting.hello.extension(STATUS_REQUEST).is_some() {
             self.maintain(&greeting.worker);
         }
         let settings = self.with_alpn(&greeting.alpn);
-        Answer::Now(match &self.certificates {
+        HandshakeStep::Now(match &self.certificates {
             Certificates::Fixed(_) => Ok(settings),
             Certificates::Named { pairs, passwords, cache } => {
                 named(&*greeting.session(), pairs, passwords, cache.as_ref()).map(|pairs| settings.with_pairs(pairs))

@@ -69,7 +69,7 @@ pub(super) struct OcspCheck {
 
 impl OcspCheck {
     /// Asks about a chain, the client's own certificate first.
-    pub(super) async fn ask(self: Rc<Self>, chain: Vec<CertificateDer<'static>>, log: ErrorLog) -> Revocation {
+    pub(super) async fn check(self: Rc<Self>, chain: Vec<CertificateDer<'static>>, log: ErrorLog) -> Revocation {
         let log = self.log.as_ref().unwrap_or(&log);
         let failed = Some("certificate status request failed");
         let (own, sent) = chain.split_first()?;
@@ -117,11 +117,11 @@ impl OcspCheck {
                 &found
             }
         };
-        let answer = responder.ask(&self.resolving, &question).await?;
+        let answer = responder.query(&self.resolving, &question).await?;
         let now = clock::now().sec;
-        let judged = ocsp::judge(&answer, certificate, issuer, true, now);
-        let judged = judged.map_err(|error| format!("{error}, responder: {}", responder.shown()))?;
-        self.keep(&key, judged.status, judged.until.map_or(0, |until| until - now));
+        let judged = ocsp::verify(&answer, certificate, issuer, true, now);
+        let judged = judged.map_err(|error| format!("{error}, responder: {}", responder.log_context()))?;
+        self.cache(&key, judged.status, judged.until.map_or(0, |until| until - now));
         Ok(judged.status)
     }
 
@@ -132,7 +132,7 @@ impl OcspCheck {
     }
 
     /// Keeps a status for so many seconds; one without an end is asked for again.
-    fn keep(&self, key: &[u8], status: Status, seconds: i64) {
+    fn cache(&self, key: &[u8], status: Status, seconds: i64) {
         let Some(lifetime) = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0) else { return };
         let how = Store { when: StoreMode::Always, safe: false, lifetime: lifetime.saturating_mul(1000), flags: 0 };
         if let Some(cache) = &self.cache {

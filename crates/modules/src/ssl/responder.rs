@@ -29,7 +29,7 @@ pub(super) struct Responder {
     port: u16,
     path: String,
     /// What the system knew of the name when the configuration was read.
-    known: Vec<SocketAddr>,
+    addresses: Vec<SocketAddr>,
 }
 
 impl Responder {
@@ -51,7 +51,7 @@ impl Responder {
         };
         let port = port.map_or(Ok(80), |port| port.parse().ok().filter(|port| *port > 0).ok_or("invalid port"))?;
         let slash = if path.ends_with('/') { "" } else { "/" };
-        Ok(Responder { host: host.to_owned(), name: name.to_owned(), port, path: format!("{path}{slash}"), known: Vec::new() })
+        Ok(Responder { host: host.to_owned(), name: name.to_owned(), port, path: format!("{path}{slash}"), addresses: Vec::new() })
     }
 
     /// Has the system look the name up now, for the case that there is no resolver.
@@ -60,12 +60,12 @@ impl Responder {
     /// nginx's words.
     pub(super) fn look_up(&mut self) -> Result<(), &'static str> {
         let found = (self.name.as_str(), self.port).to_socket_addrs().map_err(|_| "host not found")?;
-        self.known = found.collect();
+        self.addresses = found.collect();
         Ok(())
     }
 
     /// Its log context.
-    pub(super) fn shown(&self) -> &str {
+    pub(super) fn log_context(&self) -> &str {
         &self.host
     }
 
@@ -75,11 +75,11 @@ impl Responder {
                 Ok(found) => Ok(found.iter().map(|ip| SocketAddr::new(ip, self.port)).collect()),
                 Err(failure) => Err(format!("{} could not be resolved ({failure})", self.name).into()),
             },
-            None if self.known.is_empty() => match self.name.parse() {
+            None if self.addresses.is_empty() => match self.name.parse() {
                 Ok(ip) => Ok(vec![SocketAddr::new(ip, self.port)]),
                 Err(_) => Err(format!("no resolver defined to resolve {}", self.name).into()),
             },
-            None => Ok(self.known.clone()),
+            None => Ok(self.addresses.clone()),
         }
     }
 
@@ -87,7 +87,7 @@ impl Responder {
     ///
     /// # Errors
     /// Why there is none, for the log.
-    pub(super) async fn ask(&self, resolving: &Resolving, question: &[u8]) -> Result<Vec<u8>, StatusError> {
+    pub(super) async fn query(&self, resolving: &Resolving, question: &[u8]) -> Result<Vec<u8>, StatusError> {
         let addresses = self.addresses(resolving).await?;
         let mut last = StatusError::from("OCSP responder prematurely closed connection");
         for address in addresses {
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn urls() {
         let found = Responder::parse("http://example.com:8080/ocsp").unwrap();
-        assert_eq!((&*found.name, found.port, &*found.path, found.shown()), ("example.com", 8080, "/ocsp/", "example.com:8080"));
+        assert_eq!((&*found.name, found.port, &*found.path, found.log_context()), ("example.com", 8080, "/ocsp/", "example.com:8080"));
         let found = Responder::parse("HTTP://[::1]").unwrap();
         assert_eq!((&*found.name, found.port, &*found.path), ("::1", 80, "/"));
         for (url, words) in

@@ -4,7 +4,7 @@ use super::rows::STREAM_SERVERS;
 use ::session::handshake_end::HandshakeEnd;
 use ::session::status_zone::ServerZone;
 use ::session::tls::{ClientVerify, Failed};
-use ::session::worker::Ended;
+use ::session::worker::StreamEvent;
 use ::session::{Levels, Outcome};
 use base::log::Level;
 use conf::context::Arity;
@@ -111,7 +111,7 @@ fn count(session: &Session, opened: &Result<net::stream::Stream, Option<Failed>>
         Err(Some(failed)) => failed.end(),
         Err(None) => Failed::timed_out().end(),
     };
-    session.worker.count(Ended::Handshake(end));
+    session.worker.count(StreamEvent::Handshake(end));
     session.conf::<ServerZone>().count_handshake(&end);
 }
 
@@ -121,7 +121,7 @@ fn satisfied(session: &Session) -> bool {
     if server.tls.verify.get() == ClientVerify::Off {
         return true;
     }
-    match server.tls.objection(session.connection.tls_info().as_deref()) {
+    match server.tls.refusal(session.connection.tls_info().as_deref()) {
         None => true,
         Some((_, message)) => {
             log_session!(session, Level::Info, "{message}");

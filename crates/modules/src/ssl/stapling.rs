@@ -33,7 +33,7 @@ pub(super) struct Source {
 }
 
 /// An answer, and until when it is good.
-struct Kept {
+struct CachedResponse {
     answer: Vec<u8>,
     until: Option<i64>,
 }
@@ -41,10 +41,10 @@ struct Kept {
 /// One certificate whose status is stapled.
 pub(super) struct Stapling {
     source: Source,
-    own: CertificateDer<'static>,
+    certificate: CertificateDer<'static>,
     issuer: CertificateDer<'static>,
     responder: Responder,
-    kept: RefCell<Option<Kept>>,
+    response: RefCell<Option<CachedResponse>>,
     /// How often `kept` has changed.
     changes: Cell<u64>,
     /// When to ask next.
@@ -79,10 +79,10 @@ impl Stapling {
         let own = own.clone();
         Ok(Rc::new(Stapling {
             source,
-            own,
+            certificate: own,
             issuer,
             responder,
-            kept: RefCell::default(),
+            response: RefCell::default(),
             changes: Cell::new(0),
             refresh: Cell::new(0),
             asking: Cell::new(false),
@@ -93,31 +93,31 @@ impl Stapling {
     ///
     /// # Errors
     /// As [`Stapling::new`].
-    pub(super) fn again(&self, pair: &Pair) -> Result<Rc<Stapling>, StatusError> {
+    pub(super) fn renew_for(&self, pair: &Pair) -> Result<Rc<Stapling>, StatusError> {
         Stapling::new(pair, self.source.clone())
     }
 
     /// Whether it is for the certificate of this pair.
     pub(super) fn is_of(&self, pair: &Pair) -> bool {
-        pair.certificates().first() == Some(&self.own)
+        pair.certificates().first() == Some(&self.certificate)
     }
 
     /// How often the answer has changed. One that is no longer good goes.
     pub(super) fn changes(&self) -> u64 {
-        let over = self.kept.borrow().as_ref().is_some_and(|kept| kept.until.is_some_and(|until| until < now()));
+        let over = self.response.borrow().as_ref().is_some_and(|kept| kept.until.is_some_and(|until| until < now()));
         if over {
-            self.keep(None);
+            self.store(None);
         }
         self.changes.get()
     }
 
     /// The answer, if there is one.
     pub(super) fn answer(&self) -> Option<Vec<u8>> {
-        self.kept.borrow().as_ref().map(|kept| kept.answer.clone())
+        self.response.borrow().as_ref().map(|kept| kept.answer.clone())
     }
 
-    fn keep(&self, kept: Option<Kept>) {
-        self.kept.replace(kept);
+    fn store(&self, kept: Option<CachedResponse>) {
+        self.response.replace(kept);
         self.changes.set(self.changes.get() + 1);
     }
 
@@ -129,14 +129,14 @@ impl Stapling {
         self.asking.set(true);
         let (own, worker_log) = (self.clone(), worker.log.clone());
         worker.spawn(Box::pin(async move {
-            let next = match own.ask().await {
+            let next = match own.fetch().await {
                 Ok(kept) => {
                     let until = kept.until.map_or(i64::MAX, |until| until.saturating_sub(TRIED));
-                    own.keep(Some(kept));
+                    own.store(Some(kept));
                     until.min(now() + RENEWED).max(now() + TRIED)
                 }
                 Err(text) => {
-                    let shown = own.responder.shown();
+                    let shown = own.responder.log_context();
                     let line =
                         format!("{text} while requesting certificate status, responder: {shown}, certificate: \"{}\"", own.source.name);
                     own.source.log.as_ref().unwrap_or(&worker_log).write(Level::Error, 0, line.as_bytes());
@@ -148,12 +148,12 @@ impl Stapling {
         }));
     }
 
-    async fn ask(&self) -> Result<Kept, StatusError> {
-        let question = ocsp::request(&self.own, &self.issuer).ok_or("OCSP_cert_to_id() failed")?;
-        let answer = self.responder.ask(&self.source.resolving, &question).await?;
-        let found = ocsp::judge(&answer, &self.own, &self.issuer, self.source.verify, now()).map_err(|error| error.to_string())?;
+    async fn fetch(&self) -> Result<CachedResponse, StatusError> {
+        let question = ocsp::request(&self.certificate, &self.issuer).ok_or("OCSP_cert_to_id() failed")?;
+        let answer = self.responder.query(&self.source.resolving, &question).await?;
+        let found = ocsp::verify(&answer, &self.certificate, &self.issuer, self.source.verify, now()).map_err(|error| error.to_string())?;
         match found.status {
-            Status::Good => Ok(Kept { answer, until: found.until }),
+            Status::Good => Ok(CachedResponse { answer, until: found.until }),
             other => Err(format!("certificate status \"{}\" in the OCSP response", other.text()).into()),
         }
     }

@@ -65,18 +65,18 @@ fn folded(pem: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends a value.
-type Tell<V> = fn(&TlsInfo<V>, &mut Vec<u8>);
+type Write<V> = fn(&TlsInfo<V>, &mut Vec<u8>);
 
 /// The variables of both protocols.
 // tidy: table
-fn all<V>() -> [(&'static str, Tell<V>); 23] {
+fn all<V>() -> [(&'static str, Write<V>); 23] {
     [
         ("ssl_protocol", |info, out| text(out, info.protocol)),
         ("ssl_cipher", |info, out| text(out, info.cipher)),
         ("ssl_ciphers", |info, out| list(out, &info.suites, suites::name_of_number)),
         ("ssl_curve", |info, out| text(out, info.group.unwrap_or_default())),
         ("ssl_curves", |info, out| list(out, &info.groups, suites::group_name_of_number)),
-        ("ssl_sigalg", |info, out| signature(info.signed.own, out)),
+        ("ssl_sigalg", |info, out| signature(info.signed.local, out)),
         ("ssl_client_sigalg", |info, out| signature(info.signed.peer, out)),
         ("ssl_sigalgs", |info, out| list(out, &info.signatures, signatures::name_of_number)),
         ("ssl_session_id", |info, out| info.session_id.iter().for_each(|byte| out.extend_from_slice(format!("{byte:02x}").as_bytes()))),
@@ -109,7 +109,7 @@ fn all<V>() -> [(&'static str, Tell<V>); 23] {
 }
 
 /// Those that `http` has beside them.
-fn http_only<V>() -> [(&'static str, Tell<V>); 3] {
+fn http_only<V>() -> [(&'static str, Write<V>); 3] {
     [
         ("ssl_early_data", |info, out| text(out, if info.early.get() { "1" } else { "" })),
         ("ssl_client_s_dn_legacy", |info, out| peer(info, out, |certificate, out| text(out, certificate.subject_legacy()))),
@@ -127,7 +127,7 @@ pub(super) fn define_http(variables: &mut http::Variables) {
     define_all(variables, http_only());
 }
 
-fn define_all<S: Configured>(variables: &mut Variables<S>, list: impl IntoIterator<Item = (&'static str, Tell<S::Server>)>) {
+fn define_all<S: Configured>(variables: &mut Variables<S>, list: impl IntoIterator<Item = (&'static str, Write<S::Server>)>) {
     for (name, tell) in list {
         let flags = if name == "ssl_early_data" { NO_CACHE } else { 0 };
         let get = move |session: &S, out: &mut Vec<u8>| {

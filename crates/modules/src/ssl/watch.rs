@@ -15,7 +15,7 @@ pub(super) const PAUSE: u64 = 500;
 
 /// What tells whether a file is still the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileVersion {
     inode: u64,
     size: u64,
     modified: (i64, i64),
@@ -28,26 +28,26 @@ pub(super) struct Watch {
     passwords: Rc<Vec<Vec<u8>>>,
     /// `ssl_stapling_file`
     staple: Option<Rc<str>>,
-    seen: RefCell<Vec<Option<Stamp>>>,
+    versions: RefCell<Vec<Option<FileVersion>>>,
     /// When to look next, in milliseconds.
     next: Cell<u64>,
     /// Why the files could not be taken up the last time, which is tried again and logged once.
     trouble: RefCell<Option<String>>,
 }
 
-fn stamp(name: &str) -> Option<Stamp> {
+fn stamp(name: &str) -> Option<FileVersion> {
     let metadata = std::fs::metadata(name.strip_prefix(STORED_FILE).unwrap_or(name)).ok()?;
-    Some(Stamp { inode: metadata.ino(), size: metadata.size(), modified: (metadata.mtime(), metadata.mtime_nsec()) })
+    Some(FileVersion { inode: metadata.ino(), size: metadata.size(), modified: (metadata.mtime(), metadata.mtime_nsec()) })
 }
 
 impl Watch {
     /// To be made before the files are read.
     pub(super) fn new(names: Vec<(String, String)>, passwords: Rc<Vec<Vec<u8>>>, staple: Option<Rc<str>>) -> Watch {
         let seen = RefCell::new(Watch::stamps(&names));
-        Watch { names, passwords, staple, seen, next: Cell::new(0), trouble: RefCell::default() }
+        Watch { names, passwords, staple, versions: seen, next: Cell::new(0), trouble: RefCell::default() }
     }
 
-    fn stamps(names: &[(String, String)]) -> Vec<Option<Stamp>> {
+    fn stamps(names: &[(String, String)]) -> Vec<Option<FileVersion>> {
         names.iter().flat_map(|(certificate, key)| [stamp(certificate), stamp(key)]).collect()
     }
 
@@ -59,10 +59,10 @@ impl Watch {
         }
         self.next.set(now + PAUSE);
         let found = Watch::stamps(&self.names);
-        if *self.seen.borrow() == found && self.trouble.borrow().is_none() {
+        if *self.versions.borrow() == found && self.trouble.borrow().is_none() {
             return None;
         }
-        self.seen.replace(found);
+        self.versions.replace(found);
         match self.load() {
             Ok(pairs) => {
                 self.trouble.take();

@@ -22,7 +22,7 @@ pub(super) type Uid = [u8; 16];
 #[derive(Default)]
 pub(super) struct Identity {
     /// From the cookie.
-    pub(super) got: Option<Uid>,
+    pub(super) received: Option<Uid>,
     cookie: Vec<u8>,
     set: Cell<Option<Option<Uid>>>,
     reset: Cell<bool>,
@@ -56,7 +56,7 @@ impl Identity {
     }
 
     fn decide(&self, request: &Request, own: &UserId) -> Option<Uid> {
-        let Some(got) = self.got else { return Some(make(request, own)) };
+        let Some(got) = self.received else { return Some(make(request, own)) };
         let mut wish = Vec::new();
         variable::by_name::get_by_name(request, "uid_reset", &mut wish);
         if wish.is_empty() || wish == b"0" {
@@ -67,7 +67,7 @@ impl Identity {
         self.reset.set(true);
         if wish == b"log" {
             let mut text = Vec::new();
-            own.show(got, &mut text);
+            own.write(got, &mut text);
             log_request!(request, Level::Notice, "userid cookie \"{}\" was reset", String::from_utf8_lossy(&text));
         }
         Some(make(request, own))
@@ -75,7 +75,7 @@ impl Identity {
 
     /// Appends the cookie's value.
     pub(super) fn push_cookie(&self, uid: Uid, mark: u8, out: &mut Vec<u8>) {
-        if self.got.is_some() && !self.reset.get() {
+        if self.received.is_some() && !self.reset.get() {
             out.extend_from_slice(self.cookie.get(..22).unwrap_or_default());
             out.extend_from_slice(&[mark, b'=']);
             return;
@@ -90,7 +90,7 @@ impl Identity {
 
 impl UserId {
     /// Appends `name=` and the numbers in hexadecimal, each as the machine reads it.
-    pub(super) fn show(&self, uid: Uid, out: &mut Vec<u8>) -> bool {
+    pub(super) fn write(&self, uid: Uid, out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(self.name.as_deref().unwrap_or(b"uid"));
         out.push(b'=');
         for word in uid.chunks_exact(4) {
@@ -118,7 +118,7 @@ fn read(request: &Request, own: &UserId) -> Identity {
         // The last number is never 0 in a cookie of ours.
         Some(Some(uid)) => {
             let got = Some(uid).filter(|uid| uid.get(12..) != Some(&[0; 4]));
-            return Identity { got, cookie, ..Identity::default() };
+            return Identity { received: got, cookie, ..Identity::default() };
         }
     };
     log_request!(request, Level::Error, "client sent {fault} userid cookie \"{}\"", String::from_utf8_lossy(line));
@@ -180,7 +180,7 @@ mod tests {
         out.clear();
         identity.push_cookie([1; 16], b't', &mut out);
         assert_eq!(out.get(22..), Some(&b"t="[..]));
-        let old = Identity { got: Some([1; 16]), cookie: b"AQEBAQEBAQEBAQEBAQEBAQ==".to_vec(), ..Identity::default() };
+        let old = Identity { received: Some([1; 16]), cookie: b"AQEBAQEBAQEBAQEBAQEBAQ==".to_vec(), ..Identity::default() };
         out.clear();
         old.push_cookie([1; 16], b'x', &mut out);
         assert_eq!(out, b"AQEBAQEBAQEBAQEBAQEBAQx=");
@@ -191,7 +191,7 @@ mod tests {
         let mut uid = Uid::default();
         uid[..4].copy_from_slice(&[0x0f, 0, 0, 0x10]);
         let mut out = Vec::new();
-        UserId::default().show(uid, &mut out);
+        UserId::default().write(uid, &mut out);
         assert_eq!(out, b"uid=1000000F000000000000000000000000");
     }
 }

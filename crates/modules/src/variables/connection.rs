@@ -1,6 +1,6 @@
 //! Variables of the connection: both ends, the PROXY protocol, TLS or not.
 
-use super::{put, put_port, put_seconds, root, settle};
+use super::{define_variable, put, put_port, put_seconds, root};
 use base::clock;
 use base::log::Level;
 use base::text::push_number;
@@ -30,16 +30,16 @@ pub(super) fn define(variables: &mut http::Variables) {
 
 /// Those of all connections.
 pub(super) fn define_client<S: Client>(variables: &mut Variables<S>) {
-    settle(variables, "remote_addr", 0, |session, out| {
+    define_variable(variables, "remote_addr", 0, |session, out| {
         session.client().push_host(out);
         true
     });
-    settle(variables, "remote_port", 0, |session, out| put_port(out, session.client().port().unwrap_or(0)));
-    settle(variables, "binary_remote_addr", 0, |session, out| {
+    define_variable(variables, "remote_port", 0, |session, out| put_port(out, session.client().port().unwrap_or(0)));
+    define_variable(variables, "binary_remote_addr", 0, |session, out| {
         push_binary(&session.client(), out);
         true
     });
-    settle(variables, "server_addr", 0, |session, out| {
+    define_variable(variables, "server_addr", 0, |session, out| {
         let local = &session.connection().local;
         local.push_host(out);
         if let Address::Unix(Some(path)) = local {
@@ -48,15 +48,15 @@ pub(super) fn define_client<S: Client>(variables: &mut Variables<S>) {
         }
         true
     });
-    settle(variables, "server_port", 0, |session, out| put_port(out, session.connection().local.port().unwrap_or(0)));
-    settle(variables, "connection", 0, |session, out| {
+    define_variable(variables, "server_port", 0, |session, out| put_port(out, session.connection().local.port().unwrap_or(0)));
+    define_variable(variables, "connection", 0, |session, out| {
         push_number(out, session.connection().id);
         true
     });
-    settle(variables, "proxy_protocol_addr", 0, |session, out| proxied(session, |p| push_ip(out, p.client.ip())));
-    settle(variables, "proxy_protocol_port", 0, |session, out| proxied(session, |p| put_port(out, p.client.port())));
-    settle(variables, "proxy_protocol_server_addr", 0, |session, out| proxied(session, |p| push_ip(out, p.server.ip())));
-    settle(variables, "proxy_protocol_server_port", 0, |session, out| proxied(session, |p| put_port(out, p.server.port())));
+    define_variable(variables, "proxy_protocol_addr", 0, |session, out| proxied(session, |p| push_ip(out, p.client.ip())));
+    define_variable(variables, "proxy_protocol_port", 0, |session, out| proxied(session, |p| put_port(out, p.client.port())));
+    define_variable(variables, "proxy_protocol_server_addr", 0, |session, out| proxied(session, |p| push_ip(out, p.server.ip())));
+    define_variable(variables, "proxy_protocol_server_port", 0, |session, out| proxied(session, |p| put_port(out, p.server.port())));
     let tlv = |name: &str| -> session::variable::Get<S> {
         let name = name.to_owned();
         Rc::new(move |session, out| proxied(session, |p| push_tlv(session, &p.tlvs, &name, out)))

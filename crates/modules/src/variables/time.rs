@@ -1,6 +1,6 @@
 //! Variables of time, process and machine.
 
-use super::{put, settle};
+use super::{define_variable, put};
 use base::clock;
 use base::text::push_number;
 use session::variable::NO_CACHE;
@@ -8,14 +8,14 @@ use session::{Session, Variables};
 use std::rc::Rc;
 
 pub(super) fn define<S: Session>(variables: &mut Variables<S>) {
-    settle(variables, "msec", NO_CACHE, |_, out| super::put_seconds(out, clock::now().epoch_ms()));
-    settle(variables, "time_local", NO_CACHE, |_, out| clock::with_access_log_time(|text| put(out, text.as_bytes())));
-    settle(variables, "time_iso8601", NO_CACHE, |_, out| clock::with_iso8601(|text| put(out, text.as_bytes())));
-    settle(variables, "pid", 0, |_, out| {
+    define_variable(variables, "msec", NO_CACHE, |_, out| super::put_seconds(out, clock::now().epoch_ms()));
+    define_variable(variables, "time_local", NO_CACHE, |_, out| clock::with_access_log_time(|text| put(out, text.as_bytes())));
+    define_variable(variables, "time_iso8601", NO_CACHE, |_, out| clock::with_iso8601(|text| put(out, text.as_bytes())));
+    define_variable(variables, "pid", 0, |_, out| {
         push_number(out, u64::from(std::process::id()));
         true
     });
-    settle(variables, "nginx_version", 0, |_, out| put(out, base::version::NGINX.as_bytes()));
+    define_variable(variables, "nginx_version", 0, |_, out| put(out, base::version::NGINX.as_bytes()));
     let name = host_name();
     variables.define("hostname", 0, Rc::new(move |_, out| put(out, &name)));
 }

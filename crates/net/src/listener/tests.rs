@@ -17,11 +17,11 @@ fn a_reload_keeps_the_socket_and_closes_what_is_not_wanted() {
     let specs = [local(free_port()), local(free_port())];
     let mut listeners = Listeners::new();
     listeners.open(&specs, 1, Purpose::Serve, &mut quiet).unwrap();
-    let kept = listeners.held[1].socket.as_raw_fd();
+    let kept = listeners.sockets[1].socket.as_raw_fd();
     listeners.open(&specs[1..], 1, Purpose::Serve, &mut quiet).unwrap();
     assert_eq!(listeners.len(), 1);
-    assert_eq!(listeners.held[0].socket.as_raw_fd(), kept);
-    assert_eq!(listeners.held[0].spec, Some(0));
+    assert_eq!(listeners.sockets[0].socket.as_raw_fd(), kept);
+    assert_eq!(listeners.sockets[0].spec, Some(0));
 }
 
 #[test]
@@ -58,15 +58,15 @@ fn handed_over_sockets_are_matched_by_address() {
     listeners.open(std::slice::from_ref(&spec), 1, Purpose::Serve, &mut quiet).unwrap();
     let value = listeners.hand_over().unwrap();
     // As after exec: the numbers have no owner in the new program.
-    for held in listeners.held.drain(..) {
+    for held in listeners.sockets.drain(..) {
         let _ = std::os::fd::IntoRawFd::into_raw_fd(held.socket);
     }
     let mut successor = Listeners::inherit(&value, &mut quiet);
     assert!(successor.inherited());
-    let number = successor.held[0].socket.as_raw_fd();
+    let number = successor.sockets[0].socket.as_raw_fd();
     assert_eq!(format!("{number};"), value);
     successor.open(std::slice::from_ref(&spec), 1, Purpose::Serve, &mut quiet).unwrap();
-    assert_eq!(successor.held[0].socket.as_raw_fd(), number);
+    assert_eq!(successor.sockets[0].socket.as_raw_fd(), number);
 }
 
 #[test]
@@ -104,11 +104,11 @@ fn a_reload_may_turn_multipath_on_and_off() {
     let mut listeners = Listeners::new();
     let mut none = |_: Level, text: &str| panic!("{text}");
     for multipath in [false, true, true, false] {
-        let before = listeners.held.first().map(|held| (held.socket.as_raw_fd(), is_multipath(&held.socket)));
+        let before = listeners.sockets.first().map(|held| (held.socket.as_raw_fd(), is_multipath(&held.socket)));
         let spec = ListenSpec { multipath, ..local(port) };
         listeners.open(std::slice::from_ref(&spec), 1, Purpose::Serve, &mut none).unwrap();
         assert_eq!(listeners.len(), 1);
-        let held = &listeners.held[0];
+        let held = &listeners.sockets[0];
         assert_eq!(is_multipath(&held.socket), multipath);
         assert_eq!(held.spec, Some(0));
         if let Some((number, was)) = before {

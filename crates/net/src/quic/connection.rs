@@ -58,7 +58,7 @@ impl Connection {
         if let Some(event) = state.events.borrow_mut().pop_front() {
             return Poll::Ready(event);
         }
-        state.remember(cx);
+        state.register_waker(cx);
         Poll::Pending
     }
 
@@ -73,7 +73,7 @@ impl Connection {
                 _ => {}
             }
         }
-        state.remember(cx);
+        state.register_waker(cx);
         Poll::Pending
     }
 
@@ -187,7 +187,7 @@ impl Connection {
 
     /// About how much [`Connection::write`] would take now; 0: nothing.
     #[must_use]
-    pub fn room(&self, id: StreamId) -> usize {
+    pub fn capacity(&self, id: StreamId) -> usize {
         if self.state().full.borrow().contains(&id) { 0 } else { ROOM }
     }
 

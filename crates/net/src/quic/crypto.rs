@@ -33,20 +33,20 @@ pub(super) enum Answer {
 pub(super) struct Crypto {
     pub(super) answer: Answer,
     /// The transport parameters for the client.
-    pub(super) told: Option<AdvertisedParameters>,
+    pub(super) parameters: Option<AdvertisedParameters>,
     /// Why it failed, if it did.
     pub(super) failed: Arc<OnceLock<Failed>>,
 }
 
 impl Crypto {
     /// For what comes before a handshake.
-    pub(super) fn nobody() -> Self {
+    pub(super) fn placeholder() -> Self {
         Self::refusing(TransportErrorCode::crypto(INTERNAL_ERROR))
     }
 
     /// Answers nothing but a code.
     pub(super) fn refusing(code: TransportErrorCode) -> Self {
-        Self { answer: Answer::Code(code), told: None, failed: Arc::default() }
+        Self { answer: Answer::Code(code), parameters: None, failed: Arc::default() }
     }
 }
 
@@ -66,7 +66,7 @@ impl crypto::ServerConfig for Crypto {
     fn start_session(self: Arc<Self>, _: u32, parameters: &TransportParameters) -> Box<dyn crypto::Session> {
         let mut bytes = Vec::new();
         parameters.write(&mut bytes);
-        if let Some(told) = self.told {
+        if let Some(told) = self.parameters {
             bytes = rewritten(&bytes, told);
         }
         let stage = match &self.answer {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use quinn_proto::{ConnectionHandle, DatagramEvent, EcnCodepoint};
-use sys::udp::{Batch, ReceivedDatagrams};
+use sys::udp::{ReceiveBatch, ReceivedDatagrams};
 use tokio::time::{Sleep, sleep_until};
 use wire::quic::Header;
 
@@ -39,7 +39,7 @@ const LONG: Duration = Duration::from_secs(3600);
 pub(super) struct Driver<F> {
     shared: Rc<Shared>,
     came: F,
-    batch: Batch,
+    batch: ReceiveBatch,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -47,15 +47,15 @@ impl<F: Fn(Incoming)> Driver<F> {
     pub(super) fn new(shared: Rc<Shared>, came: F) -> Self {
         shared.passing.look_again();
         let sleep = Box::pin(sleep_until((Instant::now() + LONG).into()));
-        Self { shared, came, batch: Batch::new(RECEPTIONS, ROOM), sleep }
+        Self { shared, came, batch: ReceiveBatch::new(RECEPTIONS, ROOM), sleep }
     }
 
     pub(super) async fn run(mut self) -> io::Result<()> {
-        poll_fn(|cx| self.turn(cx)).await
+        poll_fn(|cx| self.drive_once(cx)).await
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shared.queue.remember(cx);
+    fn drive_once(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.queue.register_waker(cx);
         let now = Instant::now();
         let writable = self.flush(now, cx)?;
         let more = self.receive(now, cx)?;
@@ -137,14 +137,14 @@ impl<F: Fn(Incoming)> Driver<F> {
             let mut ready = ready?;
             match self.batch.receive(self.shared.socket.get_ref()) {
                 // With room left there was no more, and what comes now is told anew.
-                Ok(count) if count < self.batch.room() => ready.clear_ready(),
+                Ok(count) if count < self.batch.capacity() => ready.clear_ready(),
                 Ok(_) => more = true,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
             drop(ready);
-            let count = (0..self.batch.room()).map_while(|index| self.batch.get(index)).map(|arrived| self.take(now, &arrived)).sum();
+            let count = (0..self.batch.capacity()).map_while(|index| self.batch.get(index)).map(|arrived| self.take(now, &arrived)).sum();
             (self.shared.count)(QuicEvent::Received, count);
         }
         Ok(more)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use quinn_proto::EndpointConfig;
 use socket2::SockRef;
-use sys::udp::{UdpOptions, can_segment, prepare, steer};
+use sys::udp::{UdpOptions, attach_steering, can_segment, prepare};
 use tls::quic::HostKey;
 
 use super::counters::CountFn;
@@ -70,11 +70,11 @@ impl Endpoint {
     /// What getsockname(2) or epoll_ctl(2) report.
     pub fn new(socket: OwnedFd, setup: Setup, count: CountFn) -> io::Result<Self> {
         let address = SockRef::from(&socket).local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-        let whole = prepare(&socket, address.is_ipv6(), UdpOptions { gathers: true, whole: true });
+        let whole = prepare(&socket, address.is_ipv6(), UdpOptions { gathers: true, complete: true });
         let passing = Forwarder::new(&setup.key, address, setup.process, setup.socket)?;
         if setup.steers {
             // Without it datagrams come to other processes more often, which pass them on.
-            let _ = steer(&socket, ids::LENGTH as u8, ids::multiplier(setup.key.ids()));
+            let _ = attach_steering(&socket, ids::LENGTH as u8, ids::multiplier(setup.key.ids()));
         }
         let segments = if setup.segments && can_segment(&socket) { SEGMENTS } else { 1 };
         let mut config = EndpointConfig::new(Arc::new(setup.key.reset()));
@@ -83,7 +83,7 @@ impl Endpoint {
         // Any size is received, so that this cannot fail.
         let _ = config.max_udp_payload_size(LONGEST);
         let tokens = Tokens { key: Arc::new(TokenKey::new(&setup.key)), used: setup.proves.then(Arc::default) };
-        let server = server_config(Crypto::nobody(), tokens.clone());
+        let server = server_config(Crypto::placeholder(), tokens.clone());
         let quic = quinn_proto::Endpoint::new(Arc::new(config), Some(Arc::new(server)), whole, None);
         let shared = Shared {
             socket: sys::watch::readable_and_writable(socket)?,
@@ -94,7 +94,7 @@ impl Endpoint {
             queue: Rc::default(),
             timers: RefCell::default(),
             outbox: RefCell::default(),
-            held: RefCell::default(),
+            initials: RefCell::default(),
             order: RefCell::default(),
             ids,
             passing,
@@ -120,7 +120,7 @@ impl Endpoint {
     }
 
     /// Leaves new clients to a process that takes over; connections go on.
-    pub fn leave(&self) {
+    pub fn hand_over(&self) {
         self.shared.leaving.set(true);
         self.shared.passing.leave_place();
     }

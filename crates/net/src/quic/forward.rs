@@ -31,23 +31,23 @@ pub(super) struct Forwarder {
     slot: u8,
     out: Blocking,
     /// What is for connections of this process.
-    own: UnixDatagram,
+    socket: UnixDatagram,
     /// Datagrams for the process that accepts new clients in this slot.
-    place: RefCell<Option<UnixDatagram>>,
+    successor: RefCell<Option<UnixDatagram>>,
     buffer: RefCell<Vec<u8>>,
-    bell: Arc<Bell>,
+    waker: Arc<TaskWaker>,
     /// Nobody has looked at the sockets since they or the task that does have changed.
     is_new: Cell<bool>,
 }
 
 /// Wakes the endpoint's task, and remembers that the sockets are why: messages are rare, and looking for them costs more than most turns.
 #[derive(Default)]
-struct Bell {
+struct TaskWaker {
     rung: AtomicBool,
     task: Mutex<Option<Waker>>,
 }
 
-impl Wake for Bell {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.rung.store(true, Ordering::Relaxed);
         if let Ok(task) = self.task.lock()
@@ -66,7 +66,8 @@ impl Forwarder {
         let secret = key.name(b"pass on");
         let buffer = RefCell::new(Vec::new());
         let (place, bell, is_new) = (RefCell::default(), Arc::default(), Cell::new(true));
-        let passing = Self { key: key.clone(), listener, secret, process, slot, out, own, place, buffer, bell, is_new };
+        let passing =
+            Self { key: key.clone(), listener, secret, process, slot, out, socket: own, successor: place, buffer, waker: bell, is_new };
         // Whom this process relieves may still have the place.
         let _ = passing.take_place();
         Ok(passing)
@@ -74,7 +75,7 @@ impl Forwarder {
 
     /// Takes new clients that others pass on. False: another process still does.
     pub(super) fn take_place(&self) -> bool {
-        let mut place = self.place.borrow_mut();
+        let mut place = self.successor.borrow_mut();
         if place.is_none() {
             *place = name(&self.key, self.listener, &[self.slot]).and_then(|name| bound(&name)).ok();
             self.look_again();
@@ -84,7 +85,7 @@ impl Forwarder {
 
     /// Leaves new clients to another process.
     pub(super) fn leave_place(&self) {
-        self.place.take();
+        self.successor.take();
     }
 
     /// Passes a datagram on to a process. False: that is gone, or cannot take it.
@@ -126,17 +127,17 @@ impl Forwarder {
     /// Takes messages from others; `take` gets each datagram. One task receives.
     pub(super) fn receive(&self, cx: &Context<'_>, mut take: impl FnMut(&[u8], &ReceivedDatagrams<'_>)) {
         if self.is_new.replace(false)
-            && let Ok(mut task) = self.bell.task.lock()
+            && let Ok(mut task) = self.waker.task.lock()
         {
             *task = Some(cx.waker().clone());
-        } else if !self.bell.rung.swap(false, Ordering::Relaxed) {
+        } else if !self.waker.rung.swap(false, Ordering::Relaxed) {
             return;
         }
-        let waker = Waker::from(self.bell.clone());
+        let waker = Waker::from(self.waker.clone());
         let cx = &mut Context::from_waker(&waker);
-        let place = self.place.borrow();
+        let place = self.successor.borrow();
         let mut room = Vec::new();
-        for socket in [Some(&self.own), place.as_ref()].into_iter().flatten() {
+        for socket in [Some(&self.socket), place.as_ref()].into_iter().flatten() {
             for turn in 0..=TURN {
                 if socket.poll_recv_ready(cx).is_pending() {
                     break;

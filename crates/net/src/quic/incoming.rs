@@ -23,7 +23,7 @@ use super::state::State;
 
 /// A client that was not accepted; it has been told.
 #[derive(Debug)]
-pub struct Refused {
+pub struct Rejected {
     /// What is wrong with its handshake, if that is why.
     pub failed: Option<Failed>,
     /// Why.
@@ -34,7 +34,7 @@ pub struct Refused {
 pub struct Incoming {
     shared: Rc<Shared>,
     incoming: Option<proto::Incoming>,
-    held: Rc<InitialReader>,
+    initial: Rc<InitialReader>,
     forged: bool,
 }
 
@@ -50,12 +50,12 @@ impl Incoming {
         if !held.is_whole() {
             shared.hold(&held);
         }
-        Self { shared, incoming: Some(incoming), held, forged }
+        Self { shared, incoming: Some(incoming), initial: held, forged }
     }
 
     /// Gives a datagram to the newcomer that it belongs to. False: none waits for it.
     pub(super) fn feed(shared: &Shared, datagram: &[u8]) -> bool {
-        let waiting = shared.held.borrow();
+        let waiting = shared.initials.borrow();
         if waiting.is_empty() {
             return false;
         }
@@ -91,7 +91,7 @@ impl Incoming {
 
     /// Its ClientHello, once that is whole: the handshake message with its header.
     pub fn poll_hello(&self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, HelloError>> {
-        match &*self.held.hello.borrow() {
+        match &*self.initial.hello.borrow() {
             Err(error) => return Poll::Ready(Err(*error)),
             Ok(stream) => {
                 if let Some(message) = stream.message() {
@@ -99,7 +99,7 @@ impl Incoming {
                 }
             }
         }
-        *self.held.waker.borrow_mut() = Some(cx.waker().clone());
+        *self.initial.waker.borrow_mut() = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -107,9 +107,9 @@ impl Incoming {
     ///
     /// # Errors
     /// Its first packets are no good, or its handshake fails at once.
-    pub fn accept(self, settings: &Settings, transport: &Transport) -> Result<Connection, Refused> {
+    pub fn accept(self, settings: &Settings, transport: &Transport) -> Result<Connection, Rejected> {
         let answer = Answer::Settings(Box::new(settings.clone()));
-        self.answer(Crypto { answer, told: Some(transport.told), failed: Arc::default() }, Some(transport))
+        self.answer(Crypto { answer, parameters: Some(transport.parameters), failed: Arc::default() }, Some(transport))
     }
 
     /// Refuses its handshake with an alert of TLS.
@@ -127,14 +127,14 @@ impl Incoming {
         drop(self.answer(crypto, None));
     }
 
-    fn answer(mut self, crypto: Crypto, transport: Option<&Transport>) -> Result<Connection, Refused> {
+    fn answer(mut self, crypto: Crypto, transport: Option<&Transport>) -> Result<Connection, Rejected> {
         let shared = self.shared.clone();
         let failed = crypto.failed.clone();
         let mut config = shared.server_config(crypto);
         if let Some(transport) = transport {
             config.transport_config(transport.config.clone());
         }
-        let Some(incoming) = self.incoming.take() else { return Err(Refused { failed: None, reason: Reason::Local }) };
+        let Some(incoming) = self.incoming.take() else { return Err(Rejected { failed: None, reason: Reason::Local }) };
         let mut buffer = shared.outbox.borrow_mut().buffer();
         let accepted = shared.quic.borrow_mut().accept(incoming, Instant::now(), &mut buffer, Some(Arc::new(config)));
         match accepted {
@@ -153,7 +153,7 @@ impl Incoming {
                     _ => shared.outbox.borrow_mut().put_back(buffer),
                 }
                 shared.queue.wake();
-                Err(Refused { failed: failed.get().cloned(), reason: error.cause.into() })
+                Err(Rejected { failed: failed.get().cloned(), reason: error.cause.into() })
             }
         }
     }
@@ -192,7 +192,7 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        self.shared.release(&self.held);
+        self.shared.release(&self.initial);
         if let Some(incoming) = self.incoming.take() {
             self.shared.quic.borrow_mut().ignore(incoming);
         }

@@ -50,7 +50,7 @@ pub struct Limits {
 #[derive(Debug, Clone)]
 pub struct Transport {
     pub(super) config: Arc<TransportConfig>,
-    pub(super) told: AdvertisedParameters,
+    pub(super) parameters: AdvertisedParameters,
     /// The limit of streams for clients that need more than they get first.
     pub(super) streams: Option<u64>,
 }
@@ -86,7 +86,7 @@ impl Transport {
             .datagram_receive_buffer_size(None)
             .enable_segmentation_offload(limits.segments);
         let told = AdvertisedParameters { ids: limits.ids.clamp(2, MOST_IDS), stream_buffer: limits.stream_buffer };
-        Self { config: Arc::new(config), told, streams: more.then_some(limits.streams) }
+        Self { config: Arc::new(config), parameters: told, streams: more.then_some(limits.streams) }
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
             let limits = Limits { idle_ms: 0, streams: 128, uni: 3, stream_buffer, ids: 2, segments: false };
             let window = stream_buffer.saturating_mul(GROWTH).min(MOST_WINDOW).max(stream_buffer);
             assert!(window / 8 <= stream_buffer && window >= stream_buffer);
-            assert_eq!(Transport::new(&limits).told.stream_buffer, stream_buffer);
+            assert_eq!(Transport::new(&limits).parameters.stream_buffer, stream_buffer);
         }
     }
 }

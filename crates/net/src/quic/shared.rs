@@ -44,7 +44,7 @@ pub(super) struct Shared {
     pub(super) timers: RefCell<BTreeSet<(Instant, usize)>>,
     pub(super) outbox: RefCell<TransmitQueue>,
     /// Newcomers whose ClientHello is not whole, by the connection ID that they chose.
-    pub(super) held: RefCell<HashMap<Box<[u8]>, Weak<InitialReader>>>,
+    pub(super) initials: RefCell<HashMap<Box<[u8]>, Weak<InitialReader>>>,
     /// The same in the order in which they came.
     pub(super) order: RefCell<VecDeque<Weak<InitialReader>>>,
     pub(super) ids: Ids,
@@ -72,12 +72,12 @@ impl Shared {
             oldest.give_up();
         }
         order.push_back(Rc::downgrade(held));
-        self.held.borrow_mut().insert(held.id.clone(), Rc::downgrade(held));
+        self.initials.borrow_mut().insert(held.id.clone(), Rc::downgrade(held));
     }
 
     /// Forgets a newcomer.
     pub(super) fn release(&self, held: &Rc<InitialReader>) {
-        let mut all = self.held.borrow_mut();
+        let mut all = self.initials.borrow_mut();
         // Another one may have chosen the same connection ID.
         if all.get(&held.id).is_some_and(|one| one.as_ptr() == Rc::as_ptr(held)) {
             all.remove(&held.id);
@@ -102,7 +102,7 @@ impl Shared {
     }
 
     /// Forgets a connection that has drained.
-    fn leave(&self, state: &State) {
+    fn remove(&self, state: &State) {
         if let Some(at) = state.timer.take() {
             self.timers.borrow_mut().remove(&(at, state.handle.0));
         }
@@ -131,7 +131,7 @@ impl Shared {
             let answer = self.quic.borrow_mut().handle_event(state.handle, event);
             if drained {
                 state.collect();
-                self.leave(state);
+                self.remove(state);
                 return false;
             }
             if let Some(answer) = answer {

@@ -60,12 +60,12 @@ impl Queue {
     }
 
     /// The endpoint's task is the one that polls.
-    pub(super) fn remember(&self, cx: &Context<'_>) {
-        remember(&self.waker, cx);
+    pub(super) fn register_waker(&self, cx: &Context<'_>) {
+        store_waker(&self.waker, cx);
     }
 }
 
-fn remember(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
+fn store_waker(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
     let mut waker = place.borrow_mut();
     if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
         *waker = Some(cx.waker().clone());
@@ -193,8 +193,8 @@ impl State {
     }
 
     /// The wakers of events.
-    pub(super) fn remember(&self, cx: &Context<'_>) {
-        remember(&self.waker, cx);
+    pub(super) fn register_waker(&self, cx: &Context<'_>) {
+        store_waker(&self.waker, cx);
     }
 
     fn wake(&self) {

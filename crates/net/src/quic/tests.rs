@@ -92,7 +92,7 @@ fn serve_at<T>(address: &str, came: impl Fn(Incoming) + 'static, client: impl As
     })
 }
 
-fn accept(incoming: Incoming, settings: &Settings) -> Result<Connection, Refused> {
+fn accept(incoming: Incoming, settings: &Settings) -> Result<Connection, Rejected> {
     incoming.accept(settings, &Transport::new(&limits()))
 }
 

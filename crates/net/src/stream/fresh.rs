@@ -29,7 +29,7 @@ pub struct Fresh {
     reads: Cell<u8>,
 }
 
-fn gone() -> io::Error {
+fn closed() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
 
@@ -39,7 +39,7 @@ impl Fresh {
     }
 
     /// A socket on which nothing can have been received yet.
-    pub(super) fn quiet(socket: OwnedFd, transport: Transport) -> Fresh {
+    pub(super) fn unread(socket: OwnedFd, transport: Transport) -> Fresh {
         let fresh = Fresh::new(socket, transport);
         fresh.drained.set(true);
         fresh
@@ -50,12 +50,12 @@ impl Fresh {
     }
 
     pub(super) fn into_fd(mut self) -> io::Result<OwnedFd> {
-        self.socket.take().ok_or_else(gone)
+        self.socket.take().ok_or_else(closed)
     }
 
     /// The same socket, known to the current event loop, which reports what is there already.
     pub(super) fn register(&mut self) -> io::Result<Stream> {
-        let socket = self.socket.take().ok_or_else(gone)?;
+        let socket = self.socket.take().ok_or_else(closed)?;
         Ok(match self.transport {
             Transport::Tcp => Stream::Tcp(TcpStream::from_std(socket.into())?),
             Transport::Unix => Stream::Unix(UnixStream::from_std(socket.into())?),
@@ -63,7 +63,7 @@ impl Fresh {
     }
 
     pub(super) fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
-        self.socket.as_ref().map(AsFd::as_fd).ok_or_else(gone)
+        self.socket.as_ref().map(AsFd::as_fd).ok_or_else(closed)
     }
 
     /// Reads what is there, no more than `most` bytes; `into` has room.

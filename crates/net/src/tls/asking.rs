@@ -20,18 +20,18 @@ const STACK: usize = 512 * 1024;
 
 /// A server asks for a certificate in a session of this version.
 #[derive(Debug)]
-struct Question {
+struct CertificateRequest {
     version: u16,
     answer: mpsc::Sender<CertificateChoice>,
 }
 
 #[derive(Debug)]
-struct Asker(channel::UnboundedSender<Question>);
+struct RequestSender(channel::UnboundedSender<CertificateRequest>);
 
-impl CertificateChooser for Asker {
+impl CertificateChooser for RequestSender {
     fn choose(&self, version: u16) -> Option<CertificateChoice> {
         let (answer, chosen) = mpsc::channel();
-        self.0.send(Question { version, answer }).ok()?;
+        self.0.send(CertificateRequest { version, answer }).ok()?;
         // Fails when nobody waits for the handshake any more.
         chosen.recv().ok()
     }
@@ -52,8 +52,8 @@ where
 {
     let mut socket = plain(socket)?;
     let (asker, mut questions) = channel::unbounded_channel();
-    let session = make(Arc::new(Asker(asker))).map_err(Failure::Tls)?;
-    let mut work = Work { session, buffers: Buffers::default(), plain: Vec::new() };
+    let session = make(Arc::new(RequestSender(asker))).map_err(Failure::Tls)?;
+    let mut work = HandshakeTask { session, buffers: Buffers::default(), plain: Vec::new() };
     let mut result = work.receive();
     loop {
         let sent = send(&mut socket, &mut work.buffers).await;
@@ -70,28 +70,28 @@ where
         if std::future::poll_fn(|cx| socket.poll_read(cx, incoming)).await? == 0 {
             return Err(Failure::Closed);
         }
-        (work, result) = elsewhere(work, &mut questions, &choose).await?;
+        (work, result) = on_thread(work, &mut questions, &choose).await?;
     }
 }
 
-struct Work {
+struct HandshakeTask {
     session: ClientSession,
     buffers: Buffers,
     plain: Vec<u8>,
 }
 
-impl Work {
+impl HandshakeTask {
     fn receive(&mut self) -> Result<(), Failure> {
         self.session.receive(&mut self.buffers, &mut self.plain).map_err(Failure::Tls)
     }
 }
 
 /// Gives what was read to the session on another thread, and answers what it asks.
-async fn elsewhere<C: Future<Output = Result<CertificateChoice, TlsError>>>(
-    mut work: Work,
-    questions: &mut channel::UnboundedReceiver<Question>,
+async fn on_thread<C: Future<Output = Result<CertificateChoice, TlsError>>>(
+    mut work: HandshakeTask,
+    questions: &mut channel::UnboundedReceiver<CertificateRequest>,
     choose: impl Fn(u16) -> C,
-) -> Result<(Work, Result<(), Failure>), Failure> {
+) -> Result<(HandshakeTask, Result<(), Failure>), Failure> {
     let (done, mut finished) = oneshot::channel();
     let started = std::thread::Builder::new().name("tls handshake".into()).stack_size(STACK).spawn(move || {
         let result = work.receive();

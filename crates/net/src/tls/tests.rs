@@ -151,7 +151,7 @@ async fn a_certificate_is_chosen_when_the_server_asks_and_that_may_take_time() {
             let ((one, other), asked) = (pair(), std::cell::Cell::new(0));
             let client = asking::connect(
                 other,
-                |asked| client.asking(asked).session(Some("localhost"), None),
+                |asked| client.with_chooser(asked).session(Some("localhost"), None),
                 async |version| {
                     tokio::task::yield_now().await;
                     asked.set(asked.get() + 1);
@@ -189,7 +189,7 @@ async fn who_chooses_may_refuse_or_be_left_alone() {
             let _ = asked.take().unwrap().send(());
             if gives_up { std::future::pending().await } else { Err(TlsError::CALLBACK_FAILED) }
         };
-        let connecting = asking::connect(other, |asked| client.asking(asked).session(None, None), choose);
+        let connecting = asking::connect(other, |asked| client.with_chooser(asked).session(None, None), choose);
         tokio::select! {
             biased;
             failed = connecting => assert_eq!(failed.unwrap_err().to_string(), TlsError::CALLBACK_FAILED.to_string()),

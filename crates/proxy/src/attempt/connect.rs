@@ -7,7 +7,7 @@ use crate::dialect::Kind;
 use crate::limits::TIMED_OUT;
 use crate::settings::next;
 use ::upstream::refusal;
-use ::upstream::secure::handshake::{self, Fault};
+use ::upstream::secure::handshake::{self, HandshakeError};
 use http::Outcome;
 use net::connect::Failure;
 use std::pin::pin;
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Why there is no connection.
 enum ConnectError {
     Connect(Failure),
-    Shake(Fault),
+    Shake(HandshakeError),
 }
 
 impl Attempt<'_> {
@@ -60,17 +60,17 @@ impl Attempt<'_> {
         let result = result.await;
         match result {
             None => {
-                let outcome = self.gone();
+                let outcome = self.client_closed();
                 self.finish(499);
                 Err(End::Client(outcome))
             }
             Some(Ok(stream)) => Ok(UpstreamConnection::new(Channel::new(stream, self.exchange.route.dialect.kind()), now_ms())),
-            Some(Err(ConnectError::Shake(Fault::Internal))) => {
+            Some(Err(ConnectError::Shake(HandshakeError::Internal))) => {
                 self.finish(0);
                 Err(End::Client(Outcome::Status(500)))
             }
-            Some(Err(ConnectError::Shake(Fault::Server))) => Err(self.failed(next::ERROR, 502, b"")),
-            Some(Err(ConnectError::Shake(Fault::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
+            Some(Err(ConnectError::Shake(HandshakeError::Server))) => Err(self.failed(next::ERROR, 502, b"")),
+            Some(Err(ConnectError::Shake(HandshakeError::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
             Some(Err(ConnectError::Connect(failure))) if refusal::is_timeout(&failure) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
             Some(Err(ConnectError::Connect(failure))) => {
                 let (level, line) = refusal::line(&target, &failure);

@@ -1,12 +1,12 @@
 //! What is noted of an answer's head, whether a client or a health check waits for it.
 
 use super::now_ms;
-use crate::dialect::{Answer, Question};
+use crate::dialect::{RequestContext, UpstreamResponse};
 use crate::exchange::Exchange;
 
 impl Exchange {
     /// Notes time, status and header for variables.
-    pub(super) fn note_head(&mut self, answer: &Answer) {
+    pub(super) fn note_head(&mut self, answer: &UpstreamResponse) {
         self.record.update(now_ms(), |t, elapsed| {
             t.header = Some(elapsed);
             t.status = answer.status;
@@ -15,10 +15,10 @@ impl Exchange {
     }
 
     /// Shows the answer to the dialect, which may have variables of its own.
-    pub(super) fn show_dialect(&self, answer: &Answer) {
+    pub(super) fn show_dialect(&self, answer: &UpstreamResponse) {
         let scratch = &self.scratch;
         let limit = self.route.plan.buffer_size;
-        let question = Question { encoded: &self.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
+        let question = RequestContext { encoded: &self.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
         self.route.dialect.answered(&self.request, scratch.head(answer.length), answer, &question);
     }
 }

@@ -1,13 +1,13 @@
 //! An attempt of a health check: the response is read and not forwarded.
 
-use super::{Attempt, End, Problem, now_ms};
+use super::{Attempt, AttemptError, End, now_ms};
 use crate::connection::UpstreamConnection;
-use crate::dialect::{Answer, Framing};
+use crate::dialect::{Framing, UpstreamResponse};
 use crate::exchange::{Exchange, Lease};
 use crate::limits::TIMED_OUT;
 use crate::relay::READING;
 use crate::sender::Sender;
-use ::upstream::secure::handshake::trouble;
+use ::upstream::secure::handshake::error_line;
 use base::log::Level;
 use std::task::{Context, Poll};
 use wire::chunked::Step;
@@ -40,7 +40,7 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn ask(
+    pub async fn exchange(
         exchange: &mut Exchange,
         lease: &Lease,
         idle: Option<Box<UpstreamConnection>>,
@@ -66,7 +66,7 @@ impl Attempt<'_> {
         let answer = match self.head(&mut connection).await {
             Ok(answer) => answer,
             Err(problem) => {
-                if let Problem::Server(_, _, line) = problem {
+                if let AttemptError::Server(_, _, line) = problem {
                     self.request().log(Level::Error, &line);
                 }
                 return Err(ProbeFailure { stale });
@@ -89,7 +89,7 @@ impl Attempt<'_> {
     }
 
     /// What variables tell of the answer.
-    fn note_head(&mut self, answer: &Answer) {
+    fn note_head(&mut self, answer: &UpstreamResponse) {
         self.exchange.note_head(answer);
         self.exchange.show_dialect(answer);
     }
@@ -109,7 +109,7 @@ impl Attempt<'_> {
             loop {
                 let rest = self.exchange.scratch.input.get(at..).unwrap_or_default();
                 let step = connection.channel.next(&mut framing, rest);
-                if let Some((level, line)) = framing.remark() {
+                if let Some((level, line)) = framing.log_line() {
                     self.request().log(level, &line);
                 }
                 match step {
@@ -158,7 +158,7 @@ impl Attempt<'_> {
                 return Poll::Ready(Read::Bytes);
             }
             Poll::Ready(Err(error)) => {
-                self.request().log(Level::Error, &trouble("recv()", "SSL_read()", &error));
+                self.request().log(Level::Error, &error_line("recv()", "SSL_read()", &error));
                 return Poll::Ready(Read::Failed);
             }
             Poll::Pending => {}

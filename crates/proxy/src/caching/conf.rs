@@ -6,7 +6,7 @@ use http::Complex;
 use std::rc::Rc;
 
 /// Statuses and how long their answers are fresh, in seconds; status 0 is any.
-pub type Times = Vec<(u16, i64)>;
+pub type ValidTimes = Vec<(u16, i64)>;
 
 /// The bit of `*_cache_use_stale updating`.
 pub const UPDATING: u32 = 1 << 12;
@@ -42,7 +42,7 @@ pub struct CacheConf {
     /// `*_cache_key`
     pub key: Option<Complex>,
     /// `*_cache_valid`, in order
-    pub valid: Option<Rc<Times>>,
+    pub valid: Option<Rc<ValidTimes>>,
     /// `*_cache_methods`
     pub methods: Option<u32>,
     /// `*_cache_min_uses`

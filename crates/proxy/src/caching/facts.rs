@@ -30,7 +30,7 @@ impl Facts {
     /// Those of a request, forgotten as it asks anew.
     #[must_use]
     pub fn of(request: &Request) -> Rc<Facts> {
-        let facts = request.lasting::<Facts>();
+        let facts = request.client_context::<Facts>();
         facts.status.set(None);
         facts.key.borrow_mut().clear();
         facts.date.set(0);

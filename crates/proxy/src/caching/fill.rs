@@ -5,13 +5,13 @@ use crate::caching::find::{Caching, Fetch};
 use crate::caching::plan::is_any_true;
 use crate::caching::rfc;
 use crate::caching::store::Store;
-use crate::dialect::Answer;
+use crate::dialect::UpstreamResponse;
 use crate::exchange::Exchange;
 use base::clock;
 use base::errno;
 use base::log::Level;
 use cache::file_store::FileWriter;
-use cache::freshness::{Freshness, judge};
+use cache::freshness::{Freshness, evaluate};
 use cache::{Digest, Head};
 use http::cache_report::CacheCounter;
 use http::{Request, log_request};
@@ -27,14 +27,14 @@ pub struct Filling {
     store: Rc<Store>,
     digest: Digest,
     /// The key, and its version when the upstream was asked.
-    asked: (Digest, u64),
+    key_version: (Digest, u64),
     draft: Option<FileWriter>,
     /// Held until the file is in its place.
     _fetch: Option<Fetch>,
 }
 
 /// Judges an answer, and begins its file if it may be kept.
-pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Option<Filling> {
+pub fn begin(exchange: &mut Exchange, answer: &UpstreamResponse, buffering: bool) -> Option<Filling> {
     let route = exchange.route.clone();
     let request = exchange.request.clone();
     let to_head = exchange.encoded.to_head;
@@ -62,12 +62,12 @@ pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Optio
         return None;
     }
     let directory = route.plan.temp_path.as_ref().filter(|_| caching.store.use_temp_path).map(|temp| temp.path.as_path());
-    match caching.store.shelf.draft(&digest, directory, file) {
+    match caching.store.files.create(&digest, directory, file) {
         Ok(draft) => Some(Filling {
             request: request.clone(),
             store: caching.store.clone(),
             digest,
-            asked: (caching.main, caching.version),
+            key_version: (caching.main, caching.version),
             draft: Some(draft),
             _fetch: fetch.take(),
         }),
@@ -80,22 +80,22 @@ pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Optio
 
 /// Whether an answer is one that the cache could keep, by its head alone: it need not have a time to be kept for, and what keeps it out
 /// (`*_no_cache`, no buffering) is nobody's matter but the cache's.
-pub fn may_store(exchange: &Exchange, answer: &Answer) -> bool {
+pub fn may_store(exchange: &Exchange, answer: &UpstreamResponse) -> bool {
     let caching = exchange.caching.as_ref();
-    caching.is_some_and(|c| c.cacheable && !c.plan.rfc9111) && !answer.tunnel && judged(exchange).may_store()
+    caching.is_some_and(|c| c.cacheable && !c.plan.rfc9111) && !answer.tunnel && freshness(exchange).may_store()
 }
 
-fn judged(exchange: &Exchange) -> Freshness {
+fn freshness(exchange: &Exchange) -> Freshness {
     let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
-    judge(lines.iter().map(|line| (line.known, line.value.of(&head))), exchange.route.plan.uncounted(), clock::now().sec)
+    evaluate(lines.iter().map(|line| (line.known, line.value.of(&head))), exchange.route.plan.uncounted(), clock::now().sec)
 }
 
 /// What an answer's file says of it, if it may be kept.
-fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Option<Head> {
+fn describe(exchange: &Exchange, caching: &Caching, answer: &UpstreamResponse) -> Option<Head> {
     let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
     let now = clock::now().sec;
-    let mut judged = judged(exchange);
-    if !settle(caching, answer.status, &mut judged, now) {
+    let mut judged = freshness(exchange);
+    if !apply_valid(caching, answer.status, &mut judged, now) {
         return None;
     }
     let mut text = answer.status_line.of(&head).to_vec();
@@ -110,7 +110,7 @@ fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Option<H
 }
 
 /// Gives an answer its time; false: it has none, or must not be kept.
-fn settle(caching: &Caching, status: u16, judged: &mut Freshness, now: i64) -> bool {
+fn apply_valid(caching: &Caching, status: u16, judged: &mut Freshness, now: i64) -> bool {
     if !judged.may_store() {
         return false;
     }
@@ -123,8 +123,8 @@ fn settle(caching: &Caching, status: u16, judged: &mut Freshness, now: i64) -> b
 /// An answer that `error_page` stands in for: its status is remembered.
 pub(crate) fn note_intercepted(exchange: &Exchange, status: u16) {
     let Some(caching) = exchange.caching.as_ref().filter(|caching| caching.cacheable) else { return };
-    let mut judged = judged(exchange);
-    if settle(caching, status, &mut judged, clock::now().sec) {
+    let mut judged = freshness(exchange);
+    if apply_valid(caching, status, &mut judged, clock::now().sec) {
         caching.fail(status, judged.valid);
     }
 }
@@ -154,14 +154,14 @@ impl Filling {
     }
 
     /// The body is whole: the file takes its place.
-    pub fn keep(mut self) {
+    pub fn commit(mut self) {
         let Some(draft) = self.draft.take() else { return };
-        let (main, version) = self.asked;
+        let (main, version) = self.key_version;
         if Caching::is_outdated(&self.store, &main, version, draft.head()) {
             return;
         }
         let length = draft.length();
-        let blocks = match draft.keep(&self.store.shelf, &self.digest) {
+        let blocks = match draft.commit(&self.store.files, &self.digest) {
             Ok(blocks) => blocks,
             Err(error) => {
                 log_request!(self.request, Level::Crit, "rename() of a cache file failed {}", errno::describe(&error));

@@ -10,7 +10,7 @@ use base::errno;
 use base::log::Level;
 use cache::directives::RequestDirectives;
 use cache::file_store::LoadError;
-use cache::head::Fault;
+use cache::head::HeadError;
 use cache::rfc9111::{self, Reuse};
 use cache::{Digest, Entry, Head, Phase, Purged, key};
 use http::{Method, Request, log_request};
@@ -30,7 +30,7 @@ impl Drop for Fetch {
 }
 
 /// What stands under a key.
-pub enum Found {
+pub enum LookupResult {
     /// Nothing.
     None,
     /// Nothing, and it is not asked for often enough to be kept.
@@ -104,12 +104,12 @@ impl Caching {
     }
 
     /// Looks for the key, or for the variant that the request asks for.
-    pub fn find(&mut self, request: &Request) -> Found {
+    pub fn find(&mut self, request: &Request) -> LookupResult {
         (self.digest, self.born_ms) = (self.main, None);
         for _ in 0..2 {
             let stored = match self.under_digest(request) {
-                Found::Answer(stored) if stored.head.to_head && request.method() != Method::HEAD => return Found::None,
-                Found::Answer(stored) => stored,
+                LookupResult::Answer(stored) if stored.head.to_head && request.method() != Method::HEAD => return LookupResult::None,
+                LookupResult::Answer(stored) => stored,
                 other => return other,
             };
             let is_main = self.digest == self.main;
@@ -117,12 +117,12 @@ impl Caching {
                 self.born_ms = Some(stored.head.born_ms);
             }
             if is_main && stored.head.vary.is_empty() {
-                return Found::Answer(stored);
+                return LookupResult::Answer(stored);
             }
             let variant = self.variant(request, &stored.head.vary);
             let lives = is_main || self.born_ms.is_some_and(|born| stored.head.stored_ms >= born);
             if variant == stored.head.variant && lives {
-                return Found::Answer(stored);
+                return LookupResult::Answer(stored);
             }
             if !is_main {
                 break;
@@ -130,12 +130,12 @@ impl Caching {
             self.digest = variant;
             self.counted = false;
         }
-        Found::None
+        LookupResult::None
     }
 
     /// What may be done with a stored answer now.
     #[must_use]
-    pub fn judge(&self, stored: &Stored) -> Reuse {
+    pub fn evaluate(&self, stored: &Stored) -> Reuse {
         let now = clock::now().sec;
         match &self.wishes {
             Some(wishes) => rfc9111::usable(&stored.head, wishes, now),
@@ -159,14 +159,14 @@ impl Caching {
         key::variant(&self.main, vary, |name, each| headers.get_all(name).for_each(each))
     }
 
-    fn under_digest(&mut self, request: &Request) -> Found {
+    fn under_digest(&mut self, request: &Request) -> LookupResult {
         let now = clock::now().sec;
         let index = &self.store.index;
         let entry = index.find(&self.digest, now);
         match entry {
             Some(entry) if entry.exists => match self.open(request, &entry) {
                 Some(stored) => match self.unpurged(stored) {
-                    Some(stored) => return Found::Answer(stored),
+                    Some(stored) => return LookupResult::Answer(stored),
                     None => {
                         index.remove(&self.digest);
                         self.store.drop_files(request, &[self.digest]);
@@ -174,10 +174,10 @@ impl Caching {
                 },
                 None => drop(index.remove(&self.digest)),
             },
-            Some(entry) if entry.error != 0 && entry.valid >= now => return Found::Error(entry.error),
+            Some(entry) if entry.error != 0 && entry.valid >= now => return LookupResult::Error(entry.error),
             _ if index.phase() == Phase::Cold => {
                 if let Some(stored) = self.open_unknown(request, now) {
-                    return Found::Answer(stored);
+                    return LookupResult::Answer(stored);
                 }
             }
             _ => {}
@@ -188,7 +188,7 @@ impl Caching {
             self.uses = index.count(&self.digest, now, &mut gone).unwrap_or(1);
             self.store.drop_files(request, &gone);
         }
-        if self.uses < self.plan.min_uses { Found::Scarce } else { Found::None }
+        if self.uses < self.plan.min_uses { LookupResult::Scarce } else { LookupResult::None }
     }
 
     /// A file that the loader has not come to yet.
@@ -228,18 +228,18 @@ impl Caching {
     }
 
     fn read(&self, request: &Request) -> Option<(File, Head)> {
-        let missing = match self.store.shelf.open(&self.digest, &self.key) {
+        let missing = match self.store.files.open(&self.digest, &self.key) {
             Ok(found) => return Some(found),
             Err(missing) => missing,
         };
-        let path = self.store.shelf.path(&self.digest);
+        let path = self.store.files.path(&self.digest);
         let shown = path.display();
         match missing {
             LoadError::None => {}
-            LoadError::Fault(Fault::Short) => log_request!(request, Level::Crit, "cache file \"{shown}\" is too small"),
-            LoadError::Fault(Fault::Foreign) => log_request!(request, Level::Info, "cache file \"{shown}\" version mismatch"),
-            LoadError::Fault(Fault::Damaged) => log_request!(request, Level::Crit, "cache file \"{shown}\" is damaged"),
-            LoadError::Fault(Fault::OtherKey) => log_request!(request, Level::Crit, "cache file \"{shown}\" has md5 collision"),
+            LoadError::Fault(HeadError::Short) => log_request!(request, Level::Crit, "cache file \"{shown}\" is too small"),
+            LoadError::Fault(HeadError::Foreign) => log_request!(request, Level::Info, "cache file \"{shown}\" version mismatch"),
+            LoadError::Fault(HeadError::Damaged) => log_request!(request, Level::Crit, "cache file \"{shown}\" is damaged"),
+            LoadError::Fault(HeadError::OtherKey) => log_request!(request, Level::Crit, "cache file \"{shown}\" has md5 collision"),
             LoadError::Error(error) => log_request!(request, Level::Crit, "open() \"{shown}\" failed {}", errno::describe(&error)),
         }
         None
@@ -280,7 +280,7 @@ impl Caching {
     }
 
     fn complain_of_damage(&self, request: &Request) {
-        let path = self.store.shelf.path(&self.digest);
+        let path = self.store.files.path(&self.digest);
         log_request!(request, Level::Crit, "cache file \"{}\" is damaged", path.display());
     }
 
@@ -306,7 +306,7 @@ impl Caching {
     }
 
     /// The upstream is about to be asked.
-    pub fn ask(&mut self) {
+    pub fn start_fetch(&mut self) {
         self.version = self.store.index.version(&self.main);
         let after = self.store.index.purged_ms().saturating_add(1);
         self.asked_ms = i64::try_from(clock::epoch_ms().max(after)).unwrap_or(i64::MAX);
@@ -318,7 +318,7 @@ impl Caching {
     }
 
     /// Notes an answer that is about to be used or confirmed.
-    pub fn note(&self, stored: &Stored) {
+    pub fn record_hit(&self, stored: &Stored) {
         self.facts.date.set(stored.head.date);
     }
 }

@@ -23,7 +23,7 @@ impl Invalidation {
 
     /// The upstream has answered.
     pub fn answered(&self, request: &Request, status: u16) {
-        if !(200..400).contains(&status) || !self.store.index.knows(&key::digest(&self.key)) {
+        if !(200..400).contains(&status) || !self.store.index.contains(&key::digest(&self.key)) {
             return;
         }
         if let Err(error) = self.store.purge(&Purge { target: PurgeTarget::Key(&self.key), soft: false }) {

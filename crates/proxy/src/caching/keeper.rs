@@ -44,7 +44,7 @@ fn start(worker: &Rc<Worker>) {
 /// Looks after one cache for as long as the worker takes on work and no other has the cache.
 async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
     let (mut watch, round, ticker) = (Watch::default(), Round::default(), Ticker::new(REST));
-    if let Ok(directory) = fs::metadata(&store.shelf.root) {
+    if let Ok(directory) = fs::metadata(&store.files.root) {
         store.index.set_home(&directory);
     }
     loop {
@@ -94,7 +94,7 @@ fn is_left_over(name: &[u8]) -> bool {
 async fn load(worker: &Rc<Worker>, store: &Store) {
     let mut pace = Pace::new(store.loader);
     let mut full = false;
-    let mut files = store.shelf.files();
+    let mut files = store.files.files();
     while let Some((digest, path)) = files.next_beside(|name, path| {
         if is_left_over(name) {
             // It may be gone already.
@@ -110,7 +110,7 @@ async fn load(worker: &Rc<Worker>, store: &Store) {
         pace.step().await;
     }
     if full {
-        worker.log.log(Level::Alert, 0, format_args!("could not allocate node in cache keys zone of \"{}\"", store.shelf.root.display()));
+        worker.log.log(Level::Alert, 0, format_args!("could not allocate node in cache keys zone of \"{}\"", store.files.root.display()));
     }
     store.index.set_loaded();
 }
@@ -122,7 +122,7 @@ async fn manage(worker: &Rc<Worker>, store: &Store, round: &Round) {
         expire(worker, store, &mut pace).await;
     }
     while !worker.exiting.get() {
-        let short = store.min_free > 0 && sys::disk::free(&store.shelf.root).is_ok_and(|free| free < store.min_free);
+        let short = store.min_free > 0 && sys::disk::free(&store.files.root).is_ok_and(|free| free < store.min_free);
         let Some(digest) = store.index.evict(short) else { return };
         remove(worker, store, &mut vec![digest], &mut pace).await;
     }
@@ -162,8 +162,8 @@ impl Round {
 
 async fn remove(worker: &Worker, store: &Store, gone: &mut Vec<Digest>, pace: &mut Pace) {
     for digest in gone.drain(..) {
-        if let Err(error) = store.shelf.remove(&digest) {
-            let path = store.shelf.path(&digest);
+        if let Err(error) = store.files.remove(&digest) {
+            let path = store.files.path(&digest);
             let what = base::errno::describe(&error);
             worker.log.log(Level::Crit, 0, format_args!("unlink() \"{}\" failed {what}", path.display()));
         }

@@ -2,7 +2,7 @@
 
 use crate::caching::conf::UPDATING;
 use crate::caching::facts::Background;
-use crate::caching::find::{Caching, Found};
+use crate::caching::find::{Caching, LookupResult};
 use crate::caching::invalidation::Invalidation;
 use crate::caching::plan::{CachePlan, is_any_true};
 use crate::caching::purge;
@@ -40,7 +40,7 @@ pub async fn lookup(exchange: &mut Exchange, again: Restart) -> Option<Outcome> 
     if purge::is_wanted(&request, &plan) {
         return Some(purge::run(&request, &plan, &store, &key(exchange, &plan)?));
     }
-    if !plan.admits(request.method()) {
+    if !plan.caches_method(request.method()) {
         if plan.rfc9111 {
             exchange.outdating = Invalidation::of(&request, store, key(exchange, &plan)?);
         }
@@ -56,7 +56,7 @@ pub async fn lookup(exchange: &mut Exchange, again: Restart) -> Option<Outcome> 
         let found = find(&mut caching, &request, &exchange.route, again).await;
         match found {
             Next::Serve(stored) => {
-                caching.note(&stored);
+                caching.record_hit(&stored);
                 exchange.caching = Some(caching);
                 return Some(serve::serve(exchange, &stored).await);
             }
@@ -67,7 +67,7 @@ pub async fn lookup(exchange: &mut Exchange, again: Restart) -> Option<Outcome> 
     if caching.wishes.is_some_and(|wishes| wishes.only_if_cached) {
         return Some(Outcome::Status(504));
     }
-    caching.ask();
+    caching.start_fetch();
     caching.cacheable &= range_fits(&request, &plan);
     exchange.caching = Some(caching);
     None
@@ -86,34 +86,34 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
     let mut damaged = false;
     loop {
         let mut found = caching.find(request);
-        if let Found::Answer(stored) = &found
+        if let LookupResult::Answer(stored) = &found
             && (damaged || !caching.verify(request, stored).await)
         {
             // A file that cannot be removed is found again and again.
             damaged = true;
-            found = Found::None;
+            found = LookupResult::None;
         }
         match found {
-            Found::Error(status) => {
+            LookupResult::Error(status) => {
                 caching.facts.status.set(Some(CacheStatus::Hit));
                 return Next::Answer(Outcome::Status(status));
             }
-            Found::Scarce => {
+            LookupResult::Scarce => {
                 caching.cacheable = false;
                 return Next::Ask;
             }
-            Found::Answer(stored) if matches!(caching.judge(&stored), Reuse::Fresh | Reuse::Stale) => {
-                caching.facts.status.set(if caching.judge(&stored) == Reuse::Fresh {
+            LookupResult::Answer(stored) if matches!(caching.evaluate(&stored), Reuse::Fresh | Reuse::Stale) => {
+                caching.facts.status.set(if caching.evaluate(&stored) == Reuse::Fresh {
                     Some(CacheStatus::Hit)
                 } else {
                     Some(CacheStatus::Stale)
                 });
                 return Next::Serve(stored);
             }
-            Found::Answer(stored) => return old(caching, request, route, stored, background, again),
+            LookupResult::Answer(stored) => return old(caching, request, route, stored, background, again),
             // A fetch beside a client's request has the right to it from there.
-            Found::None if background || !caching.plan.lock || caching.begin() => return Next::Ask,
-            Found::None => {}
+            LookupResult::None if background || !caching.plan.lock || caching.begin() => return Next::Ask,
+            LookupResult::None => {}
         }
         if caching.plan.lock_timeout <= clock::monotonic_ms().saturating_sub(waited.began) {
             if caching.plan.lock_timeout > 0 {

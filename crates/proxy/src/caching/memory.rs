@@ -11,7 +11,7 @@ pub const LARGEST: u64 = 64 * 1024;
 /// Bytes that all of them may have.
 const ROOM: usize = 32 << 20;
 
-struct Kept {
+struct CachedHead {
     version: u64,
     stored: Rc<Stored>,
     used: bool,
@@ -28,7 +28,7 @@ type Name = (usize, Digest);
 
 #[derive(Default)]
 struct Inner {
-    kept: HashMap<Name, Kept>,
+    heads: HashMap<Name, CachedHead>,
     order: VecDeque<Name>,
     size: usize,
 }
@@ -38,7 +38,7 @@ impl Memory {
     #[must_use]
     pub fn get(&self, name: &Name, version: u64) -> Option<Rc<Stored>> {
         let mut inner = self.inner.borrow_mut();
-        let kept = inner.kept.get_mut(name)?;
+        let kept = inner.heads.get_mut(name)?;
         if kept.version != version {
             return None;
         }
@@ -50,20 +50,20 @@ impl Memory {
     pub fn put(&self, name: Name, version: u64, stored: &Rc<Stored>) {
         let mut inner = self.inner.borrow_mut();
         inner.size += stored.size();
-        let old = inner.kept.insert(name, Kept { version, stored: stored.clone(), used: false });
+        let old = inner.heads.insert(name, CachedHead { version, stored: stored.clone(), used: false });
         match old {
             Some(old) => inner.size = inner.size.saturating_sub(old.stored.size()),
             None => inner.order.push_back(name),
         }
         while inner.size > ROOM {
             let Some(oldest) = inner.order.pop_front() else { return };
-            match inner.kept.get_mut(&oldest) {
+            match inner.heads.get_mut(&oldest) {
                 Some(kept) if kept.used => {
                     kept.used = false;
                     inner.order.push_back(oldest);
                 }
                 _ => {
-                    let gone = inner.kept.remove(&oldest).map_or(0, |kept| kept.stored.size());
+                    let gone = inner.heads.remove(&oldest).map_or(0, |kept| kept.stored.size());
                     inner.size = inner.size.saturating_sub(gone);
                 }
             }

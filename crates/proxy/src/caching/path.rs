@@ -1,6 +1,6 @@
 //! `*_cache_path`: where a cache's files are, and the zone of its keys.
 
-use crate::caching::store::{Caches, OWNER, Portion, Store};
+use crate::caching::store::{BatchLimits, Caches, OWNER, Store};
 use crate::limits::default::PAGE;
 use base::text::{parse_number, parse_size, parse_time_ms, parse_time_sec};
 use cache::purges::Purges;
@@ -16,22 +16,22 @@ use std::path::Path;
 use std::rc::Rc;
 
 /// What the parameters say.
-struct Draft {
+struct CachePathParameters {
     levels: [u8; 3],
     use_temp_path: bool,
     zone: Option<(String, usize)>,
     inactive: i64,
     max_size: u64,
     min_free: u64,
-    loader: Portion,
-    manager: Portion,
+    loader: BatchLimits,
+    manager: BatchLimits,
     policy: Policy,
 }
 
-impl Default for Draft {
-    fn default() -> Draft {
-        let portion = Portion { files: 100, sleep: 50, threshold: 200 };
-        Draft {
+impl Default for CachePathParameters {
+    fn default() -> CachePathParameters {
+        let portion = BatchLimits { files: 100, sleep: 50, threshold: 200 };
+        CachePathParameters {
             levels: [0; 3],
             use_temp_path: true,
             zone: None,
@@ -50,7 +50,7 @@ impl Default for Draft {
 /// # Errors
 /// nginx's for what is wrong.
 pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let mut draft = Draft::default();
+    let mut draft = CachePathParameters::default();
     for i in 1..cx.args().len() {
         parameter(cx, i, &mut draft)?;
     }
@@ -70,7 +70,7 @@ pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
     let meter = meter.map_err(|error| cx.error(ClaimError::Map(name.clone(), error).to_string()))?;
     let store = Store {
         meter,
-        shelf: FileStore { root, levels: draft.levels },
+        files: FileStore { root, levels: draft.levels },
         index: Index::new(zone, draft.policy, draft.max_size.div_ceil(512)),
         purges: Purges::default(),
         use_temp_path: draft.use_temp_path,
@@ -108,7 +108,7 @@ fn claim(cx: &Cx<'_>, name: &str, size: usize, root: &Path) -> Result<Rc<Zone>, 
 }
 
 // tidy: table
-fn parameter(cx: &Cx<'_>, i: usize, draft: &mut Draft) -> Result<(), Error> {
+fn parameter(cx: &Cx<'_>, i: usize, draft: &mut CachePathParameters) -> Result<(), Error> {
     let arg = cx.arg(i);
     let (name, value) = match memchr::memchr(b'=', arg) {
         Some(at) => arg.split_at_checked(at + 1).unwrap_or((arg, b"")),

@@ -1,6 +1,6 @@
 //! The merged settings of a location with a cache.
 
-use crate::caching::conf::{CacheConf, Times, Zone, method};
+use crate::caching::conf::{CacheConf, ValidTimes, Zone, method};
 use crate::caching::store::{Caches, Store};
 use base::log::Level;
 use conf::tree::SettingError;
@@ -15,7 +15,7 @@ pub struct CachePlan {
     zone: Zone,
     /// `*_cache_key`
     pub key: Option<Complex>,
-    valid: Rc<Times>,
+    valid: Rc<ValidTimes>,
     methods: u32,
     /// `*_cache_min_uses`
     pub min_uses: u32,
@@ -108,7 +108,7 @@ impl CachePlan {
 
     /// Whether answers to this method are looked for.
     #[must_use]
-    pub fn admits(&self, wanted: Method) -> bool {
+    pub fn caches_method(&self, wanted: Method) -> bool {
         let bit = match wanted {
             Method::GET => method::GET,
             Method::HEAD => method::HEAD,

@@ -1,12 +1,12 @@
 //! Batches of work on many files, with pauses that leave time for requests.
 
-use crate::caching::store::Portion;
+use crate::caching::store::BatchLimits;
 use base::clock;
 use std::time::Duration;
 
 /// The pause after a portion of work, when it is due.
 pub(crate) struct Pace {
-    portion: Portion,
+    portion: BatchLimits,
     done: u64,
     since: u64,
 }
@@ -14,7 +14,7 @@ pub(crate) struct Pace {
 impl Pace {
     /// No pause is due for now.
     #[must_use]
-    pub(crate) fn new(portion: Portion) -> Pace {
+    pub(crate) fn new(portion: BatchLimits) -> Pace {
         Pace { portion, done: 0, since: clock::monotonic_ms() }
     }
 

@@ -32,7 +32,7 @@ pub fn run(request: &Request, plan: &CachePlan, store: &Store, key: &[u8]) -> Ou
     match purged {
         Ok(existed) => Outcome::Status(if existed { 204 } else { 404 }),
         Err(error) => {
-            let root = store.shelf.root.display();
+            let root = store.files.root.display();
             log_request!(request, Level::Crit, "writing a purge to \"{root}\" failed {}", errno::describe(&error));
             Outcome::Status(500)
         }

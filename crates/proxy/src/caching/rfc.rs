@@ -2,7 +2,7 @@
 
 use crate::caching::find::Caching;
 use crate::caching::stored::Stored;
-use crate::dialect::Answer;
+use crate::dialect::UpstreamResponse;
 use crate::exchange::Exchange;
 use base::clock;
 use base::errno;
@@ -25,10 +25,10 @@ fn fields<'a>(head: &'a [u8], lines: &'a [HeaderSpan]) -> impl Iterator<Item = F
     lines.iter().map(|line| (line.known, line.name.of(head), line.value.of(head)))
 }
 
-fn circumstances(request: &Request, caching: &Caching, status: u16, ignored: IgnoredFields) -> ResponseContext {
+fn response_context(request: &Request, caching: &Caching, status: u16, ignored: IgnoredFields) -> ResponseContext {
     ResponseContext {
         authorized: request.headers.borrow().contains(b"Authorization"),
-        asked: caching.asked_ms / 1000,
+        request_time: caching.asked_ms / 1000,
         now: clock::now().sec,
         ignored,
         default: caching.plan.valid_for(status),
@@ -73,10 +73,10 @@ fn write_text<'a>(status_line: &[u8], all: impl Iterator<Item = Field<'a>> + Clo
 
 /// The metadata of a response's file, if it may be stored.
 #[must_use]
-pub(crate) fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Option<Head> {
+pub(crate) fn describe(exchange: &Exchange, caching: &Caching, answer: &UpstreamResponse) -> Option<Head> {
     let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
-    let given = circumstances(&exchange.request, caching, answer.status, exchange.route.plan.uncounted());
-    let mut verdict = rfc9111::judge(answer.status, fields(&head, &lines), &given)?;
+    let given = response_context(&exchange.request, caching, answer.status, exchange.route.plan.uncounted());
+    let mut verdict = rfc9111::evaluate(answer.status, fields(&head, &lines), &given)?;
     let omitted = std::mem::take(&mut verdict.omitted);
     let text = write_text(answer.status_line.of(&head), fields(&head, &lines), &omitted, given.now);
     let mut kept = Head { text, room: ROOM, ..Head::default() };
@@ -97,8 +97,8 @@ pub(crate) fn refresh(exchange: &Exchange, caching: &Caching, old: &Rc<Stored>) 
     let kept = fields(&old.head.text, &old.lines).filter(|(_, name, _)| !replaced(name));
     let all: Vec<Field<'_>> = kept.chain(news.iter().copied()).collect();
     let status = old.head.status;
-    let given = circumstances(&exchange.request, caching, status, exchange.route.plan.uncounted());
-    let verdict = rfc9111::judge(status, all.iter().copied(), &given);
+    let given = response_context(&exchange.request, caching, status, exchange.route.plan.uncounted());
+    let verdict = rfc9111::evaluate(status, all.iter().copied(), &given);
     let status_line = old.head.text.get(..old.status_line_end()).unwrap_or_default();
     let omitted = verdict.as_ref().map(|verdict| verdict.omitted.clone()).unwrap_or_default();
     let mut fresh = Head { text: write_text(status_line, all.iter().copied(), &omitted, given.now), ..old.head.clone() };
@@ -120,9 +120,9 @@ pub(crate) fn refresh(exchange: &Exchange, caching: &Caching, old: &Rc<Stored>) 
 }
 
 fn write_down(exchange: &Exchange, caching: &Caching, head: &Head) -> bool {
-    let written = caching.store.shelf.rewrite_head(&caching.digest, head);
+    let written = caching.store.files.rewrite_head(&caching.digest, head);
     if let Err(error) = &written {
-        let path = caching.store.shelf.path(&caching.digest);
+        let path = caching.store.files.path(&caching.digest);
         log_request!(exchange.request, Level::Crit, "write() \"{}\" failed {}", path.display(), errno::describe(error));
     }
     caching.store.index.changed(&caching.digest);

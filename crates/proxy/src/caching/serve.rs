@@ -2,7 +2,7 @@
 
 use crate::caching::rfc;
 use crate::caching::stored::Stored;
-use crate::dialect::{Answer, Framing};
+use crate::dialect::{Framing, UpstreamResponse};
 use crate::exchange::Exchange;
 use crate::headers;
 use crate::settings::next;
@@ -26,7 +26,7 @@ pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
         return headers::redirect(request, route, record, &target);
     }
     let announced = stored.lines.iter().find(|line| line.known == Known::ContentLength);
-    let answer = Answer {
+    let answer = UpstreamResponse {
         length: 0,
         status: stored.head.status,
         status_line: Span::new(0, stored.status_line_end()),
@@ -36,7 +36,7 @@ pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
         tunnel: false,
     };
     headers::copy(request, route, record, &answer);
-    own(request);
+    own_conditions(request);
     request.response.borrow_mut().single_range = false;
     if exchange.caching.as_ref().is_some_and(|caching| caching.plan.rfc9111) {
         let age = cache::rfc9111::current_age(&stored.head, clock::now().sec);
@@ -55,7 +55,7 @@ pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
 }
 
 /// Conditions and ranges of an answer that is kept are for this server to judge.
-pub fn own(request: &Request) {
+pub fn own_conditions(request: &Request) {
     request.flags.unconditional.set(false);
     let mut response = request.response.borrow_mut();
     let ranges = response.headers.get(b"Accept-Ranges").is_some_and(|value| value.eq_ignore_ascii_case(b"bytes"));
@@ -67,7 +67,7 @@ pub fn own(request: &Request) {
 
 /// The old answer in place of a failure of this kind, if there may be one: by `*_cache_use_stale`, and where the upstream has not
 /// `answered` by `stale-if-error` too; under RFC 9111 an error of its own is no answer.
-pub(crate) async fn rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Outcome> {
+pub(crate) async fn serve_stale(exchange: &Exchange, condition: u32, answered: bool) -> Option<Outcome> {
     let stored = may_rescue(exchange, condition, answered)?;
     Some(serve(exchange, &stored).await)
 }
@@ -82,13 +82,13 @@ fn may_rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Rc<
         return None;
     }
     caching.facts.status.set(Some(CacheStatus::Stale));
-    caching.note(&stored);
+    caching.record_hit(&stored);
     Some(stored)
 }
 
 /// The old answer in place of one that only confirms it, or of a failure that it may stand in for.
-pub async fn instead(exchange: &Exchange, status: u16) -> Option<Outcome> {
-    if status == 304 { confirm(exchange).await } else { rescue(exchange, next::of_status(status)?, true).await }
+pub async fn serve_stored(exchange: &Exchange, status: u16) -> Option<Outcome> {
+    if status == 304 { confirm(exchange).await } else { serve_stale(exchange, next::of_status(status)?, true).await }
 }
 
 /// The upstream says that the old answer still holds.
@@ -102,13 +102,13 @@ fn confirmed(exchange: &Exchange) -> Option<Rc<Stored>> {
     let old = caching.stale.clone()?;
     if caching.plan.rfc9111 {
         caching.facts.status.set(Some(http::metrics::CacheStatus::Revalidated));
-        return rfc::refresh(exchange, caching, &old).inspect(|fresh| caching.note(fresh));
+        return rfc::refresh(exchange, caching, &old).inspect(|fresh| caching.record_hit(fresh));
     }
     let now = clock::now().sec;
     caching.facts.status.set(Some(CacheStatus::Revalidated));
     let ignored = exchange.route.plan.uncounted();
     let said = |head: &[u8], lines: &[wire::h1::header::HeaderSpan]| {
-        cache::freshness::judge(lines.iter().map(|line| (line.known, line.value.of(head))), ignored, now)
+        cache::freshness::evaluate(lines.iter().map(|line| (line.known, line.value.of(head))), ignored, now)
     };
     let mut judged = said(&exchange.record.head.borrow(), &exchange.record.lines.borrow());
     if judged.valid == 0 {
@@ -118,19 +118,19 @@ fn confirmed(exchange: &Exchange) -> Option<Rc<Stored>> {
         judged.valid = caching.plan.valid_for(old.head.status).map_or(0, |seconds| now.saturating_add(seconds));
     }
     if judged.valid == 0 {
-        caching.note(&old);
+        caching.record_hit(&old);
         return Some(old);
     }
     let mut head = old.head.clone();
     (head.valid, head.updating, head.error, head.date) = (judged.valid, judged.updating, judged.error, now);
     // A soft purge from before the upstream was asked has had its effect.
     head.stored_ms = caching.asked_ms;
-    if let Err(error) = caching.store.shelf.rewrite_head(&caching.digest, &head) {
-        let path = caching.store.shelf.path(&caching.digest);
+    if let Err(error) = caching.store.files.rewrite_head(&caching.digest, &head) {
+        let path = caching.store.files.path(&caching.digest);
         log_request!(exchange.request, Level::Crit, "write() \"{}\" failed {}", path.display(), base::errno::describe(&error));
     }
     caching.store.index.changed(&caching.digest);
     let fresh = Rc::new(old.with_head(head));
-    caching.note(&fresh);
+    caching.record_hit(&fresh);
     Some(fresh)
 }

@@ -19,7 +19,7 @@ pub const OWNER: &str = "cache";
 
 /// How much the loader or the manager does at a time.
 #[derive(Clone, Copy, Debug)]
-pub struct Portion {
+pub struct BatchLimits {
     /// Files.
     pub files: u64,
     /// Pause between two portions, milliseconds.
@@ -32,7 +32,7 @@ pub struct Portion {
 #[derive(Debug)]
 pub struct Store {
     /// Its files.
-    pub shelf: FileStore,
+    pub files: FileStore,
     /// Its keys.
     pub index: Index,
     /// The purges in its list, as this process knows them.
@@ -44,9 +44,9 @@ pub struct Store {
     /// Bytes that must stay free on the file system.
     pub min_free: u64,
     /// `loader_*`
-    pub loader: Portion,
+    pub loader: BatchLimits,
     /// `manager_*`
-    pub manager: Portion,
+    pub manager: BatchLimits,
     /// What is counted of requests that ask it.
     pub meter: Rc<Meter>,
 }
@@ -55,7 +55,7 @@ impl Store {
     /// What purges say of a stored answer.
     #[must_use]
     pub fn cover(&self, head: &Head) -> Purged {
-        self.purges.cover(&self.shelf.root, self.index.purges(), &head.key, &head.text, head.stored_ms)
+        self.purges.cover(&self.files.root, self.index.purges(), &head.key, &head.text, head.stored_ms)
     }
 
     /// Purges what is meant, in all workers at once; whether there was something, as far as that is known.
@@ -70,7 +70,7 @@ impl Store {
             let mut gone = vec![digest];
             self.index.purge(&digest, now_ms, &mut gone);
             // What cannot be removed is covered by the list.
-            let failed = gone.iter().any(|digest| self.shelf.remove(digest).is_err());
+            let failed = gone.iter().any(|digest| self.files.remove(digest).is_err());
             if failed {
                 self.note_purge(purge, now_ms)?;
             }
@@ -85,20 +85,20 @@ impl Store {
     }
 
     fn note_purge(&self, purge: &Purge<'_>, now_ms: u64) -> io::Result<()> {
-        purges::add(&self.shelf.root, i64::try_from(now_ms).unwrap_or(i64::MAX), purge)?;
+        purges::add(&self.files.root, i64::try_from(now_ms).unwrap_or(i64::MAX), purge)?;
         self.index.add_purge(now_ms);
         Ok(())
     }
 
     fn has(&self, digest: &Digest, key: &[u8]) -> bool {
-        self.shelf.open(digest, key).is_ok_and(|(_, head)| self.cover(&head) != Purged::Hard)
+        self.files.open(digest, key).is_ok_and(|(_, head)| self.cover(&head) != Purged::Hard)
     }
 
     /// Removes the files of keys that are gone.
     pub(crate) fn drop_files(&self, request: &Request, gone: &[Digest]) {
         for digest in gone {
-            if let Err(error) = self.shelf.remove(digest) {
-                let path = self.shelf.path(digest);
+            if let Err(error) = self.files.remove(digest) {
+                let path = self.files.path(digest);
                 log_request!(request, Level::Crit, "unlink() \"{}\" failed {}", path.display(), base::errno::describe(&error));
             }
         }

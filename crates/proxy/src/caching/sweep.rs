@@ -18,23 +18,23 @@ const YOUNG: i64 = 60_000;
 /// What the keeper remembers of a cache's list.
 #[derive(Default)]
 pub struct Watch {
-    seen: Option<(u64, i64)>,
+    last_state: Option<(u64, i64)>,
     swept: Option<u64>,
 }
 
 impl Watch {
     /// Tells all workers when a list has changed, as other programs may add to it; shortens a long one.
     pub async fn check_lists(&mut self, worker: &Worker, store: &Store) {
-        let state = purges::state(&store.shelf.root);
-        if self.seen != Some(state) {
-            self.seen = Some(state);
+        let state = purges::state(&store.files.root);
+        if self.last_state != Some(state) {
+            self.last_state = Some(state);
             store.index.add_purge(clock::epoch_ms());
         }
         let now = clock::monotonic_ms();
         if state.0 > LONG && self.swept.is_none_or(|last| now.saturating_sub(last) > REST) {
             self.swept = Some(now);
             if let Err(error) = sweep(worker, store).await {
-                let root = store.shelf.root.display();
+                let root = store.files.root.display();
                 worker.log.log(Level::Crit, 0, format_args!("writing purges to \"{root}\" failed {}", base::errno::describe(&error)));
             }
         }
@@ -44,7 +44,7 @@ impl Watch {
 async fn sweep(worker: &Worker, store: &Store) -> std::io::Result<()> {
     let until = i64::try_from(clock::epoch_ms()).unwrap_or(i64::MAX).saturating_sub(YOUNG);
     let mut pace = Pace::new(store.manager);
-    for (digest, path) in store.shelf.files() {
+    for (digest, path) in store.files.files() {
         if worker.exiting.get() {
             return Ok(());
         }
@@ -53,7 +53,7 @@ async fn sweep(worker: &Worker, store: &Store) -> std::io::Result<()> {
         }
         pace.step().await;
     }
-    purges::forget(&store.shelf.root, until)?;
+    purges::remove_until(&store.files.root, until)?;
     store.index.set_forgotten(until.max(0).cast_unsigned());
     Ok(())
 }
@@ -65,12 +65,12 @@ fn apply(store: &Store, digest: &Digest, head: Head) {
         Purged::Hard => {
             store.index.remove(digest);
             // It is covered still; another try comes with the next way.
-            let _ = store.shelf.remove(digest);
+            let _ = store.files.remove(digest);
         }
         Purged::Soft(time) => {
             let valid = head.valid.min(time / 1000 - 1);
             // A file that cannot be written is as old as it was.
-            if store.shelf.rewrite_head(digest, &Head { valid, ..head }).is_ok() {
+            if store.files.rewrite_head(digest, &Head { valid, ..head }).is_ok() {
                 store.index.changed(digest);
             }
         }

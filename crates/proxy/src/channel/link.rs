@@ -88,7 +88,7 @@ impl Link {
         &self.trailers
     }
 
-    pub(super) fn rest(&mut self) {
+    pub(super) fn shrink(&mut self) {
         self.client.shrink();
         (self.out, self.trailers) = (Vec::new(), Vec::new());
         self.written = 0;

@@ -13,14 +13,14 @@ const SERVING: u8 = 1;
 
 /// What is asked.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Question {
+pub(crate) struct HealthCheckRequest {
     /// `grpc_service`; empty is the whole server.
     pub(crate) service: Box<[u8]>,
     /// `grpc_status`: a server that answers with this one is healthy too.
     pub(crate) status: Option<u64>,
 }
 
-impl Question {
+impl HealthCheckRequest {
     /// The request's body: one message, whose first field is the service's name.
     pub(super) fn body(&self) -> Vec<u8> {
         let mut message = Vec::new();
@@ -77,11 +77,11 @@ mod tests {
 
     #[test]
     fn messages() {
-        let whole = Question::default();
+        let whole = HealthCheckRequest::default();
         assert_eq!(whole.body(), [0, 0, 0, 0, 0]);
-        let one = Question { service: b"ab"[..].into(), status: None };
+        let one = HealthCheckRequest { service: b"ab"[..].into(), status: None };
         assert_eq!(one.body(), [0, 0, 0, 0, 4, 0x0a, 2, b'a', b'b']);
-        let long = Question { service: vec![b'x'; 300].into(), status: None };
+        let long = HealthCheckRequest { service: vec![b'x'; 300].into(), status: None };
         assert_eq!(long.body().get(..8), Some(&[0, 0, 0, 1, 47, 0x0a, 0xac, 2][..]));
         for (body, status, good) in [
             (&[0, 0, 0, 0, 2, 8, 1][..], Some(0), true),
@@ -93,7 +93,7 @@ mod tests {
         ] {
             assert_eq!(whole.accepts(body, status), good, "{body:?} {status:?}");
         }
-        let unimplemented = Question { status: Some(12), ..Question::default() };
+        let unimplemented = HealthCheckRequest { status: Some(12), ..HealthCheckRequest::default() };
         assert!(unimplemented.accepts(&[], Some(12)) && !unimplemented.accepts(&[0, 0, 0, 0, 2, 8, 1], Some(0)));
     }
 }

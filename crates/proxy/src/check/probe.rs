@@ -1,6 +1,6 @@
 //! One health check of one server, made like a request of the location: protocol, headers, TLS, timeouts.
 
-use super::{Ready, grpc, test};
+use super::{PreparedCheck, grpc, test};
 use crate::attempt::Attempt;
 use crate::attempt::probe::{ProbeAnswer, ProbeFailure};
 use crate::connection::UpstreamConnection;
@@ -39,7 +39,7 @@ struct Prober {
     worker: Rc<http::Worker>,
     http: Rc<http::Http>,
     server: Rc<http::Server>,
-    ready: Rc<Ready>,
+    ready: Rc<PreparedCheck>,
     upstream: Rc<Upstream>,
     connection: Rc<Connection>,
     idle: RefCell<HashMap<Rc<str>, Idle>>,
@@ -50,7 +50,7 @@ impl Http {
         worker: &Rc<http::Worker>,
         http: &Rc<http::Http>,
         server: &Rc<http::Server>,
-        ready: &Rc<Ready>,
+        ready: &Rc<PreparedCheck>,
         upstream: &Rc<Upstream>,
     ) -> Http {
         let nowhere = Address::Unix(None);
@@ -70,14 +70,14 @@ impl Http {
 }
 
 impl Probe for Http {
-    fn ask(&self, server: Server, about: String) -> BoxFuture<Report> {
+    fn probe(&self, server: Server, about: String) -> BoxFuture<Report> {
         let asker = self.asker.clone();
-        Box::pin(async move { asker.ask(server, about).await })
+        Box::pin(async move { asker.run(server, about).await })
     }
 }
 
 impl Prober {
-    async fn ask(&self, server: Server, about: String) -> Report {
+    async fn run(&self, server: Server, about: String) -> Report {
         let request = self.request(about);
         let plan = &self.ready.route.plan;
         // Each part has its own limit, but a server that says a byte now and then would use each of them again and again.
@@ -88,7 +88,7 @@ impl Prober {
         }
         let report = Report { passed: passed.unwrap_or(false), action: request.action.get() };
         request.run_cleanups();
-        self.worker.spare.give(request);
+        self.worker.spare.put(request);
         report
     }
 
@@ -141,27 +141,27 @@ impl Prober {
         let mut exchange = self.exchange(request);
         exchange.choose_secure();
         exchange.choose_local();
-        let passed = exchange.encode() && self.heard(&mut exchange, server).await;
+        let passed = exchange.encode() && self.receive(&mut exchange, server).await;
         exchange.state.give_back(exchange.scratch);
         passed
     }
 
-    async fn heard(&self, exchange: &mut Exchange, server: Server) -> bool {
+    async fn receive(&self, exchange: &mut Exchange, server: Server) -> bool {
         let name = server.name.clone();
         let choice = Choice::of(Rc::new(Peer::new(server)), clock::monotonic_ms());
         let lease = Lease::new(self.upstream.clone(), choice);
         exchange.record.begin(&name, true, clock::monotonic_ms());
         let most = self.body_wanted();
         let (idle, opened) = self.idle(&name).map_or((None, Instant::now()), |(connection, opened)| (Some(connection), opened));
-        let heard = match Attempt::ask(exchange, &lease, idle, most).await {
-            Err(ProbeFailure { stale: true }) => Attempt::ask(exchange, &lease, None, most).await,
+        let heard = match Attempt::exchange(exchange, &lease, idle, most).await {
+            Err(ProbeFailure { stale: true }) => Attempt::exchange(exchange, &lease, None, most).await,
             heard => heard,
         };
         let Ok(mut heard) = heard else { return false };
         if let Some(connection) = heard.connection.take() {
-            self.keep(name, connection, opened);
+            self.put(name, connection, opened);
         }
-        self.judge(exchange, &heard)
+        self.matches(exchange, &heard)
     }
 
     fn body_wanted(&self) -> usize {
@@ -174,7 +174,7 @@ impl Prober {
         if self.ready.check.keepalive > 0 { own.max(test::BODY) } else { own }
     }
 
-    fn judge(&self, exchange: &Exchange, heard: &ProbeAnswer) -> bool {
+    fn matches(&self, exchange: &Exchange, heard: &ProbeAnswer) -> bool {
         let (request, record) = (&exchange.request, &exchange.record);
         let at = |action| request.action.set(action);
         at(CHECKING_STATUS);
@@ -185,7 +185,7 @@ impl Prober {
         if !test.matches_status(heard.status) {
             return false;
         }
-        let [header, body, variables] = test.asks();
+        let [header, body, variables] = test.required_parts();
         if header {
             at("checking header");
             if !test.matches_header(&record.head.borrow(), &record.lines.borrow()) {
@@ -212,7 +212,7 @@ impl Prober {
         (fresh && connection.channel.stream().is_quiet()).then_some((connection, opened))
     }
 
-    fn keep(&self, name: Rc<str>, connection: Box<UpstreamConnection>, opened: Instant) {
+    fn put(&self, name: Rc<str>, connection: Box<UpstreamConnection>, opened: Instant) {
         let most = Duration::from_millis(self.ready.check.keepalive);
         let mut idle = self.idle.borrow_mut();
         // Those of servers that have gone.

@@ -32,7 +32,7 @@ fn health_check(cx: &mut Cx<'_>) -> Result<(), Error> {
         } else if value("type=") == Some(b"http") {
             check.grpc = None;
         } else if value("type=") == Some(b"grpc") {
-            check.grpc = Some(grpc::Question::default());
+            check.grpc = Some(grpc::HealthCheckRequest::default());
         } else if let (Some(service), Some(question)) = (value("grpc_service="), &mut check.grpc) {
             question.service = service.into();
         } else if let (Some(status), Some(question)) = (value("grpc_status="), &mut check.grpc) {

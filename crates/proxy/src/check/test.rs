@@ -11,7 +11,7 @@ use wire::h1::header::HeaderSpan;
 pub(crate) const BODY: usize = 256 * 1024;
 
 /// What is said of a header field.
-enum Wanted {
+enum HeaderTest {
     Present,
     Equal(Box<[u8]>),
     Matches(Regex),
@@ -19,7 +19,7 @@ enum Wanted {
 
 struct Field {
     name: Box<[u8]>,
-    wanted: Wanted,
+    test: HeaderTest,
     /// It must not be so.
     not: bool,
 }
@@ -52,17 +52,17 @@ pub(super) fn read(cx: &Cx<'_>, directive: &Directive, test: &mut Test) -> Resul
             let ranges: Option<Vec<_>> = all.map(range).collect();
             test.status = Some((ranges.filter(|ranges| !ranges.is_empty()).ok_or_else(bad)?, not));
         }
-        (b"header", [name]) => test.fields.push(Field { name: (*name).into(), wanted: Wanted::Present, not: false }),
-        (b"header", [b"!", name]) => test.fields.push(Field { name: (*name).into(), wanted: Wanted::Present, not: true }),
+        (b"header", [name]) => test.fields.push(Field { name: (*name).into(), test: HeaderTest::Present, not: false }),
+        (b"header", [b"!", name]) => test.fields.push(Field { name: (*name).into(), test: HeaderTest::Present, not: true }),
         (b"header", [name, how, value]) => {
             let (wanted, not) = match *how {
-                b"=" => (Wanted::Equal((*value).into()), false),
-                b"!=" => (Wanted::Equal((*value).into()), true),
-                b"~" => (Wanted::Matches(regex(value)?), false),
-                b"!~" => (Wanted::Matches(regex(value)?), true),
+                b"=" => (HeaderTest::Equal((*value).into()), false),
+                b"!=" => (HeaderTest::Equal((*value).into()), true),
+                b"~" => (HeaderTest::Matches(regex(value)?), false),
+                b"!~" => (HeaderTest::Matches(regex(value)?), true),
                 _ => return Err(bad().into()),
             };
-            test.fields.push(Field { name: (*name).into(), wanted, not });
+            test.fields.push(Field { name: (*name).into(), test: wanted, not });
         }
         (b"body", [how @ (b"~" | b"!~"), pattern]) => test.body.push((regex(pattern)?, *how == b"!~")),
         (b"require", [_, ..]) => {
@@ -110,10 +110,10 @@ impl Test {
         self.fields.iter().all(|field| {
             let mut values =
                 lines.iter().filter(|line| line.name.of(head).eq_ignore_ascii_case(&field.name)).map(|line| line.value.of(head));
-            let found = match &field.wanted {
-                Wanted::Present => values.next().is_some(),
-                Wanted::Equal(text) => values.any(|value| *value == **text),
-                Wanted::Matches(regex) => values.any(|value| regex.is_match(value)),
+            let found = match &field.test {
+                HeaderTest::Present => values.next().is_some(),
+                HeaderTest::Equal(text) => values.any(|value| *value == **text),
+                HeaderTest::Matches(regex) => values.any(|value| regex.is_match(value)),
             };
             found != field.not
         })
@@ -133,7 +133,7 @@ impl Test {
     }
 
     /// Whether it wants anything of these.
-    pub(crate) fn asks(&self) -> [bool; 3] {
+    pub(crate) fn required_parts(&self) -> [bool; 3] {
         [!self.fields.is_empty(), !self.body.is_empty(), !self.require.is_empty()]
     }
 }

@@ -1,7 +1,7 @@
 //! FastCGI 1.0, one request on a connection at a time.
 
 use super::gateway::{self, Params};
-use super::{Answer, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent, Unwrapped};
+use super::{Dialect, Encoded, Envelope, Framing, Head, Job, RequestContext, Sent, Unwrapped, UpstreamResponse};
 use base::log::Level;
 use http::Request;
 use std::rc::Rc;
@@ -15,14 +15,14 @@ pub(crate) struct FastCgi {
     /// `fastcgi_param`
     pub params: Params,
     /// `fastcgi_keep_conn`
-    pub keep: bool,
+    pub keep_conn: bool,
     /// `fastcgi_catch_stderr`
     pub catch: Rc<Vec<Box<[u8]>>>,
 }
 
 /// The line for what an application says to the log.
 #[must_use]
-pub(crate) fn said(text: &[u8]) -> Vec<u8> {
+pub(crate) fn stderr_line(text: &[u8]) -> Vec<u8> {
     [b"FastCGI sent in stderr: \"", text, b"\""].concat()
 }
 
@@ -31,7 +31,7 @@ impl FastCgi {
     fn log_stderr(&self, client: &Request, text: &[u8]) -> bool {
         let action = client.action.replace("reading response header from upstream");
         let text = message(text);
-        client.log(Level::Error, &said(text));
+        client.log(Level::Error, &stderr_line(text));
         client.action.set(action);
         !self.catch.iter().any(|pattern| memchr::memmem::find(text, pattern).is_some())
     }
@@ -47,7 +47,7 @@ impl Dialect for FastCgi {
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
-        let start = request::open(out, self.keep);
+        let start = request::open(out, self.keep_conn);
         self.params.push::<request::FastCgi>(job, out);
         request::close(out, start);
         if job.body == Sent::Nothing {
@@ -92,7 +92,7 @@ impl Dialect for FastCgi {
         }
     }
 
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         let Unwrapped { records, start, bare, .. } = asked.unwrapped;
         let body = |length, announced: Option<u64>| {
             // To HEAD the length is that of a body that does not come.
@@ -100,7 +100,7 @@ impl Dialect for FastCgi {
             Framing::Records(Body::new(records.clone(), bare - start - length, announced))
         };
         Ok(match gateway::head(parser, input, asked, false, body)? {
-            Head::Complete(answer) => Head::Complete(Answer { keep_alive: self.keep, ..answer }),
+            Head::Complete(answer) => Head::Complete(UpstreamResponse { keep_alive: self.keep_conn, ..answer }),
             other => other,
         })
     }

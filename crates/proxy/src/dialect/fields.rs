@@ -1,6 +1,6 @@
 //! Request header fields for HTTP upstreams: those set by the configuration, and the client's.
 
-use super::{Job, Keeping};
+use super::{CacheRequest, Job};
 use crate::header_set::HeaderNameSet;
 use base::log::Level;
 use http::{Complex, Request, log_request};
@@ -69,7 +69,7 @@ impl Fields {
 
     /// Appends what a cache asks for, and the client's fields where they are passed on.
     pub(crate) fn push_others(&self, job: &Job<'_>, out: &mut Vec<u8>) {
-        for (name, value) in job.keeping.iter().flat_map(Keeping::fields) {
+        for (name, value) in job.keeping.iter().flat_map(CacheRequest::fields) {
             if !self.not_copied.contains(Known::of(name), name) {
                 self.push(name, value, out);
             }
@@ -77,7 +77,7 @@ impl Fields {
         if job.pass_headers {
             let headers = job.request.headers.borrow();
             for (name, value) in headers.iter() {
-                if self.not_copied.contains(Known::of(name), name) || (job.keeping.is_some() && Keeping::replaces(name)) {
+                if self.not_copied.contains(Known::of(name), name) || (job.keeping.is_some() && CacheRequest::replaces(name)) {
                     continue;
                 }
                 if has_control(value) {

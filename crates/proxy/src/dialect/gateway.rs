@@ -1,7 +1,7 @@
 //! What FastCGI, uwsgi and SCGI share: the parameters of a request, and the head of an answer.
 
 use super::fields::has_control;
-use super::{Answer, Encoded, Framing, Head, Job, Keeping, Question};
+use super::{CacheRequest, Encoded, Framing, Head, Job, RequestContext, UpstreamResponse};
 use crate::limits::MAX_HEADERS;
 use crate::retry;
 use base::log::Level;
@@ -60,7 +60,7 @@ impl Params {
                 out.truncate(start);
             }
         }
-        for (name, value) in job.keeping.iter().flat_map(Keeping::fields) {
+        for (name, value) in job.keeping.iter().flat_map(CacheRequest::fields) {
             if !self.replaces(name) {
                 P::push(out, Name::Header(name), |out| out.extend_from_slice(value));
             }
@@ -78,7 +78,7 @@ impl Params {
     fn push_headers<P: Pairs>(&self, request: &Request, keeping: bool, out: &mut Vec<u8>) {
         let headers = request.headers.borrow();
         for (i, (name, value)) in headers.iter().enumerate() {
-            if self.replaces(name) || (keeping && Keeping::replaces(name)) {
+            if self.replaces(name) || (keeping && CacheRequest::replaces(name)) {
                 continue;
             }
             if headers.iter().take(i).any(|(earlier, _)| earlier.eq_ignore_ascii_case(name)) {
@@ -123,7 +123,7 @@ pub(crate) fn encoded(request: &Request) -> Encoded {
 pub(crate) fn head(
     parser: &mut ResponseHead,
     input: &[u8],
-    asked: &Question<'_>,
+    asked: &RequestContext<'_>,
     status_line: bool,
     body: impl FnOnce(usize, Option<u64>) -> Framing,
 ) -> Result<Head, Vec<u8>> {
@@ -143,7 +143,7 @@ pub(crate) fn head(
         Body::Length(length) => Some(length),
         Body::Chunked | Body::UntilClose | Body::Tunnel => None,
     };
-    Ok(Head::Complete(Answer {
+    Ok(Head::Complete(UpstreamResponse {
         length,
         status: parser.line.code,
         status_line: parser.line.text,

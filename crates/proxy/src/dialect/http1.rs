@@ -1,8 +1,8 @@
 //! HTTP/1.0 and 1.1 to the upstream (RFC 9112).
 
-use super::fields::Fields;
+use super::fields::{Fields, clean};
 use super::request_line::{RequestLine, push_target};
-use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent};
+use super::{Dialect, Encoded, Envelope, Framing, Head, Job, RequestBody, RequestContext, Sent, UpstreamResponse};
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
 use base::log::Level;
 use base::text::push_number;
@@ -18,7 +18,8 @@ pub(crate) struct Http1 {
     keep_alive: bool,
     own: RequestLine,
     fields: Fields,
-    own_host: bool,
+    /// The configuration's `Host`.
+    host: Option<Complex>,
     /// `$proxy_host`, where the configuration mentions it and so may assign it.
     host_variable: OnceCell<Option<VarIndex>>,
 }
@@ -29,9 +30,37 @@ impl Http1 {
     pub(crate) fn new(version_11: bool, own: RequestLine, set: &[(Box<[u8]>, Complex)]) -> Http1 {
         let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         // The body's framing follows from the bytes really sent; a header that says otherwise would split requests.
-        let fields = Fields::new(set, false, |name| is(name, "Content-Length") || is(name, "Transfer-Encoding"));
-        let own_host = set.iter().any(|(name, _)| is(name, "Host"));
-        Http1 { version_11, keep_alive: version_11, own, fields, own_host, host_variable: OnceCell::new() }
+        let fields = Fields::new(set, false, |name| is(name, "Content-Length") || is(name, "Transfer-Encoding") || is(name, "Host"));
+        let host = set.iter().rfind(|(name, _)| is(name, "Host")).map(|(_, value)| value.clone());
+        Http1 { version_11, keep_alive: version_11, own, fields, host, host_variable: OnceCell::new() }
+    }
+
+    /// The field that names the server's host: the configuration's or the URL's. A request of HTTP/1.1 has one in any case (RFC 9110 section 4.2.1).
+    fn push_host(&self, job: &Job<'_>, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(b"Host: ");
+        let at = out.len();
+        let request = job.request;
+        match &self.host {
+            Some(host) => {
+                host.eval(request, out);
+                clean(out, at);
+            }
+            None => {
+                let index = *self.host_variable.get_or_init(|| request.http.variables.mentioned("proxy_host"));
+                if let Some(index) = index {
+                    get_assigned(request, index, out);
+                }
+            }
+        }
+        if out.len() == at {
+            if self.host.is_some() && !self.version_11 {
+                out.truncate(start);
+                return;
+            }
+            out.extend_from_slice(&job.url.host_header);
+        }
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -60,8 +89,8 @@ impl Dialect for Http1 {
         self.version_11
     }
 
-    fn carried(&self, request: &Request) -> Result<Carried, Outcome> {
-        Ok(self.own.carried(request))
+    fn request_body(&self, request: &Request) -> Result<RequestBody, Outcome> {
+        Ok(self.own.request_body(request))
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
@@ -71,14 +100,7 @@ impl Dialect for Http1 {
         out.push(b' ');
         push_target(job, &mut encoded, out);
         out.extend_from_slice(if self.version_11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });
-        if !self.own_host {
-            out.extend_from_slice(b"Host: ");
-            let index = *self.host_variable.get_or_init(|| request.http.variables.mentioned("proxy_host"));
-            if !index.is_some_and(|index| get_assigned(request, index, out)) {
-                out.extend_from_slice(&job.url.host_header);
-            }
-            out.extend_from_slice(b"\r\n");
-        }
+        self.push_host(job, out);
         encoded.upgrade = self.fields.push_set(request, out);
         match job.body {
             Sent::Nothing => {}
@@ -101,7 +123,7 @@ impl Dialect for Http1 {
         Some(encoded)
     }
 
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         let encoded = asked.encoded;
         let limits = Limits { size: asked.limit, max_headers: MAX_HEADERS };
         let length = match parser.parse(input, &limits).map_err(|e| e.message(input))? {
@@ -120,7 +142,7 @@ impl Dialect for Http1 {
             Body::Chunked => Framing::Chunked(Decoder::new(MAX_CHUNK_OVERHEAD, true)),
             Body::UntilClose | Body::Tunnel => Framing::UntilClose,
         };
-        Ok(Head::Complete(Answer {
+        Ok(Head::Complete(UpstreamResponse {
             length,
             status: parser.line.code,
             status_line: parser.line.text,
@@ -141,7 +163,7 @@ mod tests {
     fn an_answer_is_judged_before_anything_is_passed_on() {
         let dialect = Http1::new(true, RequestLine::default(), &[]);
         let parse = |text: &[u8], encoded: &Encoded| {
-            let asked = Question { encoded, written: b"", limit: 4096, unwrapped: &Unwrapped::default() };
+            let asked = RequestContext { encoded, written: b"", limit: 4096, unwrapped: &Unwrapped::default() };
             dialect.parse(&mut ResponseHead::new(), text, &asked)
         };
         let plain = Encoded::default();

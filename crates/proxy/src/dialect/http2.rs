@@ -2,7 +2,7 @@
 
 use super::fields::{Fields, clean};
 use super::request_line::{RequestLine, push_target};
-use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Kind, Question, Sent};
+use super::{Dialect, Encoded, Framing, Head, Job, Kind, RequestBody, RequestContext, Sent, UpstreamResponse};
 use crate::channel::link::is_foreign;
 use crate::limits::MAX_HEADERS;
 use base::text::push_number;
@@ -76,8 +76,8 @@ impl Dialect for Http2 {
         true
     }
 
-    fn carried(&self, request: &Request) -> Result<Carried, Outcome> {
-        Ok(self.own.carried(request))
+    fn request_body(&self, request: &Request) -> Result<RequestBody, Outcome> {
+        Ok(self.own.request_body(request))
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
@@ -103,7 +103,7 @@ impl Dialect for Http2 {
         Some(encoded)
     }
 
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         // The frames' fields have been measured already.
         let limits = Limits { size: usize::MAX, max_headers: MAX_HEADERS };
         let length = match parser.parse(input, &limits).map_err(|e| e.message(input)) {
@@ -120,7 +120,7 @@ impl Dialect for Http2 {
             Body::Length(n) => Some(n),
             Body::Chunked | Body::UntilClose | Body::Tunnel => None,
         };
-        Ok(Head::Complete(Answer {
+        Ok(Head::Complete(UpstreamResponse {
             length,
             status: parser.line.code,
             status_line: parser.line.text,

@@ -1,6 +1,6 @@
 //! memcached's text protocol, with all commands of memc-nginx-module.
 
-use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Question, Sent};
+use super::{Dialect, Encoded, Framing, Head, Job, RequestBody, RequestContext, Sent, UpstreamResponse};
 use base::log::Level;
 use base::text::{parse_number, push_number};
 use http::{Method, Outcome, Request, content_type, log_request};
@@ -133,10 +133,10 @@ pub(crate) fn check_key(request: &Request, index: VarIndex, name: &str, text: &m
 ///
 /// # Errors
 /// The line for the error log.
-pub(crate) fn head(input: &[u8], question: &Question<'_>) -> Result<Head, Vec<u8>> {
+pub(crate) fn head(input: &[u8], question: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
     let Some(asked) = RequestLine::of(question.written) else { return Err(b"no memcached command was sent".to_vec()) };
     let reply = answer::parse(&asked, input, question.limit).map_err(|error| error.message(&asked, input))?;
-    let made = |length, status, body, content_length, keep_alive| Answer {
+    let made = |length, status, body, content_length, keep_alive| UpstreamResponse {
         length,
         status,
         status_line: Span::default(),
@@ -150,8 +150,8 @@ pub(crate) fn head(input: &[u8], question: &Question<'_>) -> Result<Head, Vec<u8
         Reply::Value { head, length, .. } => {
             made(head, 200, Framing::Value(Value::new(length), "memcached sent invalid trailer"), Some(length), true)
         }
-        Reply::Lines { said: StatusReply::NotFound, len } => made(len, 404, Framing::Empty, None, true),
-        Reply::Lines { said, len } => {
+        Reply::Lines { status: StatusReply::NotFound, len } => made(len, 404, Framing::Empty, None, true),
+        Reply::Lines { status: said, len } => {
             let status = match said {
                 StatusReply::Stored | StatusReply::Number => 201,
                 StatusReply::Error => 502,
@@ -164,7 +164,7 @@ pub(crate) fn head(input: &[u8], question: &Question<'_>) -> Result<Head, Vec<u8
 }
 
 /// Logs that a value is not there.
-pub(crate) fn log_missing(request: &Request, question: &Question<'_>) {
+pub(crate) fn log_missing(request: &Request, question: &RequestContext<'_>) {
     if let Some(RequestLine { command: Command::Get, key }) = RequestLine::of(question.written) {
         log_request!(request, Level::Info, "key: \"{}\" was not found by memcached", String::from_utf8_lossy(key));
     }
@@ -175,7 +175,7 @@ impl Dialect for Memc {
         b"memcached://"
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Outcome> {
+    fn check_request(&self, request: &Request) -> Result<(), Outcome> {
         let mut text = Vec::new();
         let command = self.choose(request, &mut text)?;
         if !self.allowed.is_empty() && !self.allowed.contains(&command) {
@@ -185,20 +185,20 @@ impl Dialect for Memc {
         if command.has_key() { check_key(request, self.names.key, "memc_key", &mut text) } else { Ok(()) }
     }
 
-    fn carried(&self, request: &Request) -> Result<Carried, Outcome> {
+    fn request_body(&self, request: &Request) -> Result<RequestBody, Outcome> {
         let mut text = Vec::new();
         if !read(request, self.names.command, &mut text) || !Command::of(&text).is_some_and(Command::stores) {
-            return Ok(Carried::Nothing);
+            return Ok(RequestBody::Nothing);
         }
         text.clear();
         if get(request, self.names.value, &mut text) {
-            return Ok(Carried::Own(text));
+            return Ok(RequestBody::Own(text));
         }
         let body = request.body.borrow();
         if body.is_none() || (body.file().is_none() && body.with_data(|data| data.is_empty())) {
             return Err(refuse(request, 500, "neither the \"$memc_value\" variable nor the request body is available"));
         }
-        Ok(Carried::Client)
+        Ok(RequestBody::Client)
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
@@ -228,11 +228,11 @@ impl Dialect for Memc {
         Some(Encoded { tail, once: !command.is_idempotent(), ..Encoded::default() })
     }
 
-    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         head(input, asked)
     }
 
-    fn answered(&self, request: &Request, head: &[u8], answer: &Answer, asked: &Question<'_>) {
+    fn answered(&self, request: &Request, head: &[u8], answer: &UpstreamResponse, asked: &RequestContext<'_>) {
         if answer.status == 404 {
             log_missing(request, asked);
             return;

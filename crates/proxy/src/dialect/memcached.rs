@@ -1,7 +1,7 @@
 //! memcached's `get`, as nginx's memcached module speaks it.
 
 use super::memc::{check_key, head, log_missing};
-use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Question};
+use super::{Dialect, Encoded, Framing, Head, Job, RequestBody, RequestContext, UpstreamResponse};
 use base::text::parse_number;
 use http::{Method, Outcome, Request, content_type};
 use session::variable::{VarIndex, get};
@@ -22,15 +22,15 @@ impl Dialect for Memcached {
         b"memcached://"
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Outcome> {
+    fn check_request(&self, request: &Request) -> Result<(), Outcome> {
         if !matches!(request.method(), Method::GET | Method::HEAD) {
             return Err(Outcome::Status(405));
         }
         check_key(request, self.key, "memcached_key", &mut Vec::new())
     }
 
-    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
-        Ok(Carried::Nothing)
+    fn request_body(&self, _: &Request) -> Result<RequestBody, Outcome> {
+        Ok(RequestBody::Nothing)
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
@@ -44,9 +44,9 @@ impl Dialect for Memcached {
         Some(Encoded::default())
     }
 
-    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         let head = head(input, asked)?;
-        if let Head::Complete(Answer { body: Framing::Value(..), length, .. }) = &head
+        if let Head::Complete(UpstreamResponse { body: Framing::Value(..), length, .. }) = &head
             && self.gzip_flag != 0
             && parse_number(flags_of(input)).is_none()
             && let Some(line) = RequestLine::of(asked.written)
@@ -56,7 +56,7 @@ impl Dialect for Memcached {
         Ok(head)
     }
 
-    fn answered(&self, request: &Request, head: &[u8], answer: &Answer, asked: &Question<'_>) {
+    fn answered(&self, request: &Request, head: &[u8], answer: &UpstreamResponse, asked: &RequestContext<'_>) {
         let Framing::Value(..) = answer.body else { return log_missing(request, asked) };
         content_type::set_by_extension(request);
         if self.gzip_flag & parse_number(flags_of(head)).unwrap_or(0) != 0 {

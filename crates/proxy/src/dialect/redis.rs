@@ -1,6 +1,6 @@
 //! Redis's `get`, as http-redis speaks it: a value of one of its databases is the answer.
 
-use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Question};
+use super::{Dialect, Encoded, Framing, Head, Job, RequestBody, RequestContext, UpstreamResponse};
 use base::log::Level;
 use base::text::parse_number;
 use http::{Method, Outcome, Request, content_type, log_request};
@@ -38,7 +38,7 @@ impl Dialect for Redis {
         6379
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Outcome> {
+    fn check_request(&self, request: &Request) -> Result<(), Outcome> {
         if !matches!(request.method(), Method::GET | Method::HEAD) {
             return Err(Outcome::Status(405));
         }
@@ -58,8 +58,8 @@ impl Dialect for Redis {
         Ok(())
     }
 
-    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
-        Ok(Carried::Nothing)
+    fn request_body(&self, _: &Request) -> Result<RequestBody, Outcome> {
+        Ok(RequestBody::Nothing)
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
@@ -77,11 +77,11 @@ impl Dialect for Redis {
         Some(Encoded::default())
     }
 
-    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         let shown = |end: usize| String::from_utf8_lossy(input.get(..end).unwrap_or_default()).into_owned();
-        let got = redis::got(input).map_err(|bad| {
+        let got = redis::parse_get_reply(input).map_err(|bad| {
             let (line, key) = (shown(bad.end), key_of(asked.written));
-            match bad.what {
+            match bad.fault {
                 redis::GetFault::Error => format!("redis sent error in response \"{line}\" for key \"{key}\""),
                 redis::GetFault::Length => format!("redis sent invalid length in response \"{line}\" for key \"{key}\""),
                 redis::GetFault::Invalid => format!("redis sent invalid response: \"{line}\""),
@@ -96,10 +96,18 @@ impl Dialect for Redis {
                 (head, 200, Framing::Value(Value::with_end(length, b"\r\n"), "redis sent invalid trailer"), Some(length))
             }
         };
-        Ok(Head::Complete(Answer { length, status, status_line: Span::default(), body, content_length, keep_alive: true, tunnel: false }))
+        Ok(Head::Complete(UpstreamResponse {
+            length,
+            status,
+            status_line: Span::default(),
+            body,
+            content_length,
+            keep_alive: true,
+            tunnel: false,
+        }))
     }
 
-    fn answered(&self, request: &Request, _: &[u8], answer: &Answer, asked: &Question<'_>) {
+    fn answered(&self, request: &Request, _: &[u8], answer: &UpstreamResponse, asked: &RequestContext<'_>) {
         let Framing::Value(..) = answer.body else {
             return log_request!(request, Level::Info, "key: \"{}\" was not found by redis", key_of(asked.written));
         };

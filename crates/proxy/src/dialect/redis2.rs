@@ -1,6 +1,6 @@
 //! Redis's protocol: commands of the configuration, replies passed on as they are.
 
-use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Question};
+use super::{Dialect, Encoded, Framing, Head, Job, RequestBody, RequestContext, UpstreamResponse};
 use base::log::Level;
 use base::text::parse_number;
 use http::{Complex, Outcome, Request, content_type};
@@ -12,7 +12,7 @@ use wire::span::Span;
 
 /// What is sent.
 #[derive(Clone)]
-pub(crate) enum Query {
+pub(crate) enum RawCommands {
     /// `redis2_query`: commands, each with its arguments
     Commands(Rc<Vec<Vec<Complex>>>),
     /// `redis2_raw_query`, and `redis2_raw_queries` with the number of commands
@@ -29,7 +29,7 @@ pub(crate) enum Query {
 /// `redis2_pass`
 pub(crate) struct Redis2 {
     /// What is sent, if anything.
-    pub query: Option<Query>,
+    pub query: Option<RawCommands>,
 }
 
 /// Commands that do the same when they come twice. With others a connection that breaks is the end of the request.
@@ -96,7 +96,7 @@ pub(crate) fn invalid(input: &[u8], at: usize) -> Cow<'static, [u8]> {
 
 /// The line for bytes behind the last reply.
 #[must_use]
-pub(crate) fn excess(rest: &[u8]) -> Vec<u8> {
+pub(crate) fn excess_log(rest: &[u8]) -> Vec<u8> {
     let end = format!("\" (len {})", rest.len());
     [b"Redis server returned extra bytes: \"", rest, end.as_bytes()].concat()
 }
@@ -117,7 +117,7 @@ impl Redis2 {
     /// Appends the commands; their number, and whether they may come twice.
     fn push(&self, request: &Request, out: &mut Vec<u8>) -> Option<(u64, bool)> {
         match &self.query {
-            Some(Query::Commands(commands)) => {
+            Some(RawCommands::Commands(commands)) => {
                 let mut repeatable = true;
                 let mut argument = Vec::new();
                 for command in commands.iter() {
@@ -131,11 +131,11 @@ impl Redis2 {
                 }
                 Some((commands.len() as u64, repeatable))
             }
-            Some(Query::Literal(text)) if !text.is_empty() => {
+            Some(RawCommands::Literal(text)) if !text.is_empty() => {
                 out.extend_from_slice(text);
                 Some((1, false))
             }
-            Some(Query::Raw { text, count }) => {
+            Some(RawCommands::Raw { text, count }) => {
                 let start = out.len();
                 text.eval(request, out);
                 if out.len() == start {
@@ -154,8 +154,8 @@ impl Dialect for Redis2 {
         b"redis2://"
     }
 
-    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
-        Ok(Carried::Nothing)
+    fn request_body(&self, _: &Request) -> Result<RequestBody, Outcome> {
+        Ok(RequestBody::Nothing)
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
@@ -163,12 +163,12 @@ impl Dialect for Redis2 {
         Some(Encoded { answers, once: !repeatable, ..Encoded::default() })
     }
 
-    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         let Some(first) = input.first() else { return Ok(Head::Partial) };
         if !redis::begins(*first) {
             return Err([b"redis2 sent invalid response: \"", input, b"\""].concat());
         }
-        Ok(Head::Complete(Answer {
+        Ok(Head::Complete(UpstreamResponse {
             length: 0,
             status: 200,
             status_line: Span::default(),
@@ -179,7 +179,7 @@ impl Dialect for Redis2 {
         }))
     }
 
-    fn answered(&self, request: &Request, _: &[u8], _: &Answer, _: &Question<'_>) {
+    fn answered(&self, request: &Request, _: &[u8], _: &UpstreamResponse, _: &RequestContext<'_>) {
         content_type::set_by_extension(request);
     }
 }

@@ -1,6 +1,6 @@
 //! The method and target of an upstream request, and their overrides by the configuration.
 
-use super::{Carried, Encoded, Job};
+use super::{Encoded, Job, RequestBody};
 use crate::retry;
 use crate::uri::{UriRule, push_uri};
 use http::{Complex, Method, Request};
@@ -16,8 +16,8 @@ pub(crate) struct RequestLine {
 
 impl RequestLine {
     /// The body that is sent.
-    pub(super) fn carried(&self, request: &Request) -> Carried {
-        self.body.as_ref().map_or(Carried::Client, |body| Carried::Own(body.to_vec(request)))
+    pub(super) fn request_body(&self, request: &Request) -> RequestBody {
+        self.body.as_ref().map_or(RequestBody::Client, |body| RequestBody::Own(body.to_vec(request)))
     }
 
     /// Appends the method: that of the configuration if its value can be one, else the client's. What it means for the answer and for

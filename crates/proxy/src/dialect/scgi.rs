@@ -1,7 +1,7 @@
 //! SCGI.
 
 use super::gateway::{self, Params};
-use super::{Dialect, Encoded, Head, Job, Question, Sent};
+use super::{Dialect, Encoded, Head, Job, RequestContext, Sent};
 use base::text::push_number;
 use wire::cgi::{Name, Pairs};
 use wire::h1::response::ResponseHead;
@@ -28,7 +28,7 @@ impl Dialect for Scgi {
         Some(gateway::encoded(job.request))
     }
 
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         gateway::head(parser, input, asked, true, gateway::until_close)
     }
 }

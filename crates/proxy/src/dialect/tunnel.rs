@@ -1,6 +1,6 @@
 //! No protocol at all: a tunnel that CONNECT asks for (RFC 9110 section 9.3.6).
 
-use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Question};
+use super::{Dialect, Encoded, Framing, Head, Job, RequestBody, RequestContext, UpstreamResponse};
 use http::{Method, Outcome, Request};
 use wire::h1::response::ResponseHead;
 use wire::span::Span;
@@ -17,12 +17,12 @@ impl Dialect for Tunnel {
         true
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Outcome> {
+    fn check_request(&self, request: &Request) -> Result<(), Outcome> {
         if request.method() == Method::CONNECT { Ok(()) } else { Err(Outcome::Status(405)) }
     }
 
-    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
-        Ok(Carried::Nothing)
+    fn request_body(&self, _: &Request) -> Result<RequestBody, Outcome> {
+        Ok(RequestBody::Nothing)
     }
 
     fn encode(&self, _: &Job<'_>, _: &mut Vec<u8>) -> Option<Encoded> {
@@ -30,8 +30,8 @@ impl Dialect for Tunnel {
     }
 
     /// That there is a connection is the answer.
-    fn parse(&self, _: &mut ResponseHead, _: &[u8], _: &Question<'_>) -> Result<Head, Vec<u8>> {
-        Ok(Head::Complete(Answer {
+    fn parse(&self, _: &mut ResponseHead, _: &[u8], _: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
+        Ok(Head::Complete(UpstreamResponse {
             length: 0,
             status: 200,
             status_line: Span::default(),

@@ -1,7 +1,7 @@
 //! uwsgi.
 
 use super::gateway::{self, Params};
-use super::{Dialect, Encoded, Head, Job, Question};
+use super::{Dialect, Encoded, Head, Job, RequestContext};
 use base::log::Level;
 use http::log_request;
 use wire::h1::response::ResponseHead;
@@ -37,7 +37,7 @@ impl Dialect for Uwsgi {
         Some(gateway::encoded(job.request))
     }
 
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         gateway::head(parser, input, asked, true, gateway::until_close)
     }
 }

@@ -1,6 +1,6 @@
 //! `sticky` in `upstream`.
 
-use crate::sticky::{Cookie, Expires, Learn, Sticky, is_samesite};
+use crate::sticky::{Cookie, Expires, LearnConf, Sticky, is_samesite};
 use crate::upstream::{Http, part};
 use ::upstream::builder::builder;
 use balance::sessions::{OWNER, Sessions};
@@ -120,7 +120,7 @@ fn cookie_parameter(cx: &Cx<'_>, i: usize, cookie: &mut Cookie) -> Result<(), Er
 
 /// `sticky learn` while it is read.
 #[derive(Default)]
-struct Draft {
+struct LearnParameters {
     lookup: Vec<VarIndex>,
     create: Vec<VarIndex>,
     zone: Option<(String, usize)>,
@@ -129,7 +129,7 @@ struct Draft {
 }
 
 fn learn(cx: &Cx<'_>) -> Result<Sticky, Error> {
-    let mut read = Draft::default();
+    let mut read = LearnParameters::default();
     for i in 1..cx.args().len() {
         learn_parameter(cx, i, &mut read)?;
     }
@@ -142,11 +142,11 @@ fn learn(cx: &Cx<'_>) -> Result<Sticky, Error> {
     }
     let (name, size) = read.zone.take().ok_or_else(|| missing("zone"))?;
     let sessions = sessions(cx, &name, size, read.timeout.unwrap_or(SESSION_MS))?;
-    let learn = Learn { create: read.create, sessions, at_header: read.at_header };
+    let learn = LearnConf { create: read.create, sessions, at_header: read.at_header };
     Ok(Sticky { lookup: read.lookup, cookie: None, learn: Some(learn) })
 }
 
-fn learn_parameter(cx: &Cx<'_>, i: usize, read: &mut Draft) -> Result<(), Error> {
+fn learn_parameter(cx: &Cx<'_>, i: usize, read: &mut LearnParameters) -> Result<(), Error> {
     let word = cx.text(i);
     let variable = |name: &str, value: &str| {
         let missing = || error(cx, &format!("missing variable in the \"{name}\" parameter"));

@@ -63,7 +63,7 @@ fn each_try_is_chosen_and_failures_are_told() {
         let told = Rc::new(RefCell::new(Vec::new()));
         let heard = told.clone();
         let site = site(move |request, turn| {
-            heard.borrow_mut().push((turn.last_failure(), turn.left()));
+            heard.borrow_mut().push((turn.last_failure(), turn.tries_left()));
             if turn.last_failure().is_none() {
                 // One server has one try; the limit of the location allows two more, not five.
                 assert!(!turn.allow_more(5));

@@ -1,6 +1,6 @@
 //! The server's side of a handshake, as far as it is the same for all protocols. Reading, time limits and the log are the protocol's.
 
-use super::{Answer, ClientHello, HandshakeLeftovers, Rejection, Revocation, Secured, TlsInfo};
+use super::{ClientHello, HandshakeLeftovers, HandshakeStep, Rejection, Revocation, Secured, TlsInfo};
 use crate::handshake_end::{self, HandshakeEnd, TlsCounter};
 use base::errno;
 use base::log::Level;
@@ -157,19 +157,19 @@ pub async fn choose<S: Secured>(greeting: &Rc<ClientHello<S>>, default: &S::Serv
     }
     // As in OpenResty the address's default server hears everybody's greeting, unless the named one listens itself.
     if let Some(hooks) = S::tls_of(&greeting.server).hooks.get().or(S::tls_of(default).hooks.get()) {
-        hooks.clone().greeted(greeting.clone()).await?;
+        hooks.clone().client_hello(greeting.clone()).await?;
     }
     let handshakes = S::tls_of(&greeting.server).handshakes.get().or(S::tls_of(default).handshakes.get()).cloned();
     let answer = match handshakes {
         Some(handshakes) => handshakes.answer(greeting),
-        None => Answer::Now(Err(Rejection { alert: INTERNAL_ERROR, detail: String::new(), error: TlsError::CERT_CB })),
+        None => HandshakeStep::Now(Err(Rejection { alert: INTERNAL_ERROR, detail: String::new(), error: TlsError::CERT_CB })),
     };
     let settings = match answer {
-        Answer::Now(settings) => settings,
-        Answer::Wait(future) => future.await,
+        HandshakeStep::Now(settings) => settings,
+        HandshakeStep::Wait(future) => future.await,
     }?;
     let settings = match S::tls_of(&greeting.server).hooks.get() {
-        Some(hooks) => hooks.clone().chosen(greeting.clone(), settings).await?,
+        Some(hooks) => hooks.clone().certificate(greeting.clone(), settings).await?,
         None => settings,
     };
     if settings.version(greeting.hello.versions()) == Some(TLS1_3) && lacks_signatures(&greeting.hello) {
@@ -211,16 +211,16 @@ pub fn preliminary<S: Secured>(greeting: &ClientHello<S>) -> TlsInfo<S::Server> 
         revocation: None,
         lacks_authority: false,
         early: Cell::new(false),
-        left: None,
+        leftovers: None,
     }
 }
 
 /// What must still happen when the handshake is over: others are asked about the client's certificate, code keeps the
 /// session. Answers what is known then.
-pub async fn settle<S: Secured>(greeting: &Rc<ClientHello<S>>, found: Established) -> TlsInfo<S::Server> {
+pub async fn finish<S: Secured>(greeting: &Rc<ClientHello<S>>, found: Established) -> TlsInfo<S::Server> {
     let tls = S::tls_of(&greeting.server);
     let is_good = found.verdict.is_some_and(|verdict| verdict.code == 0);
-    let inquiry = tls.handshakes.get().filter(|_| is_good).and_then(|handshakes| handshakes.inquire(greeting, &found.peer));
+    let inquiry = tls.handshakes.get().filter(|_| is_good).and_then(|handshakes| handshakes.check_revocation(greeting, &found.peer));
     let revocation = match inquiry {
         Some(inquiry) => inquiry.await,
         None => None,
@@ -229,11 +229,11 @@ pub async fn settle<S: Secured>(greeting: &Rc<ClientHello<S>>, found: Establishe
         Some(hooks) => hooks.clone().finished(greeting.clone(), found.protocol.unwrap_or_default()).await,
         None => None,
     };
-    learn(found, greeting, (revocation, left))
+    request_variables(found, greeting, (revocation, left))
 }
 
 /// What sessions will ask for.
-fn learn<S: Secured>(
+fn request_variables<S: Secured>(
     found: Established,
     greeting: &ClientHello<S>,
     (revocation, left): (Revocation, HandshakeLeftovers),
@@ -252,7 +252,7 @@ fn learn<S: Secured>(
         revocation,
         lacks_authority: verdict.is_some_and(tls::verify::Verdict::lacks_authority),
         early: Cell::new(found.early),
-        left,
+        leftovers: left,
         session_id: if found.resumed { resumed_id(&greeting.hello) } else { Box::default() },
         ..preliminary(greeting)
     }

@@ -49,7 +49,7 @@ impl Configured for Bare {
     fn main_conf<T: Config>(&self) -> Rc<T> {
         Rc::default()
     }
-    fn lasting<T: Default + 'static>(&self) -> Rc<T> {
+    fn session_context<T: Default + 'static>(&self) -> Rc<T> {
         Rc::default()
     }
     fn find_lasting<T: 'static>(&self) -> Option<Rc<T>> {
@@ -92,7 +92,7 @@ fn info(peer: bool, verdict: (u16, &'static str), lacks_authority: bool, revocat
         revocation,
         lacks_authority,
         early: Cell::new(false),
-        left: None,
+        leftovers: None,
     }
 }
 
@@ -128,7 +128,7 @@ fn clients_without_a_good_certificate_are_refused_where_one_is_demanded() {
     for (row, (verify, found, expected)) in rows.into_iter().enumerate() {
         let server = ServerTls::<Bare>::default();
         server.verify.set(verify);
-        assert_eq!(server.objection(Some(&found)), expected, "row {row}, {verify:?}");
+        assert_eq!(server.refusal(Some(&found)), expected, "row {row}, {verify:?}");
         let fault = expected.map(|(status, _)| match (status, found.verdict.0, found.revocation) {
             (496, ..) => TlsCounter::NoCertificate,
             (_, 10, _) => TlsCounter::ExpiredCertificate,
@@ -144,7 +144,7 @@ fn plain_text_on_a_port_of_tls_is_refused_whatever_is_demanded() {
     for verify in [ClientVerify::Off, ClientVerify::On, ClientVerify::Optional, ClientVerify::OptionalNoCa] {
         let server = ServerTls::<Bare>::default();
         server.verify.set(verify);
-        assert_eq!(server.objection(None), Some((497, "client sent plain HTTP request to HTTPS port".to_owned())));
+        assert_eq!(server.refusal(None), Some((497, "client sent plain HTTP request to HTTPS port".to_owned())));
     }
 }
 

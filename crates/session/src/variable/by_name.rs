@@ -3,19 +3,19 @@
 use super::{CHANGEABLE, Get, Session, VarIndex, Variables, find_family, get_flushed};
 
 /// A variable that was looked up by its name.
-pub struct Named<S>(Way<S>);
+pub struct Named<S>(Lookup<S>);
 
 impl<S> Clone for Named<S> {
     fn clone(&self) -> Self {
         Named(match &self.0 {
-            Way::Indexed(index) => Way::Indexed(*index),
-            Way::Getter(get) => Way::Getter(get.clone()),
-            Way::Unknown => Way::Unknown,
+            Lookup::Indexed(index) => Lookup::Indexed(*index),
+            Lookup::Getter(get) => Lookup::Getter(get.clone()),
+            Lookup::Unknown => Lookup::Unknown,
         })
     }
 }
 
-enum Way<S> {
+enum Lookup<S> {
     Indexed(VarIndex),
     Getter(Get<S>),
     Unknown,
@@ -30,22 +30,22 @@ impl<S: Session> Variables<S> {
     /// Looks a variable up by its name (lower-case), which the configuration need not mention.
     pub fn look_up(&self, name: &str) -> Named<S> {
         if let Some(index) = self.by_name.get(name) {
-            return Named(Way::Indexed(*index));
+            return Named(Lookup::Indexed(*index));
         }
         let getter = match self.definitions.get(name) {
             Some(definition) => definition.get.clone(),
             None => find_family(&self.families, name).map(|(get, _)| get),
         };
-        Named(getter.map_or(Way::Unknown, Way::Getter))
+        Named(getter.map_or(Lookup::Unknown, Lookup::Getter))
     }
 }
 
 /// Appends the value of a variable that was looked up. False: not found.
 pub fn get_named<S: Session>(session: &S, named: &Named<S>, out: &mut Vec<u8>) -> bool {
     match &named.0 {
-        Way::Indexed(index) => get_flushed(session, *index, out),
-        Way::Getter(get) => get(session, out),
-        Way::Unknown => false,
+        Lookup::Indexed(index) => get_flushed(session, *index, out),
+        Lookup::Getter(get) => get(session, out),
+        Lookup::Unknown => false,
     }
 }
 
@@ -59,7 +59,7 @@ pub fn forget_by_name<S: Session>(session: &S, name: &str) {
     let cache = session.cache();
     let index = cache.table.by_name.get(name).copied();
     if let Some(index) = index {
-        cache.forget(index);
+        cache.invalidate(index);
     }
 }
 

@@ -143,7 +143,7 @@ fn values_are_kept_unless_they_may_not_be() {
     session.cache.set(fresh, b"own");
     assert!(get_assigned(&session, fresh, &mut Vec::new()));
     assert_eq!(read(get_flushed, fresh), "own");
-    session.cache.forget(fresh);
+    session.cache.invalidate(fresh);
     assert!(!get_assigned(&session, fresh, &mut Vec::new()));
     assert_eq!(read(get_flushed, fresh), "4");
     forget_by_name(&session, "kept");

@@ -86,8 +86,8 @@ fn records(shard: &Shard<'_>, places: &mut Places, report: &mut Report) -> Resul
         let mut link = arena.bucket(offset).map_or(0, |bucket| bucket.load(Ordering::Relaxed) as u32);
         while link != 0 {
             let record = arena.record(link).ok_or_else(|| format!("bucket {number} leads outside"))?;
-            ensure(found.insert(record.place), || format!("bucket {number}: {} is there twice", record.place))?;
-            record_is_sound(shard, record, offset, places, report).map_err(|wrong| format!("record {}: {wrong}", record.place))?;
+            ensure(found.insert(record.offset), || format!("bucket {number}: {} is there twice", record.offset))?;
+            record_is_sound(shard, record, offset, places, report).map_err(|wrong| format!("record {}: {wrong}", record.offset))?;
             link = record.next();
         }
     }
@@ -110,7 +110,7 @@ fn record_is_sound(
     ensure((spot.shard, spot.bucket) == (shard.number, bucket), || "it is not where its key belongs".to_owned())?;
     ensure(spot.tag >> 24 == record.hash(), || "its hash is wrong".to_owned())?;
     ensure(matches!(record.kind(), kind::BOOLEAN | kind::NUMBER | kind::TEXT | kind::LIST), || format!("kind {}", record.kind()))?;
-    places.insert(record.place, record.size());
+    places.insert(record.offset, record.size());
     if record.kind() == kind::LIST {
         let items = items(shard, record).ok_or("its list is broken")?;
         ensure(!items.is_empty(), || "its list is empty".to_owned())?;
@@ -124,11 +124,11 @@ fn record_is_sound(
 
 /// The order of use has each record once, both ways.
 fn order_is_sound(shard: &Shard<'_>, records: &BTreeSet<usize>) -> Result<(), CheckError> {
-    let link = |record: Record<'_>| shard.arena.geometry.link(record.place);
+    let link = |record: Record<'_>| shard.arena.geometry.link(record.offset);
     let (mut next, mut before, mut seen) = (shard.oldest(), 0, 0);
     while let Some(record) = next {
-        ensure(records.contains(&record.place), || format!("{} is in the order only", record.place))?;
-        ensure(record.older() == before, || format!("{} is not linked both ways", record.place))?;
+        ensure(records.contains(&record.offset), || format!("{} is in the order only", record.offset))?;
+        ensure(record.older() == before, || format!("{} is not linked both ways", record.offset))?;
         seen += 1;
         ensure(seen <= records.len(), || "the order goes in a circle".to_owned())?;
         (before, next) = (link(record), shard.arena.record(record.newer()));

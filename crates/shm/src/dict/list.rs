@@ -3,7 +3,7 @@
 
 use super::Dict;
 use super::record::{HEADER, Record, kind, parts, whole};
-use super::room::{RoomError, RoomRequest};
+use super::room::{AllocationRequest, RoomError};
 use super::shard::{Shard, Slot};
 use super::value::{End, Found, Refusal, Value};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,14 +14,14 @@ const LIST: usize = 16;
 const ITEM: usize = 16;
 
 /// Links to the left and to the right, or to the first and the last.
-fn pair(word: &AtomicU64) -> (u32, u32) {
+fn unpack_links(word: &AtomicU64) -> (u32, u32) {
     let word = word.load(Ordering::Relaxed);
     (word as u32, (word >> 32) as u32)
 }
 
 /// The link on one side, then the other.
-fn sides(word: &AtomicU64, end: End) -> (u32, u32) {
-    let (left, right) = pair(word);
+fn split_links(word: &AtomicU64, end: End) -> (u32, u32) {
+    let (left, right) = unpack_links(word);
     if end == End::Left { (left, right) } else { (right, left) }
 }
 
@@ -43,11 +43,11 @@ impl<'a> Shard<'a> {
     /// Frees the items of a list.
     pub(super) fn free_items(&self, record: Record<'_>) {
         let Some([ends, length]) = self.ends(record) else { return };
-        let mut link = pair(ends).0;
+        let mut link = unpack_links(ends).0;
         let most = length.load(Ordering::Relaxed).min(self.arena.geometry.pieces() as u64);
         for _ in 0..most {
             let Some([links, _]) = self.item(link) else { return };
-            let next = pair(links).1;
+            let next = unpack_links(links).1;
             self.free(self.arena.geometry.place(link));
             link = next;
         }
@@ -66,7 +66,7 @@ impl<'a> Shard<'a> {
         if let Some(old) = self.find(spot) {
             self.remove(old);
         }
-        let wish = RoomRequest { size: HEADER + whole(spot.key.len()) + LIST, safe: true, now };
+        let wish = AllocationRequest { size: HEADER + whole(spot.key.len()) + LIST, safe: true, now };
         let place = self.make_room(&wish, &mut false)?;
         let record = self.add(spot, place)?;
         let [ends, length] = self.ends(record)?;
@@ -80,11 +80,11 @@ impl<'a> Shard<'a> {
     fn append(&self, record: Record<'_>, end: End, place: usize) -> Option<u64> {
         let [ends, length] = self.ends(record)?;
         let link = self.arena.geometry.link(place);
-        let (here, there) = sides(ends, end);
+        let (here, there) = split_links(ends, end);
         let [links, _] = self.item(link)?;
         self.put(links, join(end, 0, here));
         if let Some([neighbour, _]) = self.item(here) {
-            self.put(neighbour, join(end, link, sides(neighbour, end).1));
+            self.put(neighbour, join(end, link, split_links(neighbour, end).1));
         }
         self.put(ends, join(end, link, if here == 0 { link } else { there }));
         let count = length.load(Ordering::Relaxed).wrapping_add(1);
@@ -103,13 +103,13 @@ impl<'a> Shard<'a> {
     /// Takes the item at an end out of a list that has some; the entry goes with its last item.
     fn take(&self, record: Record<'_>, end: End, out: &mut Vec<u8>) -> Option<Found> {
         let [ends, length] = self.ends(record)?;
-        let (here, there) = sides(ends, end);
+        let (here, there) = split_links(ends, end);
         let [links, meta] = self.item(here)?;
         let (place, meta) = (self.arena.geometry.place(here), meta.load(Ordering::Relaxed));
         let found = self.arena.value(meta & 0xff, (meta >> 32) as usize, place + ITEM, out);
-        let next = sides(links, end).1;
+        let next = split_links(links, end).1;
         if let Some([neighbour, _]) = self.item(next) {
-            self.put(neighbour, join(end, 0, sides(neighbour, end).1));
+            self.put(neighbour, join(end, 0, split_links(neighbour, end).1));
         }
         self.put(ends, join(end, next, if next == 0 { 0 } else { there }));
         let count = length.load(Ordering::Relaxed).saturating_sub(1);
@@ -129,7 +129,7 @@ impl Dict {
     /// [`Refusal::NotList`], [`Refusal::NoMemory`].
     pub fn push(&self, key: &[u8], end: End, value: Value<'_>, now: u64) -> Result<u64, Refusal> {
         let spot = self.arena.spot(key);
-        let wish = RoomRequest { size: ITEM + parts(value).3, safe: true, now };
+        let wish = AllocationRequest { size: ITEM + parts(value).3, safe: true, now };
         self.arena.until_room(spot.shard, &wish, &mut false, |shard, forced| {
             let list = shard.list(&spot, now).map_err(RoomError::Refused)?;
             if u32::try_from(wish.size).is_err() {
@@ -179,16 +179,16 @@ impl Dict {
 /// For the checker: the places of a list's items; `None` if they are not linked both ways or not as many as the list says.
 pub(super) fn items(shard: &Shard<'_>, record: Record<'_>) -> Option<Vec<(usize, usize)>> {
     let [ends, length] = shard.ends(record)?;
-    let (first, last) = pair(ends);
+    let (first, last) = unpack_links(ends);
     let (mut link, mut before, mut places) = (first, 0, Vec::new());
     while let Some([links, meta]) = shard.item(link) {
         let meta = meta.load(Ordering::Relaxed);
         let size = ITEM + if meta & 0xff == kind::TEXT { whole((meta >> 32) as usize) } else { 8 };
-        if pair(links).0 != before || places.len() > shard.arena.geometry.pieces() {
+        if unpack_links(links).0 != before || places.len() > shard.arena.geometry.pieces() {
             return None;
         }
         places.push((shard.arena.geometry.place(link), size));
-        (before, link) = (link, pair(links).1);
+        (before, link) = (link, unpack_links(links).1);
     }
     (before == last && places.len() as u64 == length.load(Ordering::Relaxed)).then_some(places)
 }

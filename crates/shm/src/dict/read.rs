@@ -67,7 +67,7 @@ fn find(
     if length > LONG && !unchanged() {
         return Ok(None);
     }
-    let place = record.place + super::record::HEADER + super::record::whole(spot.key.len());
+    let place = record.offset + super::record::HEADER + super::record::whole(spot.key.len());
     let value = arena.value(kind, length, place, out).ok_or(Refusal::IsList)?;
     Ok(Some(Entry { value, flags, stale: expired }))
 }

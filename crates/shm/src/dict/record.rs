@@ -33,7 +33,7 @@ const MARKS: u64 = !0xffff_ffff;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a> {
     /// Its place.
-    pub(super) place: usize,
+    pub(super) offset: usize,
     words: &'a [AtomicU64; 5],
 }
 
@@ -89,7 +89,7 @@ impl Arena {
             return None;
         }
         let place = self.geometry.place(link);
-        self.memory.words(place).map(|words| Record { place, words })
+        self.memory.words(place).map(|words| Record { offset: place, words })
     }
 
     /// A bucket.
@@ -114,7 +114,7 @@ impl Arena {
 
     #[inline]
     fn is_key(&self, record: Record<'_>, key: &[u8]) -> bool {
-        let Some(stored) = self.memory.slice(record.place + HEADER, key.len().div_ceil(8)) else { return false };
+        let Some(stored) = self.memory.slice(record.offset + HEADER, key.len().div_ceil(8)) else { return false };
         let (words, rest) = key.as_chunks::<8>();
         let (whole, last) = stored.split_at(words.len());
         for (index, word) in words.iter().enumerate() {
@@ -208,7 +208,7 @@ impl<'a> Record<'a> {
     /// Where its value is.
     #[inline]
     pub(super) fn value_place(self) -> usize {
-        self.place + HEADER + whole(self.key_length())
+        self.offset + HEADER + whole(self.key_length())
     }
 
     /// Bytes that it takes.
@@ -223,7 +223,7 @@ impl<'a> Record<'a> {
 
     /// Appends its key to `out`.
     pub(super) fn key(self, arena: &Arena, out: &mut Vec<u8>) -> bool {
-        arena.memory.append_words(self.place + HEADER, self.key_length(), out)
+        arena.memory.append_words(self.offset + HEADER, self.key_length(), out)
     }
 }
 
@@ -283,7 +283,7 @@ impl<'a> Shard<'a> {
 
     /// Makes a record for a key in fresh memory, with kind 0 and nothing else, and links it as the newest.
     pub(super) fn add(&self, spot: &Slot<'_>, place: usize) -> Option<Record<'a>> {
-        let record = Record { place, words: self.words(place)? };
+        let record = Record { offset: place, words: self.words(place)? };
         let bucket = self.arena.bucket(spot.bucket)?;
         self.put(&record.words[0], load(bucket) & 0xffff_ffff);
         self.put(&record.words[TAG], spot.tag);
@@ -311,7 +311,7 @@ impl<'a> Shard<'a> {
     #[must_use]
     pub(super) fn unlink(&self, record: Record<'_>) -> bool {
         let Some(bucket) = self.arena.bucket(self.arena.geometry.bucket_of(record.hash())) else { return false };
-        let own = self.arena.geometry.link(record.place);
+        let own = self.arena.geometry.link(record.offset);
         let mut before: Option<Record<'_>> = None;
         let mut link = load(bucket) as u32;
         for _ in 0..self.arena.geometry.pieces() {
@@ -354,7 +354,7 @@ impl<'a> Shard<'a> {
     }
 
     fn make_newest(&self, record: Record<'_>) {
-        let link = self.arena.geometry.link(record.place);
+        let link = self.arena.geometry.link(record.offset);
         let second = self.get(at::NEWEST) as u32;
         self.restamp(record);
         self.put(&record.words[LINKS], u64::from(second) << 32);
@@ -377,7 +377,7 @@ impl<'a> Shard<'a> {
 
     /// Makes an entry the newest that is in the order already.
     pub(super) fn renew(&self, record: Record<'_>) {
-        if self.get(at::NEWEST) as u32 != self.arena.geometry.link(record.place) {
+        if self.get(at::NEWEST) as u32 != self.arena.geometry.link(record.offset) {
             self.leave_order(record);
             self.make_newest(record);
         }

@@ -21,7 +21,7 @@ const TURNS: usize = 1 << 14;
 
 /// The room that an operation needs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RoomRequest {
+pub(super) struct AllocationRequest {
     /// Bytes.
     pub(super) size: usize,
     /// No live entry may go.
@@ -49,7 +49,7 @@ impl Shard<'_> {
         if record.kind() == kind::LIST {
             self.free_items(record);
         }
-        self.free(record.place);
+        self.free(record.offset);
     }
 
     /// Drops up to `most` expired entries that were not used for long; answers how many.
@@ -65,7 +65,7 @@ impl Shard<'_> {
     }
 
     /// Makes the oldest entry the newest if it was used.
-    fn spare(&self, now: u64) -> bool {
+    fn second_chance(&self, now: u64) -> bool {
         let used = self.oldest().filter(|record| !record.expired(now) && self.take_mark(*record));
         if let Some(record) = used {
             self.renew(record);
@@ -90,7 +90,7 @@ impl Shard<'_> {
     }
 
     /// Allocates, dropping entries of this shard where that is allowed and fair.
-    pub(super) fn make_room(&self, wish: &RoomRequest, forced: &mut bool) -> Option<usize> {
+    pub(super) fn make_room(&self, wish: &AllocationRequest, forced: &mut bool) -> Option<usize> {
         let split = self.arena.geometry.shards() > 1;
         for _ in 0..BATCH {
             if let Some(place) = self.allocate(wish.size) {
@@ -111,7 +111,7 @@ impl Arena {
     pub(super) fn until_room<R>(
         &self,
         number: usize,
-        wish: &RoomRequest,
+        wish: &AllocationRequest,
         forced: &mut bool,
         mut attempt: impl FnMut(&Shard<'_>, &mut bool) -> Result<R, RoomError>,
     ) -> Result<R, Refusal> {
@@ -129,7 +129,7 @@ impl Arena {
         Err(Refusal::NoMemory)
     }
 
-    fn make_room_elsewhere(&self, own: usize, wish: &RoomRequest, turn: usize, forced: &mut bool) -> bool {
+    fn make_room_elsewhere(&self, own: usize, wish: &AllocationRequest, turn: usize, forced: &mut bool) -> bool {
         if wish.safe {
             return turn == 0 && (0..self.geometry.shards()).map(|number| self.lock(number).tidy(wish.now, BATCH)).sum::<usize>() > 0;
         }
@@ -160,7 +160,7 @@ impl Arena {
             if age <= stamp().wrapping_sub(begun) as i32 {
                 return Some(first);
             }
-            if !self.lock(victim).spare(now) {
+            if !self.lock(victim).second_chance(now) {
                 return Some(victim);
             }
         }

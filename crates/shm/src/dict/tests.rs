@@ -284,7 +284,7 @@ fn dies_at_each_step(size: usize, prepare: impl Fn(&Dict), act: impl Fn(&Dict)) 
                 let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None).unwrap();
                 let nix::sys::wait::WaitStatus::Exited(_, code) = status else { panic!("{status:?} at step {step}") };
                 let report = d.check().unwrap_or_else(|wrong| panic!("step {step}: {wrong}"));
-                let (_, emptied) = d.accidents();
+                let (_, emptied) = d.recoveries();
                 assert!(emptied <= 1 && (code == 9 || emptied == 0), "step {step}");
                 if code == 0 {
                     return step;
@@ -409,10 +409,10 @@ fn a_loss_is_told_once() {
             panic!("no exit at step {step}");
         };
         assert_eq!(code, 9, "it should be told before the change is over");
-        let lost = zones.buried(child);
-        assert!(zones.buried(child).is_empty());
+        let lost = zones.reap(child);
+        assert!(zones.reap(child).is_empty());
         if !lost.is_empty() {
-            assert_eq!(lost, [crate::Loss { name: "told".to_owned(), parts: 1, of: 1 }]);
+            assert_eq!(lost, [crate::RecoveryReport { name: "told".to_owned(), parts: 1, of: 1 }]);
             assert_eq!(get(&d, b"a"), None);
             return;
         }

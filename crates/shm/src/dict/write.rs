@@ -3,7 +3,7 @@
 use super::Dict;
 use super::chunks::same_room;
 use super::record::{HEADER, Record, kind, parts, whole};
-use super::room::{RoomError, RoomRequest};
+use super::room::{AllocationRequest, RoomError};
 use super::shard::{Shard, Slot};
 use super::value::{Refusal, Store, StoreMode, Value, expiry};
 
@@ -27,7 +27,7 @@ impl<'a> Shard<'a> {
     }
 
     /// Puts an entry for a key in place of the one that may be there.
-    fn replace(&self, spot: &Slot<'_>, wanted: &NewEntry<'_>, wish: &RoomRequest, forced: &mut bool) -> Result<(), RoomError> {
+    fn replace(&self, spot: &Slot<'_>, wanted: &NewEntry<'_>, wish: &AllocationRequest, forced: &mut bool) -> Result<(), RoomError> {
         self.tidy(wish.now, 2);
         if let (false, Some(old)) = (wish.safe, self.find(spot)) {
             self.remove(old);
@@ -51,7 +51,7 @@ impl Dict {
         let arena = &self.arena;
         let spot = arena.spot(key);
         let wanted = NewEntry { value, expiry: expiry(now, how.lifetime), flags: how.flags };
-        let wish = RoomRequest { size: size_of(&spot, value), safe: how.safe, now };
+        let wish = AllocationRequest { size: size_of(&spot, value), safe: how.safe, now };
         let (mut forced, mut allowed) = (false, false);
         let stored = arena.until_room(spot.shard, &wish, &mut forced, |shard, forced| {
             let old = shard.find(&spot);
@@ -111,7 +111,7 @@ impl Dict {
         let (start, lifetime) = init.ok_or((Refusal::NotFound, false))?;
         let value = Value::Number(start + by);
         let wanted = NewEntry { value, expiry: expiry(now, lifetime), flags: 0 };
-        let wish = RoomRequest { size: size_of(spot, value), safe: false, now };
+        let wish = AllocationRequest { size: size_of(spot, value), safe: false, now };
         let mut forced = false;
         // Another worker may have been first.
         let sum = self.arena.until_room(spot.shard, &wish, &mut forced, |shard, forced| match add_up(shard, spot, by, now) {

@@ -50,7 +50,7 @@ pub(crate) fn usage(g: &Guard<'_>) -> Usage {
 }
 
 /// Lets the numbers of requests and failures begin anew.
-pub(crate) fn forget(g: &Guard<'_>) {
+pub(crate) fn reset(g: &Guard<'_>) {
     for class in 0..CLASSES {
         g.set(REQUESTS + 8 * class, 0);
         g.set(FAILURES + 8 * class, 0);

@@ -3,7 +3,7 @@
 use crate::client::used::UsedClient;
 use lua::{CallContext, Raise, Reply, Stack, Suspension};
 use lua_lib::socket::call::{self, expect, fail};
-use lua_lib::socket::state::Work;
+use lua_lib::socket::state::Direction;
 use lua_session::client::ClientSocket;
 use stream::Session;
 use stream::preread::PrereadLimits;
@@ -21,7 +21,7 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension
     if used.client.consumed.get() {
         return Err("attempt to peek on a consumed socket".into());
     }
-    if let Err(text) = call.check(&used.client.socket, &[Work::Reading])? {
+    if let Err(text) = call.check(&used.client.socket, &[Direction::Reading])? {
         return Ok(fail(stack, text));
     }
     let size = stack.number(2).ok_or(Raise::fixed("argument must be a number"))?;
@@ -33,7 +33,7 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension
         stack.push_bytes(seen);
         return Ok(Suspension::Now(1));
     }
-    let busy = used.client.socket.begin(Work::Reading);
+    let busy = used.client.socket.begin(Direction::Reading);
     Ok(Suspension::wait(async move {
         let _busy = busy;
         match wait_for(&used.session, size).await {

@@ -3,7 +3,7 @@
 use crate::client::used::UsedClient;
 use lua::{CallContext, Raise, Reply, Stack, Suspension};
 use lua_lib::socket::call::{self, READ_TIMEOUT, fail, failure};
-use lua_lib::socket::state::Work;
+use lua_lib::socket::state::Direction;
 use lua_session::client::ClientSocket;
 use session::tls::TlsInfo;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ pub(super) fn server_handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
         !inner.read_closed && !inner.write_closed
     };
     let Some(used) = UsedClient::find(cx, &call, stack)?.filter(open) else { return Ok(fail(stack, "closed")) };
-    if let Err(text) = call.check(&used.client.socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
+    if let Err(text) = call.check(&used.client.socket, &[Direction::Connecting, Direction::Reading, Direction::Writing])? {
         return Ok(fail(stack, text));
     }
     if let Err(text) = used.make_way() {
@@ -37,7 +37,7 @@ pub(super) fn server_handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
         return Ok(fail(stack, "ssl not configured for this server"));
     }
     let timeout = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
-    let busy = used.client.socket.begin(Work::Connecting);
+    let busy = used.client.socket.begin(Direction::Connecting);
     Ok(Suspension::wait(async move {
         let _busy = busy;
         Ok(handshake(&used, timeout).await)

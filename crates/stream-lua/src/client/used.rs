@@ -4,7 +4,7 @@ use crate::host::Host;
 use crate::state::{Client, State};
 use base::log::Level;
 use lua::CallContext;
-use lua_lib::socket::scan::Want;
+use lua_lib::socket::scan::Pattern;
 use lua_lib::socket::state::Socket;
 use lua_session::client::ClientSocket;
 use lua_session::client::read::{Received, Receiving};
@@ -45,7 +45,8 @@ impl ClientSocket for UsedClient {
         state.pulled.set(false);
         loop {
             let eof = client.has_ended();
-            let found = receiving.want.find(&session.unread(), &mut receiving.seen, eof).map(|f| (f.used, f.complete, f.data.into_owned()));
+            let found =
+                receiving.pattern.find(&session.unread(), &mut receiving.scanned, eof).map(|f| (f.used, f.complete, f.data.into_owned()));
             if let Some((count, complete, data)) = found {
                 session.skip_preread(count);
                 session.count_received(count);
@@ -64,7 +65,7 @@ impl ClientSocket for UsedClient {
         }
     }
 
-    fn take_partial(&self, want: &Want, closed: bool) -> Vec<u8> {
+    fn take_partial(&self, want: &Pattern, closed: bool) -> Vec<u8> {
         let (data, count) = want.partial(&self.session.unread(), closed);
         self.session.skip_preread(count);
         self.session.count_received(count);

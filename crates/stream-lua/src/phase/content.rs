@@ -12,7 +12,7 @@ use std::rc::Rc;
 use stream::{Attach, Core, Levels, Module, Session, status};
 
 /// `content_by_lua`, `content_by_lua_file`, `content_by_lua_block`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("lua_content") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("lua_content") };
 
 /// The code of a server.
 #[derive(Default)]

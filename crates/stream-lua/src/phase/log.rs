@@ -10,7 +10,7 @@ use session::{Configured, Outcome, Step};
 use stream::{Attach, Levels, Module, Phase, Session};
 
 /// `log_by_lua_file`, `log_by_lua_block`.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("lua_log") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("lua_log") };
 
 /// The code of a server.
 type Conf = PhaseCode<Session, { LuaPhase::LOG.bit }>;

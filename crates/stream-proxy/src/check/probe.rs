@@ -52,14 +52,14 @@ pub(super) struct Prober {
 }
 
 impl Probe for Stream {
-    fn ask(&self, server: Server, about: String) -> BoxFuture<Report> {
+    fn probe(&self, server: Server, about: String) -> BoxFuture<Report> {
         let asker = self.0.clone();
-        Box::pin(async move { asker.ask(server, about).await })
+        Box::pin(async move { asker.run(server, about).await })
     }
 }
 
 impl Prober {
-    async fn ask(&self, server: Server, about: String) -> Report {
+    async fn run(&self, server: Server, about: String) -> Report {
         let Some(session) = self.session(about) else { return Report { passed: false, action: CONNECTING } };
         session.action.set(CONNECTING);
         let passed = if self.udp { self.ask_datagram(&session, &server).await } else { self.ask_stream(&session, server).await };
@@ -136,7 +136,7 @@ impl Prober {
         session.action.set(CHECKING);
         let mut so_far = Vec::new();
         loop {
-            if let Some(passed) = test.judge(&so_far) {
+            if let Some(passed) = test.matches(&so_far) {
                 return Ok(passed);
             }
             if so_far.len() >= MOST || stream.read(&mut so_far).await? == 0 {
@@ -197,7 +197,7 @@ impl Prober {
             match socket.receive_ready(&mut buffer) {
                 Ok(count) => {
                     let said = buffer.get(..count).unwrap_or_default();
-                    return Ok(self.test.as_ref().is_none_or(|test| test.judge(said) == Some(true)));
+                    return Ok(self.test.as_ref().is_none_or(|test| test.matches(said) == Some(true)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),

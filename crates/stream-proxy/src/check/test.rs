@@ -81,7 +81,7 @@ impl Test {
     }
 
     /// Whether the received data matches; `None` if more data may decide.
-    pub(super) fn judge(&self, so_far: &[u8]) -> Option<bool> {
+    pub(super) fn matches(&self, so_far: &[u8]) -> Option<bool> {
         match &self.expect {
             None => Some(true),
             Some(Wanted::Matches(regex)) => regex.is_match(so_far).then_some(true),
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(literal(b"a\\x00\\xfFb\\n").as_deref(), Some(&b"a\0\xffb\\n"[..]));
         assert_eq!((literal(b"\\x0"), literal(b"\\xg0")), (None, None));
         let test = Test { send: None, expect: Some(Wanted::Text(b"abc".to_vec())) };
-        let judged: Vec<_> = ["", "ab", "abc", "abcd", "ax"].iter().map(|text| test.judge(text.as_bytes())).collect();
+        let judged: Vec<_> = ["", "ab", "abc", "abcd", "ax"].iter().map(|text| test.matches(text.as_bytes())).collect();
         assert_eq!(judged, [None, None, Some(true), Some(true), Some(false)]);
     }
 }

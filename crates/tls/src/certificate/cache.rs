@@ -40,19 +40,19 @@ enum Value {
 #[derive(Debug)]
 struct Item {
     value: Value,
-    stamp: Option<Stamp>,
+    stamp: Option<FileVersion>,
     checked_ms: u64,
     used_ms: u64,
 }
 
 /// What tells whether a file is still the same.
 #[derive(Debug, PartialEq, Eq)]
-struct Stamp {
+struct FileVersion {
     inode: u64,
     modified: Option<SystemTime>,
 }
 
-impl Stamp {
+impl FileVersion {
     fn of(name: &str) -> Option<Self> {
         let metadata = std::fs::metadata(name.strip_prefix(STORED_FILE).unwrap_or(name)).ok()?;
         Some(Self { inode: metadata.ino(), modified: metadata.modified().ok() })
@@ -91,7 +91,7 @@ impl Cache {
         let is_data = name.starts_with("data:");
         if let Some(item) = self.items.get_mut(&id) {
             let fresh = !again && now_ms.saturating_sub(item.checked_ms) <= self.limits.valid_ms;
-            if is_data || fresh || (!again && item.stamp.is_some() && item.stamp == Stamp::of(name)) {
+            if is_data || fresh || (!again && item.stamp.is_some() && item.stamp == FileVersion::of(name)) {
                 if !fresh {
                     item.checked_ms = now_ms;
                 }
@@ -100,7 +100,7 @@ impl Cache {
             }
             self.items.remove(&id);
         }
-        let stamp = if is_data { None } else { Stamp::of(name) };
+        let stamp = if is_data { None } else { FileVersion::of(name) };
         let value = match kind {
             Kind::Chain => Value::Chain(Chain::load(&Files::new(), name)?),
             Kind::Key => Value::Key(Key::load(&Files::new(), name, passwords)?),

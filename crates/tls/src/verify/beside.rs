@@ -5,7 +5,9 @@
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::x509::X509Version;
 
-use super::parsed::{Parsed, Trusted, Usage, fits_own, is_self_issued, issuers, may_sign, parse, seconds, understood, validity, verified};
+use super::parsed::{
+    Parsed, Trusted, Usage, critical_supported, fits_own, is_self_issued, issuers, may_sign, parse, seconds, validity, verified,
+};
 
 /// No path is followed further.
 const LONGEST: usize = 8;
@@ -18,7 +20,7 @@ pub(super) fn path(
     usage: Usage,
     now: UnixTime,
 ) -> Option<Vec<CertificateDer<'static>>> {
-    if !validity(leaf).contains(&seconds(now)) || !fits_own(leaf, usage) || !understood(leaf) {
+    if !validity(leaf).contains(&seconds(now)) || !fits_own(leaf, usage) || !critical_supported(leaf) {
         return None;
     }
     if is_self_issued(leaf) {
@@ -49,8 +51,8 @@ pub(super) fn path(
 
 /// The trusted certificate that signed `below` and may do so.
 fn issuer<'t>(trust: &'t [Trusted], below: &Parsed<'_>, now: UnixTime) -> Option<&'t CertificateDer<'static>> {
-    let mut good = issuers(trust, below)
-        .into_iter()
-        .filter(|(_, other)| validity(other).contains(&seconds(now)) && may_sign(other) && understood(other) && verified(below, other));
+    let mut good = issuers(trust, below).into_iter().filter(|(_, other)| {
+        validity(other).contains(&seconds(now)) && may_sign(other) && critical_supported(other) && verified(below, other)
+    });
     good.next().map(|(der, _)| der)
 }

@@ -5,7 +5,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::x509::X509Version;
 
 use super::parsed::{
-    Parsed, Trusted, Usage, fits, fits_own, is_self_issued, issuers, may_be_issuer, may_sign, parse, seconds, understood, validity,
+    Parsed, Trusted, Usage, critical_supported, fits, fits_own, is_self_issued, issuers, may_be_issuer, may_sign, parse, seconds, validity,
     verified,
 };
 use super::reason::Verdict;
@@ -19,7 +19,7 @@ struct Followed<'a> {
     /// The peer's own certificate first.
     path: Vec<Parsed<'a>>,
     /// How many of them the peer gave.
-    given: usize,
+    chain_length: usize,
     /// Whether the last one is trusted and signs itself.
     rooted: bool,
 }
@@ -28,7 +28,7 @@ struct Followed<'a> {
 pub(super) fn chain(trust: &Trust, leaf: &Parsed<'_>, others: &[CertificateDer<'_>], usage: Usage, now: UnixTime) -> Vec<Verdict> {
     let mut found = Vec::new();
     let chain = follow(&trust.trusted, leaf, others, now);
-    let Followed { path, given, rooted } = &chain;
+    let Followed { path, chain_length: given, rooted } = &chain;
     let Some(top) = path.last() else { return found };
     if path.len() > trust.depth + 2 || path.len() >= LONGEST {
         found.push(Verdict::new(22));
@@ -70,14 +70,14 @@ fn follow<'a>(trust: &'a [Trusted], leaf: &Parsed<'a>, others: &'a [CertificateD
             break;
         }
     }
-    Followed { path, given, rooted }
+    Followed { path, chain_length: given, rooted }
 }
 
 fn constraints(path: &[Parsed<'_>], usage: Usage, found: &mut Vec<Verdict>) {
     for (place, certificate) in path.iter().enumerate() {
         let known = |oid: &str| matches!(oid, "2.5.29.30" | "2.5.29.32" | "2.5.29.33" | "2.5.29.36" | "2.5.29.54" | "2.5.29.31");
         let alien = |certificate: &Parsed<'_>| {
-            certificate.extensions().iter().any(|e| e.critical && !known(&e.oid.to_id_string())) && !understood(certificate)
+            certificate.extensions().iter().any(|e| e.critical && !known(&e.oid.to_id_string())) && !critical_supported(certificate)
         };
         if alien(certificate) {
             found.push(Verdict::new(34));

@@ -114,7 +114,7 @@ pub(crate) fn fits_own(certificate: &Parsed<'_>, usage: Usage) -> bool {
 }
 
 /// Whether each critical extension is one that is checked here. Name constraints are not: what has them is webpki's.
-pub(crate) fn understood(certificate: &Parsed<'_>) -> bool {
+pub(crate) fn critical_supported(certificate: &Parsed<'_>) -> bool {
     certificate.extensions().iter().all(|extension| match extension.parsed_extension() {
         ParsedExtension::BasicConstraints(_)
         | ParsedExtension::KeyUsage(_)

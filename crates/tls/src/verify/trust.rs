@@ -65,7 +65,7 @@ impl Trust {
     }
 
     /// Everything that is wrong with a chain, in the order in which OpenSSL would find it; nothing for a good one.
-    pub(crate) fn judge(&self, chain: &[CertificateDer<'_>], usage: Usage, name: Option<&str>, now: UnixTime) -> Vec<Verdict> {
+    pub(crate) fn verify(&self, chain: &[CertificateDer<'_>], usage: Usage, name: Option<&str>, now: UnixTime) -> Vec<Verdict> {
         let chain = chain.get(..chain.len().min(LONGEST)).unwrap_or_default();
         let Some((own, others)) = chain.split_first() else { return vec![Verdict::UNSPECIFIED] };
         let Some(leaf) = parse(own) else { return vec![Verdict::UNSPECIFIED] };

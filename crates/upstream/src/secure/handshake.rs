@@ -19,7 +19,7 @@ const MISMATCH: u16 = 62;
 
 /// Why there is no session. It has been logged, but for the time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum HandshakeError {
     /// Nothing can be offered to any server.
     Internal,
     /// The server.
@@ -48,25 +48,25 @@ pub async fn perform<S: Client>(
     server: &[&str],
     stream: Stream,
     limit: Duration,
-) -> Result<Stream, Fault> {
+) -> Result<Stream, HandshakeError> {
     let settings = secured.settings(target).map_err(|error| internal(&**client, &error.to_string()))?;
     if target.sent {
         log_client!(client, Level::Debug, "upstream SSL server name: \"{}\"", target.name);
     }
     let opening = async {
         let stream = open(client, secured, target, &settings, server, stream).await?;
-        judged(client, secured, target, stream).await.map_err(|failure| complain(&**client, &failure))
+        verify(client, secured, target, stream).await.map_err(|failure| report(&**client, &failure))
     };
-    let done = tokio::time::timeout(limit, opening).await.map_err(|_| Fault::TimedOut)??;
+    let done = tokio::time::timeout(limit, opening).await.map_err(|_| HandshakeError::TimedOut)??;
     if secured.verify {
         check(&**client, target, &done)?;
     }
     Ok(Stream::Tls(Box::new(done.stream)))
 }
 
-fn internal<S: Client>(client: &S, text: &str) -> Fault {
+fn internal<S: Client>(client: &S, text: &str) -> HandshakeError {
     client.log(Level::Error, text.as_bytes());
-    Fault::Internal
+    HandshakeError::Internal
 }
 
 /// Makes a session.
@@ -77,7 +77,7 @@ async fn open<S: Client>(
     settings: &Settings,
     server: &[&str],
     stream: Stream,
-) -> Result<TlsStream<Stream>, Fault> {
+) -> Result<TlsStream<Stream>, HandshakeError> {
     let name = target.sent.then_some(target.name.as_str());
     let opened = match &secured.plan().hooks().certificate {
         None => {
@@ -87,10 +87,10 @@ async fn open<S: Client>(
         }
         Some(hook) => {
             let choose = |version| hook.choose(client, version);
-            net::tls::asking::connect(stream, |asked| settings.asking(asked).session(name, None), choose).await
+            net::tls::asking::connect(stream, |asked| settings.with_chooser(asked).session(name, None), choose).await
         }
     };
-    let stream = opened.map_err(|failure| complain(&**client, &failure))?;
+    let stream = opened.map_err(|failure| report(&**client, &failure))?;
     if client.log_enabled(Level::Debug)
         && let Some(session) = stream.client()
     {
@@ -104,7 +104,7 @@ async fn open<S: Client>(
 }
 
 /// Judges a server by its chain, or lets code do so.
-async fn judged<S: Client>(
+async fn verify<S: Client>(
     client: &Rc<S>,
     secured: &Secured<S>,
     target: &Target,
@@ -133,26 +133,26 @@ async fn judged<S: Client>(
     if let (Some(hook), Some(shown)) = (&hooks.verify, shown) {
         // A chain that is to be good and is not needs no other judge.
         if skips || !secured.verify || chain.is_ok() {
-            chain = Verdict::new(hook.judge(client, shown).await.map_err(Failure::Tls)?);
+            chain = Verdict::new(hook.verify(client, shown).await.map_err(Failure::Tls)?);
         }
     }
     Ok(HandshakeDone { stream, chain, is_named })
 }
 
-fn check<S: Client>(client: &S, target: &Target, done: &HandshakeDone) -> Result<(), Fault> {
+fn check<S: Client>(client: &S, target: &Target, done: &HandshakeDone) -> Result<(), HandshakeError> {
     let chain = done.chain;
     if !chain.is_ok() {
         log_client!(client, Level::Error, "upstream SSL certificate verify error: ({}:{})", chain.code, chain.text());
-        return Err(Fault::Server);
+        return Err(HandshakeError::Server);
     }
     if !done.is_named || target.name.is_empty() {
         log_client!(client, Level::Error, "upstream SSL certificate does not match \"{}\"", target.name);
-        return Err(Fault::Server);
+        return Err(HandshakeError::Server);
     }
     Ok(())
 }
 
-fn complain<S: Client>(client: &S, failure: &Failure) -> Fault {
+fn report<S: Client>(client: &S, failure: &Failure) -> HandshakeError {
     match failure {
         Failure::Tls(error) => {
             let level = if error.is_ordinary() { Level::Error } else { Level::Crit };
@@ -163,12 +163,12 @@ fn complain<S: Client>(client: &S, failure: &Failure) -> Fault {
         }
         Failure::Closed => log_client!(client, Level::Error, "{failure}"),
     }
-    Fault::Server
+    HandshakeError::Server
 }
 
 /// The line about a call that failed on a connection: `plain` is the call without TLS, `secure` the one with it.
 #[must_use]
-pub fn trouble(plain: &str, secure: &str, error: &io::Error) -> Vec<u8> {
+pub fn error_line(plain: &str, secure: &str, error: &io::Error) -> Vec<u8> {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
         Some(inner) => format!("{secure} failed (SSL: {inner})").into_bytes(),
         None => format!("{plain} failed {}", base::errno::describe(error)).into_bytes(),

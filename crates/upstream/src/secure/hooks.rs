@@ -19,7 +19,7 @@ pub trait ChooseCertificate<S> {
 /// Judges a server. It may take its time.
 pub trait VerifyServer<S> {
     /// Answers OpenSSL's code of what is wrong with the server; 0 is nothing.
-    fn judge(&self, session: &Rc<S>, shown: ServerChain) -> BoxFuture<Result<u16, TlsError>>;
+    fn verify(&self, session: &Rc<S>, shown: ServerChain) -> BoxFuture<Result<u16, TlsError>>;
 }
 
 /// What is known of a server.

@@ -198,7 +198,7 @@ impl<S: Session> Secured<S> {
         let mut identity = vec![u8::from(sent)];
         let told = if sent || self.verify { name.as_str() } else { "" };
         let pair = certificate.iter().flat_map(|(name, key)| [name.as_bytes(), key.as_bytes()]);
-        let alpn = self.alpn.as_ref().map(|names| offered(names.iter().map(|name| name.to_vec(session))));
+        let alpn = self.alpn.as_ref().map(|names| offerable(names.iter().map(|name| name.to_vec(session))));
         let mut add = |part: &[u8]| {
             // With its length, so that no name can pass for a name and a certificate.
             identity.extend_from_slice(&part.len().to_ne_bytes());
@@ -290,14 +290,14 @@ impl<S: Session> Plans<S> {
 }
 
 /// Names that can be offered: the others are left out, as in nginx.
-fn offered(names: impl Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
+fn offerable(names: impl Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
     names.filter(|name| (1..=255).contains(&name.len())).collect()
 }
 
 /// What `*_ssl_alpn` says, if it has no variables.
 fn literals<S: Session>(names: Option<&Vec<Complex<S>>>) -> Option<Vec<Vec<u8>>> {
     let names: Option<Vec<Vec<u8>>> = names?.iter().map(|name| name.literal().map(<[u8]>::to_vec)).collect();
-    names.map(|names| offered(names.into_iter()))
+    names.map(|names| offerable(names.into_iter()))
 }
 
 /// The certificate with its key, if there is one.

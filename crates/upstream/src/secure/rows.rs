@@ -19,7 +19,7 @@ type Own<T, S> = fn(&mut T) -> &mut TlsConf<S>;
 // tidy: table
 pub fn rows<T: Config, S: Configured>(prefix: &str, tls: Own<T, S>) -> Vec<Row> {
     let row = |suffix: &str, arity: Arity, doc: &'static str, set: fn(&mut Cx<'_>, &mut TlsConf<S>) -> Result<(), Error>| {
-        Row::new(format!("{prefix}_ssl_{suffix}"), S::BLOCKS, arity, doc, move |cx| set(cx, &mut own(cx, tls)))
+        Row::new(format!("{prefix}_ssl_{suffix}"), S::BLOCKS, arity, doc, move |cx| set(cx, &mut own_conf(cx, tls)))
     };
     vec![
         row("session_reuse", Arity::Flag, "Resumes TLS sessions with upstreams.", |cx, tls| {
@@ -93,11 +93,11 @@ pub fn alpn_row<T: Config, S: Configured>(prefix: &str, tls: Own<T, S>) -> Row {
             }
             names.push(name);
         }
-        cx.once(&mut own(cx, tls).alpn, Rc::new(names))
+        cx.once(&mut own_conf(cx, tls).alpn, Rc::new(names))
     })
 }
 
-fn own<'a, T: Config, S>(cx: &Cx<'a>, tls: Own<T, S>) -> RefMut<'a, TlsConf<S>> {
+fn own_conf<'a, T: Config, S>(cx: &Cx<'a>, tls: Own<T, S>) -> RefMut<'a, TlsConf<S>> {
     RefMut::map(cx.location::<T>(), tls)
 }
 

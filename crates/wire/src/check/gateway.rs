@@ -42,7 +42,7 @@ pub fn fastcgi(data: &[u8]) {
         let mut body = Body::new(Records::default(), bare, length);
         let (mut at, mut given) = (0, 0);
         while let Ok(step) = body.next(&data[at..]) {
-            let remark = body.remark();
+            let remark = body.take_log();
             match step {
                 Step::Data { start, end } => {
                     assert!(start < end || remark.is_some());

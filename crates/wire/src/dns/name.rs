@@ -1,6 +1,6 @@
 //! DNS names.
 
-use super::Flaw;
+use super::MessageError;
 use std::fmt;
 
 /// The longest name in a message, RFC 1035.
@@ -35,33 +35,33 @@ impl Name {
     ///
     /// # Errors
     /// The message ends in it, it is too long, or a pointer in it does not lead back to a name.
-    pub fn read(message: &[u8], at: usize) -> Result<(Name, usize), Flaw> {
+    pub fn read(message: &[u8], at: usize) -> Result<(Name, usize), MessageError> {
         let mut out = Vec::with_capacity(32);
         let (mut place, mut start, mut next, mut pointers) = (at, at, None, 0);
         loop {
-            let length = *message.get(place).ok_or(Flaw::Short)?;
+            let length = *message.get(place).ok_or(MessageError::Short)?;
             match length {
                 0 => break,
                 1..=63 => {
                     let behind = place + 1 + usize::from(length);
-                    let label = message.get(place + 1..behind).ok_or(Flaw::Short)?;
-                    push(&mut out, label).filter(|()| out.len() < LONGEST).ok_or(Flaw::Name)?;
+                    let label = message.get(place + 1..behind).ok_or(MessageError::Short)?;
+                    push(&mut out, label).filter(|()| out.len() < LONGEST).ok_or(MessageError::Name)?;
                     place = behind;
                 }
                 0xc0.. => {
-                    let low = *message.get(place + 1).ok_or(Flaw::Short)?;
+                    let low = *message.get(place + 1).ok_or(MessageError::Short)?;
                     let target = usize::from(length & 0x3f) << 8 | usize::from(low);
                     pointers += 1;
                     if !(super::HEAD..start).contains(&target) || pointers > MOST_POINTERS {
-                        return Err(Flaw::Name);
+                        return Err(MessageError::Name);
                     }
                     next = next.or(Some(place + 2));
                     (place, start) = (target, target);
                 }
-                _ => return Err(Flaw::Name),
+                _ => return Err(MessageError::Name),
             }
         }
-        Ok((end(out).ok_or(Flaw::Name)?, next.unwrap_or(place + 1)))
+        Ok((end(out).ok_or(MessageError::Name)?, next.unwrap_or(place + 1)))
     }
 }
 

@@ -51,13 +51,13 @@ fn addresses_by_aliases_in_any_order() {
     let answer = parse(&message(0x8180, 4, Kind::A, &rest)).unwrap();
     assert_eq!((answer.id, answer.code, answer.name.to_string(), answer.kind), (7, 0, "a.b".to_owned(), Kind::A));
     let found = answer.found();
-    assert_eq!(found, Found { addresses: vec!["10.0.0.1".parse().unwrap()], services: vec![], ttl: 30, alias: None });
+    assert_eq!(found, Resolved { addresses: vec!["10.0.0.1".parse().unwrap()], services: vec![], ttl: 30, alias: None });
 }
 
 #[test]
 fn an_alias_without_an_address_is_asked_for_next() {
     let answer = parse(&message(0x8180, 1, Kind::A, &rr(SELF, Kind::CNAME, 9, b"\x01c\xc0\x0e"))).unwrap();
-    assert_eq!(answer.found(), Found { addresses: vec![], services: vec![], ttl: 9, alias: Some(name("c.b")) });
+    assert_eq!(answer.found(), Resolved { addresses: vec![], services: vec![], ttl: 9, alias: Some(name("c.b")) });
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn other_types() {
     ]
     .concat();
     let answer = parse(&message(0x8180, 3, Kind::AAAA, &rest)).unwrap();
-    assert_eq!(answer.found(), Found { addresses: vec!["::1".parse().unwrap()], services: vec![], ttl: 0, alias: None });
+    assert_eq!(answer.found(), Resolved { addresses: vec!["::1".parse().unwrap()], services: vec![], ttl: 0, alias: None });
     assert_eq!(answer.records[1].ttl, LONGEST_TTL);
     assert_eq!(answer.records[1].data, Data::Service(Service { priority: 1, weight: 2, port: 80, target: name("t") }));
     assert_eq!(answer.records[2].data, Data::Pointer(name("p")));
@@ -88,32 +88,32 @@ fn other_types() {
 #[test]
 fn hostile_answers_are_refused() {
     let good = rr(SELF, Kind::A, 1, &[1, 2, 3, 4]);
-    let cases: Vec<(&str, Vec<u8>, Flaw)> = vec![
-        ("nothing", vec![], Flaw::Short),
-        ("half a head", message(0x8180, 0, Kind::A, b"")[..9].to_vec(), Flaw::Short),
-        ("a question", message(0x0100, 1, Kind::A, &good), Flaw::Unexpected),
-        ("an update", message(0xa980, 1, Kind::A, &good), Flaw::Unexpected),
-        ("a promise of more", message(0x8180, 2, Kind::A, &good), Flaw::Short),
-        ("three bytes of address", message(0x8180, 1, Kind::A, &rr(SELF, Kind::A, 1, &[1, 2, 3])), Flaw::Data),
-        ("four bytes of IPv6", message(0x8180, 1, Kind::AAAA, &rr(SELF, Kind::AAAA, 1, &[1, 2, 3, 4])), Flaw::Data),
-        ("a pointer to itself", message(0x8180, 1, Kind::A, &rr(&[0xc0, 21], Kind::A, 1, &[1, 2, 3, 4])), Flaw::Name),
-        ("a pointer ahead", message(0x8180, 1, Kind::A, &rr(&[0xc1, 0], Kind::A, 1, &[1, 2, 3, 4])), Flaw::Name),
-        ("a pointer into the head", message(0x8180, 1, Kind::A, &rr(&[0xc0, 1], Kind::A, 1, &[1, 2, 3, 4])), Flaw::Name),
-        ("a reserved label", message(0x8180, 1, Kind::A, &rr(&[0x80, 0], Kind::A, 1, &[1, 2, 3, 4])), Flaw::Name),
-        ("an alias longer than its data", message(0x8180, 1, Kind::A, &rr(SELF, Kind::CNAME, 1, b"\x05c")), Flaw::Short),
-        ("an alias shorter than its data", message(0x8180, 1, Kind::A, &rr(SELF, Kind::CNAME, 1, b"\x01c\0xx")), Flaw::Data),
-        ("a service cut short", message(0x8180, 1, Kind::A, &rr(SELF, Kind::SRV, 1, b"\0\x01\0")), Flaw::Short),
-        ("a name without an end", message(0x8180, 1, Kind::A, &b"\x3fxxxx".repeat(80)), Flaw::Name),
+    let cases: Vec<(&str, Vec<u8>, MessageError)> = vec![
+        ("nothing", vec![], MessageError::Short),
+        ("half a head", message(0x8180, 0, Kind::A, b"")[..9].to_vec(), MessageError::Short),
+        ("a question", message(0x0100, 1, Kind::A, &good), MessageError::Unexpected),
+        ("an update", message(0xa980, 1, Kind::A, &good), MessageError::Unexpected),
+        ("a promise of more", message(0x8180, 2, Kind::A, &good), MessageError::Short),
+        ("three bytes of address", message(0x8180, 1, Kind::A, &rr(SELF, Kind::A, 1, &[1, 2, 3])), MessageError::Data),
+        ("four bytes of IPv6", message(0x8180, 1, Kind::AAAA, &rr(SELF, Kind::AAAA, 1, &[1, 2, 3, 4])), MessageError::Data),
+        ("a pointer to itself", message(0x8180, 1, Kind::A, &rr(&[0xc0, 21], Kind::A, 1, &[1, 2, 3, 4])), MessageError::Name),
+        ("a pointer ahead", message(0x8180, 1, Kind::A, &rr(&[0xc1, 0], Kind::A, 1, &[1, 2, 3, 4])), MessageError::Name),
+        ("a pointer into the head", message(0x8180, 1, Kind::A, &rr(&[0xc0, 1], Kind::A, 1, &[1, 2, 3, 4])), MessageError::Name),
+        ("a reserved label", message(0x8180, 1, Kind::A, &rr(&[0x80, 0], Kind::A, 1, &[1, 2, 3, 4])), MessageError::Name),
+        ("an alias longer than its data", message(0x8180, 1, Kind::A, &rr(SELF, Kind::CNAME, 1, b"\x05c")), MessageError::Short),
+        ("an alias shorter than its data", message(0x8180, 1, Kind::A, &rr(SELF, Kind::CNAME, 1, b"\x01c\0xx")), MessageError::Data),
+        ("a service cut short", message(0x8180, 1, Kind::A, &rr(SELF, Kind::SRV, 1, b"\0\x01\0")), MessageError::Short),
+        ("a name without an end", message(0x8180, 1, Kind::A, &b"\x3fxxxx".repeat(80)), MessageError::Name),
     ];
     for (what, bytes, flaw) in cases {
         assert_eq!(parse(&bytes).unwrap_err(), flaw, "{what}");
     }
     let mut two = message(0x8180, 1, Kind::A, &good);
     two[5] = 2;
-    assert_eq!(parse(&two).unwrap_err(), Flaw::Unexpected);
+    assert_eq!(parse(&two).unwrap_err(), MessageError::Unexpected);
     let mut chaos = message(0x8180, 1, Kind::A, &good);
     chaos[20] = 3;
-    assert_eq!(parse(&chaos).unwrap_err(), Flaw::Unexpected);
+    assert_eq!(parse(&chaos).unwrap_err(), MessageError::Unexpected);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn pointers_through_pointers_are_few() {
     }
     let bytes = message(0x8180, 1, Kind::A, &rest);
     assert!(Name::read(&bytes, at + 6).is_ok());
-    assert_eq!(Name::read(&bytes, at + 30).unwrap_err(), Flaw::Name);
+    assert_eq!(Name::read(&bytes, at + 30).unwrap_err(), MessageError::Name);
 }
 
 #[test]

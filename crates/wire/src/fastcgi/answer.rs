@@ -28,7 +28,7 @@ impl BodyError {
 
 /// Something to be logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remark {
+pub enum LogMessage {
     /// The application's words.
     Errors(Vec<u8>),
     /// The body is longer than its `Content-Length`; what is too much is dropped.
@@ -48,18 +48,18 @@ pub struct Body {
     records: Records,
     /// Bytes at the beginning that have no frame any more.
     bare: usize,
-    left: Option<u64>,
+    content_left: Option<u64>,
     closed: bool,
     done: bool,
     clean: bool,
-    remark: Option<Remark>,
+    remark: Option<LogMessage>,
 }
 
 impl Body {
     /// A body whose first `bare` bytes have been taken out of their records, of `length` bytes if that is known.
     #[must_use]
     pub fn new(records: Records, bare: usize, length: Option<u64>) -> Body {
-        Body { records, bare, left: length, ..Body::default() }
+        Body { records, bare, content_left: length, ..Body::default() }
     }
 
     /// Looks at `input`, which starts where the last step ended. A step without data leaves a [`Remark`].
@@ -82,7 +82,7 @@ impl Body {
                 Piece::Data { stream: Stream::Out, start, end } => return Ok(self.data(at + start, at + end)),
                 Piece::Data { stream: Stream::Errors, start, end } => {
                     let text = rest.get(start..end).unwrap_or_default();
-                    self.remark = Some(Remark::Errors(message(text).to_vec()));
+                    self.remark = Some(LogMessage::Errors(message(text).to_vec()));
                     return Ok(Step::Data { start: at + end, end: at + end });
                 }
                 Piece::OutEnd { .. } if !self.is_whole() => return Err(BodyError::ShortOut),
@@ -98,33 +98,33 @@ impl Body {
     }
 
     fn data(&mut self, start: usize, end: usize) -> Step {
-        let Some(left) = &mut self.left else { return Step::Data { start, end } };
+        let Some(left) = &mut self.content_left else { return Step::Data { start, end } };
         let given = (end - start) as u64;
         if given <= *left {
             *left -= given;
             return Step::Data { start, end };
         }
-        self.remark = Some(Remark::Excess);
+        self.remark = Some(LogMessage::Excess);
         self.done = true;
         let kept = usize::try_from(*left).unwrap_or(0);
         Step::Data { start, end: start + kept }
     }
 
     /// What the last step wants to be logged.
-    pub fn remark(&mut self) -> Option<Remark> {
+    pub fn take_log(&mut self) -> Option<LogMessage> {
         self.remark.take()
     }
 
     /// All that `Content-Length` announced is here.
     fn is_whole(&self) -> bool {
-        self.left.is_none_or(|left| left == 0)
+        self.content_left.is_none_or(|left| left == 0)
     }
 
     /// Whether the end of the connection leaves nothing open: the application has closed the answer, or `Content-Length` has come
     /// true.
     #[must_use]
     pub fn may_end(&self) -> bool {
-        self.closed || self.left == Some(0)
+        self.closed || self.content_left == Some(0)
     }
 
     /// Whether the connection can serve another request.
@@ -138,11 +138,11 @@ impl Body {
 mod tests {
     use super::*;
 
-    fn played(mut body: Body, input: &[u8]) -> (Vec<u8>, Vec<Remark>, Result<bool, BodyError>) {
+    fn played(mut body: Body, input: &[u8]) -> (Vec<u8>, Vec<LogMessage>, Result<bool, BodyError>) {
         let (mut at, mut out, mut remarks) = (0, Vec::new(), Vec::new());
         loop {
             let step = body.next(&input[at..]);
-            remarks.extend(body.remark());
+            remarks.extend(body.take_log());
             match step {
                 Ok(Step::Data { start, end }) => {
                     out.extend_from_slice(&input[at + start..at + end]);
@@ -157,7 +157,7 @@ mod tests {
 
     const REST: &[u8] = b"lo\x01\x07\0\x01\0\x05\0\0bad.\n\x01\x06\0\x01\0\0\0\0\x01\x03\0\x01\0\x08\0\0\0\0\0\0\0\0\0\0";
 
-    fn began() -> Records {
+    fn started() -> Records {
         let mut records = Records::default();
         records.next(b"\x01\x06\0\x01\0\x05\0\0hel").unwrap();
         records
@@ -166,20 +166,20 @@ mod tests {
     #[test]
     fn bare_bytes_records_and_messages() {
         let input = [b"hel", REST].concat();
-        let (out, remarks, end) = played(Body::new(began(), 3, Some(5)), &input);
+        let (out, remarks, end) = played(Body::new(started(), 3, Some(5)), &input);
         assert_eq!((out.as_slice(), end), (&b"hello"[..], Ok(true)));
-        assert_eq!(remarks, [Remark::Errors(b"bad".to_vec())]);
+        assert_eq!(remarks, [LogMessage::Errors(b"bad".to_vec())]);
         let more = [&input[..], b"x"].concat();
-        assert_eq!(played(Body::new(began(), 3, None), &more).2, Ok(false));
-        assert_eq!(played(Body::new(began(), 3, None), &input).0, b"hello");
+        assert_eq!(played(Body::new(started(), 3, None), &more).2, Ok(false));
+        assert_eq!(played(Body::new(started(), 3, None), &input).0, b"hello");
     }
 
     #[test]
     fn lengths_that_are_not_true() {
         let input = [b"hel", REST].concat();
-        assert_eq!(played(Body::new(began(), 3, Some(6)), &input).2, Err(BodyError::ShortOut));
-        let (out, remarks, end) = played(Body::new(began(), 3, Some(4)), &input);
-        assert_eq!((out.as_slice(), remarks, end), (&b"hell"[..], vec![Remark::Excess], Ok(false)));
+        assert_eq!(played(Body::new(started(), 3, Some(6)), &input).2, Err(BodyError::ShortOut));
+        let (out, remarks, end) = played(Body::new(started(), 3, Some(4)), &input);
+        assert_eq!((out.as_slice(), remarks, end), (&b"hell"[..], vec![LogMessage::Excess], Ok(false)));
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl LastHead {
     }
 
     /// Keeps the fields of a head that was read: `section` begins at `start` of the buffer and ends with its empty line.
-    pub(super) fn learn(&mut self, section: &[u8], start: usize, fields: &[HeaderSpan], limits: &Limits) {
+    pub(super) fn store(&mut self, section: &[u8], start: usize, fields: &[HeaderSpan], limits: &Limits) {
         if !std::mem::replace(&mut self.follows, true) {
             return;
         }
@@ -55,8 +55,8 @@ mod tests {
             let expected = fresh.parse(bytes, limits);
             assert_eq!(used.parse(bytes, limits), expected, "{number}: {text}");
             assert_eq!(
-                (&used.headers, used.target, used.host, used.understood()),
-                (&fresh.headers, fresh.target, fresh.host, fresh.understood())
+                (&used.headers, used.target, used.host, used.parsed_length()),
+                (&fresh.headers, fresh.target, fresh.host, fresh.parsed_length())
             );
             used.reset();
         }

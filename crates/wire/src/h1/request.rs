@@ -97,7 +97,7 @@ impl Head {
 
     /// How many bytes whole lines have taken that were understood.
     #[must_use]
-    pub fn understood(&self) -> usize {
+    pub fn parsed_length(&self) -> usize {
         if self.has_line() { self.start } else { 0 }
     }
 
@@ -138,7 +138,7 @@ impl Head {
             self.scanned = self.start;
             if self.at == At::Done {
                 let section = buf.get(self.fields..self.start).unwrap_or_default();
-                self.last.learn(section, self.fields, &self.headers, limits);
+                self.last.store(section, self.fields, &self.headers, limits);
             }
         }
         Ok(Status::Complete { len: self.start })

@@ -176,7 +176,7 @@ impl ResponseHead {
     }
 
     /// The length of the head, if it is the last one again.
-    fn recall(&mut self, buf: &[u8], limits: &Limits, grammar: Grammar) -> Option<usize> {
+    fn match_last(&mut self, buf: &[u8], limits: &Limits, grammar: Grammar) -> Option<usize> {
         let Last { bytes, line, headers, .. } = &self.last;
         let same = self.last.grammar == grammar && !bytes.is_empty();
         let again = same && bytes.len() <= limits.size && headers.len() <= limits.max_headers && buf.starts_with(bytes);
@@ -189,7 +189,7 @@ impl ResponseHead {
         })
     }
 
-    fn remember(&mut self, head: &[u8], grammar: Grammar) {
+    fn store(&mut self, head: &[u8], grammar: Grammar) {
         self.last.bytes.clear();
         if head.len() > REMEMBERED {
             return;
@@ -233,7 +233,7 @@ impl ResponseHead {
     pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<Status, ResponseError> {
         let whole = !self.in_headers;
         if whole {
-            if let Some(len) = self.recall(buf, limits, Grammar::Http) {
+            if let Some(len) = self.match_last(buf, limits, Grammar::Http) {
                 return Ok(Status::Complete { len });
             }
             // Refused by its first bytes: an upstream that speaks something else may wait for us.
@@ -253,7 +253,7 @@ impl ResponseHead {
         }
         let status = self.fields(buf, limits)?;
         if let (Status::Complete { len }, true) = (status, whole) {
-            self.remember(buf.get(..len).unwrap_or_default(), Grammar::Http);
+            self.store(buf.get(..len).unwrap_or_default(), Grammar::Http);
         }
         Ok(status)
     }
@@ -265,7 +265,7 @@ impl ResponseHead {
     /// [`ResponseError`]; nothing that follows on the connection can be trusted then.
     pub fn parse_cgi(&mut self, buf: &[u8], limits: &Limits, status_line: bool) -> Result<Status, ResponseError> {
         let (whole, grammar) = (!self.in_headers, Grammar::Cgi { status_line });
-        if whole && let Some(len) = self.recall(buf, limits, grammar) {
+        if whole && let Some(len) = self.match_last(buf, limits, grammar) {
             return Ok(Status::Complete { len });
         }
         let lead = buf.get(..5.min(buf.len())).unwrap_or(&[]);
@@ -285,7 +285,7 @@ impl ResponseHead {
         self.in_headers = true;
         let status = self.fields(buf, limits)?;
         if let (Status::Complete { len }, true) = (status, whole) {
-            self.remember(buf.get(..len).unwrap_or_default(), grammar);
+            self.store(buf.get(..len).unwrap_or_default(), grammar);
         }
         Ok(status)
     }

@@ -61,14 +61,14 @@ impl Codec {
             self.budget.charge(Class::Ignored, 1)?;
             return Ok(Purpose::Dropped(None));
         }
-        if id.is_multiple_of(2) || id <= self.seen {
-            let last = self.seen;
+        if id.is_multiple_of(2) || id <= self.last_stream_id {
+            let last = self.last_stream_id;
             return Err(Failure::protocol(format!("client sent HEADERS frame with incorrect identifier {id}, the last was {last}")));
         }
         if dependency.is_some_and(|dependency| dependency.parent == id) {
             return Err(Failure::protocol(format!("client sent HEADERS frame for stream {id} with incorrect dependency")));
         }
-        self.seen = id;
+        self.last_stream_id = id;
         if self.closing_at.is_some_and(|last| id > last) {
             self.budget.charge(Class::Ignored, 1)?;
             return Ok(Purpose::Dropped(None));
@@ -78,7 +78,7 @@ impl Codec {
             self.budget.charge(Class::Reset, 1)?;
             return Ok(Purpose::Dropped(Some(why)));
         }
-        self.fresh += 1;
+        self.opened_this_turn += 1;
         if dependency.is_some() {
             self.use_tree();
         }
@@ -113,7 +113,7 @@ impl Codec {
         if open >= self.config.max_streams {
             return Some(Refusal::Concurrent(open));
         }
-        if self.fresh >= 2 * self.config.max_streams {
+        if self.opened_this_turn >= 2 * self.config.max_streams {
             return Some(Refusal::AtOnce);
         }
         // A client that does not know our window yet may fill the standard's.
@@ -194,7 +194,7 @@ impl Codec {
             Purpose::Dropped(Some(why)) => {
                 frame::rst_stream(block.stream, ErrorCode::REFUSED_STREAM, out);
                 self.streams.ended(block.stream, End::ByUs);
-                Ok(Some(Event::Refused { stream: block.stream, why }))
+                Ok(Some(Event::Refused { stream: block.stream, reason: why }))
             }
         }
     }
@@ -203,7 +203,7 @@ impl Codec {
         let rules = Rules { connect_protocol: self.config.connect_protocol, end: block.end };
         let head = RequestHead::read(&self.fields, rules);
         if head.fault.is_none() && self.last_head.is_current(self.decoder.edits()) {
-            self.last_head.learn(head);
+            self.last_head.store(head);
         }
         self.admit_request(block.stream, head, block.end, block.size, false)
     }
@@ -225,11 +225,11 @@ impl Codec {
         let id = block.stream;
         let Some(stream) = self.streams.get_mut(id) else {
             let end = self.streams.end_of(id);
-            return self.late(id, end, "HEADERS", out).map(|()| None);
+            return self.frame_on_closed(id, end, "HEADERS", out).map(|()| None);
         };
         if stream.reset.is_some() {
             let end = stream.reset;
-            return self.late(id, end, "HEADERS", out).map(|()| None);
+            return self.frame_on_closed(id, end, "HEADERS", out).map(|()| None);
         }
         if stream.in_closed {
             return self.stream_error(id, ErrorCode::STREAM_CLOSED, StreamError::HeadersHalfClosed, out).map(Some);

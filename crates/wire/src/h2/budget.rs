@@ -70,7 +70,7 @@ const ANSWERS: i64 = 1 << 20;
 /// The budgets of one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
-    left: [i64; CLASSES],
+    remaining: [i64; CLASSES],
     now: u64,
 }
 
@@ -80,7 +80,7 @@ impl Default for Budget {
         for (class, left) in left.iter_mut().enumerate() {
             *left = rate(class).burst;
         }
-        Self { left, now: 0 }
+        Self { remaining: left, now: 0 }
     }
 }
 
@@ -96,7 +96,7 @@ impl Budget {
     }
 
     fn set(&mut self, class: Class, value: i64) {
-        if let Some(left) = self.left.get_mut(class as usize) {
+        if let Some(left) = self.remaining.get_mut(class as usize) {
             *left = value;
         }
     }
@@ -108,7 +108,7 @@ impl Budget {
         }
         let passed = if self.now == 0 { 0 } else { i64::try_from(seconds.saturating_sub(self.now)).unwrap_or(0).min(10_000) };
         self.now = seconds;
-        for (class, left) in self.left.iter_mut().enumerate() {
+        for (class, left) in self.remaining.iter_mut().enumerate() {
             let rate = rate(class);
             *left = (*left + passed * rate.second).min(rate.burst.max(*left));
         }
@@ -116,7 +116,7 @@ impl Budget {
 
     /// Useful work gives back.
     pub(crate) fn credit(&mut self, class: Class, amount: i64) {
-        if let Some(left) = self.left.get_mut(class as usize) {
+        if let Some(left) = self.remaining.get_mut(class as usize) {
             *left = (*left + amount).min(rate(class as usize).burst.max(*left));
         }
     }
@@ -126,7 +126,7 @@ impl Budget {
     /// # Errors
     /// [`Flood`].
     pub(crate) fn charge(&mut self, class: Class, amount: i64) -> Result<(), Flood> {
-        let Some(left) = self.left.get_mut(class as usize) else { return Ok(()) };
+        let Some(left) = self.remaining.get_mut(class as usize) else { return Ok(()) };
         *left -= amount;
         if *left >= 0 {
             return Ok(());
@@ -165,7 +165,7 @@ impl Budget {
     /// DATA was sent, which the peer may answer with a WINDOW_UPDATE each for the stream and the connection. Unlike time, this gives
     /// more than the burst: a client with large windows answers thousands of frames at once when it is late.
     pub(crate) fn sent_data(&mut self) {
-        if let Some(left) = self.left.get_mut(Class::Window as usize) {
+        if let Some(left) = self.remaining.get_mut(Class::Window as usize) {
             *left = (*left + 2).min(ANSWERS);
         }
         self.credit(Class::SmallData, 1);

@@ -13,7 +13,7 @@ pub fn hpack(data: &[u8]) {
     let mut decoder = Decoder::new(256);
     let result = decoder.decode(data, true, &limits, &mut whole);
     assert!(result.is_err() || result == Ok(data.len()));
-    assert!(whole.list().len() <= limits.fields + PSEUDO && decoder.held() < 16_384);
+    assert!(whole.list().len() <= limits.fields + PSEUDO && decoder.memory() < 16_384);
     for split in (0..=data.len()).step_by((data.len() / 16).max(1)) {
         let (first, _) = data.split_at(split);
         let (mut decoder, mut pieces) = (Decoder::new(256), Fields::default());
@@ -141,10 +141,10 @@ fn session(input: &[u8], size: usize) -> Session {
                 }
             }
         }
-        assert!(server.held() < 1 << 20 && server.open() <= 4 && session.failed | (to - from <= Codec::INPUT));
+        assert!(server.memory() < 1 << 20 && server.open() <= 4 && session.failed | (to - from <= Codec::INPUT));
     }
     if session.failed {
-        (1..16).step_by(2).for_each(|stream| server.want(stream));
+        (1..16).step_by(2).for_each(|stream| server.queue(stream));
         assert!(server.next_stream().is_none());
     }
     session
@@ -187,7 +187,7 @@ fn answer(server: &mut Codec, event: Event<'_>, session: &mut Session) {
 
 fn finish(server: &mut Codec, stream: u32, broken: bool, out: &mut Vec<u8>) {
     server.respond(stream, if broken { 400 } else { 200 }, [(&b"server"[..], &b"x"[..])], false, out);
-    server.want(stream);
+    server.queue(stream);
     while let Some(next) = server.next_stream() {
         assert!(server.quota(next) > 0);
         let sent = server.data(next, b"hello", true, out);

@@ -6,7 +6,7 @@ use super::event::{Event, Refusal, StreamError};
 use super::frame::{self, PREFACE};
 use super::priority::Priority;
 use super::request::RequestHead;
-use super::schedule::{Rank, Schedule};
+use super::schedule::{Schedule, SendPriority};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, PeerSettings, id};
 use super::stream::{End, Stream, Streams};
 use super::tree::Tree;
@@ -109,9 +109,9 @@ pub struct Codec {
     pub(super) grown: i64,
     /// The last stream that was taken, and the last that the peer opened.
     pub(super) last: u32,
-    pub(super) seen: u32,
+    pub(super) last_stream_id: u32,
     /// Streams of this turn.
-    pub(super) fresh: usize,
+    pub(super) opened_this_turn: usize,
     /// Above this no stream is taken any more.
     pub(super) closing_at: Option<u32>,
     pub(super) draining: bool,
@@ -156,8 +156,8 @@ impl Codec {
             recv_window: MAX_WINDOW,
             grown: 0,
             last: 0,
-            seen: 0,
-            fresh: 0,
+            last_stream_id: 0,
+            opened_this_turn: 0,
             closing_at: None,
             draining: false,
             failed: false,
@@ -178,7 +178,7 @@ impl Codec {
 
     /// The caller has read from the socket; `seconds` is any clock that only goes forward.
     pub fn begin_turn(&mut self, seconds: u64) {
-        self.fresh = 0;
+        self.opened_this_turn = 0;
         self.budget.tick(seconds);
     }
 
@@ -247,21 +247,21 @@ impl Codec {
 
     /// The approximate heap memory of the connection, bytes.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub fn memory(&self) -> usize {
         let lists = self.partial.capacity() + self.errors.capacity() * size_of::<(u32, StreamError)>();
         lists
-            + self.fields.held()
-            + self.last_head.held()
-            + self.decoder.held()
-            + self.encoder.held()
-            + self.streams.held()
-            + self.tree.held()
-            + self.schedule.held()
+            + self.fields.memory()
+            + self.last_head.memory()
+            + self.decoder.memory()
+            + self.encoder.memory()
+            + self.streams.memory()
+            + self.tree.memory()
+            + self.schedule.memory()
     }
 
-    pub(super) fn rank(&self, stream: u32) -> Rank {
+    pub(super) fn rank(&self, stream: u32) -> SendPriority {
         let priority = self.streams.get(stream).and_then(|stream| stream.priority);
-        Rank { priority, place: self.tree.place(stream) }
+        SendPriority { priority, position: self.tree.place(stream) }
     }
 
     /// Waiting streams stand where their priorities put them now.
@@ -302,11 +302,11 @@ impl Codec {
         if stream.reset.is_none() {
             frame::rst_stream(id, code, out);
         }
-        self.silence(id, End::ByUs);
+        self.close_stream(id, End::ByUs);
     }
 
     /// Nothing more is taken from or sent on the stream.
-    pub(super) fn silence(&mut self, id: u32, by: End) {
+    pub(super) fn close_stream(&mut self, id: u32, by: End) {
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.reset = stream.reset.or(Some(by));
         (stream.in_closed, stream.out_closed, stream.starved) = (true, true, false);

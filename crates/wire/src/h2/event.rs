@@ -100,7 +100,7 @@ pub enum Event<'i> {
         /// The stream.
         stream: u32,
         /// Why.
-        why: Refusal,
+        reason: Refusal,
     },
     /// The peer sent GOAWAY: it will open no more streams.
     GoAway {

@@ -203,7 +203,7 @@ fn every_flood_ends() {
             (flood.next)(&mut client, frames);
             frames += 1;
             assert!(frames <= 10_000, "{} goes on", flood.name);
-            assert!(client.peak + client.server.held() < 1 << 20, "{}: {} and {}", flood.name, client.peak, client.server.held());
+            assert!(client.peak + client.server.memory() < 1 << 20, "{}: {} and {}", flood.name, client.peak, client.server.memory());
         }
         assert_eq!(client.code(), Some(flood.code), "{}: {:?}", flood.name, client.failure);
         assert_eq!(client.failure.as_ref().map(|failure| &*failure.text), Some(flood.text), "{}", flood.name);
@@ -240,7 +240,7 @@ fn many_plain_requests_are_no_flood() {
         input.clear();
         out.clear();
     }
-    assert!(server.held() < 10_000, "{}", server.held());
+    assert!(server.memory() < 10_000, "{}", server.memory());
 }
 
 #[test]

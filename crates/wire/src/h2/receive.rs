@@ -145,7 +145,7 @@ impl Codec {
         self.budget.data(left, head.has(flag::END_STREAM))?;
         self.take_window(head.len, out)?;
         let end = head.has(flag::END_STREAM);
-        let (deliver, event) = self.admit(head, head.len - left, out)?;
+        let (deliver, event) = self.accept_data(head, head.len - left, out)?;
         self.reading = Reading::Data { stream: head.stream, left, pad, end, deliver };
         if left == 0 && !(deliver && end) {
             self.skip(pad);
@@ -169,14 +169,14 @@ impl Codec {
     }
 
     /// Whether the content of a DATA frame is wanted, of which `padding` bytes are none.
-    fn admit(&mut self, head: FrameHead, padding: usize, out: &mut Vec<u8>) -> Result<(bool, Option<Event<'static>>), Failure> {
+    fn accept_data(&mut self, head: FrameHead, padding: usize, out: &mut Vec<u8>) -> Result<(bool, Option<Event<'static>>), Failure> {
         let id = head.stream;
         let Some(stream) = self.streams.get_mut(id) else {
             let end = self.streams.end_of(id);
-            return self.late(id, end, "DATA", out).map(|()| (false, None));
+            return self.frame_on_closed(id, end, "DATA", out).map(|()| (false, None));
         };
         if let Some(end) = stream.reset {
-            return self.late(id, Some(end), "DATA", out).map(|()| (false, None));
+            return self.frame_on_closed(id, Some(end), "DATA", out).map(|()| (false, None));
         }
         let window = stream.recv_window;
         if head.len as i64 > window {
@@ -202,7 +202,7 @@ impl Codec {
     }
 
     /// A frame on a stream that is over. What we reset may still be on its way; all else the peer should know (RFC 9113, 5.1).
-    pub(super) fn late(&mut self, id: u32, end: Option<End>, frame: &str, out: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(super) fn frame_on_closed(&mut self, id: u32, end: Option<End>, frame: &str, out: &mut Vec<u8>) -> Result<(), Failure> {
         match end {
             Some(End::Whole) => Err(Failure::new(ErrorCode::STREAM_CLOSED, format!("client sent {frame} frame for closed stream {id}"))),
             Some(End::ByPeer) => {
@@ -252,7 +252,7 @@ impl Codec {
 
     /// No stream of this identifier was ever opened.
     pub(super) fn is_idle(&self, id: u32) -> bool {
-        id > self.seen || id.is_multiple_of(2)
+        id > self.last_stream_id || id.is_multiple_of(2)
     }
 
     fn priority_frame(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Event<'static>>, Failure> {
@@ -288,7 +288,7 @@ impl Codec {
             return Err(Failure::identifier("PRIORITY_UPDATE"));
         }
         let priority = Priority::parse(payload.get(4..).unwrap_or(&[]));
-        if id > self.seen {
+        if id > self.last_stream_id {
             self.early.retain(|entry| entry.0 != id);
             if self.early.len() == MAX_EARLY {
                 self.early.remove(0);
@@ -311,7 +311,7 @@ impl Codec {
         if !stream.out_closed {
             self.budget.charge(Class::Reset, 1)?;
         }
-        self.silence(id, End::ByPeer);
+        self.close_stream(id, End::ByPeer);
         Ok(Some(Event::Reset { stream: id, code: ErrorCode(u32_at(payload, 0)) }))
     }
 

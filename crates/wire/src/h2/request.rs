@@ -230,7 +230,7 @@ impl RequestHead {
         let value = field.value.of(buf);
         match name {
             b":path" => {
-                once(":path", self.path, value)?;
+                reject_repeated(":path", self.path, value)?;
                 let plain = |byte: &u8| *byte > 0x20 && *byte != 0x7f;
                 if value.first() != Some(&b'/') || !value.iter().all(plain) {
                     return Err(Malformed::Path(field.value));
@@ -238,14 +238,14 @@ impl RequestHead {
                 self.path = field.value;
             }
             b":method" => {
-                once(":method", self.method, value)?;
+                reject_repeated(":method", self.method, value)?;
                 if !value.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'_' | b'-')) {
                     return Err(Malformed::Method(field.value));
                 }
                 self.method = field.value;
             }
             b":scheme" => {
-                once(":scheme", self.scheme, value)?;
+                reject_repeated(":scheme", self.scheme, value)?;
                 let fine = |(at, byte): (usize, &u8)| {
                     byte.is_ascii_alphabetic() || (at > 0 && (byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.')))
                 };
@@ -265,7 +265,7 @@ impl RequestHead {
                 self.authority = Some(field.value);
             }
             b":protocol" if rules.connect_protocol => {
-                once(":protocol", self.protocol.unwrap_or_default(), value)?;
+                reject_repeated(":protocol", self.protocol.unwrap_or_default(), value)?;
                 self.protocol = Some(field.value);
             }
             _ => return Err(Malformed::UnknownPseudo(field.name)),
@@ -362,7 +362,7 @@ fn repeated(fields: &Fields, field: &Field, seen: &mut u16) -> Option<Malformed>
     Some(Malformed::DuplicateHeader(field.name, field.value, first.value))
 }
 
-fn once(name: &'static str, before: Span, value: &[u8]) -> Result<(), Malformed> {
+fn reject_repeated(name: &'static str, before: Span, value: &[u8]) -> Result<(), Malformed> {
     match (before.is_empty(), value.is_empty()) {
         (false, _) => Err(Malformed::DuplicatePseudo(name)),
         (true, true) => Err(Malformed::EmptyPseudo(name)),

@@ -8,17 +8,17 @@ use super::tree::TreePosition;
 
 /// What decides, in this order: RFC 9218's urgency, RFC 7540's tree, whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rank {
+pub struct SendPriority {
     /// The peer's or the server's word; without one, streams of the same place take turns, as in nginx.
     pub priority: Option<Priority>,
     /// Where the stream stands in the tree.
-    pub place: TreePosition,
+    pub position: TreePosition,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    rank: Rank,
-    turn: u64,
+    rank: SendPriority,
+    sequence: u64,
     stream: u32,
 }
 
@@ -32,9 +32,9 @@ impl Ord for Entry {
     /// The greatest goes first.
     fn cmp(&self, other: &Self) -> Ordering {
         let urgency = other.urgency().cmp(&self.urgency());
-        let rank = other.rank.place.rank.cmp(&self.rank.place.rank);
-        let share = self.rank.place.share.total_cmp(&other.rank.place.share);
-        urgency.then(rank).then(share).then(other.turn.cmp(&self.turn)).then(other.stream.cmp(&self.stream))
+        let rank = other.rank.position.rank.cmp(&self.rank.position.rank);
+        let share = self.rank.position.share.total_cmp(&other.rank.position.share);
+        urgency.then(rank).then(share).then(other.sequence.cmp(&self.sequence)).then(other.stream.cmp(&self.stream))
     }
 }
 
@@ -56,17 +56,17 @@ impl Eq for Entry {}
 #[derive(Debug, Default)]
 pub struct Schedule {
     ready: BinaryHeap<Entry>,
-    turn: u64,
+    sequence: u64,
 }
 
 impl Schedule {
     /// Lets a stream wait for its turn; each stream at most once. One that is not incremental keeps the turn that its identifier gives
     /// it, so that it is sent whole; others stand behind all that wait.
-    pub fn push(&mut self, stream: u32, rank: Rank) {
-        self.turn += 1;
+    pub fn push(&mut self, stream: u32, rank: SendPriority) {
+        self.sequence += 1;
         let whole = rank.priority.is_some_and(|priority| !priority.incremental);
-        let turn = if whole { u64::from(stream) } else { self.turn + (1 << 32) };
-        self.ready.push(Entry { rank, turn, stream });
+        let turn = if whole { u64::from(stream) } else { self.sequence + (1 << 32) };
+        self.ready.push(Entry { rank, sequence: turn, stream });
     }
 
     /// Takes the stream out whose turn it is.
@@ -82,7 +82,7 @@ impl Schedule {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub fn memory(&self) -> usize {
         self.ready.capacity() * size_of::<Entry>()
     }
 
@@ -92,7 +92,7 @@ impl Schedule {
     }
 
     /// Priorities changed.
-    pub(crate) fn rerank(&mut self, rank: impl Fn(u32) -> Rank) {
+    pub(crate) fn rerank(&mut self, rank: impl Fn(u32) -> SendPriority) {
         let mut all = std::mem::take(&mut self.ready).into_vec();
         for entry in &mut all {
             entry.rank = rank(entry.stream);
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn order(streams: &[(u32, Option<Priority>)], rounds: usize) -> Vec<u32> {
-        let rank = |priority| Rank { priority, place: TreePosition::default() };
+        let rank = |priority| SendPriority { priority, position: TreePosition::default() };
         let mut schedule = Schedule::default();
         for &(stream, priority) in streams {
             schedule.push(stream, rank(priority));
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn the_tree_decides_among_equals() {
         let mut schedule = Schedule::default();
-        let rank = |rank, share| Rank { priority: None, place: TreePosition { rank, share } };
+        let rank = |rank, share| SendPriority { priority: None, position: TreePosition { rank, share } };
         for (stream, at) in [(1, rank(2, 1.0)), (3, rank(1, 0.1)), (5, rank(1, 0.5))] {
             schedule.push(stream, at);
         }

@@ -108,7 +108,7 @@ impl Codec {
 
     /// The stream has content to send: [`Self::next_stream`] will name it when it is its turn and there is window. To be said again after each
     /// time it was named, as long as there is more.
-    pub fn want(&mut self, id: u32) {
+    pub fn queue(&mut self, id: u32) {
         let rank = self.rank(id);
         let Some(stream) = self.streams.get_mut(id) else { return };
         if stream.queued || stream.out_closed {
@@ -155,7 +155,7 @@ impl Codec {
     pub(super) fn feed(&mut self, id: u32) {
         let waits = self.streams.get_mut(id).is_some_and(|stream| stream.send_window > 0 && std::mem::take(&mut stream.starved));
         if waits {
-            self.want(id);
+            self.queue(id);
         }
     }
 
@@ -179,21 +179,21 @@ impl Codec {
         let unread = stream.window - stream.recv_window - released;
         let larger = if unread > 0 { 0 } else { stream.window.min(LARGEST - stream.window).min(MOST_GROWN - self.grown).max(0) };
         stream.released = 0;
-        self.enlarge(id, released, larger, out);
+        self.grow_window(id, released, larger, out);
     }
 
     /// The caller waits for content: a first window that is too small for that becomes larger, up to what is known to come.
-    pub fn ask(&mut self, id: u32, out: &mut Vec<u8>) {
+    pub fn enlarge_window(&mut self, id: u32, out: &mut Vec<u8>) {
         let Some(stream) = self.streams.get(id) else { return };
         let expected = i64::try_from(stream.expected.unwrap_or(0)).unwrap_or(i64::MAX);
         let wished = expected.min(LARGEST).min(stream.window + MOST_GROWN - self.grown).max(DEFAULT_WINDOW);
         let lacks = wished - stream.window;
         if lacks > 0 && !stream.in_closed {
-            self.enlarge(id, 0, lacks, out);
+            self.grow_window(id, 0, lacks, out);
         }
     }
 
-    fn enlarge(&mut self, id: u32, released: i64, larger: i64, out: &mut Vec<u8>) {
+    fn grow_window(&mut self, id: u32, released: i64, larger: i64, out: &mut Vec<u8>) {
         if let Some(stream) = self.streams.get_mut(id) {
             stream.window += larger;
             self.grown += larger;

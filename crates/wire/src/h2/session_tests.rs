@@ -58,12 +58,12 @@ fn sending_stops_at_the_windows_and_goes_on() {
     client.frame(kind::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 3]).get(1);
     respond(&mut client, 1);
     assert_eq!(client.server.data(1, b"hello", true, &mut client.out), 3);
-    client.server.want(1);
+    client.server.queue(1);
     assert!(client.server.next_stream().is_none() && client.server.is_starved(1));
     client.frame(kind::WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]);
     assert_eq!(client.server.next_stream(), Some(1));
     assert_eq!(client.server.data(1, b"lo", true, &mut client.out), 1);
-    client.server.want(1);
+    client.server.queue(1);
     // A larger initial window opens it, RFC 9113, 6.9.2.
     client.frame(kind::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 9]);
     assert_eq!(client.server.next_stream(), Some(1));
@@ -95,12 +95,12 @@ fn a_connection_that_has_failed_lets_nobody_send() {
     client.get(1).get(3);
     for stream in [1, 3] {
         respond(&mut client, stream);
-        client.server.want(stream);
+        client.server.queue(stream);
     }
     // A frame in the middle of nothing fails the connection (RFC 9113, 6.10) while both have content.
     client.frame(kind::CONTINUATION, 4, 1, b"");
     assert_eq!((client.server.next_stream(), client.server.quota(1)), (None, 0));
-    client.server.want(1);
+    client.server.queue(1);
     assert_eq!(client.server.next_stream(), None);
 }
 
@@ -126,7 +126,7 @@ fn the_connections_window_holds_all_back() {
     client.frame(kind::SETTINGS, 0, 0, &[0, 4, 0x7f, 0, 0, 0]).get(1).get(3);
     for stream in [1, 3] {
         respond(&mut client, stream);
-        client.server.want(stream);
+        client.server.queue(stream);
     }
     assert_eq!(client.server.next_stream(), Some(1));
     assert_eq!(client.server.data(1, &[0; 70_000], false, &mut client.out), 65_535);
@@ -242,12 +242,12 @@ fn priorities_decide_who_sends() {
     client.frame(kind::PRIORITY_UPDATE, 0, 0, b"\0\0\0\x05u=1");
     client.server.set_priority(1, Priority { urgency: 6, incremental: true });
     for stream in [1, 3, 5] {
-        client.server.want(stream);
+        client.server.queue(stream);
     }
     assert_eq!([1, 2, 3].map(|_| client.server.next_stream()), [Some(5), Some(3), Some(1)]);
     // RFC 7540's: the fifth and third stream depend on each other, and PRIORITY came late.
     for stream in [1, 3, 5] {
-        client.server.want(stream);
+        client.server.queue(stream);
     }
     client.server.set_priority(1, Priority::default());
     client.server.set_priority(5, Priority::default());
@@ -392,7 +392,7 @@ fn windows_grow_up_to_a_limit_and_a_small_one_becomes_usable() {
     input.extend_from_slice(b"\0\0\x06\x01\x04\0\0\0\x01\x83\x87\x84\x01\x01a");
     server.poll(&input, &mut out).unwrap();
     assert_eq!(server.receive_window(1), 0);
-    server.ask(1, &mut out);
+    server.enlarge_window(1, &mut out);
     assert_eq!(server.receive_window(1), 65_535);
 }
 

@@ -131,7 +131,7 @@ impl Streams {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         self.open.capacity() * size_of::<Stream>() + self.ends.capacity() * size_of::<(u32, End)>()
     }
 

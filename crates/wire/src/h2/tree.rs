@@ -55,7 +55,7 @@ struct Node {
     open: bool,
     /// When it was last mentioned, if it is not open.
     used: u64,
-    place: TreePosition,
+    position: TreePosition,
 }
 
 /// The tree; empty until the first dependency.
@@ -75,12 +75,12 @@ impl Tree {
     /// Where the stream stands.
     #[must_use]
     pub(crate) fn place(&self, id: u32) -> TreePosition {
-        self.find(id).map_or_else(TreePosition::default, |node| node.place)
+        self.find(id).map_or_else(TreePosition::default, |node| node.position)
     }
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>()
     }
 
@@ -125,7 +125,7 @@ impl Tree {
         let clock = self.clock;
         if self.find(id).is_none() {
             self.make_room(dependency.parent);
-            let node = Node { id, parent: 0, weight: dependency.weight, open: false, used: clock, place: TreePosition::default() };
+            let node = Node { id, parent: 0, weight: dependency.weight, open: false, used: clock, position: TreePosition::default() };
             self.nodes.push(node);
         }
         let parent = if self.find(dependency.parent).is_some() { dependency.parent } else { 0 };
@@ -195,7 +195,7 @@ impl Tree {
                 }
             }
             if let Some(node) = self.nodes.get_mut(at) {
-                node.place = place;
+                node.position = place;
             }
         }
     }
@@ -251,6 +251,6 @@ mod tests {
             tree.depend(id, on(id.saturating_sub(2)));
         }
         assert!(tree.nodes.len() <= IDLE, "{}", tree.nodes.len());
-        assert!(tree.nodes.iter().all(|node| node.weight >= 1 && node.place.rank <= 33));
+        assert!(tree.nodes.iter().all(|node| node.weight >= 1 && node.position.rank <= 33));
     }
 }

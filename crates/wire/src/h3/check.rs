@@ -1,7 +1,7 @@
 //! The invariants of QPACK and HTTP/3 that fuzz targets and the smoke tests assert.
 
 use super::frame::{FrameHead, integer, push_integer};
-use super::{Codec, Config, Event, ServerStream, Uni};
+use super::{Codec, Config, Event, ServerStream, UniStreamKind};
 use crate::hpack::{Fields, Limits};
 use crate::qpack::{Decoder, Encoder, Section};
 
@@ -17,7 +17,7 @@ pub fn qpack(data: &[u8]) {
         let pieces = first.chunks(size).try_for_each(|piece| other.instructions(piece, &LIMITS));
         assert_eq!(pieces, result);
         assert!(result.is_err() || other.inserted() == decoder.inserted());
-        assert!(other.held() < 32_768);
+        assert!(other.memory() < 32_768);
     }
     let mut fields = Fields::default();
     if let Ok(Section::Decoded { required }) = decoder.decode(rest, &LIMITS, &mut fields) {
@@ -100,7 +100,7 @@ fn session(mut data: &[u8], size: usize) -> Session {
         } else {
             request_part(&mut codec, number * 4, part, end, size, &mut session)
         };
-        assert!(codec.held() < 1 << 17);
+        assert!(codec.memory() < 1 << 17);
         if let Err(failure) = result {
             assert!(!failure.text.is_empty() && !failure.reason.is_empty());
             session.failure = Some(failure.code.0);
@@ -110,7 +110,7 @@ fn session(mut data: &[u8], size: usize) -> Session {
             session.events.push(format!("{id} goes on"));
         }
     }
-    session.out = [ServerStream::Control, ServerStream::Encoder, ServerStream::Decoder].map(|own| codec.own(own).clone());
+    session.out = [ServerStream::Control, ServerStream::Encoder, ServerStream::Decoder].map(|own| codec.server_stream(own).clone());
     session
 }
 
@@ -118,7 +118,7 @@ type Outcome = Result<(), super::error::Failure>;
 
 fn uni_part(codec: &mut Codec, id: u64, part: &[u8], end: bool, size: usize, ended: &mut bool) -> Outcome {
     for piece in part.chunks(size.min(part.len().max(1))) {
-        if codec.receive_uni(id, piece, false)? == Uni::Unknown {
+        if codec.receive_uni(id, piece, false)? == UniStreamKind::Unknown {
             *ended = true;
             return Ok(());
         }

@@ -72,7 +72,7 @@ pub struct Codec {
     pub(super) requests: VecDeque<Request>,
     pub(super) unis: Vec<UniStream>,
     /// Types of the client's streams seen so far, a bit each.
-    pub(super) seen: u8,
+    pub(super) opened: u8,
     /// Streams that wait for the table, and how many insertions each needs.
     pub(super) blocked: Vec<(u64, u64)>,
     pub(super) budget: Budget,
@@ -119,7 +119,7 @@ impl Codec {
             encoder: Encoder::default(),
             requests: VecDeque::new(),
             unis: Vec::new(),
-            seen: 0,
+            opened: 0,
             blocked: Vec::new(),
             budget: Budget::new(config.max_streams),
             total: 0,
@@ -160,7 +160,7 @@ impl Codec {
     }
 
     /// What is to be sent on a stream of ours; the caller takes out what it has sent.
-    pub fn own(&mut self, own: ServerStream) -> &mut Vec<u8> {
+    pub fn server_stream(&mut self, own: ServerStream) -> &mut Vec<u8> {
         match own {
             ServerStream::Control => &mut self.control_out,
             ServerStream::Encoder => &mut self.encoder_out,
@@ -182,16 +182,16 @@ impl Codec {
 
     /// The approximate heap memory of the connection, bytes.
     #[must_use]
-    pub fn held(&self) -> usize {
-        let sections: usize = self.requests.iter().map(|request| request.held()).sum();
+    pub fn memory(&self) -> usize {
+        let sections: usize = self.requests.iter().map(|request| request.memory()).sum();
         let out = self.control_out.capacity() + self.encoder_out.capacity() + self.decoder_out.capacity();
         sections
             + out
             + self.requests.capacity() * size_of::<Request>()
-            + self.fields.held()
-            + self.last_head.held()
-            + self.decoder.held()
-            + self.encoder.held()
+            + self.fields.memory()
+            + self.last_head.memory()
+            + self.decoder.memory()
+            + self.encoder.memory()
     }
 
     pub(super) fn place(&self, id: u64) -> Result<usize, usize> {

@@ -19,18 +19,18 @@ impl Codec {
                 let (used, head) = control.head.read(data);
                 data = data.get(used..).unwrap_or_default();
                 if let Some(head) = head {
-                    (control.frame, control.left) = (Some(head), head.len);
-                    let settled = std::mem::replace(&mut control.settled, true);
+                    (control.frame, control.remaining) = (Some(head), head.len);
+                    let settled = std::mem::replace(&mut control.settings_received, true);
                     self.control_frame(head, settled)?;
                     self.finish_control(place)?;
                 }
                 continue;
             };
-            let len = usize::try_from(control.left).unwrap_or(usize::MAX).min(data.len());
+            let len = usize::try_from(control.remaining).unwrap_or(usize::MAX).min(data.len());
             if is_read(frame) {
                 control.payload.extend_from_slice(data.get(..len).unwrap_or_default());
             }
-            control.left -= len as u64;
+            control.remaining -= len as u64;
             data = data.get(len..).unwrap_or_default();
             self.finish_control(place)?;
         }
@@ -60,7 +60,7 @@ impl Codec {
 
     fn finish_control(&mut self, place: usize) -> Result<(), Failure> {
         let Some(control) = self.control_state(place) else { return Ok(()) };
-        let Some(frame) = control.frame.take_if(|_| control.left == 0) else { return Ok(()) };
+        let Some(frame) = control.frame.take_if(|_| control.remaining == 0) else { return Ok(()) };
         let payload = std::mem::take(&mut control.payload);
         if !is_read(frame) {
             return Ok(());

@@ -20,7 +20,7 @@ fn requests_that_are_reset() {
         events(&mut codec, turn * 4, &request(&[]), false, 1000)?;
         codec.reset_by_peer()?;
         codec.close_request(turn * 4);
-        codec.own(ServerStream::Decoder).clear();
+        codec.server_stream(ServerStream::Decoder).clear();
         Ok(())
     });
     assert!((100..2000).contains(&turns), "{turns}");
@@ -89,8 +89,8 @@ fn a_table_that_is_filled_for_nothing() {
     let mut codec = codec();
     codec.receive_uni(2, &[integer(stream::ENCODER), vec![0x3f, 0xe1, 0x1f]].concat(), false).unwrap();
     let insert = [&[0x41, b'a', 0x7f, 0x81, 0x0a][..], &[b'x'; 1408]].concat();
-    let turns = until(|_| codec.receive_uni(2, &insert, false).map(|_| codec.own(ServerStream::Decoder).clear()));
-    assert!((5000..10_000).contains(&turns) && codec.held() < 32_768, "{turns}");
+    let turns = until(|_| codec.receive_uni(2, &insert, false).map(|_| codec.server_stream(ServerStream::Decoder).clear()));
+    assert!((5000..10_000).contains(&turns) && codec.memory() < 32_768, "{turns}");
 }
 
 /// Acknowledgements that the client does not take.
@@ -100,7 +100,7 @@ fn answers_on_our_streams_are_bounded() {
     until(|turn| {
         events(&mut codec, turn * 4, &request(&[]), false, 1000)?;
         codec.close_request(turn * 4);
-        assert!(codec.own(ServerStream::Decoder).len() <= 70_000);
+        assert!(codec.server_stream(ServerStream::Decoder).len() <= 70_000);
         Ok(())
     });
 }

@@ -37,4 +37,4 @@ mod tests;
 
 pub use conn::{Codec, Config, ServerStream};
 pub use event::{BodyFault, Event, Poll, body_message};
-pub use uni::Uni;
+pub use uni::UniStreamKind;

@@ -104,14 +104,14 @@ fn streams_in_one_direction() {
 #[test]
 fn streams_that_the_connection_needs() {
     for bytes in [control(), integer(stream::ENCODER), integer(stream::DECODER)] {
-        let failed = |result: Result<Uni, error::Failure>| result.map_err(|failure| failure.code);
+        let failed = |result: Result<UniStreamKind, error::Failure>| result.map_err(|failure| failure.code);
         let mut first = codec();
         assert_eq!(failed(first.receive_uni(2, &bytes, true)), Err(Code::CLOSED_CRITICAL_STREAM));
         let mut second = codec();
-        assert_eq!(failed(second.receive_uni(2, &bytes, false)), Ok(Uni::Wanted));
+        assert_eq!(failed(second.receive_uni(2, &bytes, false)), Ok(UniStreamKind::Wanted));
         assert_eq!(second.uni_ended(2).map_err(|failure| failure.code), Err(Code::CLOSED_CRITICAL_STREAM));
         let mut third = codec();
-        assert_eq!(failed(third.receive_uni(2, &bytes, false)), Ok(Uni::Wanted));
+        assert_eq!(failed(third.receive_uni(2, &bytes, false)), Ok(UniStreamKind::Wanted));
         assert_eq!(failed(third.receive_uni(6, &bytes, false)), Err(Code::STREAM_CREATION_ERROR));
     }
 }
@@ -119,15 +119,15 @@ fn streams_that_the_connection_needs() {
 #[test]
 fn what_means_nothing_is_no_error() {
     let mut codec = codec();
-    assert_eq!(codec.receive_uni(2, &[integer(0x21), vec![1, 2, 3]].concat(), false), Ok(Uni::Unknown));
-    assert_eq!(codec.receive_uni(6, &integer(1 << 40)[..3], false), Ok(Uni::Wanted));
-    assert_eq!(codec.receive_uni(6, &integer(1 << 40)[3..], false), Ok(Uni::Unknown));
+    assert_eq!(codec.receive_uni(2, &[integer(0x21), vec![1, 2, 3]].concat(), false), Ok(UniStreamKind::Unknown));
+    assert_eq!(codec.receive_uni(6, &integer(1 << 40)[..3], false), Ok(UniStreamKind::Wanted));
+    assert_eq!(codec.receive_uni(6, &integer(1 << 40)[3..], false), Ok(UniStreamKind::Unknown));
     // A stream that ends before its type.
-    assert_eq!(codec.receive_uni(10, &[0x40], true), Ok(Uni::Wanted));
+    assert_eq!(codec.receive_uni(10, &[0x40], true), Ok(UniStreamKind::Wanted));
     let more = [frame(0x21, b"abc"), frame(kind::GOAWAY, &[0]), frame(kind::MAX_PUSH_ID, &[3]), frame(0xf0_700 + 99, &[])].concat();
-    assert_eq!(codec.receive_uni(14, &[control(), more].concat(), false), Ok(Uni::Wanted));
+    assert_eq!(codec.receive_uni(14, &[control(), more].concat(), false), Ok(UniStreamKind::Wanted));
     let settings = [integer(0), frame(kind::SETTINGS, &[integer(0x1f * 9 + 0x21), integer(7)].concat())].concat();
-    assert_eq!(super::tests::codec().receive_uni(2, &settings, false), Ok(Uni::Wanted));
+    assert_eq!(super::tests::codec().receive_uni(2, &settings, false), Ok(UniStreamKind::Wanted));
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Codec {
             let head = RequestHead { fault: Some(Malformed::TooLarge), ..RequestHead::default() };
             let size = request.size;
             self.count(len, 0)?;
-            self.last_head.forget();
+            self.last_head.clear();
             self.fields.reset(false);
             return Ok((len, Some(Event::Request { head, end: false, size, again: false })));
         }
@@ -71,7 +71,7 @@ impl Codec {
             request.waits = false;
             self.decoder.acknowledge(id, known.required, &mut self.decoder_out);
             self.count(0, known.useful)?;
-            return Ok(self.admit(place, known.head, end, true));
+            return Ok(self.accept(place, known.head, end, true));
         }
         self.last_head.begin(if first { section } else { &[] }, end, edits);
         self.fields.reset(false);
@@ -122,12 +122,12 @@ impl Codec {
             head.pseudo = 0;
         }
         if head.fault.is_none() {
-            self.last_head.learn(KnownSection { head, required: found.0, useful: found.1 });
+            self.last_head.store(KnownSection { head, required: found.0, useful: found.1 });
         }
-        self.admit(place, head, end, false)
+        self.accept(place, head, end, false)
     }
 
-    fn admit(&mut self, place: usize, head: RequestHead, end: bool, again: bool) -> Option<Event<'static>> {
+    fn accept(&mut self, place: usize, head: RequestHead, end: bool, again: bool) -> Option<Event<'static>> {
         let request = self.requests.get_mut(place)?;
         let tunnel = head.protocol.is_some() && head.fault.is_none();
         request.phase = match (end, tunnel) {

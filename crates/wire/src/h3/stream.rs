@@ -74,7 +74,7 @@ impl Request {
         self.phase == Phase::Ended
     }
 
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         self.section.capacity()
     }
 
@@ -91,11 +91,11 @@ pub(super) struct Control {
     pub(super) head: HeadReader,
     /// The frame that is being read, and how much of it is left.
     pub(super) frame: Option<FrameHead>,
-    pub(super) left: u64,
+    pub(super) remaining: u64,
     /// Its received bytes, where they matter.
     pub(super) payload: Vec<u8>,
     /// Settings were received.
-    pub(super) settled: bool,
+    pub(super) settings_received: bool,
 }
 
 /// What a stream is for.

@@ -152,7 +152,7 @@ fn requests_that_are_malformed() {
     let mut codec = Codec::new(Config { headers: limits, ..Config::default() });
     let found = events(&mut codec, 0, &frame(kind::HEADERS, &[0; 5000]), true, 100).unwrap();
     assert_eq!(found, ["fault TooLarge"]);
-    assert!(codec.held() < 10_000);
+    assert!(codec.memory() < 10_000);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_section_waits_for_the_table() {
     assert_eq!(events(&mut codec, 4, &rest, true, 1000).unwrap(), ["request / false", "body body", "End { fault: None }"]);
     codec.close_request(4);
     // The section's acknowledgement tells of the insertion that it needed, too.
-    assert_eq!((codec.own(ServerStream::Decoder).clone(), codec.decoder.inserted()), (vec![3, 0x84, 1], 2));
+    assert_eq!((codec.server_stream(ServerStream::Decoder).clone(), codec.decoder.inserted()), (vec![3, 0x84, 1], 2));
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn who_is_not_read_to_the_end_is_cancelled() {
     let mut codec = codec();
     events(&mut codec, 0, &request(&[]), false, 1000).unwrap();
     codec.close_request(0);
-    assert_eq!((codec.own(ServerStream::Decoder).clone(), codec.open()), (vec![3, 0x40], 0));
+    assert_eq!((codec.server_stream(ServerStream::Decoder).clone(), codec.open()), (vec![3, 0x40], 0));
 }
 
 #[test]
@@ -216,10 +216,10 @@ fn a_connection_that_ends_takes_no_more_requests() {
     let mut codec = codec();
     events(&mut codec, 0, &request(&[]), true, 1000).unwrap();
     assert!(codec.open_request(4).unwrap());
-    let settings = codec.own(ServerStream::Control).len();
+    let settings = codec.server_stream(ServerStream::Control).len();
     codec.goaway();
     codec.goaway();
-    assert_eq!(codec.own(ServerStream::Control)[settings..], [7, 1, 8]);
+    assert_eq!(codec.server_stream(ServerStream::Control)[settings..], [7, 1, 8]);
     assert!(!codec.open_request(8).unwrap() && codec.is_closing() && !codec.is_over());
     codec.close_request(0);
     codec.close_request(4);
@@ -286,9 +286,9 @@ fn a_section_that_comes_again_is_known_as_long_as_it_means_the_same() {
     let plain_still = repeated(&mut codec, 20, &plain, false);
     assert_eq!(plain_still, b(true), "it refers to no table");
     assert_eq!(repeated(&mut codec, 24, &newest(1), true), b(false));
-    let told = codec.own(ServerStream::Decoder).len();
+    let told = codec.server_stream(ServerStream::Decoder).len();
     assert_eq!(repeated(&mut codec, 28, &newest(1), true), b(true));
-    assert!(codec.own(ServerStream::Decoder).len() > told, "each is acknowledged");
+    assert!(codec.server_stream(ServerStream::Decoder).len() > told, "each is acknowledged");
     codec.receive_uni(2, b"\x43x-a\x01c", false).unwrap();
     assert_eq!(repeated(&mut codec, 32, &newest(1), true), b(false), "the table has changed");
     assert_eq!(repeated(&mut codec, 36, &newest(2), true), Some((false, "c".to_owned())));

@@ -11,7 +11,7 @@ const MAX_STREAMS: usize = 16;
 
 /// What to do with a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Uni {
+pub enum UniStreamKind {
     /// Its bytes are wanted.
     Wanted,
     /// Nothing of it means anything: the client is to stop, with STREAM_CREATION_ERROR.
@@ -23,7 +23,7 @@ impl Codec {
     ///
     /// # Errors
     /// The connection must end.
-    pub fn receive_uni(&mut self, id: u64, data: &[u8], end: bool) -> Result<Uni, Failure> {
+    pub fn receive_uni(&mut self, id: u64, data: &[u8], end: bool) -> Result<UniStreamKind, Failure> {
         let place = match self.unis.iter().position(|uni| uni.id == id) {
             Some(place) => place,
             None if self.unis.len() >= MAX_STREAMS => {
@@ -39,7 +39,7 @@ impl Codec {
         self.count(data.len(), 0)?;
         let used = self.take_type(place, data)?;
         let data = data.get(used..).unwrap_or_default();
-        let Some(uni) = self.unis.get_mut(place) else { return Ok(Uni::Unknown) };
+        let Some(uni) = self.unis.get_mut(place) else { return Ok(UniStreamKind::Unknown) };
         match &mut uni.purpose {
             Purpose::Encoder => self.decoder.instructions(data, &self.config.headers)?,
             Purpose::Decoder => self.encoder.acknowledgements(data)?,
@@ -47,13 +47,13 @@ impl Codec {
             Purpose::Unclear(..) => {}
             Purpose::Unknown => {
                 self.unis.swap_remove(place);
-                return Ok(Uni::Unknown);
+                return Ok(UniStreamKind::Unknown);
             }
         }
         if end {
             self.uni_ended(id)?;
         }
-        Ok(Uni::Wanted)
+        Ok(UniStreamKind::Wanted)
     }
 
     /// The stream has ended or was reset.
@@ -94,10 +94,10 @@ impl Codec {
         };
         if kind <= stream::DECODER {
             let bit = 1 << kind;
-            if self.seen & bit != 0 {
+            if self.opened & bit != 0 {
                 return Err(Failure::new(Code::STREAM_CREATION_ERROR, "stream already created"));
             }
-            self.seen |= bit;
+            self.opened |= bit;
         }
         Ok(len - before)
     }

@@ -156,7 +156,7 @@ impl Fields {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub fn memory(&self) -> usize {
         self.bytes.capacity() + self.list.capacity() * size_of::<Field>()
     }
 
@@ -219,8 +219,8 @@ impl Decoder {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.table.held()
+    pub fn memory(&self) -> usize {
+        self.table.memory()
     }
 
     /// Reads the fields at the start of `block` into `fields` and answers how many bytes they took: all of them when `last`, else
@@ -234,19 +234,19 @@ impl Decoder {
             let start = fields.bytes.len();
             match self.field(rest, limits, fields) {
                 Ok(len) => at += len,
-                Err(Stop::Partial { .. }) if !last => {
+                Err(DecodeStop::Partial { .. }) if !last => {
                     fields.bytes.truncate(start);
                     break;
                 }
-                Err(Stop::Partial { integer: true }) => return Err(HpackError::TruncatedInteger),
-                Err(Stop::Partial { integer: false }) => return Err(HpackError::Truncated),
-                Err(Stop::Bad(error)) => return Err(error),
+                Err(DecodeStop::Partial { integer: true }) => return Err(HpackError::TruncatedInteger),
+                Err(DecodeStop::Partial { integer: false }) => return Err(HpackError::Truncated),
+                Err(DecodeStop::Bad(error)) => return Err(error),
             }
         }
         Ok(at)
     }
 
-    fn field(&mut self, rest: &[u8], limits: &Limits, fields: &mut Fields) -> Result<usize, Stop> {
+    fn field(&mut self, rest: &[u8], limits: &Limits, fields: &mut Fields) -> Result<usize, DecodeStop> {
         let first = rest.first().copied().unwrap_or(0);
         if first & 0x80 != 0 {
             let (index, len) = integer::decode(rest, 7).map_err(|bad| bad_integer(bad, HpackError::LongIndex))?;
@@ -269,26 +269,26 @@ impl Decoder {
         self.literal(rest, &literal, prefix, limits, fields)
     }
 
-    fn size_update(&mut self, rest: &[u8], seen: usize) -> Result<usize, Stop> {
+    fn size_update(&mut self, rest: &[u8], seen: usize) -> Result<usize, DecodeStop> {
         let (size, len) = integer::decode(rest, 5).map_err(|bad| bad_integer(bad, HpackError::LongTableSize))?;
         if seen > 0 {
-            return Err(Stop::Bad(HpackError::LateTableSize));
+            return Err(DecodeStop::Bad(HpackError::LateTableSize));
         }
         if size > self.allowed {
-            return Err(Stop::Bad(HpackError::TableSize(size)));
+            return Err(DecodeStop::Bad(HpackError::TableSize(size)));
         }
         self.table.resize(size);
         Ok(len)
     }
 
-    fn literal(&mut self, rest: &[u8], kind: &Literal, prefix: u32, limits: &Limits, fields: &mut Fields) -> Result<usize, Stop> {
+    fn literal(&mut self, rest: &[u8], kind: &Literal, prefix: u32, limits: &Limits, fields: &mut Fields) -> Result<usize, DecodeStop> {
         let (index, mut at) = integer::decode(rest, prefix).map_err(|bad| bad_integer(bad, HpackError::LongIndex))?;
         let start = fields.bytes.len();
         let mut fixed = 0;
         if index == 0 {
             at += string(rest.get(at..).unwrap_or(&[]), limits, self.padding, &mut fields.bytes)?;
             if fields.bytes.len() == start {
-                return Err(Stop::Bad(HpackError::EmptyName));
+                return Err(DecodeStop::Bad(HpackError::EmptyName));
             }
         } else {
             let (name, _, index) = self.entry(index)?;
@@ -308,45 +308,45 @@ impl Decoder {
     }
 
     /// The field, and the static index of its name.
-    fn entry(&self, index: usize) -> Result<(&[u8], &[u8], u8), Stop> {
-        let Some(at) = index.checked_sub(1) else { return Err(Stop::Bad(HpackError::ZeroIndex)) };
+    fn entry(&self, index: usize) -> Result<(&[u8], &[u8], u8), DecodeStop> {
+        let Some(at) = index.checked_sub(1) else { return Err(DecodeStop::Bad(HpackError::ZeroIndex)) };
         if let Some((name, value)) = STATIC.get(at) {
             return Ok((name.as_bytes(), value.as_bytes(), index as u8));
         }
         let at = at - STATIC.len();
-        let (name, value) = self.table.get(at).ok_or(Stop::Bad(HpackError::Index(at)))?;
+        let (name, value) = self.table.get(at).ok_or(DecodeStop::Bad(HpackError::Index(at)))?;
         Ok((name, value, self.table.tag(at) as u8))
     }
 }
 
-enum Stop {
+enum DecodeStop {
     Partial { integer: bool },
     Bad(HpackError),
 }
 
-impl From<HpackError> for Stop {
+impl From<HpackError> for DecodeStop {
     fn from(error: HpackError) -> Self {
         Self::Bad(error)
     }
 }
 
-fn bad_integer(bad: BadInteger, long: HpackError) -> Stop {
+fn bad_integer(bad: BadInteger, long: HpackError) -> DecodeStop {
     match bad {
-        BadInteger::Partial => Stop::Partial { integer: true },
-        BadInteger::TooLong => Stop::Bad(long),
+        BadInteger::Partial => DecodeStop::Partial { integer: true },
+        BadInteger::TooLong => DecodeStop::Bad(long),
     }
 }
 
 /// Appends the string at the start of `bytes` and answers how many bytes it took.
 #[inline]
-fn string(bytes: &[u8], limits: &Limits, padding: u32, out: &mut Vec<u8>) -> Result<usize, Stop> {
-    let missing = Stop::Partial { integer: false };
+fn string(bytes: &[u8], limits: &Limits, padding: u32, out: &mut Vec<u8>) -> Result<usize, DecodeStop> {
+    let missing = DecodeStop::Partial { integer: false };
     if bytes.is_empty() {
         return Err(missing);
     }
     let (len, at) = integer::decode(bytes, 7).map_err(|bad| bad_integer(bad, HpackError::LongLength))?;
     if len > limits.string {
-        return Err(Stop::Bad(HpackError::StringTooLarge));
+        return Err(DecodeStop::Bad(HpackError::StringTooLarge));
     }
     let text = bytes.get(at..at + len).ok_or(missing)?;
     if bytes.first().is_some_and(|first| first & 0x80 != 0) {

@@ -13,12 +13,12 @@ const LONGEST: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Repeats {
     /// Hashes of fields that were sent once, by their lowest bits.
-    seen: [u32; Repeats::SLOTS],
+    recent: [u32; Repeats::SLOTS],
 }
 
 impl Default for Repeats {
     fn default() -> Self {
-        Self { seen: [0; Self::SLOTS] }
+        Self { recent: [0; Self::SLOTS] }
     }
 }
 
@@ -26,11 +26,11 @@ impl Repeats {
     const SLOTS: usize = 64;
 
     /// A field is sent, whose [`hash`] this is; true: it is worth a place in the dynamic table.
-    pub(crate) fn note(&mut self, name: &[u8], hash: u32) -> bool {
+    pub(crate) fn observe(&mut self, name: &[u8], hash: u32) -> bool {
         if matches!(name, b"server" | b"content-type" | b"date") {
             return true;
         }
-        let Some(slot) = self.seen.get_mut(hash as usize % Self::SLOTS) else { return false };
+        let Some(slot) = self.recent.get_mut(hash as usize % Self::SLOTS) else { return false };
         std::mem::replace(slot, hash) == hash
     }
 }
@@ -75,9 +75,9 @@ impl Encoder {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
-        let last = self.last.as_ref().map_or(0, |last| size_of::<LastHead>() + last.fields.held() + last.block.capacity());
-        self.table.held() + last
+    pub fn memory(&self) -> usize {
+        let last = self.last.as_ref().map_or(0, |last| size_of::<LastHead>() + last.fields.memory() + last.block.capacity());
+        self.table.memory() + last
     }
 
     /// Gives memory back that an idle connection need not hold.
@@ -157,7 +157,7 @@ impl Encoder {
         self.literals += 1;
         let index = fixed.or_else(|| self.table.find_name(name).map(|at| at + STATIC.len() + 1)).unwrap_or(0);
         let fits = name.len() + value.len() <= MAX_TABLE / 4;
-        if !sensitive && fits && self.repeats.note(name, hash) {
+        if !sensitive && fits && self.repeats.observe(name, hash) {
             integer::encode(index, 6, 0x40, out);
             self.table.insert(name, value, hash);
         } else {

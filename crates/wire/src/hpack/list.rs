@@ -52,7 +52,7 @@ impl FieldList {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub fn memory(&self) -> usize {
         self.bytes.capacity() + self.ends.capacity() * size_of::<(usize, usize)>()
     }
 }

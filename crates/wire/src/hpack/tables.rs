@@ -125,7 +125,7 @@ impl DynamicTable {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 

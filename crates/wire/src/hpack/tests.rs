@@ -277,8 +277,8 @@ fn many_short_fields_cost_little_and_are_not_kept() {
         let mut decoder = Decoder::new(4096);
         decoder.decode(&block, true, &limits, &mut fields).unwrap();
         assert_eq!(fields.iter().filter(|field| *field == (b"x-1", b"abc")).count(), LINES);
-        assert!(fields.held() <= 3 * 10 * LINES, "{}", fields.held());
-        assert!(fields.read() && fields.held() == 0);
+        assert!(fields.memory() <= 3 * 10 * LINES, "{}", fields.memory());
+        assert!(fields.read() && fields.memory() == 0);
         // What is usual stays.
         decoder.decode(&block[..1], false, &limits, &mut fields).unwrap();
         decoder.decode(&[0x82, 0x84], true, &limits, &mut fields).unwrap();

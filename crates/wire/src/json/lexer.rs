@@ -1,8 +1,8 @@
 //! The lexer of JSON texts.
 
-use super::number::{self, Read};
+use super::number::{self, ParsedNumber};
 use super::{JsonError, Rules, Token};
-use crate::block::{self, each, mark};
+use crate::block::{self, mark, repeat};
 
 /// So many NULs stand behind a text, that a block of this size can be looked at wherever a string goes on.
 pub(super) const BLOCK: usize = block::SIZE;
@@ -57,7 +57,7 @@ impl<'a> Lexer<'a> {
         format!("Expected {what} but found {found} at character {}", self.index + 1).into()
     }
 
-    fn rest(&self) -> &'a [u8] {
+    fn remaining(&self) -> &'a [u8] {
         self.text.get(*self.at..).unwrap_or_default()
     }
 
@@ -67,7 +67,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn skip_comment(&mut self) -> Result<bool, &'static str> {
-        let rest = self.rest();
+        let rest = self.remaining();
         if rest.starts_with(b"//") {
             let line = rest.iter().position(|byte| matches!(byte, b'\n' | 0));
             *self.at += line.unwrap_or(rest.len());
@@ -132,7 +132,7 @@ impl<'a> Lexer<'a> {
 
     fn word(&mut self) -> Lexeme {
         for (word, token) in [("true", Token::Bool(true)), ("false", Token::Bool(false)), ("null", Token::Null)] {
-            if self.rest().starts_with(word.as_bytes()) {
+            if self.remaining().starts_with(word.as_bytes()) {
                 *self.at += word.len();
                 return Lexeme::Value(token);
             }
@@ -140,7 +140,7 @@ impl<'a> Lexer<'a> {
         // As odd numbers these may begin; `i` and `n` in either case, as strtod has it.
         if self.rules.odd_numbers
             && matches!(self.text.get(*self.at), Some(b'+' | b'i' | b'I' | b'n' | b'N'))
-            && number::is_odd(self.rest())
+            && number::is_odd(self.remaining())
         {
             return self.number();
         }
@@ -149,12 +149,12 @@ impl<'a> Lexer<'a> {
 
     fn number(&mut self) -> Lexeme {
         self.index = *self.at;
-        let rest = self.rest();
+        let rest = self.remaining();
         if !self.rules.odd_numbers && number::is_odd(rest) {
             return self.fail("invalid number");
         }
         match number::read(rest) {
-            Some(Read { value, length, integer }) => {
+            Some(ParsedNumber { value, length, integer }) => {
                 *self.at += length;
                 self.integer = integer;
                 Lexeme::Value(Token::Number(value))
@@ -183,7 +183,7 @@ impl<'a> Lexer<'a> {
         let start = self.decoded.len();
         self.decoded.extend_from_slice(before);
         loop {
-            let rest = self.rest();
+            let rest = self.remaining();
             let length = plain(rest);
             self.decoded.extend_from_slice(rest.get(..length).unwrap_or_default());
             *self.at += length;
@@ -247,7 +247,7 @@ fn peek_beyond(text: &[u8], at: &mut usize, rules: Rules) -> u8 {
 /// A number that is written as most are; otherwise `at` stays.
 #[inline]
 pub(super) fn plain_number(text: &[u8], at: &mut usize, tokens: &mut Vec<Token>) -> bool {
-    let Some(Read { value, length, .. }) = number::read_usual(text.get(*at..).unwrap_or_default()) else { return false };
+    let Some(ParsedNumber { value, length, .. }) = number::read_usual(text.get(*at..).unwrap_or_default()) else { return false };
     *at += length;
     tokens.push(Token::Number(value));
     true
@@ -271,7 +271,7 @@ pub(super) fn plain_string(text: &[u8], at: &mut usize, tokens: &mut Vec<Token>)
 #[inline]
 fn ends(block: [u8; BLOCK]) -> u64 {
     let block = u64::from_le_bytes(block);
-    mark(block, each(b'"')) | mark(block, each(b'\\')) | mark(block, 0)
+    mark(block, repeat(b'"')) | mark(block, repeat(b'\\')) | mark(block, 0)
 }
 
 /// How many bytes a string has until its end, or its next escape.

@@ -1,7 +1,7 @@
 //! Numbers, as C's `strtoll` and `strtod` read them.
 
 /// A number that was read.
-pub(super) struct Read {
+pub(super) struct ParsedNumber {
     pub(super) value: f64,
     pub(super) length: usize,
     /// It has no fraction and no exponent.
@@ -45,7 +45,7 @@ fn take_digits(text: &[u8], mut at: usize, value: &mut u64) -> usize {
 
 /// The number at the beginning of `text`, if it is one of few digits that JSON knows and has no exponent, as most are.
 #[inline]
-pub(super) fn read_usual(text: &[u8]) -> Option<Read> {
+pub(super) fn read_usual(text: &[u8]) -> Option<ParsedNumber> {
     let negative = text.first() == Some(&b'-');
     let start = usize::from(negative);
     let mut value = 0;
@@ -72,11 +72,11 @@ pub(super) fn read_usual(text: &[u8]) -> Option<Read> {
     let value = if integer { value } else { value / POWERS.get(places)? };
     // An integer has no negative zero.
     let value = if negative && !(integer && value == 0.0) { -value } else { value };
-    Some(Read { value, length: end, integer })
+    Some(ParsedNumber { value, length: end, integer })
 }
 
 /// The number at the beginning of `text`.
-pub(super) fn read(text: &[u8]) -> Option<Read> {
+pub(super) fn read(text: &[u8]) -> Option<ParsedNumber> {
     let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
     let negative = text.first() == Some(&b'-');
     let whole = digits(text, sign);
@@ -112,22 +112,22 @@ pub(super) fn read(text: &[u8]) -> Option<Read> {
     };
     // An integer has no negative zero.
     let value = if negative && !(integer && value == 0.0) { -value } else { value };
-    Some(Read { value, length: end, integer })
+    Some(ParsedNumber { value, length: end, integer })
 }
 
-fn read_word(text: &[u8], sign: usize, negative: bool) -> Option<Read> {
+fn read_word(text: &[u8], sign: usize, negative: bool) -> Option<ParsedNumber> {
     let rest = text.get(sign..)?;
     for (word, value) in [("infinity", f64::INFINITY), ("inf", f64::INFINITY), ("nan", f64::NAN)] {
         if rest.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word.as_bytes())) {
             let value = if negative { -value } else { value };
-            return Some(Read { value, length: sign + word.len(), integer: false });
+            return Some(ParsedNumber { value, length: sign + word.len(), integer: false });
         }
     }
     None
 }
 
 /// `0x1F`, `0x1.8p-3`. Without a digit behind the `x` it is a zero.
-fn read_hex(text: &[u8], sign: usize, negative: bool) -> Read {
+fn read_hex(text: &[u8], sign: usize, negative: bool) -> ParsedNumber {
     let start = sign + 2;
     let (mut at, mut value, mut scale, mut seen, mut point) = (start, 0.0_f64, 0_i32, false, false);
     while let Some(byte) = text.get(at) {
@@ -143,7 +143,7 @@ fn read_hex(text: &[u8], sign: usize, negative: bool) -> Read {
         at += 1;
     }
     if !seen {
-        return Read { value: if negative { -0.0 } else { 0.0 }, length: sign + 1, integer: false };
+        return ParsedNumber { value: if negative { -0.0 } else { 0.0 }, length: sign + 1, integer: false };
     }
     if text.get(at).is_some_and(|byte| byte | 0x20 == b'p') {
         let signed = usize::from(matches!(text.get(at + 1), Some(b'-' | b'+')));
@@ -157,7 +157,7 @@ fn read_hex(text: &[u8], sign: usize, negative: bool) -> Read {
         }
     }
     let value = value * 2.0_f64.powi(scale);
-    Read { value: if negative { -value } else { value }, length: at, integer: false }
+    ParsedNumber { value: if negative { -value } else { value }, length: at, integer: false }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub enum Reply {
     /// The answer is these lines, of `len` bytes together.
     Lines {
         /// What it says.
-        said: StatusReply,
+        status: StatusReply,
         /// Its length with all line ends, bytes.
         len: usize,
     },
@@ -133,7 +133,7 @@ fn one_line(input: &[u8], words: &[(&str, StatusReply)]) -> Result<Reply, ReplyE
         let same = word.iter().zip(input).take_while(|(a, b)| a == b).count();
         if same == word.len() {
             let end = if word.ends_with(b"\r\n") { Some(same) } else { line_end(input, same) };
-            return Ok(end.map_or(Reply::Partial, |len| Reply::Lines { said: *said, len }));
+            return Ok(end.map_or(Reply::Partial, |len| Reply::Lines { status: *said, len }));
         }
         partial |= same == input.len();
         furthest = furthest.max(same);
@@ -155,7 +155,7 @@ fn counter(input: &[u8]) -> Result<Reply, ReplyError> {
     let spaces = input.iter().skip(digits).take_while(|byte| **byte == b' ').count();
     let rest = input.get(digits + spaces..).unwrap_or_default();
     match rest {
-        [b'\r', b'\n', ..] => Ok(Reply::Lines { said: StatusReply::Number, len: digits + spaces + 2 }),
+        [b'\r', b'\n', ..] => Ok(Reply::Lines { status: StatusReply::Number, len: digits + spaces + 2 }),
         [] | [b'\r'] => Ok(Reply::Partial),
         [b'\r', ..] => Err(ReplyError::Invalid(digits + spaces + 1)),
         _ => Err(ReplyError::Invalid(digits + spaces)),
@@ -171,10 +171,10 @@ fn stats(input: &[u8]) -> Result<Reply, ReplyError> {
             other => other,
         })?;
         match line {
-            Reply::Lines { said: StatusReply::Stored, len } => at += len,
+            Reply::Lines { status: StatusReply::Stored, len } => at += len,
             // An error is an answer of its own, not the end of statistics.
-            Reply::Lines { said: StatusReply::Error, .. } if at > 0 => return Err(ReplyError::Invalid(at)),
-            Reply::Lines { said, len } => return Ok(Reply::Lines { said, len: at + len }),
+            Reply::Lines { status: StatusReply::Error, .. } if at > 0 => return Err(ReplyError::Invalid(at)),
+            Reply::Lines { status: said, len } => return Ok(Reply::Lines { status: said, len: at + len }),
             other => return Ok(other),
         }
     }
@@ -187,7 +187,7 @@ fn value(key: &[u8], input: &[u8]) -> Result<Reply, ReplyError> {
     let Some(line) = line.strip_suffix(b"\r") else { return Err(ReplyError::Line(newline)) };
     let end = line.len();
     if line == b"END" {
-        return Ok(Reply::Lines { said: StatusReply::NotFound, len: newline + 1 });
+        return Ok(Reply::Lines { status: StatusReply::NotFound, len: newline + 1 });
     }
     let Some(rest) = line.strip_prefix(b"VALUE ") else { return Err(ReplyError::Line(end)) };
     let Some(rest) = rest.strip_prefix(key) else { return Err(ReplyError::Key(end)) };
@@ -209,14 +209,14 @@ pub fn flags_of(head: &[u8]) -> &[u8] {
 /// A value while it is read: its bytes, then the end mark.
 #[derive(Clone, Debug)]
 pub struct Value {
-    left: u64,
+    remaining: u64,
     /// What is left of what follows its bytes.
     end: &'static [u8],
 }
 
 /// Other bytes stand where a value ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadEnd;
+pub struct BadTrailer;
 
 impl Value {
     /// A value of `length` bytes.
@@ -228,26 +228,26 @@ impl Value {
     /// A value of `length` bytes with `end` behind it.
     #[must_use]
     pub fn with_end(length: u64, end: &'static [u8]) -> Value {
-        Value { left: length, end }
+        Value { remaining: length, end }
     }
 
     /// Looks at `input`, which starts where the last step ended.
     ///
     /// # Errors
     /// The value is longer or shorter than its head said.
-    pub fn next(&mut self, input: &[u8]) -> Result<Step, BadEnd> {
-        if self.left > 0 {
+    pub fn next(&mut self, input: &[u8]) -> Result<Step, BadTrailer> {
+        if self.remaining > 0 {
             if input.is_empty() {
                 return Ok(Step::Partial);
             }
-            let end = usize::try_from(self.left).map_or(input.len(), |left| left.min(input.len()));
-            self.left -= end as u64;
+            let end = usize::try_from(self.remaining).map_or(input.len(), |left| left.min(input.len()));
+            self.remaining -= end as u64;
             return Ok(Step::Data { start: 0, end });
         }
         let count = self.end.len().min(input.len());
         let (expected, rest) = self.end.split_at(count);
         if Some(expected) != input.get(..count) {
-            return Err(BadEnd);
+            return Err(BadTrailer);
         }
         self.end = rest;
         Ok(if rest.is_empty() { Step::Done { end: count } } else { Step::Partial })
@@ -258,12 +258,12 @@ impl Value {
 mod tests {
     use super::*;
 
-    fn ask(line: &str) -> RequestLine<'_> {
+    fn request(line: &str) -> RequestLine<'_> {
         RequestLine::of(line.as_bytes()).unwrap()
     }
 
     fn read(line: &str, input: &str) -> Result<Reply, ReplyError> {
-        parse(&ask(line), input.as_bytes(), 4096)
+        parse(&request(line), input.as_bytes(), 4096)
     }
 
     #[test]
@@ -284,12 +284,12 @@ mod tests {
             ("stats\r\n", "ERROR\r\n", StatusReply::Error),
             ("get k\r\n", "END\r\n", StatusReply::NotFound),
         ];
-        for (line, answer, said) in all {
+        for (line, answer, status) in all {
             for cut in 0..answer.len() {
                 assert_eq!(read(line, &answer[..cut]), Ok(Reply::Partial), "{answer} {cut}");
             }
-            assert_eq!(read(line, answer), Ok(Reply::Lines { said, len: answer.len() }), "{answer}");
-            assert_eq!(read(line, &format!("{answer}x")), Ok(Reply::Lines { said, len: answer.len() }), "{answer}");
+            assert_eq!(read(line, answer), Ok(Reply::Lines { status, len: answer.len() }), "{answer}");
+            assert_eq!(read(line, &format!("{answer}x")), Ok(Reply::Lines { status, len: answer.len() }), "{answer}");
         }
     }
 
@@ -308,7 +308,7 @@ mod tests {
         ] {
             assert_eq!(read(line, answer), Err(ReplyError::Invalid(at)), "{answer}");
         }
-        let bad = ReplyError::Invalid(5).message(&ask("set k 0 0 1\r\n"), b"STOREX");
+        let bad = ReplyError::Invalid(5).message(&request("set k 0 0 1\r\n"), b"STOREX");
         assert_eq!(bad, b"memcached sent invalid response for command \"set\" at pos 5: STORE");
         let long = format!("VERSION {}", "x".repeat(5000));
         assert_eq!(read("version\r\n", &long), Err(ReplyError::TooLarge));
@@ -334,7 +334,7 @@ mod tests {
         ] {
             assert_eq!(read("get k\r\n", answer), Err(error), "{answer}");
         }
-        let text = ReplyError::Key(11).message(&ask("get k\r\n"), b"VALUE x 0 1\r\n");
+        let text = ReplyError::Key(11).message(&request("get k\r\n"), b"VALUE x 0 1\r\n");
         assert_eq!(text, b"memcached sent invalid key in response \"VALUE x 0 1\" for key \"k\"");
     }
 
@@ -361,8 +361,8 @@ mod tests {
             }
             assert!(done && got == b"hello", "{cut}");
         }
-        assert_eq!(Value::new(0).next(b"x\r\nEND\r\n"), Err(BadEnd));
-        assert_eq!(Value::new(0).next(b"\r\nEN\r\n"), Err(BadEnd));
+        assert_eq!(Value::new(0).next(b"x\r\nEND\r\n"), Err(BadTrailer));
+        assert_eq!(Value::new(0).next(b"\r\nEN\r\n"), Err(BadTrailer));
         assert_eq!(Value::new(0).next(b"\r\nEND"), Ok(Step::Partial));
         assert_eq!(Value::new(0).next(b"\r\nEND\r\nx"), Ok(Step::Done { end: 7 }));
     }

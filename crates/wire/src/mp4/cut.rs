@@ -1,13 +1,13 @@
 //! Extracting a time range: the new tables, and the byte range of the file that belongs to it.
 
-use super::moments::{Kind, Times, left};
-use super::selection::Cut;
+use super::moments::{Kind, Times, remaining};
+use super::selection::Clip;
 use super::track::{OffsetTable, Part, Track};
-use super::{Fault, atom, each, of, once, within};
+use super::{Mp4Error, atom, for_each_atom, of, set_once, within};
 
 /// A part of a film. A file of it is `ftyp`, `moov`, `header`, and the bytes from `start` to before `end` of the old file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cutting {
+pub struct ClippedFile {
     /// The atom with the tables.
     pub moov: Vec<u8>,
     /// The header of the atom with the bytes.
@@ -22,10 +22,10 @@ pub struct Cutting {
 ///
 /// # Errors
 /// The file is broken, or has nothing at that time.
-pub fn cut(moov: &[u8], cut: &Cut, before: u64) -> Result<Cutting, Fault> {
+pub fn cut(moov: &[u8], cut: &Clip, before: u64) -> Result<ClippedFile, Mp4Error> {
     let (mut mvhd, mut traks) = (None, Vec::new());
-    each(moov, |name, content| match &name {
-        b"mvhd" => once(&mut mvhd, "mvhd", content),
+    for_each_atom(moov, |name, content| match &name {
+        b"mvhd" => set_once(&mut mvhd, "mvhd", content),
         b"trak" => {
             traks.push(content);
             Ok(())
@@ -42,7 +42,7 @@ pub fn cut(moov: &[u8], cut: &Cut, before: u64) -> Result<Cutting, Fault> {
     let (mut out, mut tables) = (Vec::new(), Vec::new());
     atom(&mut out, b"moov", |out| {
         if let Some((content, times)) = film {
-            let Some(duration) = left(times.duration, scale, cut.start, cut.length) else {
+            let Some(duration) = remaining(times.duration, scale, cut.start, cut.length) else {
                 return of("mp4 start time exceeds file duration");
             };
             atom(out, b"mvhd", |out| times.push(content, duration, out));
@@ -68,7 +68,7 @@ pub fn cut(moov: &[u8], cut: &Cut, before: u64) -> Result<Cutting, Fault> {
     for table in &tables {
         move_chunks(&mut out, table, start, new_start)?;
     }
-    Ok(Cutting { moov: out, header, start, end })
+    Ok(ClippedFile { moov: out, header, start, end })
 }
 
 /// The header of an `mdat` with this many bytes.
@@ -80,7 +80,7 @@ fn data_header(size: u64) -> Vec<u8> {
 }
 
 /// Chunks that are counted from `from` in the old file stand at `to` in the new one.
-fn move_chunks(out: &mut [u8], table: &OffsetTable, from: u64, to: u64) -> Result<(), Fault> {
+fn move_chunks(out: &mut [u8], table: &OffsetTable, from: u64, to: u64) -> Result<(), Mp4Error> {
     let size = if table.wide { 8 } else { 4 };
     let entries = out.get_mut(table.at..table.at + table.count * size).unwrap_or_default();
     for entry in entries.chunks_exact_mut(size) {

@@ -1,6 +1,6 @@
 //! Atoms that contain durations: `mvhd`, `tkhd`, `mdhd`.
 
-use super::{Fault, long, number, of};
+use super::{Mp4Error, long, number, of};
 
 /// The times of an atom: where its duration stands, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Kind {
 
 impl Times {
     /// Reads the times of an atom's content.
-    pub(super) fn read(kind: Kind, content: &[u8]) -> Result<Times, Fault> {
+    pub(super) fn read(kind: Kind, content: &[u8]) -> Result<Times, Mp4Error> {
         let wide = content.first().is_some_and(|version| *version != 0);
         let (narrow_least, wide_least) = kind.least();
         if content.len() < if wide { wide_least } else { narrow_least } {
@@ -81,7 +81,7 @@ pub(super) fn units(ms: u64, scale: u32) -> u64 {
 }
 
 /// What is left of a duration behind `start` ms, at most `length` ms of it, if that is not 0; `None`: nothing of it.
-pub(super) fn left(duration: u64, scale: u32, start: u64, length: u64) -> Option<u64> {
+pub(super) fn remaining(duration: u64, scale: u32, start: u64, length: u64) -> Option<u64> {
     let left = duration.checked_sub(units(start, scale))?;
     Some(if length == 0 { left } else { left.min(units(length, scale)) })
 }
@@ -109,10 +109,10 @@ mod tests {
 
     #[test]
     fn what_is_left() {
-        assert_eq!(left(5000, 100, 10_000, 0), Some(4000));
-        assert_eq!(left(5000, 100, 10_000, 1000), Some(100));
-        assert_eq!(left(5000, 100, 50_000, 0), Some(0));
-        assert_eq!(left(5000, 100, 50_010, 0), None);
-        assert_eq!(left(5000, 100, u64::MAX, 0), None);
+        assert_eq!(remaining(5000, 100, 10_000, 0), Some(4000));
+        assert_eq!(remaining(5000, 100, 10_000, 1000), Some(100));
+        assert_eq!(remaining(5000, 100, 50_000, 0), Some(0));
+        assert_eq!(remaining(5000, 100, 50_010, 0), None);
+        assert_eq!(remaining(5000, 100, u64::MAX, 0), None);
     }
 }

@@ -2,7 +2,7 @@
 
 /// What is wanted of a file.
 #[derive(Clone, Copy, Debug)]
-pub struct Cut {
+pub struct Clip {
     /// Where the part begins, in milliseconds.
     pub start: u64,
     /// How long it is, in milliseconds; 0: to the end.

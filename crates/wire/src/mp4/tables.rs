@@ -1,10 +1,10 @@
 //! Tables of a track, restricted to a run of samples.
 
-use super::{Fault, number, of, within};
+use super::{Mp4Error, number, of, within};
 
 /// A table's entries of `size` bytes each, behind `before` bytes, the last four of which are their number.
-pub(super) fn entries<'a>(content: &'a [u8], name: &str, before: usize, size: usize) -> Result<&'a [u8], Fault> {
-    let small = || Fault::Of(format!("mp4 {name} atom too small"));
+pub(super) fn entries<'a>(content: &'a [u8], name: &str, before: usize, size: usize) -> Result<&'a [u8], Mp4Error> {
+    let small = || Mp4Error::Of(format!("mp4 {name} atom too small"));
     let count = number(content, before - 4).ok_or_else(small)? as usize;
     let table = content.get(before..).and_then(|rest| rest.get(..count.checked_mul(size)?));
     table.ok_or_else(small)
@@ -59,7 +59,7 @@ pub(super) fn runs(table: &[u8], start: u64, end: u64) -> Vec<[u32; 2]> {
 }
 
 /// The last sample before or at `sample` from which playing can begin (`stss` counts from 1).
-pub(super) fn key_frame(table: &[u8], sample: u64) -> Result<u64, Fault> {
+pub(super) fn key_frame(table: &[u8], sample: u64) -> Result<u64, Mp4Error> {
     let mut found = None;
     for [key] in numbers(table) {
         let Some(key) = u64::from(key).checked_sub(1) else { return within("zero sync sample") };
@@ -85,7 +85,7 @@ pub(super) struct Chunks {
 }
 
 /// The runs of `chunks` chunks.
-pub(super) fn chunks(table: &[u8], chunks: u64) -> Result<Vec<Chunks>, Fault> {
+pub(super) fn chunks(table: &[u8], chunks: u64) -> Result<Vec<Chunks>, Mp4Error> {
     let mut all: Vec<Chunks> = Vec::new();
     for [first, samples, id] in numbers(table) {
         let Some(first) = u64::from(first).checked_sub(1) else { return within("zero chunk") };
@@ -114,7 +114,7 @@ pub(super) fn chunks(table: &[u8], chunks: u64) -> Result<Vec<Chunks>, Fault> {
 
 /// A place among chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ChunkPosition {
     /// The chunk, from 0.
     pub chunk: u64,
     /// Samples of the chunk before the place.
@@ -122,17 +122,17 @@ pub(super) struct Place {
 }
 
 /// The chunk that a sample is in; behind the last one, the chunk that would follow.
-pub(super) fn place(all: &[Chunks], sample: u64, which: &str) -> Result<Place, Fault> {
+pub(super) fn place(all: &[Chunks], sample: u64, which: &str) -> Result<ChunkPosition, Mp4Error> {
     let mut left = sample;
     for run in all {
         let samples = run.count * u64::from(run.samples);
         if left < samples {
-            return Ok(Place { chunk: run.first + left / u64::from(run.samples), before: left % u64::from(run.samples) });
+            return Ok(ChunkPosition { chunk: run.first + left / u64::from(run.samples), before: left % u64::from(run.samples) });
         }
         left -= samples;
     }
     match all.last() {
-        Some(last) if left == 0 => Ok(Place { chunk: last.first + last.count, before: 0 }),
+        Some(last) if left == 0 => Ok(ChunkPosition { chunk: last.first + last.count, before: 0 }),
         _ => within(format!("{which} time is out mp4 stsc chunks")),
     }
 }
@@ -144,7 +144,7 @@ pub(super) fn samples_of(all: &[Chunks], chunk: u64) -> u64 {
 }
 
 /// The entries of a table for what lies between two places, whose chunks then begin with number 1.
-pub(super) fn cut_chunks(all: &[Chunks], start: Place, end: Place) -> Vec<[u32; 3]> {
+pub(super) fn cut_chunks(all: &[Chunks], start: ChunkPosition, end: ChunkPosition) -> Vec<[u32; 3]> {
     let mut table: Vec<[u32; 3]> = Vec::new();
     let mut push = |chunk: u64, samples: u64, id: u32| {
         let (first, samples) = (u32::try_from(chunk + 1).unwrap_or(u32::MAX), u32::try_from(samples).unwrap_or(u32::MAX));
@@ -181,7 +181,7 @@ pub(super) struct Sizes<'a> {
 }
 
 impl<'a> Sizes<'a> {
-    pub(super) fn read(content: &'a [u8]) -> Result<Sizes<'a>, Fault> {
+    pub(super) fn read(content: &'a [u8]) -> Result<Sizes<'a>, Mp4Error> {
         let (Some(uniform), Some(count)) = (number(content, 4), number(content, 8)) else { return of("mp4 stsz atom too small") };
         let table = if uniform == 0 { entries(content, "stsz", 12, 4)? } else { &[] };
         Ok(Sizes { uniform, count: u64::from(count), table })
@@ -257,10 +257,10 @@ mod tests {
         // Three chunks of 4 samples, two of 2: samples 0 to 15.
         let all = chunks(&table(&[1, 4, 1, 4, 2, 1]), 5).unwrap();
         let at = |sample| place(&all, sample, "start");
-        assert_eq!(at(0), Ok(Place { chunk: 0, before: 0 }));
-        assert_eq!(at(5), Ok(Place { chunk: 1, before: 1 }));
-        assert_eq!(at(15), Ok(Place { chunk: 4, before: 1 }));
-        assert_eq!(at(16), Ok(Place { chunk: 5, before: 0 }));
+        assert_eq!(at(0), Ok(ChunkPosition { chunk: 0, before: 0 }));
+        assert_eq!(at(5), Ok(ChunkPosition { chunk: 1, before: 1 }));
+        assert_eq!(at(15), Ok(ChunkPosition { chunk: 4, before: 1 }));
+        assert_eq!(at(16), Ok(ChunkPosition { chunk: 5, before: 0 }));
         assert!(at(17).is_err());
         let cut = |start, end| cut_chunks(&all, at(start).unwrap(), at(end).unwrap());
         assert_eq!(cut(0, 16), [[1, 4, 1], [4, 2, 1]]);

@@ -1,9 +1,9 @@
 //! A track: the atoms of `trak`, and its selected part.
 
-use super::moments::{self, Kind, Times, left, units};
-use super::selection::Cut;
-use super::tables::{self, Chunks, Place, Sizes, entries};
-use super::{Fault, atom, each, long, number, once, within};
+use super::moments::{self, Kind, Times, remaining, units};
+use super::selection::Clip;
+use super::tables::{self, ChunkPosition, Chunks, Sizes, entries};
+use super::{Mp4Error, atom, for_each_atom, long, number, set_once, within};
 
 /// The content of the atoms that are kept.
 #[derive(Default)]
@@ -29,12 +29,12 @@ pub(super) struct Track<'a> {
 
 impl<'a> Track<'a> {
     /// Reads the content of a `trak`.
-    pub(super) fn read(content: &'a [u8]) -> Result<Track<'a>, Fault> {
+    pub(super) fn read(content: &'a [u8]) -> Result<Track<'a>, Mp4Error> {
         let mut track = Track::default();
-        each(content, |name, content| match &name {
-            b"tkhd" => once(&mut track.tkhd, "tkhd", content),
+        for_each_atom(content, |name, content| match &name {
+            b"tkhd" => set_once(&mut track.tkhd, "tkhd", content),
             b"mdia" => {
-                once(&mut track.mdia, "mdia", content)?;
+                set_once(&mut track.mdia, "mdia", content)?;
                 track.read_media(content)
             }
             _ => Ok(()),
@@ -42,44 +42,44 @@ impl<'a> Track<'a> {
         Ok(track)
     }
 
-    fn read_media(&mut self, content: &'a [u8]) -> Result<(), Fault> {
-        each(content, |name, content| match &name {
-            b"mdhd" => once(&mut self.mdhd, "mdhd", content),
-            b"hdlr" => once(&mut self.hdlr, "hdlr", content),
+    fn read_media(&mut self, content: &'a [u8]) -> Result<(), Mp4Error> {
+        for_each_atom(content, |name, content| match &name {
+            b"mdhd" => set_once(&mut self.mdhd, "mdhd", content),
+            b"hdlr" => set_once(&mut self.hdlr, "hdlr", content),
             b"minf" => {
-                once(&mut self.minf, "minf", content)?;
+                set_once(&mut self.minf, "minf", content)?;
                 self.read_information(content)
             }
             _ => Ok(()),
         })
     }
 
-    fn read_information(&mut self, content: &'a [u8]) -> Result<(), Fault> {
-        each(content, |name, content| match &name {
+    fn read_information(&mut self, content: &'a [u8]) -> Result<(), Mp4Error> {
+        for_each_atom(content, |name, content| match &name {
             b"vmhd" | b"smhd" if self.vmhd.is_some() || self.smhd.is_some() => within("duplicate mp4 vmhd/smhd atom"),
-            b"vmhd" => once(&mut self.vmhd, "vmhd", content),
-            b"smhd" => once(&mut self.smhd, "smhd", content),
-            b"dinf" => once(&mut self.dinf, "dinf", content),
+            b"vmhd" => set_once(&mut self.vmhd, "vmhd", content),
+            b"smhd" => set_once(&mut self.smhd, "smhd", content),
+            b"dinf" => set_once(&mut self.dinf, "dinf", content),
             b"stbl" => {
-                once(&mut self.stbl, "stbl", content)?;
+                set_once(&mut self.stbl, "stbl", content)?;
                 self.read_tables(content)
             }
             _ => Ok(()),
         })
     }
 
-    fn read_tables(&mut self, content: &'a [u8]) -> Result<(), Fault> {
-        each(content, |name, content| match &name {
+    fn read_tables(&mut self, content: &'a [u8]) -> Result<(), Mp4Error> {
+        for_each_atom(content, |name, content| match &name {
             b"stsd" if content.len() < 16 => super::of("mp4 stsd atom too small"),
-            b"stsd" => once(&mut self.stsd, "stsd", content),
-            b"stts" => once(&mut self.stts, "stts", content),
-            b"stss" => once(&mut self.stss, "stss", content),
-            b"ctts" => once(&mut self.ctts, "ctts", content),
-            b"stsc" => once(&mut self.stsc, "stsc", content),
-            b"stsz" => once(&mut self.stsz, "stsz", content),
+            b"stsd" => set_once(&mut self.stsd, "stsd", content),
+            b"stts" => set_once(&mut self.stts, "stts", content),
+            b"stss" => set_once(&mut self.stss, "stss", content),
+            b"ctts" => set_once(&mut self.ctts, "ctts", content),
+            b"stsc" => set_once(&mut self.stsc, "stsc", content),
+            b"stsz" => set_once(&mut self.stsz, "stsz", content),
             b"stco" | b"co64" if self.stco.is_some() || self.co64.is_some() => within("duplicate mp4 stco/co64 atom"),
-            b"stco" => once(&mut self.stco, "stco", content),
-            b"co64" => once(&mut self.co64, "co64", content),
+            b"stco" => set_once(&mut self.stco, "stco", content),
+            b"co64" => set_once(&mut self.co64, "co64", content),
             _ => Ok(()),
         })
     }
@@ -92,7 +92,7 @@ struct Offsets<'a> {
 }
 
 impl<'a> Offsets<'a> {
-    fn of(track: &Track<'a>) -> Result<Offsets<'a>, Fault> {
+    fn of(track: &Track<'a>) -> Result<Offsets<'a>, Mp4Error> {
         match (track.co64, track.stco) {
             (Some(content), _) => Ok(Offsets { table: entries(content, "co64", 8, 8)?, wide: true }),
             (None, Some(content)) => Ok(Offsets { table: entries(content, "stco", 8, 4)?, wide: false }),
@@ -114,7 +114,7 @@ impl<'a> Offsets<'a> {
     }
 
     /// The place in the file `samples` bytes behind the beginning of a chunk.
-    fn place(&self, chunk: u64, samples: u64, file: u64) -> Result<u64, Fault> {
+    fn place(&self, chunk: u64, samples: u64, file: u64) -> Result<u64, Mp4Error> {
         let place = self.get(chunk).and_then(|offset| offset.checked_add(samples));
         let most = if self.wide { file } else { file.min(u64::from(u32::MAX)) };
         place.filter(|place| *place <= most).map_or_else(|| within("too large chunk offset"), Ok)
@@ -126,7 +126,7 @@ pub(super) struct Part<'a> {
     track: Track<'a>,
     /// Samples that are kept: from, to before.
     samples: (u64, u64),
-    places: (Place, Place),
+    places: (ChunkPosition, ChunkPosition),
     chunks: Vec<Chunks>,
     sizes: Option<Sizes<'a>>,
     offsets: Offsets<'a>,
@@ -149,11 +149,11 @@ pub(super) struct OffsetTable {
 
 impl<'a> Part<'a> {
     /// Works out the part; `None`: the track has ended before it begins.
-    pub(super) fn of(track: Track<'a>, film_scale: u32, cut: &Cut) -> Result<Option<Part<'a>>, Fault> {
+    pub(super) fn of(track: Track<'a>, film_scale: u32, cut: &Clip) -> Result<Option<Part<'a>>, Mp4Error> {
         let mut film_duration = 0;
         if let Some(tkhd) = track.tkhd {
             let times = Times::read(Kind::Track, tkhd)?;
-            match left(times.duration, film_scale, cut.start, cut.length).filter(|left| *left > 0) {
+            match remaining(times.duration, film_scale, cut.start, cut.length).filter(|left| *left > 0) {
                 Some(left) => film_duration = left,
                 None => return Ok(None),
             }
@@ -170,7 +170,7 @@ impl<'a> Part<'a> {
         };
         let Some(stts) = track.stts else { return within("no mp4 stts atoms were found") };
         let stts = entries(stts, "stts", 8, 8)?;
-        let (samples, prefix) = wanted(&track, stts, scale, cut)?;
+        let (samples, prefix) = samples_in(&track, stts, scale, cut)?;
         let Some(stsc) = track.stsc else { return within("no mp4 stsc atoms were found") };
         let offsets = Offsets::of(&track)?;
         let chunks = tables::chunks(entries(stsc, "stsc", 8, 12)?, offsets.count())?;
@@ -194,7 +194,7 @@ impl<'a> Part<'a> {
     }
 
     /// The bytes of the file that hold the samples.
-    fn find_bytes(&self, cut: &Cut) -> Result<Option<(u64, u64)>, Fault> {
+    fn find_bytes(&self, cut: &Clip) -> Result<Option<(u64, u64)>, Mp4Error> {
         let (start, end) = self.places;
         let sum = |from: u64, to: u64| self.sizes.as_ref().map_or(0, |sizes| sizes.sum(from, to));
         let first = self.offsets.place(start.chunk, sum(self.samples.0 - start.before, self.samples.0), cut.file_size)?;
@@ -216,7 +216,7 @@ impl<'a> Part<'a> {
     }
 
     /// Appends the `trak` of the part.
-    pub(super) fn push(&self, cut: &Cut, out: &mut Vec<u8>) -> Result<OffsetTable, Fault> {
+    pub(super) fn push(&self, cut: &Clip, out: &mut Vec<u8>) -> Result<OffsetTable, Mp4Error> {
         let track = &self.track;
         atom(out, b"trak", |out| {
             if let Some(tkhd) = track.tkhd {
@@ -229,7 +229,7 @@ impl<'a> Part<'a> {
             atom(out, b"mdia", |out| {
                 if let Some(mdhd) = track.mdhd {
                     let times = Times::read(Kind::Media, mdhd)?;
-                    let duration = left(times.duration, times.scale, cut.start, cut.length).unwrap_or_default();
+                    let duration = remaining(times.duration, times.scale, cut.start, cut.length).unwrap_or_default();
                     atom(out, b"mdhd", |out| times.push(mdhd, duration.saturating_add(self.prefix), out));
                 }
                 copy(out, b"hdlr", track.hdlr);
@@ -252,7 +252,7 @@ impl<'a> Part<'a> {
         out.extend_from_slice(&[0, 1, 0, 0]);
     }
 
-    fn push_tables(&self, out: &mut Vec<u8>) -> Result<OffsetTable, Fault> {
+    fn push_tables(&self, out: &mut Vec<u8>) -> Result<OffsetTable, Mp4Error> {
         let (start, end) = self.samples;
         let track = &self.track;
         copy(out, b"stsd", track.stsd);
@@ -307,7 +307,7 @@ impl<'a> Part<'a> {
 }
 
 /// The samples from the cut's start to its end, and how much of their time comes before the start.
-fn wanted(track: &Track<'_>, stts: &[u8], scale: u32, cut: &Cut) -> Result<((u64, u64), u64), Fault> {
+fn samples_in(track: &Track<'_>, stts: &[u8], scale: u32, cut: &Clip) -> Result<((u64, u64), u64), Mp4Error> {
     let start = moments::units(cut.start, scale);
     let Some(mut first) = tables::sample_at(stts, start) else { return within("start time is out mp4 stts samples") };
     let mut prefix = 0;
@@ -328,10 +328,10 @@ fn wanted(track: &Track<'_>, stts: &[u8], scale: u32, cut: &Cut) -> Result<((u64
 }
 
 /// The place behind the last sample that is kept: behind all chunks, where no end was asked for.
-fn last_place(chunks: &[Chunks], offsets: &Offsets<'_>, end: Option<u64>) -> Result<Place, Fault> {
+fn last_place(chunks: &[Chunks], offsets: &Offsets<'_>, end: Option<u64>) -> Result<ChunkPosition, Mp4Error> {
     match end {
         Some(end) => tables::place(chunks, end, "end"),
-        None => Ok(Place { chunk: offsets.count(), before: 0 }),
+        None => Ok(ChunkPosition { chunk: offsets.count(), before: 0 }),
     }
 }
 

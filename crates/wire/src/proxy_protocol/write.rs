@@ -21,12 +21,12 @@ pub struct TlsRecords<'a> {
     /// The common name in the client's certificate.
     pub common_name: Option<&'a str>,
     /// The client has shown a certificate: in this session, or in the one that it resumes.
-    pub certificate: Option<Shown>,
+    pub certificate: Option<TlsClientCertificate>,
 }
 
 /// A client's certificate.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown {
+pub struct TlsClientCertificate {
     /// The session is resumed: the certificate was shown before.
     pub resumed: bool,
     /// OpenSSL's code of what is wrong with it; 0 is nothing.
@@ -138,7 +138,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy_protocol::{Ends, Status, Tlv, find, parse};
+    use crate::proxy_protocol::{Addresses, Status, Tlv, find, parse};
 
     fn addresses(client: &str, server: &str) -> Pair {
         (client.parse().unwrap(), server.parse().unwrap())
@@ -169,7 +169,7 @@ mod tests {
             version: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
             common_name: Some("me"),
-            certificate: Some(Shown { resumed: true, verdict: 18 }),
+            certificate: Some(TlsClientCertificate { resumed: true, verdict: 18 }),
         };
         for (client, server) in [
             addresses("192.0.2.1:123", "192.0.2.2:80"),
@@ -178,7 +178,9 @@ mod tests {
         ] {
             let mut out = Vec::new();
             version_2(Some((client, server)), false, Some(&tls), &mut out);
-            let Ok(Status::Complete { len, ends: Some(Ends { client: from, server: to, tlvs }) }) = parse(&out) else { panic!("{out:?}") };
+            let Ok(Status::Complete { len, ends: Some(Addresses { client: from, server: to, tlvs }) }) = parse(&out) else {
+                panic!("{out:?}")
+            };
             assert_eq!((len, from.ip().to_canonical(), from.port(), to), (out.len(), client.ip(), client.port(), server));
             let tlvs = tlvs.of(&out);
             for (name, value) in [("authority", &b"example.com"[..]), ("alpn", b"h2"), ("ssl_version", b"TLSv1.3"), ("ssl_cn", b"me")] {

@@ -32,7 +32,7 @@ pub struct Decoder {
     /// How often the table has changed.
     edits: u64,
     /// Of how many the peer knows that we have them.
-    told: u64,
+    acknowledged: u64,
     /// The beginning of an instruction.
     partial: Vec<u8>,
     name: Vec<u8>,
@@ -40,7 +40,7 @@ pub struct Decoder {
 }
 
 /// More is needed, or it is wrong.
-enum Stop<E> {
+enum DecodeStop<E> {
     Partial,
     Bad(E),
 }
@@ -60,7 +60,7 @@ impl Decoder {
             allowed,
             inserted: 0,
             edits: 0,
-            told: 0,
+            acknowledged: 0,
             partial: Vec::new(),
             name: Vec::new(),
             value: Vec::new(),
@@ -88,8 +88,8 @@ impl Decoder {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.table.held() + self.partial.capacity() + self.name.capacity() + self.value.capacity()
+    pub fn memory(&self) -> usize {
+        self.table.memory() + self.partial.capacity() + self.name.capacity() + self.value.capacity()
     }
 
     /// Takes what came on the peer's encoder stream.
@@ -106,8 +106,8 @@ impl Decoder {
             let result = self.instruction(&partial, limits);
             match result {
                 Ok(used) => data = data.get(used.saturating_sub(before)..).unwrap_or_default(),
-                Err(Stop::Bad(error)) => return Err(error),
-                Err(Stop::Partial) => {
+                Err(DecodeStop::Bad(error)) => return Err(error),
+                Err(DecodeStop::Partial) => {
                     data = data.get(piece.len()..).unwrap_or_default();
                     self.partial = partial;
                 }
@@ -116,8 +116,8 @@ impl Decoder {
         while !data.is_empty() {
             match self.instruction(data, limits) {
                 Ok(used) => data = data.get(used..).unwrap_or_default(),
-                Err(Stop::Bad(error)) => return Err(error),
-                Err(Stop::Partial) => {
+                Err(DecodeStop::Bad(error)) => return Err(error),
+                Err(DecodeStop::Partial) => {
                     self.partial.extend_from_slice(data);
                     break;
                 }
@@ -127,8 +127,8 @@ impl Decoder {
     }
 
     /// Carries out the instruction at the start of `rest`; how many bytes it took.
-    fn instruction(&mut self, rest: &[u8], limits: &Limits) -> Result<usize, Stop<StreamError>> {
-        let first = rest.first().copied().ok_or(Stop::Partial)?;
+    fn instruction(&mut self, rest: &[u8], limits: &Limits) -> Result<usize, DecodeStop<StreamError>> {
+        let first = rest.first().copied().ok_or(DecodeStop::Partial)?;
         match first >> 5 {
             4..=7 => {
                 let (index, at) = number(rest, 6).map_err(encoder_stop)?;
@@ -168,20 +168,20 @@ impl Decoder {
     }
 
     /// The field that stands so far before the newest.
-    fn relative(&self, index: u64) -> Result<(Vec<u8>, Vec<u8>), Stop<StreamError>> {
+    fn relative(&self, index: u64) -> Result<(Vec<u8>, Vec<u8>), DecodeStop<StreamError>> {
         let field = usize::try_from(index).ok().and_then(|at| self.table.get(at));
         field.map(|(name, value)| (name.to_vec(), value.to_vec())).ok_or(WRONG_INDEX)
     }
 
     /// The rest of an instruction whose name is there and whose value begins at `at`.
-    fn insert_value(&mut self, rest: &[u8], at: usize, limits: &Limits) -> Result<usize, Stop<StreamError>> {
+    fn insert_value(&mut self, rest: &[u8], at: usize, limits: &Limits) -> Result<usize, DecodeStop<StreamError>> {
         self.value.clear();
         let used = instruction_string(rest.get(at..).unwrap_or_default(), 7, limits, &mut self.value)?;
         self.insert()?;
         Ok(at + used)
     }
 
-    fn insert(&mut self) -> Result<(), Stop<StreamError>> {
+    fn insert(&mut self) -> Result<(), DecodeStop<StreamError>> {
         if self.name.len() + self.value.len() + OVERHEAD > self.table.max() {
             return Err(bad("not enough dynamic table capacity"));
         }
@@ -205,8 +205,8 @@ impl Decoder {
         while let Some(rest) = section.get(at..).filter(|rest| !rest.is_empty()) {
             match self.line(rest, &prefix, limits, fields) {
                 Ok(used) => at += used,
-                Err(Stop::Partial) => return Err(TRUNCATED),
-                Err(Stop::Bad(error)) => return Err(error),
+                Err(DecodeStop::Partial) => return Err(TRUNCATED),
+                Err(DecodeStop::Bad(error)) => return Err(error),
             }
         }
         Ok(Section::Decoded { required: prefix.required })
@@ -250,8 +250,8 @@ impl Decoder {
         }
     }
 
-    fn line(&self, rest: &[u8], prefix: &Prefix, limits: &Limits, fields: &mut Fields) -> Result<usize, Stop<SectionError>> {
-        let first = rest.first().copied().ok_or(Stop::Partial)?;
+    fn line(&self, rest: &[u8], prefix: &Prefix, limits: &Limits, fields: &mut Fields) -> Result<usize, DecodeStop<SectionError>> {
+        let first = rest.first().copied().ok_or(DecodeStop::Partial)?;
         let start = fields.bytes.len();
         let (bits, never) = match first >> 4 {
             8..=15 => (6, false),
@@ -264,7 +264,7 @@ impl Decoder {
         if matches!(first >> 4, 2 | 3) {
             at = string(rest, bits, limits, &mut fields.bytes)?;
             if fields.bytes.len() == start {
-                return Err(Stop::Bad(SectionError::Failed(EMPTY_NAME)));
+                return Err(DecodeStop::Bad(SectionError::Failed(EMPTY_NAME)));
             }
             let middle = fields.bytes.len();
             at += string(rest.get(at..).unwrap_or_default(), 7, limits, &mut fields.bytes)?;
@@ -291,7 +291,7 @@ impl Decoder {
         add(fields, (start, middle, known, never), limits).map(|()| at)
     }
 
-    fn absolute(&self, prefix: &Prefix, index: Option<u64>, known: &mut u8) -> Result<(&[u8], &[u8]), Stop<SectionError>> {
+    fn absolute(&self, prefix: &Prefix, index: Option<u64>, known: &mut u8) -> Result<(&[u8], &[u8]), DecodeStop<SectionError>> {
         let at = index.filter(|index| *index < prefix.required).and_then(|index| self.inserted.checked_sub(index + 1));
         let at = at.and_then(|at| usize::try_from(at).ok()).ok_or(UNKNOWN)?;
         *known = self.table.tag(at) as u8;
@@ -302,7 +302,7 @@ impl Decoder {
     pub fn acknowledge(&mut self, stream: u64, required: u64, out: &mut Vec<u8>) {
         if required > 0 {
             encode(stream, 7, 0x80, out);
-            self.told = self.told.max(required);
+            self.acknowledged = self.acknowledged.max(required);
         }
     }
 
@@ -315,9 +315,9 @@ impl Decoder {
 
     /// Tells the peer of insertions that it does not know of.
     pub fn increment(&mut self, out: &mut Vec<u8>) {
-        if self.inserted > self.told {
-            encode(self.inserted - self.told, 6, 0, out);
-            self.told = self.inserted;
+        if self.inserted > self.acknowledged {
+            encode(self.inserted - self.acknowledged, 6, 0, out);
+            self.acknowledged = self.inserted;
         }
     }
 }
@@ -328,11 +328,11 @@ const INSTRUCTION_PIECE: usize = 512;
 const EMPTY_NAME: &str = "client sent empty header name";
 const TRUNCATED: SectionError = SectionError::Failed("client sent truncated field section");
 const LONG: SectionError = SectionError::Failed("client sent too large integer in field section");
-const UNKNOWN: Stop<SectionError> = Stop::Bad(SectionError::Failed("client sent field line that refers to no entry"));
-const WRONG_INDEX: Stop<StreamError> = bad("client sent encoder instruction that refers to no entry");
+const UNKNOWN: DecodeStop<SectionError> = DecodeStop::Bad(SectionError::Failed("client sent field line that refers to no entry"));
+const WRONG_INDEX: DecodeStop<StreamError> = bad("client sent encoder instruction that refers to no entry");
 
-const fn bad(text: &'static str) -> Stop<StreamError> {
-    Stop::Bad(StreamError::Encoder(text))
+const fn bad(text: &'static str) -> DecodeStop<StreamError> {
+    DecodeStop::Bad(StreamError::Encoder(text))
 }
 
 fn encode(value: u64, prefix: u32, pattern: u8, out: &mut Vec<u8>) {
@@ -343,40 +343,44 @@ fn number(rest: &[u8], prefix: u32) -> Result<(u64, usize), BadInteger> {
     integer::decode_long(rest, prefix)
 }
 
-fn encoder_stop(stop: BadInteger) -> Stop<StreamError> {
+fn encoder_stop(stop: BadInteger) -> DecodeStop<StreamError> {
     match stop {
-        BadInteger::Partial => Stop::Partial,
+        BadInteger::Partial => DecodeStop::Partial,
         BadInteger::TooLong => bad("client sent too large integer on encoder stream"),
     }
 }
 
-fn section_stop(stop: BadInteger) -> Stop<SectionError> {
+fn section_stop(stop: BadInteger) -> DecodeStop<SectionError> {
     match stop {
-        BadInteger::Partial => Stop::Partial,
-        BadInteger::TooLong => Stop::Bad(LONG),
+        BadInteger::Partial => DecodeStop::Partial,
+        BadInteger::TooLong => DecodeStop::Bad(LONG),
     }
 }
 
-fn add(fields: &mut Fields, (start, middle, index, never): (usize, usize, u8, bool), limits: &Limits) -> Result<(), Stop<SectionError>> {
-    fields.add(start, middle, index, never, limits).map_err(|_| Stop::Bad(SectionError::TooLarge))
+fn add(
+    fields: &mut Fields,
+    (start, middle, index, never): (usize, usize, u8, bool),
+    limits: &Limits,
+) -> Result<(), DecodeStop<SectionError>> {
+    fields.add(start, middle, index, never, limits).map_err(|_| DecodeStop::Bad(SectionError::TooLarge))
 }
 
-fn instruction_string(rest: &[u8], prefix: u32, limits: &Limits, out: &mut Vec<u8>) -> Result<usize, Stop<StreamError>> {
+fn instruction_string(rest: &[u8], prefix: u32, limits: &Limits, out: &mut Vec<u8>) -> Result<usize, DecodeStop<StreamError>> {
     string(rest, prefix, limits, out).map_err(|stop| match stop {
-        Stop::Partial => Stop::Partial,
-        Stop::Bad(SectionError::Failed(text)) => bad(text),
-        Stop::Bad(_) => Stop::Bad(StreamError::TooLarge),
+        DecodeStop::Partial => DecodeStop::Partial,
+        DecodeStop::Bad(SectionError::Failed(text)) => bad(text),
+        DecodeStop::Bad(_) => DecodeStop::Bad(StreamError::TooLarge),
     })
 }
 
 /// Appends the string at the start of `rest`, whose length has a prefix of `prefix` bits; how many bytes it took.
-fn string(rest: &[u8], prefix: u32, limits: &Limits, out: &mut Vec<u8>) -> Result<usize, Stop<SectionError>> {
+fn string(rest: &[u8], prefix: u32, limits: &Limits, out: &mut Vec<u8>) -> Result<usize, DecodeStop<SectionError>> {
     let (len, at) = number(rest, prefix).map_err(section_stop)?;
-    let len = usize::try_from(len).ok().filter(|len| *len <= limits.string).ok_or(Stop::Bad(SectionError::StringTooLarge))?;
-    let text = rest.get(at..at + len).ok_or(Stop::Partial)?;
+    let len = usize::try_from(len).ok().filter(|len| *len <= limits.string).ok_or(DecodeStop::Bad(SectionError::StringTooLarge))?;
+    let text = rest.get(at..at + len).ok_or(DecodeStop::Partial)?;
     if rest.first().is_some_and(|first| first & (1 << prefix) != 0) {
         let failed = SectionError::Failed("client sent invalid encoded field line");
-        huffman::decode(text, out).map_err(|_| Stop::Bad(failed))?;
+        huffman::decode(text, out).map_err(|_| DecodeStop::Bad(failed))?;
     } else {
         out.extend_from_slice(text);
     }

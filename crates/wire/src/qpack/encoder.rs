@@ -43,7 +43,7 @@ pub struct Encoder {
     table: DynamicTable,
     /// How many entries were ever inserted, and how many of them the peer has.
     inserted: u64,
-    known: u64,
+    acknowledged: u64,
     repeats: Repeats,
     sent: VecDeque<Sent>,
     /// The lines of the section that is being made.
@@ -64,7 +64,7 @@ impl Default for Encoder {
         Self {
             table: DynamicTable::new(0),
             inserted: 0,
-            known: 0,
+            acknowledged: 0,
             repeats: Repeats::default(),
             sent: VecDeque::new(),
             lines: Vec::new(),
@@ -93,9 +93,9 @@ impl Encoder {
 
     /// How many bytes of memory it holds.
     #[must_use]
-    pub fn held(&self) -> usize {
-        let last = self.last.as_ref().map_or(0, |last| size_of::<LastHead>() + last.fields.held() + last.section.capacity());
-        self.table.held() + self.lines.capacity() + self.partial.capacity() + self.sent.capacity() * size_of::<Sent>() + last
+    pub fn memory(&self) -> usize {
+        let last = self.last.as_ref().map_or(0, |last| size_of::<LastHead>() + last.fields.memory() + last.section.capacity());
+        self.table.memory() + self.lines.capacity() + self.partial.capacity() + self.sent.capacity() * size_of::<Sent>() + last
     }
 
     /// Gives memory back that an idle connection need not hold.
@@ -107,7 +107,7 @@ impl Encoder {
 
     /// Appends the whole section of an answer's head, which goes out on `stream`; insertions are appended to `instructions`.
     pub fn head(&mut self, stream: u64, status: u16, fields: &FieldList, instructions: &mut Vec<u8>, out: &mut Vec<u8>) {
-        let table = (self.inserted, self.known);
+        let table = (self.inserted, self.acknowledged);
         if let Some(last) = self.last.as_ref().filter(|last| last.table == table && last.status == status && last.fields == *fields)
             && (last.required == 0 || self.sent.len() < MAX_SECTIONS)
         {
@@ -158,9 +158,9 @@ impl Encoder {
             let found = self.table.find(name, value, hash).map(|at| self.inserted - 1 - at as u64);
             self.unsettled |= found.is_none();
             match found {
-                Some(index) if index < self.known && self.sent.len() < MAX_SECTIONS => return self.refer(index),
-                Some(index) => self.unsettled |= index < self.known,
-                None if self.repeats.note(name, hash) => self.insert(fixed, name, value, hash, instructions),
+                Some(index) if index < self.acknowledged && self.sent.len() < MAX_SECTIONS => return self.refer(index),
+                Some(index) => self.unsettled |= index < self.acknowledged,
+                None if self.repeats.observe(name, hash) => self.insert(fixed, name, value, hash, instructions),
                 None => {}
             }
         }
@@ -171,7 +171,7 @@ impl Encoder {
         self.required = self.required.max(index + 1);
         self.oldest = self.oldest.min(index);
         // The base is the number of entries that the peer has.
-        let back = usize::try_from(self.known - 1 - index).unwrap_or(usize::MAX);
+        let back = usize::try_from(self.acknowledged - 1 - index).unwrap_or(usize::MAX);
         integer::encode(back, 6, 0x80, &mut self.lines);
     }
 
@@ -200,7 +200,7 @@ impl Encoder {
 
     /// Whether there is room for `need` bytes once entries are gone to which nothing refers.
     fn can_evict(&self, need: usize) -> bool {
-        let needed = self.sent.iter().map(|sent| sent.oldest).fold(self.oldest.min(self.known), u64::min);
+        let needed = self.sent.iter().map(|sent| sent.oldest).fold(self.oldest.min(self.acknowledged), u64::min);
         let mut room = self.table.max().saturating_sub(self.table.size());
         let mut at = self.table.len();
         while room < need {
@@ -220,7 +220,7 @@ impl Encoder {
         } else {
             let encoded = self.required % (2 * self.entries.max(1)) + 1;
             integer::encode(usize::try_from(encoded).unwrap_or(usize::MAX), 8, 0, out);
-            let delta = usize::try_from(self.known - self.required).unwrap_or(usize::MAX);
+            let delta = usize::try_from(self.acknowledged - self.required).unwrap_or(usize::MAX);
             integer::encode(delta, 7, 0, out);
             self.sent.push_back(Sent { stream, required: self.required, oldest: self.oldest });
         }
@@ -258,15 +258,15 @@ impl Encoder {
             2 | 3 => {
                 let found = self.sent.iter().position(|sent| sent.stream == value).and_then(|at| self.sent.remove(at));
                 let sent = found.ok_or(StreamError::Decoder("client acknowledged a section that was not sent"))?;
-                self.known = self.known.max(sent.required);
+                self.acknowledged = self.acknowledged.max(sent.required);
             }
             1 => self.sent.retain(|sent| sent.stream != value),
             _ => {
-                let known = self.known.saturating_add(value);
+                let known = self.acknowledged.saturating_add(value);
                 if value == 0 || known > self.inserted {
                     return Err(StreamError::Decoder("client sent wrong insert count increment"));
                 }
-                self.known = known;
+                self.acknowledged = known;
             }
         }
         Ok(())

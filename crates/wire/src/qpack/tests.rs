@@ -193,7 +193,7 @@ fn what_is_encoded_is_decoded() {
         }
         assert_eq!(decoder.inserted() > 2, capacity > 0);
         assert!(capacity < 4096 || shortest < 20, "{shortest}");
-        assert!(encoder.held() < 32_768 && decoder.held() < 16_384);
+        assert!(encoder.memory() < 32_768 && decoder.memory() < 16_384);
     }
 }
 

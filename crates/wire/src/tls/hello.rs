@@ -131,7 +131,7 @@ pub struct Extension {
 pub struct Hello {
     message: Vec<u8>,
     /// How many bytes of records are in `message`.
-    taken: usize,
+    consumed: usize,
     records: usize,
     /// Lists may be empty that no server could answer to, and that of the versions may end early.
     lenient: bool,
@@ -172,9 +172,9 @@ impl Hello {
             if let Some(whole) = self.whole()? {
                 self.message.truncate(whole);
                 self.fields()?;
-                return Ok(Status::Complete { len: self.taken });
+                return Ok(Status::Complete { len: self.consumed });
             }
-            let rest = data.get(self.taken..).unwrap_or_default();
+            let rest = data.get(self.consumed..).unwrap_or_default();
             let Some(payload) = record(rest, self.records > 0, self.lenient)? else { return Ok(Status::Partial) };
             self.records += 1;
             let too_long = self.records > RECORDS || self.message.len() + payload.len() > LONGEST + RECORD;
@@ -182,7 +182,7 @@ impl Hello {
                 return Err(HelloError::TooLong);
             }
             self.message.extend_from_slice(payload);
-            self.taken += 5 + payload.len();
+            self.consumed += 5 + payload.len();
         }
     }
 
@@ -191,7 +191,7 @@ impl Hello {
     /// # Errors
     /// When it is no ClientHello.
     pub fn of_message(message: &[u8]) -> Result<Self, HelloError> {
-        let mut hello = Self { message: message.to_vec(), taken: message.len(), ..Self::default() };
+        let mut hello = Self { message: message.to_vec(), consumed: message.len(), ..Self::default() };
         if hello.whole()? != Some(message.len()) {
             return Err(HelloError::Malformed);
         }
@@ -244,11 +244,11 @@ impl Hello {
         self.version = u16::try_from(version).unwrap_or_default();
         (self.random, self.session_id, self.suites, self.compressions) = (random, session_id, suites, compressions);
         self.extensions = extensions;
-        if self.lenient { Ok(()) } else { self.judge() }
+        if self.lenient { Ok(()) } else { self.validate() }
     }
 
     /// Looks at what the library of TLS lets pass, though a server has to refuse it.
-    fn judge(&self) -> Result<(), HelloError> {
+    fn validate(&self) -> Result<(), HelloError> {
         if self.version < 0x0300 {
             return Err(HelloError::LegacyVersion);
         }

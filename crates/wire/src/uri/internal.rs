@@ -32,7 +32,7 @@ pub fn check(text: &[u8], out: &mut Vec<u8>) -> Result<Target, BadUri> {
     out.clear();
     let question = memchr::memchr(b'?', text);
     let path = text.get(..question.unwrap_or(text.len())).unwrap_or(&[]);
-    if path.is_empty() || climbs(path) {
+    if path.is_empty() || has_parent_segment(path) {
         return Err(BadUri);
     }
     let args = question.map(|at| Span::new(at + 1, text.len()));
@@ -40,13 +40,13 @@ pub fn check(text: &[u8], out: &mut Vec<u8>) -> Result<Target, BadUri> {
         return Ok(Target { plain: Some(Span::new(0, path.len())), args });
     }
     unescape(path, Unescape::Plain, out);
-    if out.is_empty() || climbs(out) {
+    if out.is_empty() || has_parent_segment(out) {
         return Err(BadUri);
     }
     Ok(Target { plain: None, args })
 }
 
-fn climbs(path: &[u8]) -> bool {
+fn has_parent_segment(path: &[u8]) -> bool {
     memchr::memchr(0, path).is_some() || path.split(|&byte| byte == b'/').any(|part| part == b"..")
 }
 
@@ -54,7 +54,7 @@ fn climbs(path: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn go(text: &str) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+    fn split(text: &str) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
         let mut out = Vec::new();
         let target = check(text.as_bytes(), &mut out).ok()?;
         let path = target.path(text.as_bytes(), &out).to_vec();
@@ -63,17 +63,17 @@ mod tests {
 
     #[test]
     fn safe_ones() {
-        assert_eq!(go("/a/b?c"), Some((b"/a/b".to_vec(), Some(b"c".to_vec()))));
-        assert_eq!(go("/a%20b"), Some((b"/a b".to_vec(), None)));
-        assert_eq!(go("/a/..b/c.."), Some((b"/a/..b/c..".to_vec(), None)));
-        assert_eq!(go("/a?/../"), Some((b"/a".to_vec(), Some(b"/../".to_vec()))));
-        assert_eq!(go("/a%3fb?"), Some((b"/a?b".to_vec(), Some(Vec::new()))));
+        assert_eq!(split("/a/b?c"), Some((b"/a/b".to_vec(), Some(b"c".to_vec()))));
+        assert_eq!(split("/a%20b"), Some((b"/a b".to_vec(), None)));
+        assert_eq!(split("/a/..b/c.."), Some((b"/a/..b/c..".to_vec(), None)));
+        assert_eq!(split("/a?/../"), Some((b"/a".to_vec(), Some(b"/../".to_vec()))));
+        assert_eq!(split("/a%3fb?"), Some((b"/a?b".to_vec(), Some(Vec::new()))));
     }
 
     #[test]
     fn unsafe_ones() {
         for text in ["", "?a", "..", "../a", "/../a", "/a/..", "/a/../b", "/%2e%2e/a", "/a%2f..", "/a\0b", "/a%00b", "%2e%2e", "%"] {
-            assert_eq!(go(text), None, "{text:?}");
+            assert_eq!(split(text), None, "{text:?}");
         }
     }
 }

@@ -22,7 +22,7 @@ impl<C: Carrier> Stream<C> {
         self.body.take();
         // What a tunnel has sent is whole when its handler ends.
         self.ended.set(self.ended.get() || self.tunneled.get());
-        if abort || self.lost.get() || !self.ended.get() {
+        if abort || self.reset.get() || !self.ended.get() {
             return self.close();
         }
         self.conn.discard(self.id, &self.own);
@@ -32,18 +32,18 @@ impl<C: Carrier> Stream<C> {
         let unattended = &self.conn.hub().unattended;
         unattended.set(unattended.get() + 1);
         self.unattended.set(true);
-        if self.closed.get() { self.leave() } else { self.ready() }
+        if self.closed.get() { self.response_sent() } else { self.ready() }
     }
 
     /// The answer has left. Who is still sending a body that nobody reads may end it: some clients take the reset of a stream that they
     /// write to for a failure.
-    pub(super) fn leave(&self) {
+    pub(super) fn response_sent(&self) {
         let sends = self.reset_after.get().is_none() && self.conn.is_receiving(self.id, &self.own);
         if !sends {
             self.close();
         } else if !self.leaving.replace(true) {
             self.watch().write_by(clock::monotonic_ms().saturating_add(LINGER));
-            self.conn.hub().attend(self.watch());
+            self.conn.hub().set_watch(self.watch());
         }
     }
 
@@ -71,7 +71,7 @@ impl<C: Carrier> Stream<C> {
             self.end();
         }
         if self.done.get() {
-            self.leave();
+            self.response_sent();
         }
     }
 

@@ -20,7 +20,7 @@ impl<C: Carrier> Tunnel for Stream<C> {
         if self.body_ended.get() {
             return Poll::Ready(Ok(0));
         }
-        if self.lost.get() {
+        if self.reset.get() {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         }
         self.waiting.enter(cx);

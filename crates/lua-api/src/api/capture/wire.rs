@@ -22,7 +22,7 @@ const LARGEST: usize = 16 * 1024;
 
 impl Capture {
     /// A wire on which nothing has come yet.
-    pub(super) fn lend() -> Rc<Capture> {
+    pub(super) fn from_pool() -> Rc<Capture> {
         IDLE.with_borrow_mut(Vec::pop).unwrap_or_default()
     }
 

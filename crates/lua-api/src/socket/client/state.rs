@@ -43,8 +43,8 @@ impl Clients {
     }
 
     /// How many bytes are still to come of a body that a socket has.
-    pub fn left(&self) -> Option<u64> {
-        self.0.borrow().iter().find_map(|client| client.left())
+    pub fn body_remaining(&self) -> Option<u64> {
+        self.0.borrow().iter().find_map(|client| client.remaining())
     }
 }
 
@@ -62,7 +62,7 @@ pub enum Fill {
 
 impl Client {
     /// How many bytes of the body are still to come.
-    pub fn left(&self) -> Option<u64> {
+    pub fn remaining(&self) -> Option<u64> {
         match &self.source {
             Source::Body(left) => Some(left.get()),
             Source::Raw(_) => None,

@@ -53,7 +53,7 @@ fn take_body(request: &Rc<Request>) -> Result<Source, &'static str> {
         return Err("chunked request bodies not supported yet");
     }
     let body = request.body.borrow().clone();
-    let taken = request.context::<Clients>().left().is_some();
+    let taken = request.context::<Clients>().body_remaining().is_some();
     let length = match body.state() {
         _ if taken || body.is_being_read() => return Err("request body already exists"),
         BodyState::Read if !body.is_none() => return Err("request body already exists"),
@@ -70,7 +70,7 @@ fn take_body(request: &Rc<Request>) -> Result<Source, &'static str> {
 }
 
 fn take_raw(request: &Rc<Request>, state: &State) -> Result<Result<Source, &'static str>, Raise> {
-    if request.context::<Clients>().left().is_some_and(|left| left > 0) || request.body.borrow().is_being_read() {
+    if request.context::<Clients>().body_remaining().is_some_and(|left| left > 0) || request.body.borrow().is_being_read() {
         return Ok(Err("pending request body reading in some other thread"));
     }
     // What the handler has sent leaves first.

@@ -6,7 +6,7 @@ use crate::state::State;
 use base::log::Level;
 use http::{Request, log_request};
 use lua::CallContext;
-use lua_lib::socket::scan::Want;
+use lua_lib::socket::scan::Pattern;
 use lua_lib::socket::state::Socket;
 use lua_session::client::ClientSocket;
 use lua_session::client::read::{Received, Receiving};
@@ -43,10 +43,10 @@ impl ClientSocket for UsedClient {
         let mut inner = self.client.socket.inner.borrow_mut();
         let inner = &mut *inner;
         loop {
-            if let Some(found) = receiving.want.find(inner.unread(), &mut receiving.seen, inner.eof) {
+            if let Some(found) = receiving.pattern.find(inner.unread(), &mut receiving.scanned, inner.eof) {
                 let (used, complete, data) = (found.used, found.complete, found.data.into_owned());
                 inner.consume(used);
-                let all_here = self.client.left() == Some(0) && inner.unread().is_empty();
+                let all_here = self.client.remaining() == Some(0) && inner.unread().is_empty();
                 if receiving.checks && all_here && self.request.wire.poll_gone(cx).is_ready() {
                     log_request!(self.request, Level::Info, "client prematurely closed connection");
                     return Poll::Ready(Received::Aborted(Some(data)));
@@ -69,7 +69,7 @@ impl ClientSocket for UsedClient {
         }
     }
 
-    fn take_partial(&self, want: &Want, closed: bool) -> Vec<u8> {
+    fn take_partial(&self, want: &Pattern, closed: bool) -> Vec<u8> {
         let mut inner = self.client.socket.inner.borrow_mut();
         let (data, used) = want.partial(inner.unread(), closed);
         inner.consume(used);

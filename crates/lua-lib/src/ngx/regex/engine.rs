@@ -51,7 +51,7 @@ impl Engine {
     }
 
     /// Keeps an expression; its number. Steps are limited to `limit` from now on (0: PCRE2's limit).
-    pub(crate) fn keep(&mut self, compiled: Compiled, limit: u32) -> Option<usize> {
+    pub(crate) fn insert(&mut self, compiled: Compiled, limit: u32) -> Option<usize> {
         self.matcher()?.set_match_limit(limit);
         if let Some(id) = self.vacant.pop()
             && let Some(place) = self.compiled.get_mut(id)
@@ -124,7 +124,7 @@ impl Engine {
             out.extend_from_slice(bytes.get(copied..from).unwrap_or_default());
             compiled.template.render(groups, subject, out);
             copied = to;
-            start = if from == to { subject.behind(to, &compiled.regex) } else { to };
+            start = if from == to { subject.next_char(to, &compiled.regex) } else { to };
             if !all {
                 break;
             }

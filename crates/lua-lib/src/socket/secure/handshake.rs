@@ -4,8 +4,8 @@ use crate::socket::call::{self, CONNECT_TIMEOUT, Call, ID, fail, failure, item};
 use crate::socket::names::SocketError;
 use crate::socket::report::Reporter;
 use crate::socket::secure::objects::Objects;
-use crate::socket::secure::sessions::shown;
-use crate::socket::state::{Socket, Work};
+use crate::socket::secure::sessions::log_name;
+use crate::socket::state::{Direction, Socket};
 use base::log::Level;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use net::stream::Stream;
@@ -91,7 +91,7 @@ pub fn session(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> 
     };
     let inner = socket.inner.borrow();
     Ok(call::now(match inner.stream.as_ref().and_then(slot) {
-        Some(slot) => call::number(stack, keep(&call, &slot, &call.reporter(cx))),
+        Some(slot) => call::number(stack, push_session(&call, &slot, &call.reporter(cx))),
         None => fail(stack, "no ssl connection"),
     }))
 }
@@ -106,13 +106,13 @@ pub(super) fn socket(call: &Call, stack: &mut Stack<'_>) -> Result<Result<Rc<Soc
         let inner = socket.inner.borrow();
         inner.stream.is_some() && !inner.read_closed && !inner.write_closed
     };
-    if !open && socket.busy(&[Work::Connecting]).is_none() {
+    if !open && socket.busy(&[Direction::Connecting]).is_none() {
         return Ok(Err("closed"));
     }
     if !socket.belongs_to(call.host.resources()) {
         return Ok(Err("bad request"));
     }
-    Ok(socket.busy(&[Work::Connecting, Work::Resolving, Work::Reading, Work::Writing]).map_or(Ok(socket), Err))
+    Ok(socket.busy(&[Direction::Connecting, Direction::Resolving, Direction::Reading, Direction::Writing]).map_or(Ok(socket), Err))
 }
 
 /// The answer where the connection has TLS already. Whoever wants the server verified has it verified, whatever was wanted when
@@ -124,23 +124,23 @@ fn done(call: &Call, socket: &Rc<Socket>, wanted: &HandshakeArgs, reporter: &Rep
     let ready = call.host.secure_options().ready().ok();
     let own = ready.and_then(|ready| ready.servers().cloned());
     let servers = inner.servers.clone().or(own);
-    if let Err(text) = judge(stream, wanted, servers.as_ref(), reporter) {
+    if let Err(text) = verify(stream, wanted, servers.as_ref(), reporter) {
         drop(inner);
-        drop(socket.inner.borrow_mut().leave());
+        drop(socket.inner.borrow_mut().detach());
         return Some(Err(text));
     }
     if wanted.session.is_some() || !wanted.resumable {
         return Some(Ok(Value::Bool(true)));
     }
-    Some(Ok(slot(stream).map_or(Value::Bool(true), |slot| Value::Number(keep(call, &slot, reporter)))))
+    Some(Ok(slot(stream).map_or(Value::Bool(true), |slot| Value::Number(push_session(call, &slot, reporter)))))
 }
 
 fn slot(stream: &Stream) -> Option<Arc<Slot>> {
     stream.tls()?.client()?.slot().cloned()
 }
 
-fn keep(call: &Call, slot: &Arc<Slot>, reporter: &Reporter) -> f64 {
-    reporter.debug(format_args!("lua ssl save session: {}", shown(slot)));
+fn push_session(call: &Call, slot: &Arc<Slot>, reporter: &Reporter) -> f64 {
+    reporter.debug(format_args!("lua ssl save session: {}", log_name(slot)));
     call.hub.sessions.add(slot.clone()) as f64
 }
 
@@ -148,7 +148,7 @@ fn keep(call: &Call, slot: &Arc<Slot>, reporter: &Reporter) -> f64 {
 ///
 /// # Errors
 /// OpenResty's text for a server that is not the one.
-fn judge(stream: &Stream, wanted: &HandshakeArgs, servers: Option<&Arc<ServerVerifier>>, reporter: &Reporter) -> Result<(), SocketError> {
+fn verify(stream: &Stream, wanted: &HandshakeArgs, servers: Option<&Arc<ServerVerifier>>, reporter: &Reporter) -> Result<(), SocketError> {
     if !wanted.verify {
         return Ok(());
     }
@@ -176,7 +176,7 @@ fn judge(stream: &Stream, wanted: &HandshakeArgs, servers: Option<&Arc<ServerVer
 struct Handshake {
     call: Call,
     socket: Rc<Socket>,
-    wanted: HandshakeArgs,
+    args: HandshakeArgs,
     reporter: Reporter,
     slot: Arc<Slot>,
     session: tls::session::ClientSession,
@@ -200,7 +200,7 @@ impl Handshake {
         }
         let known = wanted.session.and_then(|id| call.hub.sessions.get(id));
         if let Some(slot) = &known {
-            reporter.debug(format_args!("lua ssl set session: {}", shown(slot)));
+            reporter.debug(format_args!("lua ssl set session: {}", log_name(slot)));
         }
         if let Some(name) = &wanted.name {
             reporter.debug(format_args!("lua ssl server name: \"{name}\""));
@@ -209,11 +209,11 @@ impl Handshake {
         let session = settings.session(wanted.name.as_deref(), Some(slot.clone()));
         let session = session.map_err(|_| "failed to create ssl connection".to_owned())?;
         let call = Call { host: call.host.clone(), hub: call.hub.clone(), options: call.options.clone() };
-        Ok(Handshake { call, socket, wanted, reporter, slot, session, limit })
+        Ok(Handshake { call, socket, args: wanted, reporter, slot, session, limit })
     }
 
     fn start(self) -> Suspension {
-        let busy = self.socket.begin(Work::Connecting);
+        let busy = self.socket.begin(Direction::Connecting);
         let stream = {
             let mut inner = self.socket.inner.borrow_mut();
             // What came in the clear is nothing that the server said over TLS.
@@ -224,7 +224,7 @@ impl Handshake {
         Suspension::wait(async move {
             let _busy = busy;
             let Some(stream) = stream else { return Ok(failure("closed")) };
-            let Handshake { call, socket, wanted, reporter, slot, session, limit } = self;
+            let Handshake { call, socket, args: wanted, reporter, slot, session, limit } = self;
             let result = match tokio::time::timeout(limit, net::tls::connect(stream, session)).await {
                 Err(_) => Err("timeout".into()),
                 Ok(Err(failure)) => {
@@ -234,17 +234,17 @@ impl Handshake {
                 Ok(Ok(stream)) => {
                     log_session(&reporter, &stream);
                     let stream = Stream::Tls(Box::new(stream));
-                    judge(&stream, &wanted, None, &reporter).map(|()| stream)
+                    verify(&stream, &wanted, None, &reporter).map(|()| stream)
                 }
             };
             let mut inner = socket.inner.borrow_mut();
             Ok(match result {
                 Ok(stream) => {
                     inner.stream = Some(stream);
-                    Reply::One(if wanted.resumable { Value::Number(keep(&call, &slot, &reporter)) } else { Value::Bool(true) })
+                    Reply::One(if wanted.resumable { Value::Number(push_session(&call, &slot, &reporter)) } else { Value::Bool(true) })
                 }
                 Err(error) => {
-                    let gone = inner.leave();
+                    let gone = inner.detach();
                     drop(gone);
                     failure(error)
                 }

@@ -28,6 +28,6 @@ impl Sessions {
 
 /// How logs name a session, as OpenResty names it by its address.
 #[must_use]
-pub fn shown(slot: &Arc<Slot>) -> String {
+pub fn log_name(slot: &Arc<Slot>) -> String {
     format!("{:X}", Arc::as_ptr(slot) as usize)
 }

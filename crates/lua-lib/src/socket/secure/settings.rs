@@ -35,7 +35,7 @@ pub struct SecureOptions {
     pub commands: Option<Rc<Vec<(String, String)>>>,
     /// `lua_ssl_key_log`
     pub key_log: Option<PathBuf>,
-    ready: OnceCell<Rc<Ready>>,
+    ready: OnceCell<Rc<SessionSettings>>,
 }
 
 impl Config for SecureOptions {
@@ -45,19 +45,19 @@ impl Config for SecureOptions {
 }
 
 /// What sessions of sockets are made from.
-pub struct Ready {
+pub struct SessionSettings {
     settings: Settings,
     variants: RefCell<Variants>,
 }
 
-impl Ready {
+impl SessionSettings {
     /// Reads what a profile names; notes for the log come beside it.
     ///
     /// # Errors
     /// nginx's text.
-    pub fn make(profile: &Profile, files: &Files) -> Result<(Rc<Ready>, Vec<String>), LoadError> {
+    pub fn make(profile: &Profile, files: &Files) -> Result<(Rc<SessionSettings>, Vec<String>), LoadError> {
         let (settings, notes) = profile.settings(files)?;
-        Ok((Rc::new(Ready { settings, variants: RefCell::new(Variants::new(VARIANTS)) }), notes))
+        Ok((Rc::new(SessionSettings { settings, variants: RefCell::new(Variants::new(VARIANTS)) }), notes))
     }
 
     /// The verifier of servers.
@@ -79,16 +79,16 @@ impl SecureOptions {
     ///
     /// # Errors
     /// nginx's text, where no location has been built.
-    pub fn ready(&self) -> Result<Rc<Ready>, LoadError> {
+    pub fn ready(&self) -> Result<Rc<SessionSettings>, LoadError> {
         if let Some(ready) = self.ready.get() {
             return Ok(ready.clone());
         }
-        let (ready, _) = Ready::make(&self.profile(), &Files::new())?;
+        let (ready, _) = SessionSettings::make(&self.profile(), &Files::new())?;
         Ok(self.ready.get_or_init(|| ready).clone())
     }
 
     /// Says what sessions are made from here; the first word counts.
-    pub fn settle(&self, ready: Rc<Ready>) {
+    pub fn set(&self, ready: Rc<SessionSettings>) {
         // The values of a location are shared by those inside that say nothing more.
         let _ = self.ready.set(ready);
     }

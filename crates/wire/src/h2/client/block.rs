@@ -83,7 +83,7 @@ impl Client {
         check_fields(self.fields.iter())?;
         if self.stream.answered {
             if let Some((name, value)) = self.fields.iter().find(|(name, _)| name.starts_with(b":")) {
-                return Err(Failure::protocol(format!("upstream sent invalid trailer \"{}\"", shown(name, value))));
+                return Err(Failure::protocol(format!("upstream sent invalid trailer \"{}\"", display(name, value))));
             }
             if !end {
                 return Err(Failure::protocol("upstream sent trailer without end stream flag"));
@@ -101,7 +101,7 @@ impl Client {
     }
 }
 
-fn shown(name: &[u8], value: &[u8]) -> String {
+fn display(name: &[u8], value: &[u8]) -> String {
     format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))
 }
 
@@ -110,7 +110,7 @@ fn check_fields<'f>(fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> Resul
     for (name, value) in fields {
         let bad = |(at, byte): (usize, &u8)| *byte <= b' ' || *byte == 0x7f || byte.is_ascii_uppercase() || (*byte == b':' && at > 0);
         if name.iter().enumerate().any(bad) || value.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
-            return Err(Failure::protocol(format!("upstream sent invalid header: \"{}\"", shown(name, value))));
+            return Err(Failure::protocol(format!("upstream sent invalid header: \"{}\"", display(name, value))));
         }
     }
     Ok(())
@@ -133,7 +133,7 @@ fn status<'f>(fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> Result<u16,
                 }
                 found = Some(status);
             }
-            ([b':', ..], _) => return Err(Failure::protocol(format!("upstream sent invalid header \"{}\"", shown(name, value)))),
+            ([b':', ..], _) => return Err(Failure::protocol(format!("upstream sent invalid header \"{}\"", display(name, value)))),
             (_, None) => break,
             (_, Some(_)) => {}
         }

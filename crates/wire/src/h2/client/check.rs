@@ -32,7 +32,7 @@ pub fn h2_client(data: &[u8]) {
 fn session(input: &[u8], size: usize) -> Session {
     let mut session = Session { events: Vec::new(), out: Vec::new(), failure: None };
     let mut client = Client::new(&mut session.out);
-    ask(&mut client, &mut session.out);
+    send_request(&mut client, &mut session.out);
     let (mut from, mut to) = (0, 0);
     while to < input.len() && session.failure.is_none() {
         to = (to + size).min(input.len());
@@ -50,7 +50,7 @@ fn session(input: &[u8], size: usize) -> Session {
                 }
             }
         }
-        assert!(client.fields.held() + client.partial.capacity() + client.decoder.held() < 1 << 18);
+        assert!(client.fields.memory() + client.partial.capacity() + client.decoder.memory() < 1 << 18);
         assert!(session.failure.is_some() || to - from <= Client::INPUT);
     }
     session
@@ -76,11 +76,11 @@ fn take(client: &mut Client, event: Event<'_>, session: &mut Session) {
     client.data(b"hello", false, &mut session.out);
     if client.stream.in_closed && client.stream.id < 9 {
         client.data(b"", true, &mut session.out);
-        ask(client, &mut session.out);
+        send_request(client, &mut session.out);
     }
 }
 
-fn ask(client: &mut Client, out: &mut Vec<u8>) {
+fn send_request(client: &mut Client, out: &mut Vec<u8>) {
     client.begin(512);
     client.head([(&b":method"[..], &b"POST"[..]), (b":path", b"/"), (b"x-long", &[b'x'; 300])], false, out);
     assert!(client.data(b"hello", false, out) <= 5);

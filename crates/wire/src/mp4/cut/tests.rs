@@ -48,8 +48,8 @@ pub(crate) fn film(wide: bool) -> Vec<u8> {
     out
 }
 
-fn wanted(start: u64, length: u64, key_frame: bool) -> Cut {
-    Cut { start, length, key_frame, file_size: 5000, data_end: 5000 }
+fn wanted(start: u64, length: u64, key_frame: bool) -> Clip {
+    Clip { start, length, key_frame, file_size: 5000, data_end: 5000 }
 }
 
 /// The content of the first atom of that name, wherever it is.
@@ -123,12 +123,12 @@ fn from_a_key_frame() {
 
 #[test]
 fn what_cannot_be_cut() {
-    let line = |film: &[u8], cut_: Cut| cut(film, &cut_, 0).unwrap_err().line("f");
+    let line = |film: &[u8], cut_: Clip| cut(film, &cut_, 0).unwrap_err().line("f");
     let whole = film(false);
     assert_eq!(line(&whole, wanted(4001, 0, false)), "\"f\" mp4 start time exceeds file duration");
     assert_eq!(line(&whole, wanted(4000, 0, false)), "no mp4 trak atoms were found in \"f\"");
-    assert_eq!(line(&whole, Cut { file_size: 2000, ..wanted(1500, 0, false) }), "too large chunk offset in \"f\"");
-    assert_eq!(line(&whole, Cut { data_end: 1600, ..wanted(1500, 0, false) }), "no data between start time and end time in \"f\"");
+    assert_eq!(line(&whole, Clip { file_size: 2000, ..wanted(1500, 0, false) }), "too large chunk offset in \"f\"");
+    assert_eq!(line(&whole, Clip { data_end: 1600, ..wanted(1500, 0, false) }), "no data between start time and end time in \"f\"");
     assert_eq!(line(&[&whole[..], &whole[..108]].concat(), wanted(0, 0, false)), "duplicate mp4 mvhd atom in \"f\"");
     assert_eq!(line(b"\0\0\0\x08cmov", wanted(0, 0, false)), "\"f\" mp4 compressed moov atom (cmov) is not supported");
     for end in 0..whole.len() {
