@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use transform::{Operation, Plan, Rotation};
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("image_filter") };
+pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, attach, ..Module::named("image_filter") };
 
 /// Unsupported Media Type: the response is no image, or it cannot be transformed.
 const UNSUPPORTED_MEDIA_TYPE: u16 = 415;
