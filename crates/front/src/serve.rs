@@ -303,10 +303,10 @@ async fn close_all(front: &Front) {
 /// already on its way and get `Connection: close` with its answer.
 async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
     front.worker.begin_exit();
+    commands.stopped();
     for (fd, parked) in front.parking_lot().drain_all() {
         front.close_parked(fd, parked);
     }
-    commands.stopped();
     front.active.wake_all();
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     while !front.active.is_empty() || front.worker.is_held() {
