@@ -305,6 +305,7 @@ impl Run {
 
     /// Ends the request with `outcome`, which may lead elsewhere first (`ngx_http_finalize_request`).
     fn finalize(&mut self, request: &Rc<Request>, outcome: Outcome) -> Option<Step> {
+        let outcome = request.take_refusal().map_or(outcome, Outcome::Status);
         match outcome {
             Outcome::Done => match request.progress.jump.replace(None) {
                 Some(jump) => self.jump(request, jump),

@@ -65,6 +65,7 @@ fn pass(request: &Rc<Request>, location: &Rc<Location>, from: usize, chain: Chai
         match (filter.run)(request, chain) {
             Filtered::Now(Ok(next)) => chain = next,
             Filtered::Now(Err(outcome)) => return Step::Now(failed(request, outcome)),
+            Filtered::Kept => return Step::Now(Outcome::Ok),
             Filtered::Wait(future) => {
                 let below = below();
                 return Step::wait(async move { below.finish(future.await).await });
