@@ -48,7 +48,7 @@ impl Request {
             match filter(self) {
                 Step::Now(Outcome::Ok | Outcome::Declined) => {}
                 Step::Now(other) => return Step::Now(withdrawn(self, other)),
-                Step::Wait(future) => return Step::wait(header_filters_later(self.clone(), location.clone(), i + 1, future)),
+                Step::Wait(future) => return Step::wait(|| header_filters_later(self.clone(), location.clone(), i + 1, future)),
             }
         }
         Step::Now(head_leaves(self))
@@ -153,7 +153,7 @@ impl Request {
             return Step::Now(Outcome::Ok);
         }
         let request = self.clone();
-        Step::wait(async move {
+        Step::wait(|| async move {
             match std::future::poll_fn(|cx| request.wire.poll_drain(cx, below)).await {
                 Ok(()) => Outcome::Ok,
                 Err(_) => {
@@ -186,7 +186,7 @@ impl Request {
 pub fn then(step: Step, next: impl FnOnce(Outcome) -> Step + 'static) -> Step {
     match step {
         Step::Now(outcome) => next(outcome),
-        Step::Wait(future) => Step::wait(async move { next(future.await).finish().await }),
+        Step::Wait(future) => Step::wait(|| async move { next(future.await).finish().await }),
     }
 }
 

@@ -84,7 +84,7 @@ fn ask(request: &Rc<Request>, own: &Rc<AuthRequest>) -> Step {
         None => delayed(request, judge(request, &child, own)),
         Some(future) => {
             let (request, own) = (request.clone(), own.clone());
-            Step::wait(async move {
+            Step::wait(|| async move {
                 future.await;
                 let outcome = judge(&request, &child, &own);
                 delayed(&request, outcome).finish().await

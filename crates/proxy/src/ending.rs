@@ -4,6 +4,7 @@ use crate::retry::Failure;
 use http::{Outcome, Step};
 use std::future::Future;
 use std::pin::Pin;
+use sys::boxed::pinned;
 
 /// How a try ended.
 pub enum End {
@@ -25,9 +26,9 @@ pub enum Ending<'a> {
 }
 
 impl<'a> Ending<'a> {
-    /// Wraps a future.
-    pub fn later(future: impl Future<Output = End> + 'a) -> Ending<'a> {
-        Ending::Later(Box::pin(future))
+    /// When the future that `make` returns is done.
+    pub fn later<F: Future<Output = End> + 'a>(make: impl FnOnce() -> F) -> Ending<'a> {
+        Ending::Later(pinned(make))
     }
 
     /// The end of an answer that has been passed on.
@@ -35,7 +36,7 @@ impl<'a> Ending<'a> {
     pub fn answered(step: Step) -> Ending<'a> {
         match step {
             Step::Now(outcome) => Ending::Now(End::Answered(outcome)),
-            Step::Wait(future) => Ending::later(async move { End::Answered(future.await) }),
+            Step::Wait(future) => Ending::later(|| async move { End::Answered(future.await) }),
         }
     }
 

@@ -219,11 +219,11 @@ fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, repor
             }
             return Ok(Suspension::Now(if until { 4 } else { 1 }));
         }
-        Poll::Pending => return Ok(Suspension::wait(Waiting::new(&*call.host, receiving, timeout, reporter, until))),
+        Poll::Pending => return Ok(Suspension::wait(|| Waiting::new(&*call.host, receiving, timeout, reporter, until))),
         Poll::Ready(End::Closed) => None,
         Poll::Ready(End::Failed(error)) => Some(error),
     };
-    Ok(Suspension::wait(std::future::ready(Ok(receiving.failure(error.as_ref(), &reporter)))))
+    Ok(Suspension::wait(|| std::future::ready(Ok(receiving.failure(error.as_ref(), &reporter)))))
 }
 
 /// A receive that waits for bytes.
