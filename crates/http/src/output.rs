@@ -146,7 +146,7 @@ impl Request {
             return Step::Now(Outcome::Ok);
         }
         let request = self.clone();
-        Step::wait(async move {
+        Step::wait(|| async move {
             match std::future::poll_fn(|cx| request.wire.poll_drain(cx, below)).await {
                 Ok(()) => Outcome::Ok,
                 Err(_) => {
@@ -179,7 +179,7 @@ impl Request {
 pub fn then(step: Step, next: impl FnOnce(Outcome) -> Step + 'static) -> Step {
     match step {
         Step::Now(outcome) => next(outcome),
-        Step::Wait(future) => Step::wait(async move { next(future.await).finish().await }),
+        Step::Wait(future) => Step::wait(|| async move { next(future.await).finish().await }),
     }
 }
 
@@ -190,7 +190,7 @@ pub(crate) fn run_header_filters(request: &Rc<Request>, from: usize) -> Step {
         match filter(request) {
             Step::Now(Outcome::Ok | Outcome::Declined) => {}
             Step::Now(other) => return Step::Now(stopped(request, other, i)),
-            Step::Wait(future) => return Step::wait(header_filters_later(request.clone(), location.clone(), i, future)),
+            Step::Wait(future) => return Step::wait(|| header_filters_later(request.clone(), location.clone(), i, future)),
         }
     }
     Step::Now(head_leaves(request))
