@@ -80,7 +80,7 @@ impl Client {
                 (stream, end, head.fault.is_some())
             }
             Event::Data { stream, data, end, fault } => {
-                let text = fault.map(super::BodyFault::message).unwrap_or_default();
+                let text = fault.map(|fault| fault.to_string()).unwrap_or_default();
                 self.events.push(format!("data {stream} {} {end} {text}", data.len()).trim_end().to_owned());
                 self.server.release(stream, data.len(), &mut self.out);
                 (stream, end, fault.is_some())
