@@ -1,13 +1,13 @@
 //! The master's table of children.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use base::errno::describe;
 use base::log::Level;
 
-use crate::commands::{READY, read_byte};
+use crate::commands::{READY, STOPPED, read_byte};
 use crate::console::Console;
 use crate::worker_setup::Role;
 
@@ -28,6 +28,8 @@ pub(crate) struct Child {
     pub(crate) age: u32,
     /// Whether it was told to leave.
     pub(crate) exiting: bool,
+    /// Whether it is known to take no more connections.
+    pub(crate) stopped: bool,
     /// How many predecessors in a row died before they took connections.
     pub(crate) failed_starts: u32,
 }
@@ -46,6 +48,24 @@ impl Child {
         if (&self.channel).write_all(&[command]).is_err() {
             self.kill(signal, console);
         }
+    }
+
+    /// Says a word that one who is gone need not hear.
+    pub(crate) fn tell(&self, word: u8) {
+        let _ = (&self.channel).write_all(&[word]);
+    }
+
+    /// Whether it has said that it takes no more connections, or is gone. Reads what else it has said.
+    pub(crate) fn has_stopped(&mut self) -> bool {
+        while !self.stopped {
+            match read_byte(&self.channel) {
+                Ok(Some(STOPPED) | None) => self.stopped = true,
+                Ok(Some(_)) => (),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(_) => self.stopped = true,
+            }
+        }
+        true
     }
 
     /// Sends a signal.
@@ -103,7 +123,7 @@ mod tests {
                 theirs.write_all(&[READY]).unwrap();
             }
             drop(theirs);
-            let child = Child { pid: 1, role: Role::Worker(0), channel, age: 0, exiting: false, failed_starts: 5 };
+            let child = Child { pid: 1, role: Role::Worker(0), channel, age: 0, exiting: false, stopped: false, failed_starts: 5 };
             let next = child.successor(now, killed, false);
             (next.failed_starts, next.at - now)
         };

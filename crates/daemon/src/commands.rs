@@ -18,8 +18,12 @@ pub(crate) const QUIT: u8 = b'Q';
 pub(crate) const TERMINATE: u8 = b'T';
 /// Reopen the logs.
 pub(crate) const REOPEN: u8 = b'R';
-/// The one byte from worker to master: the worker takes connections.
+/// Those of the configuration before have stopped.
+pub(crate) const BEGIN: u8 = b'B';
+/// From worker to master: the worker takes connections.
 pub(crate) const READY: u8 = b'r';
+/// The worker takes no more connections.
+pub(crate) const STOPPED: u8 = b's';
 
 /// Signals that a worker listens to.
 pub(crate) const SIGNALS: [i32; 9] = [
@@ -44,6 +48,8 @@ pub enum Command {
     Terminate,
     /// Open the log files again.
     Reopen,
+    /// The workers of the configuration before take no more connections ([`WorkerSetup::relieves`](crate::WorkerSetup::relieves)).
+    Begin,
     /// `worker_shutdown_timeout` has passed since `Quit`: close the connections that are left, then return.
     ShutdownTimeout,
 }
@@ -105,9 +111,18 @@ pub struct Commands {
 impl Commands {
     /// Tells the master that this worker takes connections; a reload sends the old workers home only then.
     pub fn ready(&self) {
+        self.tell(READY);
+    }
+
+    /// Tells the master that this worker takes no more connections; its successors begin their own work only then.
+    pub fn stopped(&self) {
+        self.tell(STOPPED);
+    }
+
+    fn tell(&self, word: u8) {
         if let Some(channel) = &self.channel {
-            // A master that is gone has nobody to send home.
-            let _ = channel.get_ref().write_all(&[READY]);
+            // A master that is gone has nobody to pass it on to.
+            let _ = channel.get_ref().write_all(&[word]);
         }
     }
 
@@ -123,11 +138,12 @@ impl Commands {
                     Some(QUIT) => Some(Command::Quit),
                     Some(TERMINATE) => Some(Command::Terminate),
                     Some(REOPEN) => Some(Command::Reopen),
+                    Some(BEGIN) => return Ok(Command::Begin),
                     Some(_) => None,
                     None => {
                         // The master died. Serving on without one is nginx's way; signals still work.
                         self.channel = None;
-                        None
+                        return Ok(Command::Begin);
                     }
                 },
                 () = sleep_until(self.deadline) => {

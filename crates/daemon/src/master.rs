@@ -122,7 +122,7 @@ impl<'a, A: Application> Master<'a, A> {
             }
             title.set(&text);
         }
-        self.start_workers();
+        self.start_workers(false);
         loop {
             match signal::wait(&SIGNALS, self.pause()) {
                 Ok(received) => {
@@ -305,7 +305,7 @@ impl<'a, A: Application> Master<'a, A> {
         }
         if std::mem::take(&mut self.wishes.restart) {
             self.age += 1;
-            self.start_workers();
+            self.start_workers(false);
         }
         if std::mem::take(&mut self.wishes.reopen) {
             self.reopen();
@@ -340,7 +340,7 @@ impl<'a, A: Application> Master<'a, A> {
     }
 
     /// Tells workers of configurations before `age` to finish their requests and leave.
-    fn send_home(&mut self, age: u32) {
+    pub(crate) fn send_home(&mut self, age: u32) {
         for child in self.children.iter_mut().filter(|child| child.age < age && !child.exiting) {
             child.send_command(QUIT, signal::SIGQUIT, &self.console);
             child.exiting = true;
@@ -362,7 +362,7 @@ impl<'a, A: Application> Master<'a, A> {
         if self.new_binary.is_some() {
             // Back to the old binary: its workers return, with the configuration they had.
             self.age += 1;
-            self.start_workers();
+            self.start_workers(false);
             self.not_accepting = false;
             return;
         }
@@ -375,9 +375,8 @@ impl<'a, A: Application> Master<'a, A> {
         }
         self.console.redirect_stderr();
         self.age += 1;
-        self.start_workers();
-        self.wait_until_ready();
-        self.send_home(self.age);
+        self.start_workers(true);
+        self.relieve();
         drop(old);
     }
 

@@ -30,17 +30,21 @@ pub(crate) struct Inherited {
     pub(crate) daemon: bool,
 }
 
-/// Runs the application in this process until its work is done. `channel` leads to the master; without one this is the
-/// only process. Returns the exit code.
-pub(crate) fn live<A: Application>(
-    app: &mut A,
-    generation: A::Generation,
-    seat: (Role, WorkerTable, Vec<(usize, OwnedFd)>),
-    channel: Option<UnixStream>,
-    inherited: &Inherited,
-    console: &Console,
-) -> i32 {
-    let (role, board, listeners) = seat;
+/// What a worker starts with, beside its configuration.
+pub(crate) struct Seat {
+    pub(crate) role: Role,
+    pub(crate) board: WorkerTable,
+    /// Its listening sockets.
+    pub(crate) sockets: Vec<(usize, OwnedFd)>,
+    /// Leads to the master; without one this is the only process.
+    pub(crate) channel: Option<UnixStream>,
+    /// Workers of the configuration before still take connections.
+    pub(crate) relieves: bool,
+}
+
+/// Runs the application in this process until its work is done. Returns the exit code.
+pub(crate) fn live<A: Application>(app: &mut A, generation: A::Generation, seat: Seat, inherited: &Inherited, console: &Console) -> i32 {
+    let Seat { role, board, sockets, channel, relieves } = seat;
     let single = channel.is_none();
     let settings = app.settings(&generation);
     let prepared = if single { set_environment(settings, inherited, console) } else { prepare(settings, role, inherited, console) };
@@ -67,7 +71,7 @@ pub(crate) fn live<A: Application>(
     let quitting = Rc::new(Cell::new(false));
     let title = inherited.title.clone().filter(|_| !single);
     let commands = CommandSource { signals, channel, title, kind: place, shutdown_timeout, quitting: quitting.clone() };
-    let code = app.run_worker(generation, WorkerSetup { role, single, master, board, listeners, commands });
+    let code = app.run_worker(generation, WorkerSetup { role, single, master, board, listeners: sockets, relieves, commands });
     base::clock::stale();
     if quitting.get() && code == 0 {
         console.report(Level::Notice, "exiting");

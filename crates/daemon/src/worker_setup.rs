@@ -38,6 +38,9 @@ pub struct WorkerSetup {
     /// The listening sockets of this worker, non-blocking, each with the index of its specification in
     /// [`Settings::listeners`](crate::Settings::listeners). A socket whose specification has `reuseport` is this worker's own.
     pub listeners: Vec<(usize, OwnedFd)>,
+    /// Workers of the configuration before take connections beside this one. [`Command::Begin`](crate::Command::Begin) comes when they
+    /// have stopped, and nothing of this worker's own shall talk to the server before: it would reach who is about to leave.
+    pub relieves: bool,
     /// The commands to the worker. Start it as soon as the event loop runs.
     pub commands: CommandSource,
 }

@@ -130,6 +130,8 @@ fn default_page(request: &Rc<Request>, status: u16) -> Step {
             owned.output(Chain::end())
         }
         Outcome::Ok => owned.output(page.map_or_else(Chain::end, |p| Chain::bytes(p).and_last())),
+        // A filter wants another answer than this page (`ngx_http_filter_finalize_request`), but not without end.
+        Outcome::Status(other) if !owned.flags.filter_finalize.replace(true) => special_response(&owned, other),
         Outcome::Status(_) => {
             log_request!(owned, Level::Alert, "a filter refused the error page for {status}");
             Step::Now(Outcome::Error)

@@ -11,9 +11,9 @@ pub fn server(endpoint: &Endpoint, host: &[u8], request: &Request) -> Rc<Server>
     found.unwrap_or_else(|| endpoint.default.clone())
 }
 
-/// The server that a client names before there is a request (SNI); `None`: no server has this name.
+/// The server that a client names before there is a request (SNI); `None`: no server has this name, or there is nothing to choose.
 pub fn by_name(endpoint: &Endpoint, host: &[u8]) -> Option<Rc<Server>> {
-    endpoint.names.find(host, |regex| regex.is_match(host))
+    if endpoint.single { None } else { endpoint.names.find(host, |regex| regex.is_match(host)) }
 }
 
 /// What the search for a location found.

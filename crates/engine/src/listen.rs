@@ -164,7 +164,7 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Resu
     for one in &gathered {
         has_certificates(one)?;
         let names: Vec<_> = one.servers.iter().map(|server| server.core.names.as_slice()).collect();
-        conflicts::warn(&names, &one.request.spec.address, &mut http.global.get::<Warnings>());
+        conflicts::check(&names, &one.request.spec.address, &mut http.global.get::<Warnings>())?;
     }
     let mut endpoints = Endpoints::default();
     let usual = http.global.get::<Protocols>().defaults();

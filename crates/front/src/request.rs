@@ -58,12 +58,14 @@ pub(crate) fn enter_host(request: &Rc<Request>, endpoint: &Endpoint, name: &[u8]
 /// # Errors
 /// The target leaves the root or has a bad escape; logged.
 pub(crate) fn enter_target(request: &Request, raw: &[u8], shape: &Shape) -> Result<(), Refusal> {
-    if enter_valid_target(request, raw, shape) {
-        return Ok(());
-    }
+    if enter_valid_target(request, raw, shape) { Ok(()) } else { Err(invalid_target(request)) }
+}
+
+/// Logs a target that leaves the root or has a bad escape.
+pub(crate) fn invalid_target(request: &Request) -> Refusal {
     request.action.set("reading client request line");
     log_request!(request, Level::Info, "client sent invalid request");
-    Err(Refusal { status: 400 })
+    Refusal { status: 400 }
 }
 
 /// As [`enter_target`], without a word about a target that is wrong: false, and nothing is entered.

@@ -28,6 +28,9 @@ use std::time::Duration;
 /// Most connections that a leaving worker still takes from a listener, and how often it looks whether the last ones have ended.
 const LAST: usize = 16;
 
+/// The same for a listener that may be this worker's alone, `reuseport`: who waits there would be turned away.
+const LAST_OF_OWN: usize = 4096;
+
 /// What the binary knows and the event loop needs.
 pub struct FrontOptions {
     /// `worker_connections`.
@@ -159,6 +162,9 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32
     });
     tokio::task::spawn_local(tend_lot(front.clone()));
     worker.offer_unix_listeners(listening.iter().filter_map(Listening::unix_name).collect());
+    if seat.relieves {
+        worker.wait_for_predecessors();
+    }
     start(&worker);
     listening.iter().for_each(|one| one.service.started(&front, &listening));
     let acceptors = listen(&front, seat.listeners, &listening, seat.single);
@@ -173,8 +179,6 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32
     front.share.stop_accepting();
     if graceful {
         take_last(&front, acceptors);
-    }
-    if graceful {
         finish(&front, &mut commands, &*reopen).await;
     }
     front.endpoints.flush().await;
@@ -225,10 +229,11 @@ async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, (service, listen): Des
     }
 }
 
-/// The connections that this worker was woken for and had no time to accept: no other worker was woken.
+/// The connections that this worker was woken for and had no time to accept: no other worker was woken, or there is none.
 fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, Destination)>) {
     for (acceptor, (service, listen)) in acceptors {
-        for (fd, peer) in std::iter::from_fn(|| acceptor.take_waiting()).take(LAST) {
+        let most = if acceptor.is_exclusive() { LAST } else { LAST_OF_OWN };
+        for (fd, peer) in std::iter::from_fn(|| acceptor.take_waiting()).take(most) {
             service.accepted(front, fd, peer, listen);
         }
     }
@@ -264,6 +269,7 @@ async fn follow_commands(
         };
         match command {
             Ok(Command::Reopen) => reopen(),
+            Ok(Command::Begin) => front.worker.begin(),
             Ok(Command::Quit) => break true,
             Ok(Command::Terminate | Command::ShutdownTimeout) | Err(_) => break false,
         }
@@ -297,6 +303,7 @@ async fn close_all(front: &Front) {
 /// already on its way and get `Connection: close` with its response.
 async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
     front.worker.begin_exit();
+    commands.stopped();
     for (fd, parked) in front.parking_lot().drain_all() {
         front.close_parked(fd, parked);
     }
@@ -309,7 +316,7 @@ async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
                 Ok(Command::ShutdownTimeout) => return close_all(front).await,
                 Ok(Command::Terminate) | Err(_) => return,
                 Ok(Command::Reopen) => reopen(),
-                Ok(Command::Quit) => {}
+                Ok(Command::Quit | Command::Begin) => {}
             }
         }
     }

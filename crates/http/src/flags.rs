@@ -23,7 +23,7 @@ pub struct Flags {
     pub body_in_file_only: Cell<bool>,
     /// The response is being made by `error_page`'s default text.
     pub special_response: Cell<bool>,
-    /// Filters see a response that replaces an earlier one.
+    /// Filters see a page that replaces the one which they refused.
     pub filter_finalize: Cell<bool>,
     /// A log line has been written or must not be.
     pub logged: Cell<bool>,

@@ -28,8 +28,12 @@ impl Request {
         }
         quoted(out, "upstream", &self.upstream_for_log.borrow());
         let headers = main.headers.borrow();
-        quoted(out, "host", headers.get(b"host").unwrap_or_default());
-        quoted(out, "referrer", headers.get(b"referer").unwrap_or_default());
+        // What the client says of itself is shown even if it is empty.
+        for (name, header) in [("host", b"host".as_slice()), ("referrer", b"referer")] {
+            if let Some(value) = headers.get(header) {
+                push_quoted(out, name, value);
+            }
+        }
     }
 
     /// Of code that runs beside requests the log tells the address that was connected to.
@@ -51,9 +55,12 @@ impl Request {
 }
 
 fn quoted(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    if value.is_empty() {
-        return;
+    if !value.is_empty() {
+        push_quoted(out, name, value);
     }
+}
+
+fn push_quoted(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b", ");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": \"");

@@ -13,7 +13,8 @@ impl Hooks for Watcher {
         if !host.log_enabled(Level::Warn) {
             return;
         }
-        let mut line = b"writing a global Lua variable ('".to_vec();
+        // OpenResty's guard is Lua code of this name.
+        let mut line = b"[lua] _G write guard:12: __newindex(): writing a global Lua variable ('".to_vec();
         line.extend_from_slice(name);
         line.extend_from_slice(b"') which may lead to race conditions between concurrent requests, so prefer the use of 'local' variables");
         line.extend_from_slice(traceback);

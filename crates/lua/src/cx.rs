@@ -22,7 +22,7 @@ pub(crate) const CDEF: &str = "typedef struct { const char *p; size_t n; int32_t
 
 /// What the VM tells its host while Lua runs.
 pub trait Hooks {
-    /// A handler created a global: the place where OpenResty logs `writing a global Lua variable ('NAME') …`,
+    /// A handler or a module created a global while requests are served: the place where OpenResty logs `writing a global Lua variable ('NAME') …`,
     /// with the traceback (`\nstack traceback:…`).
     fn global_write(&self, cx: &CallContext, name: &[u8], traceback: &[u8]);
 

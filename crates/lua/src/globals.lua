@@ -4,19 +4,18 @@
 -- A name is told of once, as where it stays: a log with a line for each request says no more. Code that makes up names is told of each time.
 local told, count, MOST = {}, 0, 1000
 
-local env_meta = {
-    __index = G,
-    __newindex = function(t, k, v)
-        rawset(t, k, v)
-        k = tostring(k)
-        if told[k] then
-            return
-        elseif count < MOST then
-            told[k], count = true, count + 1
-        end
-        report(k, traceback("", 2))
-    end,
-}
+local function created(t, k, v)
+    rawset(t, k, v)
+    k = tostring(k)
+    if cx.phase == 0 or band(cx.phase, b.starting) ~= 0 or told[k] then
+        return
+    elseif count < MOST then
+        told[k], count = true, count + 1
+    end
+    report(k, traceback("", 2))
+end
+
+local env_meta = { __index = G, __newindex = created }
 
 -- A handler that gives its globals a metatable keeps the real ones: they are looked at before the handler's `__index`, as
 -- where both are one table.
@@ -82,6 +81,9 @@ function G.setmetatable(t, meta)
     setmetatable(t, meta)
     return t
 end
+
+-- A module's globals are everybody's.
+setmetatable(G, { __newindex = created })
 
 return {
     factory = factory, env_meta = env_meta, set_path = set_path, preload = preload, supply = supply, glue = glue,

@@ -99,17 +99,16 @@ pub async fn find(
         Kind::Address(scheme, secure) => return find_address(request, state, &text, scheme, secure).await,
         Kind::Group { module, empty } => return find_group(request, &text, module, empty),
     }
-    let shown = String::from_utf8_lossy(&text);
-    let (url, default_port) = match (strip_scheme(&text, SCHEME), strip_scheme(&text, SECURE_SCHEME)) {
-        (Some(rest), _) => (url::parse(rest, default_port), default_port),
-        (None, Some(rest)) => (url::parse(rest, HTTPS).map(Url::over_tls), HTTPS),
+    let (url, rest, default_port) = match (strip_scheme(&text, SCHEME), strip_scheme(&text, SECURE_SCHEME)) {
+        (Some(rest), _) => (url::parse(rest, default_port), rest, default_port),
+        (None, Some(rest)) => (url::parse(rest, HTTPS).map(Url::over_tls), rest, HTTPS),
         (None, None) => {
-            log_request!(request, Level::Error, "invalid URL prefix in \"{shown}\"");
+            log_request!(request, Level::Error, "invalid URL prefix in \"{}\"", String::from_utf8_lossy(&text));
             return Err(Outcome::Status(500));
         }
     };
     let url = url.map_err(|what| {
-        log_request!(request, Level::Error, "{what} in upstream \"{shown}\"");
+        log_request!(request, Level::Error, "{what} in upstream \"{}\"", String::from_utf8_lossy(rest));
         Outcome::Status(500)
     })?;
     let upstream = lookup(request, state, &url, default_port).await?;

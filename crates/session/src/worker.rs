@@ -5,6 +5,7 @@ use crate::outcome::BoxFuture;
 use base::log::ErrorLog;
 use conf::scope::Scope;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -30,6 +31,8 @@ pub struct Worker {
     counter: OnceCell<Box<dyn Fn(StreamEvent)>>,
     unix_listeners: RefCell<Vec<String>>,
     left_listeners: RefCell<Vec<String>>,
+    relieves: Cell<bool>,
+    before_begin: RefCell<Vec<Waker>>,
 }
 
 /// What ends in sessions of `stream` and is counted.
@@ -92,6 +95,8 @@ impl Worker {
             counter: OnceCell::new(),
             unix_listeners: RefCell::default(),
             left_listeners: RefCell::default(),
+            relieves: Cell::new(false),
+            before_begin: RefCell::default(),
         }
     }
 
@@ -151,6 +156,30 @@ impl Worker {
         (self.spawner)(future);
     }
 
+    /// What this worker does of itself, apart from any connection, waits until [`Worker::begin`]: connections to the server would
+    /// still reach workers that are about to leave.
+    pub fn wait_for_predecessors(&self) {
+        self.relieves.set(true);
+    }
+
+    /// Nothing waits any more.
+    pub fn begin(&self) {
+        self.relieves.set(false);
+        self.before_begin.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// When what the worker does of itself may begin.
+    pub async fn begun(&self) {
+        poll_fn(|cx| {
+            if !self.relieves.get() {
+                return Poll::Ready(());
+            }
+            self.before_begin.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Keeps the worker from exiting gracefully while the result lives.
     pub fn hold(&self) -> Hold {
         self.holds.set(self.holds.get() + 1);
@@ -192,6 +221,7 @@ impl Worker {
     /// Marks the worker as exiting and runs what was registered for that.
     pub fn begin_exit(&self) {
         self.exiting.set(true);
+        self.begin();
         let all = self.leaving.borrow().clone();
         for f in all {
             f();
@@ -202,6 +232,7 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::task::Wake;
@@ -306,6 +337,22 @@ mod tests {
         worker.count(StreamEvent::Try { failed: true, took_ms: 3 });
         worker.count(StreamEvent::Try { failed: false, took_ms: 3 });
         assert_eq!(counted.get(), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_predecessors_goes_on_when_they_have_gone_or_it_must_leave_itself() {
+        for begin in [Worker::begin, Worker::begin_exit] {
+            let worker = worker();
+            worker.begun().await;
+            worker.wait_for_predecessors();
+            let (mut first, mut second) = (pin!(worker.begun()), pin!(worker.begun()));
+            let pending = |polled: Poll<()>| Poll::Ready(polled.is_pending());
+            assert!(poll_fn(|cx| pending(first.as_mut().poll(cx))).await && poll_fn(|cx| pending(second.as_mut().poll(cx))).await);
+            begin(&worker);
+            first.await;
+            second.await;
+            worker.begun().await;
+        }
     }
 
     #[test]

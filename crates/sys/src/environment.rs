@@ -20,6 +20,9 @@ pub fn replace(entries: &[(OsString, OsString)]) -> io::Result<()> {
     // SAFETY: this is the only thread, so nobody reads the environment meanwhile.
     unsafe {
         libc::clearenv();
+        // An empty environment is an empty list for C code that walks `environ`, and not null.
+        std::env::set_var("_", "");
+        std::env::remove_var("_");
         for (name, value) in entries.iter().filter(storable) {
             std::env::set_var(name, value);
         }

@@ -87,18 +87,24 @@ fn nobody_account() -> Result<Account, LoadError> {
     }
 }
 
-/// What the settings as a whole get wrong.
-pub(crate) fn warnings(settings: &Settings) -> Vec<String> {
+/// What the settings as a whole get wrong; `connections` is `worker_connections`.
+pub(crate) fn warnings(settings: &Settings, connections: usize) -> Vec<String> {
+    let mut found = Vec::new();
     let affinity = &settings.worker_cpu_affinity;
     let masks = affinity.masks.len();
-    if affinity.auto || masks <= 1 || masks == settings.worker_processes {
-        return Vec::new();
+    if !affinity.auto && masks > 1 && masks != settings.worker_processes {
+        let text = "the number of \"worker_processes\" is not equal to the number of \"worker_cpu_affinity\" masks, \
+                    using last mask for remaining worker processes";
+        found.push(text.to_owned());
     }
-    vec![
-        "the number of \"worker_processes\" is not equal to the number of \"worker_cpu_affinity\" masks, \
-         using last mask for remaining worker processes"
-            .to_owned(),
-    ]
+    let own = settings.worker_rlimit_nofile;
+    if let Ok(inherited) = sys::limits::open_files()
+        && [Some(inherited), own].into_iter().flatten().all(|limit| connections as u64 > limit)
+    {
+        let limit = own.unwrap_or(inherited);
+        found.push(format!("{connections} worker_connections exceed open file resource limit: {limit}"));
+    }
+    found
 }
 
 /// Stores into a field of the main level that may be given once.

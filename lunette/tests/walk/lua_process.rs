@@ -1,6 +1,6 @@
 //! Lua before requests and beside them: what `init_by_lua*` can ask for, what it leaves behind, and how lines of timers look.
 
-use crate::rig::{Foreground, Prefix, exchange, free_port, get, until};
+use crate::rig::{Foreground, Prefix, command, exchange, free_port, get, until};
 
 fn start(http: &str, inside: &str) -> (Prefix, u16, Foreground) {
     let (prefix, port) = (Prefix::new(), free_port());
@@ -35,6 +35,23 @@ fn a_getenv_that_init_has_replaced_lasts_until_it_is_called() {
     );
     assert_eq!(get(port, "/").unwrap().text(), "red! red");
     assert_eq!(get(port, "/").unwrap().text(), "red red");
+}
+
+/// Kong and APISIX walk `environ` by themselves.
+#[test]
+fn an_empty_environment_is_a_list_for_c_code_too() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let count = "local ffi = require 'ffi' local n = 0 while ffi.C.environ[n] ~= nil do n = n + 1 end";
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "worker_processes 1; error_log logs/error.log; events {{ }} http {{\n\
+             init_by_lua_block {{ require('ffi').cdef 'extern char **environ;' {count} at_start = n }}\n\
+             server {{ listen {port}; location / {{ content_by_lua_block {{ {count} ngx.print(at_start, ' ', n) }} }} }} }}"
+        ),
+    );
+    assert!(command(&prefix.path).env_clear().status().unwrap().success());
+    assert_eq!(get(port, "/").unwrap().text(), "0 0");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod answers;
 mod balancer;
 mod command_line;
 mod diagnostics;
+mod generations;
 mod geoip2;
 mod libraries;
 mod lua;

@@ -138,3 +138,30 @@ fn fields_of_a_captured_error_fit_another_body() {
     let answer = get(port, "/pass").unwrap();
     assert_eq!((answer.text().as_str(), answer.header("content-length")), ("a body of its own", None));
 }
+
+/// A filter that ends the request replaces error pages, too; the page in their place passes it.
+#[test]
+fn header_filters_may_replace_an_error_page() {
+    let prefix = Prefix::new();
+    let exit = |code: u16| format!("header_filter_by_lua_block {{ ngx.exit({code}) }}");
+    let port = serve(
+        &prefix,
+        "",
+        &format!(
+            "location = /same {{ rewrite_by_lua_block {{ ngx.exit(419) }} {same} }}\n\
+             location = /other {{ rewrite_by_lua_block {{ ngx.exit(419) }} {other} }}\n\
+             location = /return {{ return 404; {other} }}\n\
+             location = /page {{ error_page 419 /same; content_by_lua_block {{ ngx.say('x') }} {same} }}\n\
+             location @named {{ return 200 'named'; }}\n\
+             location = /after {{ post_action @named; return 404; {other} }}\n\
+             location = /endless {{ return 404; header_filter_by_lua_block {{ ngx.exit(ngx.status + 1) }} }}",
+            same = exit(419),
+            other = exit(503)
+        ),
+    );
+    for (path, status) in [("/same", 419), ("/other", 503), ("/return", 503), ("/page", 419), ("/after", 503)] {
+        assert_eq!(get(port, path).unwrap().status, status, "{path}");
+    }
+    assert!(!prefix.read("logs/error.log").contains("refused"), "{}", prefix.read("logs/error.log"));
+    assert!(get(port, "/endless").is_err(), "it cannot be answered");
+}

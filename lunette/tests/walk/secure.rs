@@ -306,6 +306,27 @@ fn a_server_that_wants_certificates_is_asked_by_its_name() {
     }
 }
 
+/// Where an address has one server, its name leads nobody elsewhere.
+#[test]
+fn a_server_that_is_alone_is_asked_by_any_name() {
+    let (prefix, port, secure) = (Prefix::new(), free_port(), free_port());
+    certificate(&prefix);
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "worker_processes 1;\nerror_log logs/error.log info;\nevents {{ }}\nhttp {{\n\
+             server {{ listen {secure} ssl; server_name A.test; ssl_certificate backend.crt; ssl_certificate_key backend.key;\n\
+             ssl_verify_client optional; ssl_client_certificate backend.crt; return 200 x; }}\n\
+             server {{ listen {port}; set $secure {secure}; location / {{ content_by_lua_block {{ {NAMED} }} }} }}\n}}\n"
+        ),
+    );
+    assert!(prefix.run(&[]).status.success());
+    for (sni, host) in [("a.test", "a.test"), ("a.test", "b.test"), ("b.test", "a.test"), ("", "b.test")] {
+        let answer = get(port, &format!("/?sni={sni}&host={host}")).unwrap().text();
+        assert_eq!(answer, "200", "{sni} {host}: {}", prefix.read("logs/error.log"));
+    }
+}
+
 #[test]
 fn sessions_of_stream_have_variables_in_handshakes() {
     let (prefix, port, secure) = (Prefix::new(), free_port(), free_port());

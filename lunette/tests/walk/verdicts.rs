@@ -77,6 +77,9 @@ fn names_and_addresses() {
     check(
         Level::Server,
         &[
+            ("server_name *.* a..b *.a.*;", ""),
+            ("server_name *;", "[emerg] server name \"*\" is invalid in FILE:2"),
+            ("server_name *a;", "[emerg] server name \"*a\" is invalid in FILE:2"),
             ("server_name a/b;", "[warn] server name \"a/b\" has suspicious symbols in FILE:2"),
             ("listen 127.0.0.1:1; listen 127.0.0.1:1;", "[emerg] a duplicate listen 127.0.0.1:1 in FILE:2"),
             ("listen unix:;", "[emerg] no path in the unix domain socket in \"unix:\" of the \"listen\" directive in FILE:2"),
@@ -104,6 +107,10 @@ fn names_and_addresses() {
     check(
         Level::Http,
         &[
+            (
+                "server { listen 1; server_name A.*.b; } server { listen 1; }",
+                "[emerg] invalid server name or wildcard \"a.*.b\" on 0.0.0.0:1",
+            ),
             ("upstream a { server http://b:1; }", "[emerg] invalid host in upstream \"http://b:1\" in FILE:2"),
             ("upstream a { server unix:/a:/b; }", ""),
             (
@@ -141,5 +148,19 @@ fn files_of_tls_are_read_where_there_is_tls() {
     ];
     for (directives, expected) in rows {
         assert_eq!(verdict(Level::Server, directives), expected, "{directives}");
+    }
+}
+
+#[test]
+fn more_connections_than_files_are_warned_of() {
+    for (limit, warned) in [("", true), ("worker_rlimit_nofile 1024;", true), ("worker_rlimit_nofile 2000000000;", false)] {
+        let prefix = Prefix::new();
+        prefix.write("conf/nginx.conf", &format!("{limit}\nevents {{ worker_connections 2000000000; }}\n"));
+        let output = prefix.run(&["-t"]);
+        let shown = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{shown}");
+        let text = "[warn] 2000000000 worker_connections exceed open file resource limit: ";
+        assert_eq!(shown.contains(text), warned, "{limit}: {shown}");
+        assert_eq!(shown.contains(&format!("{text}1024\n")), limit.contains("1024"), "{shown}");
     }
 }

@@ -8,8 +8,10 @@ use crate::rig::{Rig, alive, answer, title, workers};
 
 /// A signal that nobody catches.
 const SIGVTALRM: i32 = 26;
+const SIGSTOP: i32 = 19;
+const SIGCONT: i32 = 18;
 
-pub(crate) const ALL: [(&str, fn()); 16] = [
+pub(crate) const ALL: [(&str, fn()); 17] = [
     ("command_line", command_line),
     ("test_mode", test_mode),
     ("start_titles_and_stop", start_titles_and_stop),
@@ -19,6 +21,7 @@ pub(crate) const ALL: [(&str, fn()); 16] = [
     ("panic_in_a_reload", panic_in_a_reload),
     ("modes_of_files", modes_of_files),
     ("reload_good_and_bad", reload_good_and_bad),
+    ("successors_begin_when_others_have_stopped", successors_begin_when_others_have_stopped),
     ("reopen", reopen),
     ("graceful_quit", graceful_quit),
     ("shutdown_timeout", shutdown_timeout),
@@ -207,6 +210,31 @@ fn reload_good_and_bad() {
     rig.signal(master, SIGHUP);
     rig.until_logged("still could not bind()");
     assert_eq!(rig.ask().0, "new");
+}
+
+fn successors_begin_when_others_have_stopped() {
+    let mut rig = Rig::new();
+    let master = rig.start("answer old\n");
+    let (_, first) = rig.ask();
+    rig.signal(first, SIGKILL);
+    let (_, second) = rig.ask();
+    assert!(!rig.log().contains("begins"), "they relieve nobody: {}", rig.log());
+    rig.configure("answer new\nworkers 2\n");
+    rig.signal(master, SIGHUP);
+    let begun = |count| move |log: String| log.matches(": begins\n").count() == count;
+    rig.until("two to begin", || begun(2)(rig.log()));
+    let log = rig.log();
+    let stops = log.find(&format!(" {second}#{second}: gracefully shutting down"));
+    assert!(stops.is_some() && stops < log.find(": begins\n"), "{log}");
+    // One that hangs holds nobody up for long, and a worker whose master has died waits for no word.
+    let (_, third) = rig.ask();
+    rig.signal(third, SIGSTOP);
+    rig.signal(master, SIGHUP);
+    rig.until("two to begin", || begun(4)(rig.log()));
+    rig.signal(third, SIGCONT);
+    rig.until_gone(third);
+    rig.signal(master, SIGKILL);
+    rig.until("all to begin", || begun(6)(rig.log()));
 }
 
 fn reopen() {

@@ -153,8 +153,10 @@ async fn serve(generation: Generation, seat: WorkerSetup) -> i32 {
                     let leaving = acceptor.take();
                     leaving.iter().for_each(Acceptor::retire);
                     leaving.iter().flat_map(|acceptor| std::iter::from_fn(|| acceptor.take_waiting())).for_each(|(connection, _)| take(connection));
+                    commands.stopped();
                 }
                 Command::Terminate | Command::ShutdownTimeout => return 0,
+                Command::Begin => generation.settings.error_log.write(Level::Notice, 0, b"begins"),
                 Command::Reopen => generation.file.as_ref().unwrap().reopen().unwrap(),
             },
             () = closed.notified() => (),

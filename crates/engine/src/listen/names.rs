@@ -18,7 +18,8 @@ pub(crate) fn add<S: Session>(cx: &Cx<'_>, names: &mut Vec<ServerName<S>>, first
             cx.warn(format!("server name \"{}\" has suspicious symbols", String::from_utf8_lossy(&name)));
         }
         if first.is_none() {
-            *first = Some(name.strip_prefix(b".").unwrap_or(&name).into());
+            let lower = if name.starts_with(b"~") { name.clone() } else { name.to_ascii_lowercase() };
+            *first = Some(lower.strip_prefix(b".").unwrap_or(&lower).into());
         }
         names.extend(parsed);
     }
@@ -46,21 +47,16 @@ fn parse<S: Session>(cx: &Cx<'_>, i: usize, name: &[u8]) -> Result<Vec<ServerNam
             let regex = Regex::new(pattern, caseless, &mut cx.global::<Variables<S>>()).map_err(|e| cx.error_at(i, e))?;
             Ok(vec![ServerName::Regex(Rc::new(regex))])
         }
-        [b'*', b'.', ..] => match lower.get(1..) {
-            Some(tail) if !tail.contains(&b'*') && tail.len() > 1 => Ok(vec![ServerName::Leading(tail.into())]),
-            _ => Err(invalid()),
-        },
-        [b'.', ..] => match lower.get(1..) {
-            Some(rest) if !rest.is_empty() && !rest.contains(&b'*') => {
-                Ok(vec![ServerName::Exact(rest.into()), ServerName::Leading(lower.as_slice().into())])
-            }
-            _ => Err(invalid()),
-        },
-        [.., b'.', b'*'] => match lower.get(..lower.len() - 1) {
-            Some(head) if !head.contains(&b'*') => Ok(vec![ServerName::Trailing(head.into())]),
-            _ => Err(invalid()),
-        },
-        _ if name.contains(&b'*') => Err(invalid()),
-        _ => Ok(vec![ServerName::Exact(lower.as_slice().into())]),
+        [b'*'] | [b'*', b'.'] | [b'.'] => Err(invalid()),
+        [b'*', second, ..] if *second != b'.' => Err(invalid()),
+        [b'*', tail @ ..] if !tail.contains(&b'*') => Ok(vec![ServerName::Leading(tail.to_ascii_lowercase().into())]),
+        [b'.', rest @ ..] if !rest.contains(&b'*') => {
+            Ok(vec![ServerName::Exact(rest.to_ascii_lowercase().into()), ServerName::Leading(lower.into())])
+        }
+        [head @ .., b'*'] if head.ends_with(b".") && !head.contains(&b'*') => {
+            Ok(vec![ServerName::Trailing(head.to_ascii_lowercase().into())])
+        }
+        // An asterisk elsewhere is refused where names are looked up (`conflicts`).
+        _ => Ok(vec![ServerName::Exact(lower.into())]),
     }
 }

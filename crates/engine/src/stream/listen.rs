@@ -84,7 +84,7 @@ pub(super) fn listens(servers: &[(&Frame, Rc<Server>)], stream: &Frame) -> Resul
     for one in &gathered {
         has_certificates(one)?;
         let names: Vec<_> = one.servers.iter().map(|server| server.core.names.as_slice()).collect();
-        conflicts::warn(&names, &one.request.spec.address, &mut stream.global.get::<Warnings>());
+        conflicts::check(&names, &one.request.spec.address, &mut stream.global.get::<Warnings>())?;
     }
     let (mut specs, mut listens) = (Vec::new(), Vec::new());
     for Shared { spec, members } in sockets(&gathered) {

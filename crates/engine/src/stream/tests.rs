@@ -108,7 +108,7 @@ fn servers_inherit_and_handlers_keep_their_places() {
     .unwrap();
     let [one, two] = [&configuration.servers[0], &configuration.servers[1]];
     assert_eq!((one.core.preread_timeout(), two.core.preread_timeout()), (1000, 7000));
-    assert_eq!((one.core.tcp_nodelay, &*two.name), (Some(false), &b"A"[..]));
+    assert_eq!((one.core.tcp_nodelay, &*two.name), (Some(false), &b"a"[..]));
     assert_eq!(warnings, ["conflicting server name \"a\" on 0.0.0.0:1, ignored"]);
     let orders = |server: &stream::Server| server.handlers(Phase::Access).iter().map(|handler| handler.order).collect::<Vec<_>>();
     assert_eq!((orders(one), orders(two)), (vec![0, 1], vec![0, 1]));

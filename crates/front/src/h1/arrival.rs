@@ -1,7 +1,7 @@
 //! Turns a parsed head into a request.
 
 use super::body::BodyFraming;
-use crate::request::{KnownRequest, Refusal, enter_host, enter_target, enter_valid_target};
+use crate::request::{KnownRequest, Refusal, enter_host, enter_target, enter_valid_target, invalid_target};
 use base::log::Level;
 use http::body::Body;
 use http::core::{ServerCore, default};
@@ -105,14 +105,19 @@ pub fn fill(
             return Err(refuse(error));
         }
     };
+    let listening = request.server();
     enter_host(request, endpoint, framed.host.of(buffer), framed.host_upper);
     if head.method == WireMethod::Connect {
         enter_target(request, b"/", &Shape::default())?;
         if !request.server().core.takes_connect.unwrap_or(false) {
             return Err(refuse(HeadError::Connect));
         }
-    } else {
-        enter_target(request, head.target.of(buffer), &head.shape)?;
+    } else if !enter_valid_target(request, head.target.of(buffer), &head.shape) {
+        // nginx judges the line before it has read the fields, so it is the address's server that answers and logs it.
+        request.set_server(listening);
+        request.line.borrow_mut().host.clear();
+        request.headers.borrow_mut().clear();
+        return Err(invalid_target(request));
     }
     fill_body(body, request, framed.body);
     request.flags.expects_continue.set(framed.expects_continue);

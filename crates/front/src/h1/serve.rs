@@ -303,6 +303,7 @@ impl Loop {
 
     async fn refuse(mut self, error: HeadError) {
         let request = self.take_request();
+        self.front.worker.observers.request_began();
         let buffer = self.conn.input.borrow().unread().to_vec();
         arrival::fill_unparsed(&request, &self.head, &buffer, &self.listener.endpoint);
         request.action.set(error.action());
@@ -330,6 +331,7 @@ impl Loop {
             return;
         }
         let request = self.take_request();
+        self.front.worker.observers.request_began();
         self.fill_unparsed(&request);
         request.action.set(self.reading());
         log_request!(request, Level::Info, "client prematurely closed connection");
@@ -343,6 +345,7 @@ impl Loop {
         request.action.set(if idle { "waiting for request" } else { self.reading() });
         log_request!(request, Level::Info, "client timed out (110: Connection timed out)");
         if !idle {
+            self.front.worker.observers.request_began();
             self.log_unanswered(&request, 408);
         }
     }

@@ -122,10 +122,11 @@ fn contradictions_are_refused_by_the_server_that_was_asked_for() {
             "b",
             "client sent HTTP/1.0 request with \"Transfer-Encoding\" header",
         ),
+        ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400, "a", "request: \"GET / HTTP/1.1\", host: \"\""),
         ("TRACE / HTTP/1.1\r\nHost: b\r\n\r\n", 405, "b", "client sent TRACE method"),
         ("CONNECT b:80 HTTP/1.1\r\nHost: b:80\r\n\r\n", 405, "b", "client sent CONNECT method"),
-        ("GET /../x HTTP/1.1\r\nHost: b\r\n\r\n", 400, "b", "client sent invalid request while reading client request line"),
-        ("GET /%zz HTTP/1.1\r\nHost: b\r\n\r\n", 400, "b", "client sent invalid request while reading client request line"),
+        ("GET /../x HTTP/1.1\r\nHost: b\r\n\r\n", 400, "a", "client sent invalid request while reading client request line"),
+        ("GET /%zz HTTP/1.1\r\nHost: b\r\n\r\n", 400, "a", "client sent invalid request while reading client request line"),
     ];
     for (head, status, server, line) in rows {
         let arrived = arrive(head);

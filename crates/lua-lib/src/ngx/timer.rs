@@ -107,6 +107,7 @@ impl Timer {
         let timer = Rc::new(self);
         loop {
             let premature = timer.wait(alarm).await;
+            timer.worker.begun().await;
             let again = timer.every && !premature && !timer.runtime.timers.is_exiting();
             if !again {
                 timer.runtime.timers.remove();
