@@ -6,6 +6,7 @@ use crate::order::{Order, Request};
 use crate::state::StateDirectory;
 use crate::url::Url;
 use conf::scope::Config;
+use conf::switch::Switch;
 use conf::tree::Span;
 use resolver::settings::Resolving;
 use std::cell::{OnceCell, RefCell};
@@ -42,7 +43,7 @@ pub(crate) struct IssuerConf {
     pub(crate) ssl_trusted_certificate: Option<String>,
     pub(crate) ssl_verify: Option<bool>,
     /// The inner `None` is `off`.
-    pub(crate) state_path: Option<Option<StateDirectory>>,
+    pub(crate) state_path: Option<Switch<StateDirectory>>,
     pub(crate) accept_terms_of_service: Option<bool>,
 }
 

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row, Warnings};
+use conf::switch::Switch;
 use conf::tree::Error;
 use session::directories::{Directories, Layout};
 use session::paths::MainContext;
@@ -73,8 +74,8 @@ pub(crate) fn rows() -> Vec<Row> {
         }),
         Row::new("state_path", inside, one, "Where accounts and certificates are kept.", |cx| {
             let state = match cx.arg(0) {
-                b"off" => None,
-                path => Some(directory(cx, path)?),
+                b"off" => Switch::Off,
+                path => Switch::On(directory(cx, path)?),
             };
             cx.once(&mut cx.location::<IssuerConf>().state_path, state)
         }),
@@ -94,7 +95,7 @@ fn acme_issuer(cx: &mut Cx<'_>) -> Result<(), Error> {
     cx.read_block(Context::ACME_ISSUER, &frame)?;
     let said = frame.location.take::<IssuerConf>();
     let state = match said.state_path {
-        Some(state) => state,
+        Some(state) => state.on(),
         None => Some(directory(cx, format!("acme_{name}").as_bytes())?),
     };
     let verify = said.ssl_verify.unwrap_or(true);

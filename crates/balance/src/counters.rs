@@ -73,7 +73,7 @@ pub enum Counter {
 /// How many kinds of [`Counter`] there are.
 pub const COUNTERS: usize = 31;
 
-/// The numbers of one peer.
+/// The counters of one peer: requests in progress, failures, weights.
 pub trait Counters: Debug {
     /// A number.
     fn get(&self, counter: Counter) -> i64;

@@ -8,7 +8,7 @@ use crate::peer::{Peer, signed};
 /// Distinct checks of one group.
 pub(crate) const CHECKS: u32 = 32;
 
-/// What health checks say.
+/// The state that health checks have found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// All went well, or there is none.

@@ -12,7 +12,7 @@ use crate::peer::Choice;
 use crate::selection::Selection;
 use crate::tier::Tier;
 
-/// How a server is chosen.
+/// A load-balancing method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Balancing {
     /// Smooth weighted round robin.

@@ -9,7 +9,7 @@ use std::rc::Rc;
 /// With `slow_start` weights are counted in thousandths.
 pub(crate) const SLOW_SCALE: i64 = 1000;
 
-/// A server at work.
+/// A server of a group, with its counters.
 #[derive(Debug)]
 pub struct Peer {
     /// What the configuration or the name's answer says.
@@ -40,7 +40,7 @@ impl Choice {
         Choice { peer, began_ms: now_ms, waits: Cell::new(false) }
     }
 
-    /// When it was chosen.
+    /// When the peer was chosen, on the monotonic clock in milliseconds.
     #[must_use]
     pub fn began_ms(&self) -> u64 {
         self.began_ms
@@ -79,7 +79,7 @@ impl Peer {
         Peer { id: server.id(), server, number, identity: Some(identity), counters }
     }
 
-    /// Its numbers.
+    /// The counters of the peer, in this worker or in the zone.
     #[must_use]
     pub fn counters(&self) -> &dyn Counters {
         &*self.counters

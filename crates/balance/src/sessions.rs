@@ -19,7 +19,7 @@ const USED_MS: usize = 0;
 /// Where the server's id is: its length in a word, then its bytes.
 const SERVER: usize = 1;
 
-/// The result of learning.
+/// What [`Sessions::bind`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindOutcome {
     /// It is kept.

@@ -37,7 +37,7 @@ impl Snapshot {
         self.ring.get_or_init(|| Ring::new(&self.primary))
     }
 
-    /// All peers, backups last.
+    /// All peers: the primary ones first, then the backups.
     pub fn peers(&self) -> impl Iterator<Item = &Rc<Peer>> {
         self.primary.peers.iter().chain(&self.backup.peers)
     }

@@ -41,7 +41,7 @@ pub enum LoadError {
 }
 
 impl FileStore {
-    /// The file of a digest.
+    /// The path of the file that holds the response with this digest.
     #[must_use]
     pub fn path(&self, digest: &Digest) -> PathBuf {
         key::path(&self.root, self.levels, digest)
@@ -203,7 +203,7 @@ impl FileWriter {
         &self.head
     }
 
-    /// Bytes of the file so far.
+    /// How many bytes have been written, the file's own header included.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.start + self.written

@@ -85,7 +85,7 @@ impl fmt::Display for HeadError {
 impl std::error::Error for HeadError {}
 
 impl Head {
-    /// Where the body begins.
+    /// The offset of the body in the file, bytes.
     #[must_use]
     pub fn body_start(&self) -> usize {
         FIXED + LABEL.len() + self.key.len() + 1 + self.vary.len() + self.etag.len() + self.text.len() + self.room

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-/// Which keys stay.
+/// Which keys are evicted first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
     /// S3-FIFO: what is asked for once passes through a short queue; keys that went are remembered for a while.
@@ -29,7 +29,7 @@ pub enum Phase {
     Loaded,
 }
 
-/// The keys of one cache.
+/// The index of one cache: all keys, in shared memory.
 #[derive(Debug)]
 pub struct Index {
     cells: Cells,
@@ -305,7 +305,7 @@ impl Index {
         if self.cells.loaded() { Phase::Loaded } else { Phase::Cold }
     }
 
-    /// All files are known.
+    /// Records that the files of earlier runs have all been found.
     pub fn set_loaded(&self) {
         self.cells.set_loaded();
     }
@@ -338,7 +338,7 @@ impl Index {
         self.max_size
     }
 
-    /// Files and their blocks.
+    /// How many files there are, and how many blocks of 512 bytes they take.
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
         let held = self.cells.lock();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The MD5 of a key.
 pub type Digest = [u8; 16];
 
-/// The digest of a key.
+/// The MD5 of a key, by which its file is named and its record found.
 #[must_use]
 pub fn digest(key: &[u8]) -> Digest {
     Md5::digest(key).into()

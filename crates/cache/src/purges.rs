@@ -25,7 +25,7 @@ pub enum PurgeTarget<'a> {
     Tag(&'a [u8]),
 }
 
-/// A purge.
+/// A request to remove stored responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purge<'a> {
     /// Which answers it means.

@@ -22,7 +22,7 @@ pub enum End {
     Eof,
 }
 
-/// Reads one text.
+/// Splits one text into the words of directives.
 #[derive(Clone, Debug)]
 pub struct Lexer<'a> {
     text: &'a [u8],

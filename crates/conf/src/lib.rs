@@ -18,6 +18,7 @@ pub mod parser;
 pub mod row;
 pub mod scope;
 pub mod suggest;
+pub mod switch;
 pub mod tree;
 
 #[cfg(test)]

@@ -42,14 +42,14 @@ impl Row {
         Row { name: name.into(), contexts, arity, block: false, doc, set: Rc::new(set) }
     }
 
-    /// The same with a block.
+    /// Makes the row one of a directive that takes a block.
     pub fn with_block(mut self) -> Row {
         self.block = true;
         self
     }
 }
 
-/// All rows by name.
+/// The rows of all modules, by name.
 #[derive(Default)]
 pub struct Table {
     rows: HashMap<String, Vec<Row>>,
@@ -237,7 +237,7 @@ impl<'a> Cx<'a> {
         self.global::<Warnings>().list.push(self.error(message));
     }
 
-    /// An error at argument `i`.
+    /// An error whose caret is under argument `i`, counted from 0.
     pub fn error_at(&self, i: usize, message: impl Into<String>) -> Error {
         let mut error = Error::on_directive(message, self.directive);
         if let Some(word) = self.directive.args.get(i) {

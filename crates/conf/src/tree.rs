@@ -24,7 +24,7 @@ impl Default for Span {
     }
 }
 
-/// One word of a directive.
+/// One word of a directive, without quotes and escapes, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
     /// The word without its quotes and with its escapes taken off.
@@ -58,7 +58,7 @@ impl Word {
     }
 }
 
-/// A directive.
+/// A directive: its name, its arguments and, if it has a block, the directives in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directive {
     /// Its name: in `types`, `map` and other data blocks, simply the first word.

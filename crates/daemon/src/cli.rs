@@ -29,7 +29,7 @@ impl Control {
     }
 }
 
-/// The parsed command line.
+/// The options of the command line (`-c`, `-p`, `-g`, `-t`, `-s` and the like).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// `-?`, `-h`: print the usage text.

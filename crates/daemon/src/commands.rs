@@ -39,7 +39,7 @@ pub(crate) const SIGNALS: [i32; 9] = [
     signal::SIGIO,
 ];
 
-/// What a worker is to do.
+/// What the master tells a worker to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Close the listeners and idle connections, finish the open requests, then return.

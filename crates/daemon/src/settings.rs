@@ -17,7 +17,7 @@ pub struct EnvEntry {
     pub value: Option<OsString>,
 }
 
-/// `worker_cpu_affinity`.
+/// The CPUs that `worker_cpu_affinity` assigns to each worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Affinity {
     /// One set of processor numbers per worker; the last stands for all further workers. Empty: no binding.

@@ -25,7 +25,7 @@ const CROWD: usize = 768;
 /// How long one of a crowd may be idle before it is parked, milliseconds.
 const CROWD_IDLE: u64 = 200;
 
-/// No deadline.
+/// The time of a deadline that is not set, monotonic milliseconds.
 pub const NEVER: u64 = u64::MAX;
 
 /// What a connection is doing.

@@ -46,7 +46,7 @@ pub async fn perform(front: &Rc<Front>, mut opened: Accepted) -> HandshakeOutcom
         front.log(&opened.listener, &opened.info, Level::Debug, "tcp_nodelay");
     }
     let (worker, listener, info) = (front.worker.clone(), opened.listener.clone(), opened.info.clone());
-    let greeting = Rc::new(ClientHello {
+    let client_hello = Rc::new(ClientHello {
         alpn: protocols(front, &opened.listener).flat_map(|index| front.protocol(index)).flat_map(|p| p.alpn.iter().copied()).collect(),
         hello,
         worker: front.worker.common.clone(),
@@ -57,8 +57,8 @@ pub async fn perform(front: &Rc<Front>, mut opened: Accepted) -> HandshakeOutcom
         leftovers: RefCell::default(),
     });
     // Names of certificates may ask for the client's.
-    opened.info.tls.replace(Some(Rc::new(preliminary(&greeting))));
-    let session = match limited(&opened.watch, choose(&greeting, &opened.listener.endpoint.default)).await {
+    opened.info.tls.replace(Some(Rc::new(preliminary(&client_hello))));
+    let session = match limited(&opened.watch, choose(&client_hello, &opened.listener.endpoint.default)).await {
         None => Err(Failed::timed_out()),
         Some(Err(rejection)) => Err(rejection.into()),
         Some(Ok(settings)) => settings.session().map_err(Failed::from),
@@ -67,7 +67,7 @@ pub async fn perform(front: &Rc<Front>, mut opened: Accepted) -> HandshakeOutcom
         Ok(session) => session,
         Err(failed) => return refuse(front, &opened, &failed),
     };
-    finish(front, opened, &greeting, session).await
+    finish(front, opened, &client_hello, session).await
 }
 
 /// What `work` gives, unless the time for the handshake is over before.
@@ -117,7 +117,12 @@ fn protocols<'f>(front: &'f Front, listener: &Listener) -> impl Iterator<Item = 
     front.protocols_in(listener.endpoint.requested | own.on)
 }
 
-async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>, session: tls::session::ServerSession) -> HandshakeOutcome {
+async fn finish(
+    front: &Rc<Front>,
+    opened: Accepted,
+    client_hello: &Rc<ClientHello>,
+    session: tls::session::ServerSession,
+) -> HandshakeOutcome {
     let Accepted { stream, input, info, watch, listener, no_delay, request_by, resumed, state } = opened;
     let result = limited(&watch, net::tls::accept(stream, session, input.unread())).await;
     let failed = match result {
@@ -134,7 +139,7 @@ async fn finish(front: &Rc<Front>, opened: Accepted, greeting: &Rc<ClientHello>,
             let _ = stream.set_quick_ack(true);
             let mut alpn = None;
             if let Some(found) = stream.established() {
-                let Some(found) = limited(&watch, finish_handshake(greeting, found)).await else {
+                let Some(found) = limited(&watch, finish_handshake(client_hello, found)).await else {
                     log(front, &listener, &info, &Failed::timed_out());
                     return HandshakeOutcome::Over;
                 };

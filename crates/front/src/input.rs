@@ -29,7 +29,7 @@ impl Input {
         self.buffer.get(self.used..).unwrap_or_default()
     }
 
-    /// Uses up `n` bytes.
+    /// Marks `n` bytes as used.
     pub fn advance(&mut self, n: usize) {
         self.used += n;
         if self.used >= self.buffer.len() {

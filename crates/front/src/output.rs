@@ -13,7 +13,7 @@ const COPY_LIMIT: usize = 16 * 1024;
 /// Pieces given to one writev(2).
 const VECTOR: usize = 16;
 
-/// The queue.
+/// Data that waits to be sent on a connection.
 #[derive(Debug, Default)]
 pub struct Output {
     pieces: VecDeque<Piece>,
@@ -25,7 +25,7 @@ pub struct Output {
     join: bool,
 }
 
-/// How a sending ended.
+/// What an attempt to send achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// Nothing is left.
@@ -45,7 +45,7 @@ pub enum Next<'a> {
 }
 
 impl Output {
-    /// Bytes that wait.
+    /// How many bytes wait to be sent.
     pub fn queued(&self) -> u64 {
         self.queued
     }

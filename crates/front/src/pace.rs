@@ -43,7 +43,7 @@ impl Default for Pace {
     }
 }
 
-/// What may leave now.
+/// How much may be sent under `limit_rate`, or when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowance {
     /// At most this many bytes.
@@ -88,7 +88,7 @@ impl Pace {
         self.rate.get() == 0 && count <= self.chunk.get()
     }
 
-    /// What may leave at `now`.
+    /// How much may be sent at `now`.
     pub fn allowance(&self, now: Now) -> Allowance {
         let rate = self.rate.get();
         if rate == 0 {

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use wire::uri::normal;
 use wire::uri::shape::Shape;
 
-/// Why a head is refused.
+/// The status with which a request is refused before it has run.
 pub struct Refusal {
     /// Status to answer with.
     pub status: u16,

@@ -178,7 +178,7 @@ impl Body {
         }
     }
 
-    /// Number of bytes here.
+    /// How many bytes of the body have been received, or are there if code set it.
     pub fn size(&self) -> u64 {
         self.received.get().max(self.data.borrow().len() as u64)
     }

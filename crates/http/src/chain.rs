@@ -15,7 +15,7 @@ pub struct FilePiece {
     pub end: u64,
 }
 
-/// A run of response data.
+/// A contiguous part of a body: bytes in memory, or a range of a file.
 #[derive(Clone, Debug)]
 pub enum Piece {
     /// In memory.

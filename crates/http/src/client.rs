@@ -11,6 +11,7 @@ use crate::tls::ServerTls;
 use base::log::{ErrorLog, Level};
 use conf::context::Context;
 use conf::scope::Config;
+use session::join::SharedPhase;
 use session::tls::Secured;
 use session::{Client, Configured, Join, Session, Step};
 use std::cell::Ref;
@@ -124,19 +125,13 @@ impl Join<Request> for Attach<'_> {
         self.log
     }
 
-    fn first(&mut self, run: impl Fn(&Rc<Request>) -> Step + 'static) {
-        self.phase(Phase::PostRead, run);
-    }
-
-    fn preaccess(&mut self, run: impl Fn(&Rc<Request>) -> Step + 'static) {
-        self.phase(Phase::Preaccess, run);
-    }
-
-    fn access(&mut self, run: impl Fn(&Rc<Request>) -> Step + 'static) {
-        self.phase(Phase::Access, run);
-    }
-
-    fn log(&mut self, run: impl Fn(&Rc<Request>) -> Step + 'static) {
-        self.phase(Phase::Log, run);
+    fn join(&mut self, phase: SharedPhase, run: impl Fn(&Rc<Request>) -> Step + 'static) {
+        let phase = match phase {
+            SharedPhase::First => Phase::PostRead,
+            SharedPhase::Preaccess => Phase::Preaccess,
+            SharedPhase::Access => Phase::Access,
+            SharedPhase::Log => Phase::Log,
+        };
+        self.phase(phase, run);
     }
 }

@@ -137,5 +137,5 @@ pub trait Downstream {
     fn as_any(&self) -> &dyn std::any::Any;
 }
 
-/// A shared wire.
+/// The client's side of a request: what its protocol implements to send the response.
 pub type Transport = Rc<dyn Downstream>;

@@ -46,7 +46,7 @@ pub enum Lingering {
     Always,
 }
 
-/// `if_modified_since`.
+/// The values of `if_modified_since`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfModifiedSince {
     /// Ignored.
@@ -57,7 +57,7 @@ pub enum IfModifiedSince {
     Before,
 }
 
-/// `server_tokens`.
+/// The values of `server_tokens`.
 #[derive(Clone)]
 pub enum ServerTokens {
     /// Name and version.
@@ -265,7 +265,7 @@ core_fields! {
 pub mod default {
     /// `keepalive_timeout`, milliseconds
     pub const KEEPALIVE_TIMEOUT: u64 = 75_000;
-    /// `keepalive_requests`
+    /// The default of `keepalive_requests`.
     pub const KEEPALIVE_REQUESTS: u64 = 1000;
     /// `keepalive_time`, milliseconds
     pub const KEEPALIVE_TIME: u64 = 3_600_000;
@@ -281,12 +281,12 @@ pub mod default {
     pub const LINGERING_TIME: u64 = 30_000;
     /// `lingering_timeout`, milliseconds
     pub const LINGERING_TIMEOUT: u64 = 5_000;
-    /// `postpone_output`, bytes
+    /// The default of `postpone_output`, bytes.
     pub const POSTPONE_OUTPUT: u64 = 1460;
     /// `client_header_buffer_size`, bytes
     pub const HEADER_BUFFER: u64 = 1024;
     /// `large_client_header_buffers`
     pub const LARGE_HEADER_BUFFERS: (u64, u64) = (4, 8192);
-    /// `max_headers`
+    /// The default of `max_headers`.
     pub const MAX_HEADERS: u64 = 1000;
 }

@@ -9,7 +9,7 @@ struct Item {
     value: (u32, u32),
 }
 
-/// A list of header fields.
+/// Header fields in the order in which they were received or added.
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
     bytes: Vec<u8>,

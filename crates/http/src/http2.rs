@@ -2,7 +2,7 @@
 
 use conf::scope::Config;
 
-/// Server-level values.
+/// Settings of HTTP/2 that a server has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Http2 {
     /// `http2_max_concurrent_streams`
@@ -17,7 +17,7 @@ impl Config for Http2 {
     }
 }
 
-/// Location-level values.
+/// Settings of HTTP/2 that a location has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Http2Output {
     /// `http2_chunk_size`, bytes: the most content of one frame.

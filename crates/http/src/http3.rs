@@ -2,7 +2,7 @@
 
 use conf::scope::Config;
 
-/// Server-level values.
+/// Settings of HTTP/3 that a server has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Http3 {
     /// `http3`
@@ -12,7 +12,7 @@ pub struct Http3 {
 }
 
 impl Http3 {
-    /// Whether HTTP/3 is spoken.
+    /// Whether the server accepts HTTP/3 (`http3 on`).
     pub fn is_on(&self) -> bool {
         self.on.unwrap_or(true)
     }

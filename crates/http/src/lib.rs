@@ -60,6 +60,7 @@ pub use module::{Attach, Levels, Module};
 pub use phase::Phase;
 pub use request::{Jump, Request};
 pub use root::Http;
+pub use session::log_client as log_request;
 pub use session::{BoxFuture, Outcome, Step, contexts, log_files, resources};
 pub use variables::{Cache, Complex, Regex, Variables};
 pub use worker::{Engine, Worker};

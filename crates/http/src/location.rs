@@ -223,7 +223,7 @@ fn shorter(fixed: &[Rc<Location>]) -> Vec<Option<u32>> {
     list
 }
 
-/// A `server { }`.
+/// A `server { }` block as it is in force.
 pub struct Server {
     /// `$server_name`: the first name.
     pub name: Box<[u8]>,

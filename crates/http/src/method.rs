@@ -61,7 +61,7 @@ mod bitset {
             MethodBits::ALL.iter().find(|(_, m)| m.0 == bits).copied()
         }
 
-        /// Both sets together.
+        /// The union of two sets of methods.
         pub const fn or(self, other: MethodBits) -> MethodBits {
             MethodBits(self.0 | other.0)
         }

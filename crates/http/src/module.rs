@@ -77,7 +77,7 @@ impl Attach<'_> {
         self.main.share::<T>().unwrap_or_default()
     }
 
-    /// Joins a phase.
+    /// Registers a handler of a phase for this location.
     pub fn phase(&mut self, phase: Phase, run: impl Fn(&Rc<Request>) -> Step + 'static) {
         let handler = Handler { order: self.order, run: Rc::new(run) };
         if let Some(list) = self.parts.phases.get_mut(phase as usize) {
@@ -90,12 +90,12 @@ impl Attach<'_> {
         self.parts.content = Some(Rc::new(run));
     }
 
-    /// Joins the header filters.
+    /// Registers a header filter for this location.
     pub fn header_filter(&mut self, run: impl Fn(&Rc<Request>) -> Step + 'static) {
         self.parts.header_filters.push(Rc::new(run));
     }
 
-    /// Joins the body filters.
+    /// Registers a body filter for this location, for every response.
     pub fn body_filter(&mut self, run: impl Fn(&Rc<Request>, Chain) -> Filtered + 'static) {
         self.parts.body_filters.push(BodyFilter { mark: 0, run: Rc::new(run) });
     }

@@ -26,7 +26,7 @@ impl Phase {
     /// Number of phases.
     pub const COUNT: usize = 8;
 
-    /// Its bit in a set of phases.
+    /// The bit of this phase in a set of phases.
     #[inline]
     pub const fn bit(self) -> u8 {
         1 << self as u8

@@ -13,6 +13,7 @@ use crate::withheld_header::WithheldHeader;
 use crate::worker::Worker;
 use base::clock::{self, Now};
 use base::log::{ErrorLog, Level};
+use session::client::write_log;
 use session::contexts::{Contexts, Reusable};
 use session::{Outcome, Step};
 use std::any::Any;
@@ -168,7 +169,7 @@ impl Request {
         Request::assemble(worker, http, connection, wire, server, cache)
     }
 
-    /// A subrequest of `parent`.
+    /// Creates a subrequest of `parent`, with the connection and the configuration of its parent.
     pub fn child(parent: &Rc<Request>, what: Subrequest<'_>) -> Request {
         let cache = Rc::new(Cache::new(parent.cache.table()));
         let mut child = Request::assemble(
@@ -312,7 +313,7 @@ impl Request {
         self.limit_rate.set(None);
     }
 
-    /// The server.
+    /// The server that was selected by `Host` or SNI.
     pub fn server(&self) -> Rc<Server> {
         self.server.borrow().clone()
     }
@@ -453,7 +454,7 @@ impl Request {
         self.request_length.set(self.request_length.get() + count);
     }
 
-    /// Version of the protocol.
+    /// The version of HTTP that the client speaks.
     pub fn version(&self) -> Version {
         self.line.borrow().version
     }
@@ -475,22 +476,7 @@ impl Request {
     /// Writes to the error log with the request's details after the message, which debug lines do without.
     pub fn log(&self, level: Level, message: &[u8]) {
         if self.log_enabled(level) {
-            let mut line = message.to_vec();
-            if level != Level::Debug {
-                self.push_log_context(&mut line);
-            }
-            self.error_log().write(level, self.connection.id, &line);
+            write_log(&self.error_log(), self.connection.id, level, message, |line| self.push_log_context(line));
         }
     }
-}
-
-/// `log_request!(request, Level::Error, "…", …)`: formats only if the level is on.
-#[macro_export]
-macro_rules! log_request {
-    ($request:expr, $level:expr, $($arg:tt)+) => {{
-        let request: &$crate::Request = &$request;
-        if request.log_enabled($level) {
-            request.log($level, format!($($arg)+).as_bytes());
-        }
-    }};
 }

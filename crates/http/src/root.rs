@@ -39,7 +39,7 @@ pub struct Listen {
 /// Location-level values as `http` itself says them, kept in [`Http::main`]: in force where there is no request.
 pub struct Defaults(pub ConfMap);
 
-/// The whole of `http { }`.
+/// The `http { }` block of one generation, immutable.
 pub struct Http {
     /// All variables.
     pub variables: Rc<Variables>,

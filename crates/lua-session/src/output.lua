@@ -35,31 +35,11 @@ local function finish(rc)
 end
 
 local function say_text(s)
-    local rc = c_say(cx, s, #s)
-    if rc == K.DONE then
-        return 1
-    end
-    if rc == K.REFUSED then
-        return nil, text()
-    end
-    if rc == K.SLOW then
-        return emit()
-    end
-    error(text(), 2)
+    return finish(c_say(cx, s, #s))
 end
 
 local function print_text(s)
-    local rc = c_print(cx, s, #s)
-    if rc == K.DONE then
-        return 1
-    end
-    if rc == K.REFUSED then
-        return nil, text()
-    end
-    if rc == K.SLOW then
-        return emit()
-    end
-    error(text(), 2)
+    return finish(c_print(cx, s, #s))
 end
 
 -- Adds a simple value; false for one that needs the slow way.

@@ -8,6 +8,7 @@ use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
+use conf::switch::Switch;
 use conf::tree::Error;
 use http::{Attach, Complex, Levels, Module, Outcome, Request, Step, log_request};
 use std::io;
@@ -47,7 +48,7 @@ impl Config for Maps {
 #[derive(Default)]
 struct Conf {
     /// The inner `None` is `off`.
-    charset: Option<Option<Complex>>,
+    charset: Option<Switch<Complex>>,
     source: Option<Complex>,
     over: Option<bool>,
     types: Option<Types>,
@@ -69,7 +70,7 @@ fn rows() -> Vec<Row> {
     let at = Context::HTTP_ALL;
     vec![
         Row::new("charset", Context::HTTP_IF, Arity::exactly(1), "Character set of texts, or off.", |cx| {
-            let value = if cx.arg(0) == b"off" { None } else { Some(charset(cx)?) };
+            let value = if cx.arg(0) == b"off" { Switch::Off } else { Switch::On(charset(cx)?) };
             cx.once(&mut cx.location::<Conf>().charset, value)
         }),
         Row::new("source_charset", Context::HTTP_IF, Arity::exactly(1), "Character set that texts are written in.", |cx| {
@@ -124,7 +125,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let conf = at.conf::<Conf>();
     let maps = at.main_conf::<Maps>();
     // An upstream may ask for any set that is named somewhere.
-    if !maps.names.is_empty() || matches!(conf.charset, Some(Some(_))) || conf.source.is_some() {
+    if !maps.names.is_empty() || matches!(conf.charset, Some(Switch::On(_))) || conf.source.is_some() {
         let recodes = !maps.list.is_empty();
         at.header_filter(move |request| header_filter(request, &conf, &maps));
         if recodes {
@@ -153,7 +154,7 @@ fn destination(request: &Rc<Request>, conf: &Conf, maps: &Maps) -> Option<Vec<u8
         }
         return Some(wanted).filter(|_| !request.response.borrow().content_type.is_empty());
     }
-    let wanted = conf.charset.as_ref()?.as_ref()?;
+    let wanted = conf.charset.as_ref()?.as_on()?;
     {
         let response = request.response.borrow();
         if response.content_type.is_empty() {

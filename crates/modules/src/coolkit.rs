@@ -5,6 +5,7 @@ use crate::compile::complex;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
+use conf::switch::Switch;
 use conf::tree::Error;
 use http::location::Match;
 use http::variables::define;
@@ -19,7 +20,7 @@ pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::n
 #[derive(Default)]
 struct Conf {
     /// The inner `None` is `off`.
-    source: Option<Option<Rc<Source>>>,
+    source: Option<Switch<Rc<Source>>>,
 }
 
 /// Where the method comes from, and which methods it takes the place of.
@@ -40,7 +41,7 @@ fn levels(levels: &mut Levels) {
 
 fn rows() -> Vec<Row> {
     vec![Row::new("override_method", Context::HTTP_ALL, Arity::AtLeast(1), "Takes the request's method from a value.", |cx| {
-        let source = if cx.arg(0) == b"off" { None } else { Some(Rc::new(source(cx)?)) };
+        let source = if cx.arg(0) == b"off" { Switch::Off } else { Switch::On(Rc::new(source(cx)?)) };
         cx.once(&mut cx.location::<Conf>().source, source)
     })]
 }
@@ -81,11 +82,11 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn join(at: &mut Attach<'_>, phase: Phase, source: Option<Rc<Source>>) {
+fn join(at: &mut Attach<'_>, phase: Phase, source: Switch<Rc<Source>>) {
     at.phase(phase, move |request| {
         match &source {
-            Some(source) => replace(request, source),
-            None => restore(request),
+            Switch::On(source) => replace(request, source),
+            Switch::Off => restore(request),
         }
         Step::Now(Outcome::Declined)
     });

@@ -119,7 +119,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
 }
 
 /// A limit that has been passed and waits to be charged.
-struct Held<'a> {
+struct Pending<'a> {
     limit: &'a Limit,
     declared: &'a Declared<Request, Rate>,
     record: Record,
@@ -165,7 +165,7 @@ fn apply(request: &Request, conf: &Conf) -> Option<(Verdict, u64)> {
     let level = conf.level();
     let (is_dry, dry) = (conf.is_dry(), if conf.is_dry() { ", dry run" } else { "" });
     let now = clock::now().epoch_ms();
-    let mut held: Vec<Held<'_>> = Vec::with_capacity(limits.len().saturating_sub(1));
+    let mut pending: Vec<Pending<'_>> = Vec::with_capacity(limits.len().saturating_sub(1));
     let mut worst: Option<Longest<'_>> = None;
     let mut key = Vec::new();
     for (i, limit) in limits.iter().enumerate() {
@@ -178,30 +178,30 @@ fn apply(request: &Request, conf: &Conf) -> Option<(Verdict, u64)> {
         let charge = i + 1 == limits.len();
         let guard = declared.zone.lock();
         match look_up(&guard, &key, limit, declared.extra.0, now, charge) {
-            Lookup::Held(record) => held.push(Held { limit, declared, record, resets: guard.resets() }),
+            Lookup::Pending(record) => pending.push(Pending { limit, declared, record, resets: guard.resets() }),
             Lookup::Charged(excess) => {
                 worst = Some(Longest { delay: delay_of(excess, limit.delay, declared.extra.0), excess, limit });
             }
             Lookup::Full => {
                 drop(guard);
                 log_request!(request, Level::Alert, "could not allocate node in limit_req zone \"{}\"", limit.place.name);
-                return Some((refuse(&held, declared, is_dry), 0));
+                return Some((refuse(&pending, declared, is_dry), 0));
             }
             Lookup::Over(excess) => {
                 drop(guard);
                 let name = &limit.place.name;
                 log_request!(request, level, "limiting requests{dry}, excess: {}.{:03} by zone \"{name}\"", excess / 1000, excess % 1000);
-                return Some((refuse(&held, declared, is_dry), 0));
+                return Some((refuse(&pending, declared, is_dry), 0));
             }
         }
     }
     let last = worst.as_ref().map(|last| last.limit);
-    if held.is_empty() && last.is_none() {
+    if pending.is_empty() && last.is_none() {
         return None;
     }
-    let Some(worst) = charge_pending(&held, worst, now) else { return Some((Verdict::Passed, 0)) };
+    let Some(worst) = charge_pending(&pending, worst, now) else { return Some((Verdict::Passed, 0)) };
     let verdict = if is_dry { Verdict::DelayedDryRun } else { Verdict::Delayed };
-    count(held.iter().map(|held| held.limit).chain(last), &worst, verdict);
+    count(pending.iter().map(|pending| pending.limit).chain(last), &worst, verdict);
     let Longest { delay: delay @ 1.., excess, limit } = worst else { return Some((Verdict::Passed, 0)) };
     let level = if level == Level::Info { Level::Info } else { Level::from_number(level as i64 + 1).unwrap_or(level) };
     let name = &limit.place.name;
@@ -220,8 +220,8 @@ fn count<'a>(limits: impl Iterator<Item = &'a Limit>, worst: &Longest<'_>, delay
 }
 
 /// What comes of a limit that refuses.
-fn refuse(held: &[Held<'_>], by: &Declared<Request, Rate>, dry: bool) -> Verdict {
-    let_go(held);
+fn refuse(pending: &[Pending<'_>], by: &Declared<Request, Rate>, dry: bool) -> Verdict {
+    release_pending(pending);
     let verdict = Verdict::refused(dry);
     by.count(verdict);
     verdict
@@ -259,7 +259,7 @@ fn passed(last: u64, now: u64) -> u64 {
 enum Lookup {
     Over(u64),
     Charged(u64),
-    Held(Record),
+    Pending(Record),
     Full,
 }
 
@@ -281,7 +281,7 @@ fn look_up(g: &Guard<'_>, key: &[u8], limit: &Limit, rate: u64, now: u64, charge
             return Lookup::Charged(excess);
         }
         record.set_value(g, STATE, pack(excess_of(state), holders_of(state) + 1));
-        return Lookup::Held(record);
+        return Lookup::Pending(record);
     }
     expire(g, &table, rate, now, false);
     let made = table.insert(g, key).or_else(|| {
@@ -294,7 +294,7 @@ fn look_up(g: &Guard<'_>, key: &[u8], limit: &Limit, rate: u64, now: u64, charge
         return Lookup::Charged(0);
     }
     record.set_value(g, STATE, pack(0, 1));
-    Lookup::Held(record)
+    Lookup::Pending(record)
 }
 
 fn leaked(excess: u64, rate: u64, ms: u64) -> u64 {
@@ -320,32 +320,32 @@ fn expire(g: &Guard<'_>, table: &Table, rate: u64, now: u64, force: bool) {
 }
 
 /// Charges the limits that were only looked up, now that all of them let the request pass.
-fn charge_pending<'a>(held: &[Held<'a>], mut worst: Option<Longest<'a>>, now: u64) -> Option<Longest<'a>> {
-    for held in held.iter().rev() {
-        let g = held.declared.zone.lock();
-        if g.resets() != held.resets {
+fn charge_pending<'a>(pending: &[Pending<'a>], mut worst: Option<Longest<'a>>, now: u64) -> Option<Longest<'a>> {
+    for pending in pending.iter().rev() {
+        let g = pending.declared.zone.lock();
+        if g.resets() != pending.resets {
             continue;
         }
-        let state = held.record.value(&g, STATE);
-        let last = held.record.value(&g, LAST);
+        let state = pending.record.value(&g, STATE);
+        let last = pending.record.value(&g, LAST);
         // A record that was made just now has not been charged yet.
-        let excess = if last == 0 { 0 } else { leaked(excess_of(state), held.declared.extra.0, passed(last, now)) };
-        held.record.set_value(&g, LAST, now.max(1));
-        held.record.set_value(&g, STATE, pack(excess, holders_of(state).saturating_sub(1)));
-        let delay = delay_of(excess, held.limit.delay, held.declared.extra.0);
+        let excess = if last == 0 { 0 } else { leaked(excess_of(state), pending.declared.extra.0, passed(last, now)) };
+        pending.record.set_value(&g, LAST, now.max(1));
+        pending.record.set_value(&g, STATE, pack(excess, holders_of(state).saturating_sub(1)));
+        let delay = delay_of(excess, pending.limit.delay, pending.declared.extra.0);
         if worst.as_ref().is_none_or(|w| delay > w.delay) {
-            worst = Some(Longest { delay, excess, limit: held.limit });
+            worst = Some(Longest { delay, excess, limit: pending.limit });
         }
     }
     worst
 }
 
-fn let_go(held: &[Held<'_>]) {
-    for held in held {
-        let g = held.declared.zone.lock();
-        if g.resets() == held.resets {
-            let state = held.record.value(&g, STATE);
-            held.record.set_value(&g, STATE, pack(excess_of(state), holders_of(state).saturating_sub(1)));
+fn release_pending(pending: &[Pending<'_>]) {
+    for pending in pending {
+        let g = pending.declared.zone.lock();
+        if g.resets() == pending.resets {
+            let state = pending.record.value(&g, STATE);
+            pending.record.set_value(&g, STATE, pack(excess_of(state), holders_of(state).saturating_sub(1)));
         }
     }
 }

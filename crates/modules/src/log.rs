@@ -12,6 +12,7 @@ use base::syslog::Syslog;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::{Config, Frame};
+use conf::switch::Switch;
 use conf::tree::SettingError;
 use conf::tree::{Error, Span};
 use file::{AccessFile, Buffering};
@@ -69,7 +70,7 @@ struct AccessLogs<S> {
     list: Option<Vec<Rc<Log<S>>>>,
     off: bool,
     /// The inner `None` is `off`.
-    cache: Option<Option<FileCache>>,
+    cache: Option<Switch<FileCache>>,
     /// `log_escape_non_ascii`
     non_ascii: Option<bool>,
 }
@@ -122,7 +123,7 @@ fn rows<S: Logged>() -> Vec<Row> {
         Row::new("access_log", S::PLACES, Arity::AtLeast(1), "Where requests are logged, and in which format.", access_log::<S>),
         Row::new("open_log_file_cache", S::BLOCKS, Arity::Between(1, 4), "Keeps files of paths with variables open.", |cx| {
             let value = variable_path::parse(cx)?;
-            cx.once(&mut cx.location::<AccessLogs<S>>().cache, value)
+            cx.once(&mut cx.location::<AccessLogs<S>>().cache, value.into())
         }),
     ]
 }
@@ -318,7 +319,7 @@ impl<S: Logged> Log<S> {
             Target::Path(path) => {
                 self.format.push_line(session, own.non_ascii.unwrap_or(true), line);
                 line.push(b'\n');
-                variable_path::append(session, path, own.cache.as_ref().and_then(Option::as_ref), line)
+                variable_path::append(session, path, own.cache.as_ref().and_then(Switch::as_on), line)
             }
             Target::Syslog(syslog) => {
                 syslog.push_head(None, line);

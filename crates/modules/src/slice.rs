@@ -159,22 +159,30 @@ fn check(request: &Request, slices: &Slices, size: u64) -> Result<(Range<u64>, u
     first.clear();
     first.extend_from_slice(etag.unwrap_or_default());
     let range = response.headers.get(b"Content-Range").and_then(content_range);
-    let (start, end, total) = range.ok_or(SliceError::InvalidRange)?;
+    let ContentRange { bytes: found, total } = range.ok_or(SliceError::InvalidRange)?;
     let total = total.ok_or(SliceError::NoTotal)?;
     let first_byte = slices.start.get();
-    let (found, wanted) = (start..end, first_byte..first_byte.saturating_add(size).min(total));
+    let wanted = first_byte..first_byte.saturating_add(size).min(total);
     if found == wanted { Ok((found, total)) } else { Err(SliceError::OtherRange { found, wanted }) }
 }
 
-/// `bytes 0-9/100`: 0, 10, and 100 unless that is `*`.
-fn content_range(text: &[u8]) -> Option<(u64, u64, Option<u64>)> {
+/// The value of a `Content-Range` field (RFC 9110, 14.4).
+#[derive(Debug, PartialEq, Eq)]
+struct ContentRange {
+    bytes: Range<u64>,
+    /// The size of the whole; `None` for `*`.
+    total: Option<u64>,
+}
+
+/// Parses `bytes 0-9/100` or `bytes 0-9/*`.
+fn content_range(text: &[u8]) -> Option<ContentRange> {
     let rest = text.strip_prefix(b"bytes ")?;
     let number = |text: &[u8]| base::text::parse_number(text.trim_ascii());
     let slash = memchr::memchr(b'/', rest)?;
     let (range, total) = (rest.get(..slash)?, rest.get(slash + 1..)?.trim_ascii());
     let dash = memchr::memchr(b'-', range)?;
     let total = if total == b"*" { None } else { Some(number(total)?) };
-    Some((number(range.get(..dash)?)?, number(range.get(dash + 1..)?)?.checked_add(1)?, total))
+    Some(ContentRange { bytes: number(range.get(..dash)?)?..number(range.get(dash + 1..)?)?.checked_add(1)?, total })
 }
 
 fn body_filter(request: &Rc<Request>, chain: Chain, size: u64) -> Filtered {
@@ -227,8 +235,8 @@ mod tests {
 
     #[test]
     fn content_ranges() {
-        assert_eq!(content_range(b"bytes 0-9/100"), Some((0, 10, Some(100))));
-        assert_eq!(content_range(b"bytes 5 - 5 / *"), Some((5, 6, None)));
+        assert_eq!(content_range(b"bytes 0-9/100"), Some(ContentRange { bytes: 0..10, total: Some(100) }));
+        assert_eq!(content_range(b"bytes 5 - 5 / *"), Some(ContentRange { bytes: 5..6, total: None }));
         for wrong in ["", "bytes", "bytes 1/2", "bytes -1/2", "bytes 1-x/2", "items 1-2/3", "bytes 1-2/", "bytes 1-18446744073709551615/2"]
         {
             assert_eq!(content_range(wrong.as_bytes()), None, "{wrong}");

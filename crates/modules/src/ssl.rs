@@ -19,6 +19,7 @@ use ::session::{Complex, Levels, Session};
 pub(crate) use build::secret;
 pub use build::{inherit, legacy, take_over};
 use conf::scope::Config;
+use conf::switch::Switch;
 use http::{Module, Request};
 use std::rc::Rc;
 use tls::certificate::cache::Limits;
@@ -91,7 +92,7 @@ pub(crate) enum SessionCache {
 #[derive(Clone, Default)]
 pub(crate) struct Ssl {
     passwords: Option<Rc<Vec<Vec<u8>>>>,
-    certificate_cache: Option<Option<Limits>>,
+    certificate_cache: Option<Switch<Limits>>,
     compression: Option<bool>,
     watch: Option<bool>,
     protocols: Option<Rc<Vec<&'static str>>>,
@@ -115,7 +116,7 @@ pub(crate) struct Ssl {
     stapling_verify: Option<bool>,
     ocsp: Option<ocsp_check::OcspMode>,
     ocsp_responder: Option<Rc<str>>,
-    ocsp_cache: Option<Option<Rc<shm::Zone>>>,
+    ocsp_cache: Option<Switch<Rc<shm::Zone>>>,
     early_data: Option<bool>,
     commands: Option<Rc<Vec<(String, String)>>>,
     reject: Option<bool>,

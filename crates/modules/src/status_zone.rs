@@ -5,6 +5,7 @@ use ::session::{Levels, Outcome, Step};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
+use conf::switch::Switch;
 use conf::tree::Error;
 use http::{Attach, Module, Phase, Request};
 use shm::meter::Kind;
@@ -21,7 +22,7 @@ pub const STREAM: stream::Module =
 
 /// The zone of a location; `Some(None)`: there is none, whatever stands outside.
 #[derive(Default)]
-struct LocationZone(Option<Option<Rc<Meter>>>);
+struct LocationZone(Option<Switch<Rc<Meter>>>);
 
 impl Config for LocationZone {
     fn inherit(&mut self, parent: &Self) {
@@ -40,7 +41,7 @@ fn rows() -> Vec<Row> {
             return server(cx, &HTTP_SERVERS);
         }
         let zone = if cx.arg(0) == b"off" { None } else { Some(claim(cx, &LOCATIONS)?) };
-        cx.once(&mut cx.location::<LocationZone>().0, zone)
+        cx.once(&mut cx.location::<LocationZone>().0, zone.into())
     })]
 }
 
@@ -73,7 +74,7 @@ fn stream_levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let server = place.server_conf::<ServerZone>().0.clone();
-    let location = place.conf::<LocationZone>().0.clone().flatten();
+    let location = place.conf::<LocationZone>().0.clone().and_then(Switch::on);
     if let Some(zone) = server.clone().filter(|_| place.is_server) {
         place.phase(Phase::PostRead, move |request| {
             zone.add(BEGUN, 1);

@@ -115,7 +115,7 @@ impl fmt::Display for OpenFailed {
 impl std::error::Error for OpenFailed {}
 
 #[derive(Debug)]
-struct Held {
+struct OpenSocket {
     /// Index of the specification; `None` for one that no specification wants.
     spec: Option<usize>,
     address: SocketAddress,
@@ -128,7 +128,7 @@ struct Held {
 /// The open listening sockets of one generation.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    sockets: Vec<Held>,
+    sockets: Vec<OpenSocket>,
     inherited: bool,
 }
 
@@ -227,26 +227,31 @@ impl Listeners {
             }
         }
         let opened = open_all(&missing, purpose, report)?;
-        let mut next = Vec::with_capacity(opened.len() + old.len());
-        for (mut held, use_of) in std::mem::take(&mut self.sockets).into_iter().zip(old) {
-            held.spec = use_of;
-            if use_of.is_some() || purpose == Purpose::Test {
+        self.replace(old, opened, purpose, report);
+        if purpose == Purpose::Serve {
+            for socket in &self.sockets {
+                if let Some(spec) = socket.spec.and_then(|index| specs.get(index)) {
+                    configure(&socket.socket, spec, report);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the old sockets that have a specification, by the order of `specs_of_old`, closes the others, and adds the new ones.
+    fn replace(&mut self, specs_of_old: Vec<Option<usize>>, opened: Vec<OpenSocket>, purpose: Purpose, report: Report<'_>) {
+        let mut next = Vec::with_capacity(opened.len() + specs_of_old.len());
+        for (mut held, spec) in std::mem::take(&mut self.sockets).into_iter().zip(specs_of_old) {
+            held.spec = spec;
+            if spec.is_some() || purpose == Purpose::Test {
                 next.push(held);
             } else {
                 unlink(&held, report);
             }
         }
         next.extend(opened);
-        if purpose == Purpose::Serve {
-            for held in &next {
-                if let Some(spec) = held.spec.and_then(|index| specs.get(index)) {
-                    configure(&held.socket, spec, report);
-                }
-            }
-        }
         next.sort_by_key(|held| held.spec);
         self.sockets = next;
-        Ok(())
     }
 
     /// The value of the variable `NGINX` for a new binary, and the same sockets made to survive exec. Called in the child
@@ -291,7 +296,7 @@ impl Listeners {
     }
 }
 
-fn unlink(held: &Held, report: Report<'_>) {
+fn unlink(held: &OpenSocket, report: Report<'_>) {
     if let (SocketAddress::Unix(path), true) = (&held.address, held.ours)
         && let Err(error) = std::fs::remove_file(path)
     {
@@ -299,12 +304,12 @@ fn unlink(held: &Held, report: Report<'_>) {
     }
 }
 
-fn inherited(number: RawFd) -> io::Result<Held> {
+fn inherited(number: RawFd) -> io::Result<OpenSocket> {
     let socket = Socket::from(sys::descriptor::adopt(number)?);
     socket.set_cloexec(true)?;
     let address = SocketAddress::from_socket(&socket.local_addr()?).ok_or(io::ErrorKind::Unsupported)?;
     let kind = if socket.r#type()? == Type::DGRAM { Kind::Datagram } else { Kind::Stream };
-    Ok(Held { spec: None, address, kind, socket, ours: true })
+    Ok(OpenSocket { spec: None, address, kind, socket, ours: true })
 }
 
 /// A socket that has to be opened.
@@ -321,8 +326,8 @@ fn is_multipath(socket: &Socket) -> bool {
     matches!(socket.protocol(), Ok(Some(Protocol::MPTCP)))
 }
 
-fn open_all(missing: &[Missing<'_>], purpose: Purpose, report: Report<'_>) -> Result<Vec<Held>, OpenFailed> {
-    let mut opened: Vec<Option<Held>> = missing.iter().map(|_| None).collect();
+fn open_all(missing: &[Missing<'_>], purpose: Purpose, report: Report<'_>) -> Result<Vec<OpenSocket>, OpenFailed> {
+    let mut opened: Vec<Option<OpenSocket>> = missing.iter().map(|_| None).collect();
     for _ in 0..TRIES {
         let mut busy = false;
         for (Missing { index, spec, joins }, place) in missing.iter().zip(&mut opened) {
@@ -331,7 +336,7 @@ fn open_all(missing: &[Missing<'_>], purpose: Purpose, report: Report<'_>) -> Re
             }
             match open_one(spec, *joins, purpose, report)? {
                 Some(socket) => {
-                    *place = Some(Held { spec: Some(*index), address: spec.address.clone(), kind: spec.kind, socket, ours: true });
+                    *place = Some(OpenSocket { spec: Some(*index), address: spec.address.clone(), kind: spec.kind, socket, ours: true });
                 }
                 None => busy |= purpose == Purpose::Serve,
             }

@@ -303,10 +303,10 @@ pub trait Dialect {
     ///
     /// # Errors
     /// The line for the error log: the response is garbage, and the connection is closed.
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>>;
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], context: &RequestContext<'_>) -> Result<Head, Vec<u8>>;
 
     /// Learns what the response's head says beyond status and headers, before the client gets it.
-    fn answered(&self, _request: &Request, _head: &[u8], _answer: &UpstreamResponse, _asked: &RequestContext<'_>) {}
+    fn answered(&self, _request: &Request, _head: &[u8], _answer: &UpstreamResponse, _context: &RequestContext<'_>) {}
 }
 
 /// The body of a response while it is read.

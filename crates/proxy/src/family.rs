@@ -7,6 +7,7 @@ use crate::store_conf::Target;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
+use conf::switch::Switch;
 use conf::tree::Error;
 use http::{Complex, Variables};
 use std::rc::Rc;
@@ -182,11 +183,11 @@ fn store_rows<T: Member>() -> Vec<Row> {
 
 fn store<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let target = match cx.arg(0) {
-        b"off" => None,
-        b"on" => Some(Target::Mapped),
-        text => Some(Target::Path(Complex::compile(text, &mut cx.global::<Variables>()).map_err(|e| cx.error_at(0, e))?)),
+        b"off" => Switch::Off,
+        b"on" => Switch::On(Target::Mapped),
+        text => Switch::On(Target::Path(Complex::compile(text, &mut cx.global::<Variables>()).map_err(|e| cx.error_at(0, e))?)),
     };
-    if target.is_some() && cx.location::<T>().family().caching.has_cache() {
+    if target.as_on().is_some() && cx.location::<T>().family().caching.has_cache() {
         return Err(cx.error(format!("\"{0}_store\" directive is incompatible with \"{0}_cache\"", T::PREFIX)));
     }
     cx.once(&mut cx.location::<T>().family().store.target, target)

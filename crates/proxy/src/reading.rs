@@ -12,9 +12,9 @@ pub fn read_on(exchange: &mut Exchange) -> Result<Head, Vec<u8>> {
     loop {
         let bare = dialect.unwrap(&exchange.request, &mut scratch.unwrapped, &mut scratch.input)?;
         let limit = exchange.route.plan.buffer_size;
-        let asked = RequestContext { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
+        let context = RequestContext { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
         let input = scratch.input.get(scratch.unwrapped.start..bare).unwrap_or_default();
-        match dialect.parse(&mut scratch.parser, input, &asked)? {
+        match dialect.parse(&mut scratch.parser, input, &context)? {
             Head::Partial if bare < scratch.input.len() => {}
             head => return Ok(head),
         }

@@ -7,6 +7,7 @@ use crate::limits::default;
 use crate::sizes::{self, Sizes};
 use crate::store_conf::{StoreConf, StorePlan};
 use cache::freshness::IgnoredFields;
+use conf::switch::Switch;
 use conf::tree::SettingError;
 use conf::tree::{Error, Span};
 use http::Complex;
@@ -151,9 +152,9 @@ macro_rules! family_fields {
                 self.secure.inherit(&parent.secure);
                 // What a block says itself is instead of the other that it would inherit.
                 if self.caching.has_cache() {
-                    self.store.target.get_or_insert(None);
+                    self.store.target.get_or_insert(Switch::Off);
                 }
-                if matches!(self.store.target, Some(Some(_))) {
+                if matches!(self.store.target, Some(Switch::On(_))) {
                     self.caching.zone.get_or_insert(Zone::Off);
                 }
                 self.caching.inherit(&parent.caching);
@@ -316,7 +317,7 @@ impl Plan {
 impl Family {
     fn check_store(&self, prefix: &str) -> Result<(), SettingError> {
         match self.store.target {
-            Some(Some(_)) if self.caching.has_cache() => {
+            Some(Switch::On(_)) if self.caching.has_cache() => {
                 Err(format!("\"{prefix}_cache\" directive is incompatible with \"{prefix}_store\"").into())
             }
             _ => Ok(()),

@@ -1,4 +1,5 @@
 //! The directives `*_store` and `*_store_access`.
+use conf::switch::Switch;
 use http::Complex;
 
 /// Where a response goes.
@@ -14,7 +15,7 @@ pub enum Target {
 #[derive(Clone, Default)]
 pub struct StoreConf {
     /// `*_store`; the inner `None` is `off`
-    pub target: Option<Option<Target>>,
+    pub target: Option<Switch<Target>>,
     /// `*_store_access`
     pub access: Option<u32>,
 }
@@ -36,7 +37,7 @@ impl StoreConf {
     /// The plan, if answers become files.
     #[must_use]
     pub fn plan(&self) -> Option<StorePlan> {
-        let target = self.target.clone().flatten()?;
+        let target = self.target.clone()?.on()?;
         Some(StorePlan { target, access: self.access.unwrap_or(0o600) })
     }
 }

@@ -41,7 +41,7 @@ use crate::connection::Connection;
 use crate::paths::Paths;
 use crate::variable::Session;
 use crate::worker::Worker;
-use base::log::Level;
+use base::log::{ErrorLog, Level};
 use conf::context::Context;
 use conf::scope::Config;
 use std::cell::Ref;
@@ -118,6 +118,15 @@ pub trait Configured: Client {
 
     /// Where relative paths lead.
     fn paths(&self) -> &Paths;
+}
+
+/// Writes `message` to an error log, followed by what `context` appends, which debug lines do without.
+pub fn write_log(log: &ErrorLog, connection: u64, level: Level, message: &[u8], context: impl FnOnce(&mut Vec<u8>)) {
+    let mut line = message.to_vec();
+    if level != Level::Debug {
+        context(&mut line);
+    }
+    log.write(level, connection, &line);
 }
 
 /// `log_client!(session, Level::Error, "…", …)`: formats only if the level is on.

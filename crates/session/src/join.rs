@@ -17,15 +17,39 @@ pub trait Join<S: Session> {
     /// The error log in force.
     fn error_log(&self) -> &ErrorLog;
 
+    /// Joins one of the phases that all protocols have.
+    fn join(&mut self, phase: SharedPhase, run: impl Fn(&Rc<S>) -> Step + 'static);
+
     /// Joins the first phase, where it is found out who the client is.
-    fn first(&mut self, run: impl Fn(&Rc<S>) -> Step + 'static);
+    fn first(&mut self, run: impl Fn(&Rc<S>) -> Step + 'static) {
+        self.join(SharedPhase::First, run);
+    }
 
     /// Joins the phase before access.
-    fn preaccess(&mut self, run: impl Fn(&Rc<S>) -> Step + 'static);
+    fn preaccess(&mut self, run: impl Fn(&Rc<S>) -> Step + 'static) {
+        self.join(SharedPhase::Preaccess, run);
+    }
 
     /// Joins the phase that decides about access.
-    fn access(&mut self, run: impl Fn(&Rc<S>) -> Step + 'static);
+    fn access(&mut self, run: impl Fn(&Rc<S>) -> Step + 'static) {
+        self.join(SharedPhase::Access, run);
+    }
 
     /// Joins the log phase with what does not wait.
-    fn log(&mut self, run: impl Fn(&Rc<S>) -> Step + 'static);
+    fn log(&mut self, run: impl Fn(&Rc<S>) -> Step + 'static) {
+        self.join(SharedPhase::Log, run);
+    }
+}
+
+/// The phases that all protocols have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedPhase {
+    /// Behind accepting a connection or reading a request's head.
+    First,
+    /// Before access.
+    Preaccess,
+    /// Decides whether the client is served.
+    Access,
+    /// Behind the end.
+    Log,
 }

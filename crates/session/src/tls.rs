@@ -88,14 +88,14 @@ pub enum HandshakeStep {
 /// Answers the handshakes of a server.
 pub trait Handshakes<S: Secured> {
     /// Chooses what a session is made from.
-    fn answer(&self, greeting: &Rc<ClientHello<S>>) -> HandshakeStep;
+    fn answer(&self, client_hello: &Rc<ClientHello<S>>) -> HandshakeStep;
     /// The numbers of the cipher suites that are spoken.
     fn suites(&self) -> Vec<u16>;
     /// Whether a version is spoken, by its number.
     fn supports_version(&self, version: u16) -> bool;
     /// Asks others about a client's certificate that is good in itself; its chain is given, its own certificate first.
-    fn check_revocation(&self, greeting: &Rc<ClientHello<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
-        let _ = (greeting, chain);
+    fn check_revocation(&self, client_hello: &Rc<ClientHello<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
+        let _ = (client_hello, chain);
         None
     }
 }
@@ -103,17 +103,17 @@ pub trait Handshakes<S: Secured> {
 /// Code that runs in the handshakes of a server. Each member may take its time.
 pub trait Hooks<S: Secured> {
     /// The ClientHello is there and nothing has been chosen (`ssl_client_hello_by_lua*`).
-    fn client_hello(self: Rc<Self>, greeting: Rc<ClientHello<S>>) -> BoxFuture<Result<(), Rejection>>;
+    fn client_hello(self: Rc<Self>, client_hello: Rc<ClientHello<S>>) -> BoxFuture<Result<(), Rejection>>;
     /// Changes what a session is made from (`ssl_session_fetch_by_lua*`, `ssl_certificate_by_lua*`).
-    fn certificate(self: Rc<Self>, greeting: Rc<ClientHello<S>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>>;
+    fn certificate(self: Rc<Self>, client_hello: Rc<ClientHello<S>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>>;
     /// The handshake is over (`ssl_session_store_by_lua*`).
-    fn finished(self: Rc<Self>, greeting: Rc<ClientHello<S>>, protocol: &'static str) -> BoxFuture<HandshakeLeftovers>;
+    fn finished(self: Rc<Self>, client_hello: Rc<ClientHello<S>>, protocol: &'static str) -> BoxFuture<HandshakeLeftovers>;
 }
 
 /// Answers handshakes in which an ACME server looks for a proof (RFC 8737).
 pub trait Proofs<S: Secured> {
     /// What a session is made from; `None`: there is no proof for what the client names.
-    fn settings(&self, greeting: &ClientHello<S>) -> Option<Settings>;
+    fn settings(&self, client_hello: &ClientHello<S>) -> Option<Settings>;
 }
 
 /// A server's part in TLS; filled when the server is built.

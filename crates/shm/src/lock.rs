@@ -91,7 +91,7 @@ fn is_alive(holder: u64) -> bool {
     }
 }
 
-/// Gives the lock back.
+/// Releases the lock, which this process holds.
 #[inline]
 pub fn release(word: &AtomicU64) {
     word.store(0, Ordering::Release);

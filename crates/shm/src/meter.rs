@@ -55,7 +55,7 @@ impl Kind {
     }
 }
 
-/// The counters of one name.
+/// The counters of one name, summed over all processes.
 #[derive(Debug)]
 pub struct Meter {
     kind: &'static Kind,
@@ -70,7 +70,7 @@ pub struct Meter {
 pub struct Lane<'a, const N: usize>(&'a [AtomicU64; N]);
 
 impl<const N: usize> Lane<'_, N> {
-    /// Counts.
+    /// Adds `amount` to counter `number` of this process.
     #[inline]
     pub fn add(self, number: usize, amount: u64) {
         if let Some(counter) = self.0.get(number) {

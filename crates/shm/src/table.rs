@@ -59,7 +59,7 @@ impl Table {
         self.buckets + 8 * ((tag >> 32) as usize & (self.count - 1))
     }
 
-    /// Number of records.
+    /// How many records are in use.
     pub fn len(&self, g: &Guard<'_>) -> u64 {
         g.root(ENTRIES)
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use sys::shared::SharedMemory;
 
-/// Counters of one account.
+/// How many counters an account has.
 pub const COUNTERS: usize = 127;
 /// An account: the process id and its counters.
 const WORDS: usize = COUNTERS + 1;

@@ -116,7 +116,7 @@ impl Zone {
         self.owner
     }
 
-    /// Its size in bytes.
+    /// The size of the zone's memory, bytes.
     pub fn size(&self) -> usize {
         self.memory.len()
     }

@@ -35,7 +35,7 @@ pub enum ConnectError {
     Internal,
 }
 
-/// What a try is made of.
+/// The session, the plan and the server of an attempt.
 pub struct Job<'a> {
     /// The session.
     pub session: &'a Rc<Session>,

@@ -25,7 +25,7 @@ impl Drop for Closing {
     }
 }
 
-/// Passes a session on.
+/// Proxies a session: chooses a server, connects, and relays data until one side ends.
 pub async fn run(session: &Rc<Session>, plan: &Rc<Plan>) -> Outcome {
     let record = session.context::<Record>();
     session.log_tail.replace(Some(Rc::new(push_log_tail)));

@@ -38,7 +38,7 @@ impl Lease {
         &self.choice.peer
     }
 
-    /// The connection stands.
+    /// Records that the connection is established.
     pub fn connected(&self) {
         self.upstream.group.connected(&self.choice, clock::monotonic_ms());
     }

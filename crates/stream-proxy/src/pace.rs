@@ -50,7 +50,7 @@ impl Pace {
         }
     }
 
-    /// So much was passed on.
+    /// Counts bytes that were passed on.
     pub fn consume(&mut self, session: &Session, count: usize) {
         if self.rate == 0 {
             return;

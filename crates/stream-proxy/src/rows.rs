@@ -27,7 +27,7 @@ fn rows() -> Vec<Row> {
         Row::new("proxy_pass", Context::STREAM_SERVER, Arity::exactly(1), "Where sessions are passed on to.", pass),
         Row::new("proxy_bind", HERE, Arity::Between(1, 2), "Local address of upstream connections.", |cx| {
             let value = upstream::bind::read(cx)?;
-            cx.once(&mut cx.location::<Proxy>().bind, value)
+            cx.once(&mut cx.location::<Proxy>().bind, value.into())
         }),
         row::time_ms("proxy_connect_timeout", HERE, "How long connecting to an upstream may take.", |p: &mut Proxy| &mut p.connect_timeout),
         row::time_ms("proxy_timeout", HERE, "How long nothing may be sent or received.", |p: &mut Proxy| &mut p.timeout),
@@ -45,7 +45,7 @@ fn rows() -> Vec<Row> {
         row::number("proxy_responses", HERE, "Datagrams that answer one of the client's.", |p: &mut Proxy| &mut p.responses),
         Row::new("proxy_protocol", HERE, Arity::exactly(1), "Tells upstreams about the client (PROXY protocol).", |cx| {
             let value = cx.choice(0, &[("off", None), ("on", Some(Header::Line)), ("v2", Some(Header::Binary))])?;
-            cx.once(&mut cx.location::<Proxy>().header, value)
+            cx.once(&mut cx.location::<Proxy>().header, value.into())
         }),
         row::flag("proxy_half_close", HERE, "Each direction may end on its own.", |p: &mut Proxy| &mut p.half_close),
         row::flag("proxy_socket_keepalive", HERE, "Sets SO_KEEPALIVE on upstream connections.", |p: &mut Proxy| &mut p.socket_keepalive),

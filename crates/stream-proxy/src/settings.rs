@@ -4,6 +4,7 @@ use crate::groups::Secured;
 use crate::pass::Pass;
 use base::log::Level;
 use conf::scope::Config;
+use conf::switch::Switch;
 use std::rc::Rc;
 use stream::{Complex, Session, log_session};
 use upstream::bind::Bind;
@@ -34,7 +35,7 @@ pub struct Proxy {
     /// `proxy_pass`
     pub pass: Option<Rc<Pass>>,
     /// `proxy_bind`; the inner `None` is `off`
-    pub bind: Option<Option<Bind<Session>>>,
+    pub bind: Option<Switch<Bind<Session>>>,
     /// `proxy_connect_timeout`
     pub connect_timeout: Option<u64>,
     /// `proxy_timeout`
@@ -56,7 +57,7 @@ pub struct Proxy {
     /// `proxy_responses`
     pub responses: Option<u64>,
     /// `proxy_protocol`; the inner `None` is `off`
-    pub header: Option<Option<Header>>,
+    pub header: Option<Switch<Header>>,
     /// `proxy_half_close`
     pub half_close: Option<bool>,
     /// `proxy_socket_keepalive`
@@ -132,7 +133,7 @@ impl Proxy {
         Plan {
             pass,
             secure,
-            bind: self.bind.clone().flatten(),
+            bind: self.bind.clone().and_then(Switch::on),
             connect_timeout: self.connect_timeout.unwrap_or(default::CONNECT_TIMEOUT_MS),
             timeout: self.timeout.unwrap_or(default::TIMEOUT_MS),
             next_timeout: self.next_timeout.unwrap_or(0),
@@ -143,7 +144,7 @@ impl Proxy {
             download_rate: self.download_rate.clone(),
             requests: self.requests.unwrap_or(0),
             responses: self.responses.unwrap_or(ENDLESS),
-            header: self.header.flatten(),
+            header: self.header.and_then(Switch::on),
             half_close: self.half_close.unwrap_or(false),
             socket_keepalive: self.socket_keepalive.unwrap_or(false),
             socket_rcvbuf: self.socket_rcvbuf.filter(|size| *size > 0).map(size),
@@ -175,7 +176,7 @@ mod tests {
             connect_timeout: Some(1),
             timeout: Some(2),
             next: Some(false),
-            header: Some(Some(Header::Line)),
+            header: Some(Switch::On(Header::Line)),
             half_close: Some(true),
             socket_rcvbuf: Some(4096),
             responses: Some(3),
@@ -184,11 +185,11 @@ mod tests {
         let mut silent = Proxy::default();
         silent.inherit(&outer());
         assert_eq!((silent.connect_timeout, silent.timeout, silent.next), (Some(1), Some(2), Some(false)));
-        assert_eq!((silent.header, silent.half_close, silent.socket_rcvbuf), (Some(Some(Header::Line)), Some(true), Some(4096)));
+        assert_eq!((silent.header, silent.half_close, silent.socket_rcvbuf), (Some(Switch::On(Header::Line)), Some(true), Some(4096)));
         // `off` is a word of its own.
-        let mut own = Proxy { header: Some(None), timeout: Some(9), responses: Some(0), ..Proxy::default() };
+        let mut own = Proxy { header: Some(Switch::Off), timeout: Some(9), responses: Some(0), ..Proxy::default() };
         own.inherit(&outer());
-        assert_eq!((own.header, own.timeout, own.responses, own.connect_timeout), (Some(None), Some(9), Some(0), Some(1)));
+        assert_eq!((own.header, own.timeout, own.responses, own.connect_timeout), (Some(Switch::Off), Some(9), Some(0), Some(1)));
         assert!(own.pass.is_none());
     }
 

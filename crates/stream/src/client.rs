@@ -10,6 +10,7 @@ use base::log::{ErrorLog, Level};
 use conf::context::Context;
 use conf::scope::Config;
 use session::address::Address;
+use session::join::SharedPhase;
 use session::paths::Paths;
 use session::tls::{Secured, ServerTls};
 use session::{Client, Configured, Join, Step};
@@ -107,19 +108,13 @@ impl Join<Session> for Attach<'_> {
         self.log
     }
 
-    fn first(&mut self, run: impl Fn(&Rc<Session>) -> Step + 'static) {
-        self.phase(Phase::PostAccept, run);
-    }
-
-    fn preaccess(&mut self, run: impl Fn(&Rc<Session>) -> Step + 'static) {
-        self.phase(Phase::Preaccess, run);
-    }
-
-    fn access(&mut self, run: impl Fn(&Rc<Session>) -> Step + 'static) {
-        self.phase(Phase::Access, run);
-    }
-
-    fn log(&mut self, run: impl Fn(&Rc<Session>) -> Step + 'static) {
-        self.phase(Phase::Log, run);
+    fn join(&mut self, phase: SharedPhase, run: impl Fn(&Rc<Session>) -> Step + 'static) {
+        let phase = match phase {
+            SharedPhase::First => Phase::PostAccept,
+            SharedPhase::Preaccess => Phase::Preaccess,
+            SharedPhase::Access => Phase::Access,
+            SharedPhase::Log => Phase::Log,
+        };
+        self.phase(phase, run);
     }
 }

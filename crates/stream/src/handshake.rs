@@ -36,7 +36,7 @@ pub async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Op
         session.choose_server(&host.name.to_ascii_lowercase());
     }
     let subject = session.clone();
-    let greeting = Rc::new(ClientHello {
+    let client_hello = Rc::new(ClientHello {
         hello,
         worker: session.worker.common.clone(),
         connection: session.connection.clone(),
@@ -47,15 +47,15 @@ pub async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Op
         subject: Box::new(move || subject.clone()),
         leftovers: RefCell::default(),
     });
-    session.connection.tls.replace(Some(Rc::new(preliminary(&greeting))));
-    let settings = limited(limit, choose(&greeting, &default)).await.ok_or(None)?.map_err(|rejection| Some(rejection.into()))?;
+    session.connection.tls.replace(Some(Rc::new(preliminary(&client_hello))));
+    let settings = limited(limit, choose(&client_hello, &default)).await.ok_or(None)?.map_err(|rejection| Some(rejection.into()))?;
     let made = settings.session().map_err(|error| Some(error.into()))?;
     let input = session.take_preread().unwrap_or_default();
     let Some(stream) = session.take_stream() else { return Err(Some(Failed::closed())) };
     let tls = limited(limit, net::tls::accept(stream, made, &input)).await.ok_or(None)?.map_err(|failure| Some(failure.into()))?;
     let stream = Stream::Tls(Box::new(tls));
     if let Some(found) = stream.established() {
-        let found = limited(limit, finish(&greeting, found)).await.ok_or(None)?;
+        let found = limited(limit, finish(&client_hello, found)).await.ok_or(None)?;
         session.connection.tls.replace(Some(Rc::new(found)));
     }
     Ok(stream)

@@ -19,6 +19,7 @@ pub mod session;
 pub mod variables;
 pub mod worker;
 
+pub use ::session::log_client as log_session;
 pub use ::session::{BoxFuture, Levels, Outcome, Step};
 pub use configuration::{Configuration, Endpoint, Listen};
 pub use core::Core;

@@ -21,6 +21,6 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Number of phases.
+    /// How many phases there are.
     pub const COUNT: usize = 7;
 }

@@ -11,6 +11,7 @@ use base::log::{ErrorLog, Level};
 use conf::scope::Config;
 use net::deadline::{Deadlines, Limit};
 use session::address::Address;
+use session::client::write_log;
 use session::contexts::Contexts;
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
@@ -20,17 +21,17 @@ use std::time::Duration;
 pub mod status {
     /// The connection went on to another listener, which logs it.
     pub const PASSED: u16 = 0;
-    /// All went well.
+    /// `$status` of a session that ended without an error.
     pub const OK: u16 = 200;
     /// What the client sent could not be understood.
     pub const BAD_REQUEST: u16 = 400;
-    /// The client may not.
+    /// `$status` where access was forbidden.
     pub const FORBIDDEN: u16 = 403;
-    /// Something is wrong here.
+    /// `$status` where the server itself failed.
     pub const INTERNAL_SERVER_ERROR: u16 = 500;
     /// The server that the session is passed to could not be reached.
     pub const BAD_GATEWAY: u16 = 502;
-    /// A limit was reached.
+    /// `$status` where a limit such as `limit_conn` refused the session.
     pub const SERVICE_UNAVAILABLE: u16 = 503;
 }
 
@@ -129,7 +130,7 @@ impl Session {
         }
     }
 
-    /// The server.
+    /// The server that the session is in; SNI may select another.
     pub fn server(&self) -> Rc<Server> {
         self.server.borrow().clone()
     }
@@ -265,22 +266,7 @@ impl Session {
     /// Writes to the error log with the session's details after the message, which debug lines do without.
     pub fn log(&self, level: Level, message: &[u8]) {
         if self.log_enabled(level) {
-            let mut line = message.to_vec();
-            if level != Level::Debug {
-                self.push_log_context(&mut line);
-            }
-            self.error_log().write(level, self.connection.id, &line);
+            write_log(&self.error_log(), self.connection.id, level, message, |line| self.push_log_context(line));
         }
     }
-}
-
-/// `log_session!(session, Level::Error, "…", …)`: formats only if the level is on.
-#[macro_export]
-macro_rules! log_session {
-    ($session:expr, $level:expr, $($arg:tt)+) => {{
-        let session: &$crate::Session = &$session;
-        if session.log_enabled($level) {
-            session.log($level, format!($($arg)+).as_bytes());
-        }
-    }};
 }

@@ -18,7 +18,7 @@ pub struct Event {
 /// How many events one [`Epoll::poll`] takes at most.
 pub const BATCH: usize = 64;
 
-/// An epoll set.
+/// An epoll(7) set.
 #[derive(Debug)]
 pub struct Epoll(OwnedFd);
 
@@ -65,7 +65,7 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_MOD, target.as_fd(), flags, data)
     }
 
-    /// Stops watching `target`.
+    /// Removes `target` from the set (`EPOLL_CTL_DEL`).
     pub fn delete(&self, target: impl AsFd) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_DEL, target.as_fd(), 0, 0)
     }

@@ -5,7 +5,7 @@ use std::io;
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-/// A user of the system.
+/// A user of the system: passwd(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Login name.

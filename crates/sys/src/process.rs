@@ -29,7 +29,7 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
-/// The id of this process.
+/// The process ID: getpid(2).
 #[must_use]
 pub fn id() -> i32 {
     nix::unistd::getpid().as_raw()
@@ -135,7 +135,7 @@ pub fn start_time(pid: i32) -> Option<(u64, bool)> {
     Some((fields.nth(18)?.parse().ok()?, ended))
 }
 
-/// How a child ended.
+/// How a child process ended: wait(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
     /// It called exit with this code.

@@ -18,7 +18,7 @@ use crate::key_log::KeyLog;
 const TLS1_2: u16 = 0x0303;
 const TLS1_3: u16 = 0x0304;
 
-/// What was chosen.
+/// The client certificate that was chosen, or none.
 #[derive(Debug, Clone, Default)]
 pub struct CertificateChoice {
     /// Certificates that may be shown, best first.
@@ -27,19 +27,19 @@ pub struct CertificateChoice {
     pub cleared: bool,
 }
 
-/// Who chooses.
+/// Chooses the client certificate when the server requests one.
 pub trait CertificateChooser: fmt::Debug + Send + Sync {
     /// Chooses in a session of this version; nothing, when its end no longer matters.
     fn choose(&self, version: u16) -> Option<CertificateChoice>;
 }
 
-/// Asks `asked` when the server asks, and shows what `config` does where it chooses nothing else.
-pub(crate) fn install(config: &mut ClientConfig, asked: Arc<dyn CertificateChooser>) {
+/// Asks `chooser` when the server asks, and shows what `config` does where it chooses nothing else.
+pub(crate) fn install(config: &mut ClientConfig, chooser: Arc<dyn CertificateChooser>) {
     let asking = Arc::new(ChooserAdapter {
         default: config.client_auth_cert_resolver.clone(),
         log: config.key_log.clone(),
         is_tls13: AtomicBool::new(false),
-        chooser: asked,
+        chooser,
     });
     config.client_auth_cert_resolver = asking.clone();
     config.key_log = asking;

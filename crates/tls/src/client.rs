@@ -99,12 +99,12 @@ impl Settings {
         Self { config: Arc::new(config), servers: Some(servers) }
     }
 
-    /// The same for one session in which `asked` chooses the certificate. It cannot be resumed: what was chosen for one is
+    /// The same for one session in which `chooser` chooses the certificate. It cannot be resumed: what was chosen for one is
     /// not for the next.
     #[must_use]
-    pub fn with_chooser(&self, asked: Arc<dyn CertificateChooser>) -> Self {
+    pub fn with_chooser(&self, chooser: Arc<dyn CertificateChooser>) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        chooser::install(&mut config, asked);
+        chooser::install(&mut config, chooser);
         Self { config: Arc::new(config), ..self.clone() }
     }
 

@@ -11,7 +11,7 @@ const LIBRARY: u32 = 20 << 23;
 /// How rustls says that no certificate is fit for what the client offers.
 pub(crate) const NO_CERTIFICATE: &str = "no server certificate chain resolved";
 
-/// An error of a session.
+/// Why a session failed: OpenSSL's number and text, and the alert that was sent or received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsError {
     /// OpenSSL's reason.

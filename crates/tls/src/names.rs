@@ -130,7 +130,7 @@ pub fn pem(der: &[u8]) -> String {
     text
 }
 
-/// The SHA-256 of bytes.
+/// The SHA-256 digest of `bytes`.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> Vec<u8> {
     digest(&SHA256, bytes).as_ref().to_vec()

@@ -195,7 +195,7 @@ impl fmt::Debug for HostKey {
     }
 }
 
-/// Fills with random bytes.
+/// Fills `bytes` with random bytes of the provider.
 pub fn fill_random(bytes: &mut [u8]) {
     // The system's source does not fail once it is there, and what it left would still be rejected by who looks for collisions.
     let _ = aws_lc_rs::rand::fill(bytes);

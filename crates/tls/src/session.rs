@@ -43,7 +43,7 @@ struct Received {
     exporter: ExporterSource,
 }
 
-/// One end of a connection.
+/// One end of a TLS connection, over buffers.
 pub struct Session<E: Engine> {
     engine: E,
     /// Bytes of a record that is not whole, or of a handshake message that spans records.

@@ -129,7 +129,7 @@ fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The keys of a server.
+/// The keys by which a server encrypts session tickets.
 pub enum TicketKeys {
     /// From files: the first one encrypts, all decrypt. They are rotated with [`TicketKeys::set`].
     Given(RwLock<Vec<TicketKey>>),

@@ -55,7 +55,7 @@ impl ClientVerifier {
     }
 }
 
-/// Judges servers.
+/// Verifies the certificates of servers.
 #[derive(Debug)]
 pub struct ServerVerifier {
     trust: Option<Arc<Trust>>,
@@ -68,7 +68,7 @@ impl ServerVerifier {
         Self { trust: Some(trust) }
     }
 
-    /// Every server is good.
+    /// A verifier that accepts every certificate (`*_ssl_verify off`).
     #[must_use]
     pub fn unverified() -> Self {
         Self { trust: None }

@@ -71,7 +71,7 @@ pub struct BalancerContext {
     secure: Cell<Option<bool>>,
 }
 
-/// Where a try goes and how.
+/// The server that a balancer has chosen for an attempt, and how to reach it.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The address.
@@ -104,7 +104,7 @@ pub struct Pooling {
     pub requests: u64,
 }
 
-/// How the try before ended.
+/// How the previous attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The server failed; otherwise it gave a response that another server may better (403, 404).

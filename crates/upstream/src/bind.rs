@@ -7,7 +7,7 @@ use conf::tree::Error;
 use session::{Client, Complex, Session, Variables, log_client};
 use std::net::SocketAddr;
 
-/// What the directive says.
+/// The local address of connections to upstream servers (`proxy_bind`).
 pub struct Bind<S> {
     /// The address, `ADDRESS` or `ADDRESS:PORT`; an empty value binds nothing.
     pub address: Complex<S>,

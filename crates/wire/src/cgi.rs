@@ -4,7 +4,7 @@ use crate::h1::response::{Framed, ResponseError, ResponseHead};
 use crate::known::Known;
 use crate::span::Span;
 
-/// The name of a parameter.
+/// The name of a CGI parameter: fixed, or made of a header field's (RFC 3875, 4.1.18).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name<'a> {
     /// As the configuration gives it.

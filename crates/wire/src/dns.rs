@@ -17,24 +17,24 @@ pub const LONGEST_TTL: u32 = 604_800;
 const HEAD: usize = 12;
 const INTERNET: u16 = 1;
 
-/// A record's type.
+/// A record's type (RFC 1035, 3.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind(pub u16);
 
 impl Kind {
-    /// An IPv4 address.
+    /// An IPv4 address (RFC 1035, 3.4.1).
     pub const A: Kind = Kind(1);
     /// An alias.
     pub(crate) const CNAME: Kind = Kind(5);
     /// A name for an address.
     pub(crate) const PTR: Kind = Kind(12);
-    /// An IPv6 address.
+    /// An IPv6 address (RFC 3596).
     pub const AAAA: Kind = Kind(28);
-    /// A service.
+    /// The location of a service (RFC 2782).
     pub const SRV: Kind = Kind(33);
 }
 
-/// What a record says.
+/// The data of a record, by its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Data {
     /// `A` or `AAAA`.
@@ -71,7 +71,7 @@ pub struct Record {
     pub data: Data,
 }
 
-/// An answer.
+/// A response to a query for one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The question's number.

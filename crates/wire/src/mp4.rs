@@ -45,7 +45,7 @@ fn within<T>(words: impl Into<String>) -> Result<T, Mp4Error> {
 /// An atom's name.
 pub type Name = [u8; 4];
 
-/// The header of an atom.
+/// The size and type of an atom (ISO/IEC 14496-12, 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Its name.

@@ -8,7 +8,7 @@ pub fn push_command(out: &mut Vec<u8>, count: usize) {
     out.extend_from_slice(format!("*{count}\r\n").as_bytes());
 }
 
-/// Appends an argument.
+/// Appends an argument of a command as a bulk string of RESP.
 pub fn push_argument(out: &mut Vec<u8>, argument: &[u8]) {
     out.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
     out.extend_from_slice(argument);

@@ -112,10 +112,10 @@ async fn perform(front: &Rc<Front>, newcomer: Incoming, arrival: Arrival) -> Res
         failed.alert = Some(NO_APPLICATION_PROTOCOL);
         return Err(reject(newcomer, failed));
     }
-    let greeting = client_hello(front, &listener, &info, (hello, is_named), &spoken);
+    let client_hello = client_hello(front, &listener, &info, (hello, is_named), &spoken);
     // Names of certificates may ask for the client's.
-    info.tls.replace(Some(Rc::new(preliminary(&greeting))));
-    let settings = match limited(&watch, choose(&greeting, &listener.endpoint.default)).await {
+    info.tls.replace(Some(Rc::new(preliminary(&client_hello))));
+    let settings = match limited(&watch, choose(&client_hello, &listener.endpoint.default)).await {
         None => Err(Failed::timed_out()),
         Some(Err(rejection)) => Err(rejection.into()),
         Some(Ok(settings)) => Ok(settings),
@@ -134,7 +134,7 @@ async fn perform(front: &Rc<Front>, newcomer: Incoming, arrival: Arrival) -> Res
     front.log(&listener, &info, Level::Debug, "SSL_do_handshake: 1");
     let found = connection.established().unwrap_or_default();
     let alpn = found.alpn.clone().unwrap_or_default();
-    let found = limited(&watch, finish(&greeting, found)).await.ok_or_else(Failed::timed_out)?;
+    let found = limited(&watch, finish(&client_hello, found)).await.ok_or_else(Failed::timed_out)?;
     count(front, &listener, &listener.server.tls.end(&found));
     front.worker.observers.add(Counter::QuicConnections, 1);
     info.tls.replace(Some(Rc::new(found)));

@@ -26,7 +26,7 @@ use std::task::{Context, Poll};
 /// How long a client may continue to send an unread body after the response, milliseconds.
 const LINGER: u64 = 200;
 
-/// A stream.
+/// One request on a multiplexed connection.
 pub struct Stream<C: Carrier> {
     itself: Weak<Stream<C>>,
     /// Its connection.

@@ -5,7 +5,7 @@ use session::handshake_end::TlsCounter;
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])* $name:ident: $kind:ident $text:literal $($key:literal = $value:literal)?,)+) => {
-        /// A number that is counted.
+        /// A counter that every worker keeps in its account of shared memory.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
         pub enum Counter {

@@ -86,7 +86,7 @@ impl Counts {
         Counts { buckets, sum_ms: counters.get(SIZE - 1).copied().unwrap_or(0) }
     }
 
-    /// How many were counted.
+    /// How many values were counted.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.buckets.iter().fold(0, |sum, bucket| sum.wrapping_add(*bucket))

@@ -82,6 +82,20 @@ fn is_unsafe(byte: u8) -> bool {
     (byte < 0x20 && byte != b'\t') || byte == 0x7f
 }
 
+/// The error for a URI with such a byte: what cannot be shown is in hexadecimal.
+fn unsafe_uri(byte: u8, uri: &[u8]) -> Vec<u8> {
+    let mut text = format!("unsafe byte \"0x{byte:02x}\" in uri \"").into_bytes();
+    for &byte in uri {
+        if is_unsafe(byte) || matches!(byte, b'"' | b'\\') || byte >= 0x7f {
+            text.extend_from_slice(format!("\\x{byte:02X}").as_bytes());
+        } else {
+            text.push(byte);
+        }
+    }
+    text.extend_from_slice(b"\" (maybe you want to set the 'binary' argument?)");
+    text
+}
+
 /// `set_uri(uri, jump, binary)`; answers whether the handler must stop.
 fn set_uri(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let n = stack.top();
@@ -99,16 +113,7 @@ fn set_uri(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         return Err(Raise::fixed("attempt to use zero-length uri"));
     }
     if !binary && let Some(byte) = uri.iter().find(|byte| is_unsafe(**byte)) {
-        let mut text = format!("unsafe byte \"0x{byte:02x}\" in uri \"").into_bytes();
-        for &byte in uri {
-            if is_unsafe(byte) || matches!(byte, b'"' | b'\\') || byte >= 0x7f {
-                text.extend_from_slice(format!("\\x{byte:02X}").as_bytes());
-            } else {
-                text.push(byte);
-            }
-        }
-        text.extend_from_slice(b"\" (maybe you want to set the 'binary' argument?)");
-        return Err(Raise::new(text));
+        return Err(Raise::new(unsafe_uri(*byte, uri)));
     }
     let jump = jump?;
     if jump && !matches!(cx.phase(), Some(phase) if phase == LuaPhase::REWRITE || phase == LuaPhase::SERVER_REWRITE) {

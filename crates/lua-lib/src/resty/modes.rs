@@ -6,13 +6,13 @@ use aes::{Aes128, Aes192, Aes256};
 use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
 
-/// Bytes of a block.
+/// The block size of AES, bytes.
 pub const BLOCK: usize = 16;
 
 /// One block.
 pub type Block = [u8; BLOCK];
 
-/// A mode of operation.
+/// A mode of operation of AES (NIST SP 800-38A).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Each block alone.

@@ -17,9 +17,9 @@ pub const ID: usize = 1;
 pub const KEY: usize = 2;
 /// Timeout of connect.
 pub(crate) const CONNECT_TIMEOUT: usize = 3;
-/// Timeout of send.
+/// The index of the send timeout in a socket's table.
 pub const SEND_TIMEOUT: usize = 4;
-/// Timeout of receive.
+/// The index of the read timeout in a socket's table.
 pub const READ_TIMEOUT: usize = 5;
 /// Address to connect from.
 pub(crate) const BIND: usize = 6;

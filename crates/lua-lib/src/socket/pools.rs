@@ -24,7 +24,7 @@ pub struct Pools {
     tended: Cell<bool>,
 }
 
-/// Connections to one place.
+/// Idle connections to one destination, and how many are in use.
 pub struct Pool {
     all: Weak<Pools>,
     key: Vec<u8>,
@@ -38,12 +38,12 @@ pub struct Pool {
 }
 
 /// An idle connection.
-struct IdleConnection {
-    stream: Stream,
-    reused: u32,
+pub(crate) struct IdleConnection {
+    pub(crate) stream: Stream,
+    pub(crate) reused: u32,
     /// On the monotonic clock in milliseconds.
-    until: Option<u64>,
-    ticket: Ticket,
+    pub(crate) until: Option<u64>,
+    pub(crate) ticket: Ticket,
 }
 
 impl IdleConnection {
@@ -149,16 +149,15 @@ impl Pool {
         Ticket { pool: self.clone(), counted: true }
     }
 
-    /// The connection that has been idle for the shortest time, its count of uses, its place. Nothing happens when there is
-    /// none or it is dead: that is for [`Pool::acquire`].
-    pub(crate) fn admit_idle(&self) -> Option<(Stream, u32, Ticket)> {
+    /// The connection that has been idle for the shortest time. Nothing happens when there is none or it is dead: that is for
+    /// [`Pool::acquire`].
+    pub(crate) fn admit_idle(&self) -> Option<IdleConnection> {
         let mut idle = self.idle.borrow_mut();
         idle.back().filter(|latest| latest.is_good(clock::monotonic_ms()))?;
-        let IdleConnection { stream, reused, ticket, .. } = idle.pop_back()?;
-        Some((stream, reused, ticket))
+        idle.pop_back()
     }
 
-    /// Asks for a connection.
+    /// Takes an idle connection, or the right to open one.
     pub fn acquire(self: &Rc<Self>) -> Admission {
         // Taken first: the pool must not go with a dead connection that is found on the way.
         let own = self.ticket();

@@ -5,6 +5,7 @@
 
 use crate::host::{Host, with_host};
 use crate::socket::hub::Hub;
+use crate::socket::pools::IdleConnection;
 use crate::socket::receive::{self, Started};
 use crate::socket::scan::{self, Pattern};
 use crate::socket::state::{Direction, Inner, Socket};
@@ -46,6 +47,7 @@ pub fn rows() -> Vec<Row> {
         Row::fast::<MASK, _, _>("quick_receive", receive),
         Row::fast::<MASK, _, _>("quick_send", send),
         Row::fast::<MASK, _, _>("quick_keep", set_keepalive),
+        Row::constant("ELSEWHERE", ELSEWHERE),
         Row::constant("HERE", HERE),
         Row::constant("PARKED", PARKED),
         Row::constant("REFUSED", REFUSED),
@@ -84,7 +86,7 @@ fn reconnect(here: &dyn Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
         return None;
     }
     let pool = hub.pools.find_at(host, port as u16)?;
-    let (stream, reused, ticket) = pool.admit_idle()?;
+    let IdleConnection { stream, reused, ticket, .. } = pool.admit_idle()?;
     let (id, socket) = match known {
         Some(socket) => (id as u64, socket),
         None => {

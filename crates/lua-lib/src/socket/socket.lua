@@ -39,6 +39,15 @@ end
 -- The rows are left by a tail call, so that their errors name the line that called the method.
 local receive_row, send_row, keep_row = R.receive, R.send, R.setkeepalive
 
+-- What a quick receive has found, or what it waits for.
+local function received(state)
+    if state == K.HERE then
+        local data = text()
+        return data
+    end
+    return wait()
+end
+
 -- LuaJIT compiles no function with `...` for itself, so what the methods do with the usual number of arguments is in
 -- functions without.
 local function receive(n, self, what)
@@ -56,11 +65,8 @@ local function receive(n, self, what)
             end
             if can_wait() then
                 local state = quick_receive(cx, id, count, self[5] or 0)
-                if state == K.HERE then
-                    local data = text()
-                    return data
-                elseif state == K.PARKED then
-                    return wait()
+                if state ~= K.ELSEWHERE then
+                    return received(state)
                 end
             end
         end
@@ -272,11 +278,8 @@ local function receiver(row, quick)
             local count = (n == 1 or what == "*l") and 0 or what
             if type(count) == "number" and (count >= 1 or count ~= what) and can_wait() then
                 local state = quick(cx, self[1], count, self[5] or 0)
-                if state == K.HERE then
-                    local data = text()
-                    return data
-                elseif state == K.PARKED then
-                    return wait()
+                if state ~= K.ELSEWHERE then
+                    return received(state)
                 end
             end
         end

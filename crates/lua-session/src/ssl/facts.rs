@@ -87,10 +87,10 @@ fn version<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize
         "TLSv1.2" => Some(0x0303),
         "TLSv1.3" => Some(0x0304),
         _ => handshake_state::<P>(cx)?.ok().and_then(|shake| {
-            let greeting = shake.client_hello().ok()?;
+            let client_hello = shake.client_hello().ok()?;
             match &*shake.settings.borrow() {
-                Some(settings) => settings.version(greeting.hello.versions()),
-                None => greeting.hello.versions().filter(|number| (0x0301..=0x0304).contains(number)).max(),
+                Some(settings) => settings.version(client_hello.hello.versions()),
+                None => client_hello.hello.versions().filter(|number| (0x0301..=0x0304).contains(number)).max(),
             }
         }),
     };

@@ -101,15 +101,15 @@ pub(crate) struct HandshakeState<S: Secured> {
 }
 
 impl<S: Secured> HandshakeState<S> {
-    /// That of `greeting`, made at the first time.
-    pub(crate) fn of<P: Protocol<Session = S>>(greeting: &Rc<ClientHello<S>>) -> Rc<HandshakeState<S>> {
-        let left = greeting.leftovers.borrow().clone();
+    /// That of `client_hello`, made at the first time.
+    pub(crate) fn of<P: Protocol<Session = S>>(client_hello: &Rc<ClientHello<S>>) -> Rc<HandshakeState<S>> {
+        let left = client_hello.leftovers.borrow().clone();
         if let Some(shake) = left.and_then(|left| left.downcast::<HandshakeState<S>>().ok()) {
             return shake;
         }
         let shake = Rc::new(HandshakeState {
-            client_hello: Rc::downgrade(greeting),
-            session: greeting.session(),
+            client_hello: Rc::downgrade(client_hello),
+            session: client_hello.session(),
             versions: RefCell::default(),
             settings: RefCell::default(),
             certificates: RefCell::default(),
@@ -118,7 +118,7 @@ impl<S: Secured> HandshakeState<S> {
             is_fetching: Cell::new(false),
         });
         P::context::<CurrentHandshake<S>>(&shake.session).0.replace(Rc::downgrade(&shake));
-        greeting.leftovers.replace(Some(shake.clone()));
+        client_hello.leftovers.replace(Some(shake.clone()));
         shake
     }
 

@@ -23,9 +23,9 @@ pub(super) fn group<P: Protocol>() -> Group {
 }
 
 fn with<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>, f: impl FnOnce(&Hello, &mut Stack<'_>) -> usize) -> Result<usize, Raise> {
-    let greeting = handshake_state::<P>(cx)?.and_then(|shake| shake.client_hello());
-    Ok(match greeting {
-        Ok(greeting) => f(&greeting.hello, stack),
+    let client_hello = handshake_state::<P>(cx)?.and_then(|shake| shake.client_hello());
+    Ok(match client_hello {
+        Ok(client_hello) => f(&client_hello.hello, stack),
         Err(text) => refused(stack, text),
     })
 }

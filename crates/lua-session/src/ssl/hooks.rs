@@ -70,15 +70,15 @@ impl<P: Protocol> CodeHooks<P> {
         }
     }
 
-    async fn choose(&self, greeting: &Rc<ClientHello<P::Session>>, settings: Settings) -> Result<Settings, Rejection> {
-        let shake = HandshakeState::of::<P>(greeting);
+    async fn choose(&self, client_hello: &Rc<ClientHello<P::Session>>, settings: Settings) -> Result<Settings, Rejection> {
+        let shake = HandshakeState::of::<P>(client_hello);
         let mut settings = shake.limit(settings).map_err(rejected)?;
         let keeps = self.fetch.has_code() || self.store.has_code();
-        if keeps && settings.version(greeting.hello.versions()) == Some(TLS1_2) {
+        if keeps && settings.version(client_hello.hello.versions()) == Some(TLS1_2) {
             let (with, handed) = settings.with_handed();
             settings = with;
             shake.handed.replace(Some(handed));
-            let hello = &greeting.hello;
+            let hello = &client_hello.hello;
             let ticket = settings.has_tickets() && hello.extension(extension::SESSION_TICKET).is_some_and(|ticket| !ticket.is_empty());
             if !hello.session_id.is_empty() && !ticket {
                 shake.is_fetching.set(true);
@@ -99,8 +99,8 @@ impl<P: Protocol> CodeHooks<P> {
         Ok(settings)
     }
 
-    async fn finish(&self, greeting: &Rc<ClientHello<P::Session>>, protocol: &str) -> HandshakeLeftovers {
-        let shake = greeting.leftovers.take()?.downcast::<HandshakeState<P::Session>>().ok()?;
+    async fn finish(&self, client_hello: &Rc<ClientHello<P::Session>>, protocol: &str) -> HandshakeLeftovers {
+        let shake = client_hello.leftovers.take()?.downcast::<HandshakeState<P::Session>>().ok()?;
         let made = shake.handed.take().and_then(|handed| handed.new_session());
         if protocol == "TLSv1.2"
             && let Some(made) = made
@@ -119,23 +119,27 @@ impl<P: Protocol> CodeHooks<P> {
 }
 
 impl<P: Protocol> Hooks<P::Session> for CodeHooks<P> {
-    fn client_hello(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>) -> BoxFuture<Result<(), Rejection>> {
+    fn client_hello(self: Rc<Self>, client_hello: Rc<ClientHello<P::Session>>) -> BoxFuture<Result<(), Rejection>> {
         Box::pin(async move {
             if !self.hello.has_code() {
                 return Ok(());
             }
-            match self.hello.run(&HandshakeState::of::<P>(&greeting).session).await {
+            match self.hello.run(&HandshakeState::of::<P>(&client_hello).session).await {
                 Outcome::Badly => Err(rejected(TlsError::CALLBACK_FAILED)),
                 Outcome::Absent | Outcome::Well => Ok(()),
             }
         })
     }
 
-    fn certificate(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>> {
-        Box::pin(async move { self.choose(&greeting, settings).await })
+    fn certificate(
+        self: Rc<Self>,
+        client_hello: Rc<ClientHello<P::Session>>,
+        settings: Settings,
+    ) -> BoxFuture<Result<Settings, Rejection>> {
+        Box::pin(async move { self.choose(&client_hello, settings).await })
     }
 
-    fn finished(self: Rc<Self>, greeting: Rc<ClientHello<P::Session>>, protocol: &'static str) -> BoxFuture<HandshakeLeftovers> {
-        Box::pin(async move { self.finish(&greeting, protocol).await })
+    fn finished(self: Rc<Self>, client_hello: Rc<ClientHello<P::Session>>, protocol: &'static str) -> BoxFuture<HandshakeLeftovers> {
+        Box::pin(async move { self.finish(&client_hello, protocol).await })
     }
 }

@@ -26,11 +26,11 @@ fn id<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Rai
         if let Some(made) = &*shake.made.borrow() {
             return Ok(hexadecimal(&made.id));
         }
-        let greeting = shake.client_hello()?;
+        let client_hello = shake.client_hello()?;
         if !shake.is_fetching.get() {
             return Err("uninitialized session id len in lua context");
         }
-        Ok(hexadecimal(greeting.hello.session_id.of(greeting.hello.message())))
+        Ok(hexadecimal(client_hello.hello.session_id.of(client_hello.hello.message())))
     });
     Ok(push_result(stack, result))
 }

@@ -41,33 +41,16 @@ pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<RunningS
         Action::Subrequest { wait: true } => "echo_subrequest",
         _ => "echo_subrequest_async",
     };
-    let (uri, mut args) = split(request, directive, &arguments.next().unwrap_or_default()).ok_or(Outcome::Error)?;
-    let mut body = None;
-    if method.is_none() {
-        if let Some(given) = arguments.next() {
-            args = given;
-        }
-    } else {
-        while let Some(option) = arguments.next() {
-            let value = arguments.next().unwrap_or_default();
-            match &*option {
-                b"-q" => args = value,
-                b"-b" if !value.is_empty() => body = Some(Body::from_bytes(value)),
-                b"-f" if !value.is_empty() => body = Some(open(request, &value)?),
-                b"-b" | b"-f" => {}
-                _ => {
-                    let shown = String::from_utf8_lossy(&option);
-                    request.log(Level::Error, format!("unknown option for echo_subrequest*: {shown}").as_bytes());
-                    return Err(Outcome::Error);
-                }
-            }
-        }
-    }
+    let (uri, args) = split(request, directive, &arguments.next().unwrap_or_default()).ok_or(Outcome::Error)?;
+    let Options { args: own_args, body } = match method {
+        None => Options { args: arguments.next(), body: None },
+        Some(_) => options(request, arguments)?,
+    };
     let length = body.as_ref().map(|body| body.size().to_string());
     let collector = Collector::collecting();
     let what = Subrequest {
         uri: &uri,
-        args: &args,
+        args: own_args.as_ref().unwrap_or(&args),
         method: method.as_deref().map(|name| (Method::from_name(name), name)),
         wire: collector.clone(),
         body: body.map_or(SubrequestBody::Parents, SubrequestBody::Own),
@@ -89,6 +72,33 @@ pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<RunningS
         }
     };
     Ok(RunningSubrequest { wire: collector, running: Some(Box::pin(running)) })
+}
+
+/// What a command says about its subrequest behind the URI.
+#[derive(Default)]
+struct Options {
+    args: Option<Vec<u8>>,
+    body: Option<Body>,
+}
+
+/// The options of `echo_subrequest*`, each with its value.
+fn options(request: &Request, mut arguments: impl Iterator<Item = Vec<u8>>) -> Result<Options, Outcome> {
+    let mut options = Options::default();
+    while let Some(option) = arguments.next() {
+        let value = arguments.next().unwrap_or_default();
+        match &*option {
+            b"-q" => options.args = Some(value),
+            b"-b" if !value.is_empty() => options.body = Some(Body::from_bytes(value)),
+            b"-f" if !value.is_empty() => options.body = Some(open(request, &value)?),
+            b"-b" | b"-f" => {}
+            _ => {
+                let shown = String::from_utf8_lossy(&option);
+                request.log(Level::Error, format!("unknown option for echo_subrequest*: {shown}").as_bytes());
+                return Err(Outcome::Error);
+            }
+        }
+    }
+    Ok(options)
 }
 
 fn open(request: &Request, name: &[u8]) -> Result<Body, Outcome> {

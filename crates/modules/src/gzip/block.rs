@@ -205,27 +205,40 @@ impl Bits<'_> {
     }
 }
 
-/// The symbol of a length less 3, how many bits follow it, and which.
+/// A symbol, and the extra bits behind it (RFC 1951, 3.2.5).
+struct Symbol {
+    number: usize,
+    extra_bits: u32,
+    extra: u64,
+}
+
+impl Symbol {
+    fn new(number: usize, extra_bits: u32, extra: u64) -> Symbol {
+        Symbol { number, extra_bits, extra }
+    }
+}
+
+/// The symbol of a length less 3.
 #[inline]
-fn length_symbol(length: u8) -> (usize, u32, u64) {
+fn length_symbol(length: u8) -> Symbol {
     match u32::from(length) {
-        less @ 0..8 => (257 + less as usize, 0, 0),
-        255 => (285, 0, 0),
+        less @ 0..8 => Symbol::new(257 + less as usize, 0, 0),
+        255 => Symbol::new(285, 0, 0),
         more => {
             let extra = more.ilog2() - 2;
-            (261 + 4 * extra as usize + ((more >> extra) & 3) as usize, extra, u64::from(more & ((1 << extra) - 1)))
+            Symbol::new(261 + 4 * extra as usize + ((more >> extra) & 3) as usize, extra, u64::from(more & ((1 << extra) - 1)))
         }
     }
 }
 
-/// The same of a distance.
+/// The symbol of a distance.
 #[inline]
-fn distance_symbol(distance: u16) -> (usize, u32, u64) {
+fn distance_symbol(distance: u16) -> Symbol {
     match u32::from(distance).saturating_sub(1) {
-        less @ 0..4 => (less as usize, 0, 0),
+        less @ 0..4 => Symbol::new(less as usize, 0, 0),
         more => {
             let extra = more.ilog2() - 1;
-            (2 + 2 * extra as usize + ((more >> extra) & 1) as usize, extra, u64::from(more & ((1 << extra) - 1)))
+            Symbol::new(2 + 2 * extra as usize + ((more >> extra) & 1) as usize, extra, u64::from(more & ((1 << extra) - 1)))
         }
     }
 }
@@ -295,11 +308,10 @@ impl Block {
             match *token {
                 Token::Literal(byte) => self.literals.count(byte.into()),
                 Token::Match(length, distance) => {
-                    let (symbol, after_length, _) = length_symbol(length);
-                    self.literals.count(symbol);
-                    let (symbol, after_distance, _) = distance_symbol(distance);
-                    self.distances.count(symbol);
-                    extra += after_length + after_distance;
+                    let (length, distance) = (length_symbol(length), distance_symbol(distance));
+                    self.literals.count(length.number);
+                    self.distances.count(distance.number);
+                    extra += length.extra_bits + distance.extra_bits;
                 }
             }
         }
@@ -374,12 +386,11 @@ fn write_tokens<const N: usize>(tokens: &[Token], literals: &Code<N>, distances:
         match *token {
             Token::Literal(byte) => literals.put(byte.into(), bits),
             Token::Match(length, distance) => {
-                let (symbol, count, value) = length_symbol(length);
-                literals.put(symbol, bits);
-                bits.put(value, count);
-                let (symbol, count, value) = distance_symbol(distance);
-                distances.put(symbol, bits);
-                bits.put(value, count);
+                let (length, distance) = (length_symbol(length), distance_symbol(distance));
+                literals.put(length.number, bits);
+                bits.put(length.extra, length.extra_bits);
+                distances.put(distance.number, bits);
+                bits.put(distance.extra, distance.extra_bits);
             }
         }
     }

@@ -39,7 +39,7 @@ pub(super) struct Compressor {
 
 enum Work {
     /// Bytes that may be all of a short body.
-    Held(Vec<u8>),
+    Buffered(Vec<u8>),
     Stream(Stream),
 }
 
@@ -80,7 +80,7 @@ impl Coding for Compressors {
     fn take(&self, settings: Settings, length: Option<u64>) -> Compressor {
         let pool = Rc::clone(&self.pool);
         let work = if length.is_none_or(|length| length <= settings.longest_short()) {
-            Work::Held(self.pool.buffered.take())
+            Work::Buffered(self.pool.buffered.take())
         } else {
             Work::Stream(pool.stream(settings, length))
         };
@@ -89,9 +89,9 @@ impl Coding for Compressors {
 
     fn put(&self, compressor: Compressor) {
         match compressor.work {
-            Work::Held(mut held) => {
-                held.clear();
-                self.pool.buffered.replace(held);
+            Work::Buffered(mut buffered) => {
+                buffered.clear();
+                self.pool.buffered.replace(buffered);
             }
             Work::Stream(stream) => self.pool.put(stream),
         }
@@ -136,10 +136,10 @@ impl Pool {
 
 impl Encoder for Compressor {
     fn write(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        if let Work::Held(held) = &mut self.work
-            && (held.len() + data.len()) as u64 <= self.settings.longest_short()
+        if let Work::Buffered(buffered) = &mut self.work
+            && (buffered.len() + data.len()) as u64 <= self.settings.longest_short()
         {
-            held.extend_from_slice(data);
+            buffered.extend_from_slice(data);
             return Ok(());
         }
         self.stream(out)?.run(data, out, FlushCompress::None)
@@ -151,8 +151,8 @@ impl Encoder for Compressor {
 
     fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         match &mut self.work {
-            Work::Held(held) => {
-                self.pool.short.borrow_mut().pack(held, self.settings.level, out);
+            Work::Buffered(buffered) => {
+                self.pool.short.borrow_mut().pack(buffered, self.settings.level, out);
                 Ok(())
             }
             Work::Stream(stream) => stream.run(&[], out, FlushCompress::Finish),
@@ -161,17 +161,17 @@ impl Encoder for Compressor {
 }
 
 impl Compressor {
-    /// What packs bodies that are not short; what was held is written to it.
+    /// What packs bodies that are not short; what was buffered is written to it.
     fn stream(&mut self, out: &mut Vec<u8>) -> io::Result<&mut Stream> {
-        if let Work::Held(held) = &mut self.work {
-            let held = std::mem::take(held);
+        if let Work::Buffered(buffered) = &mut self.work {
+            let buffered = std::mem::take(buffered);
             let mut stream = self.pool.stream(self.settings, self.length);
-            stream.run(&held, out, FlushCompress::None)?;
+            stream.run(&buffered, out, FlushCompress::None)?;
             self.work = Work::Stream(stream);
         }
         match &mut self.work {
             Work::Stream(stream) => Ok(stream),
-            Work::Held(_) => Err(io::ErrorKind::InvalidInput.into()),
+            Work::Buffered(_) => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
 }

@@ -12,6 +12,7 @@ use ::session::{Complex, Session};
 use base::log::ErrorLog;
 use conf::row::Warnings;
 use conf::scope::{Frame, Scope};
+use conf::switch::Switch;
 use conf::tree::{Error, Span};
 use resolver::settings::Resolving;
 use shm::Zones;
@@ -164,7 +165,7 @@ fn complete<S: Secured>(whose: ServerSource<'_, S>) -> Result<(), Error> {
         names = of;
         Certificates::Fixed(RefCell::new(loaded))
     } else {
-        let mut limits = ssl.certificate_cache.flatten();
+        let mut limits = ssl.certificate_cache.and_then(Switch::on);
         if let Some(limits) = limits.as_mut().filter(|_| ssl.watch.unwrap_or(false)) {
             limits.valid_ms = limits.valid_ms.min(watch::PAUSE);
         }
@@ -295,7 +296,7 @@ fn inquiry<S: Secured>(part: &TlsBuilder<'_, S>) -> Result<Option<Rc<OcspCheck>>
         .map_err(|words| error(format!("{words} in OCSP responder \"{url}\" in \"ssl_ocsp_responder\"")))?,
         None => None,
     };
-    let cache = ssl.ocsp_cache.as_ref().and_then(|zone| zone.as_ref()).map(|zone| Dict::new(zone));
+    let cache = ssl.ocsp_cache.as_ref().and_then(Switch::as_on).map(|zone| Dict::new(zone));
     let log = part.whose.log.clone();
     Ok(Some(Rc::new(OcspCheck { extent, responder, trusted: authorities(part)?.1, resolving, log, cache })))
 }

@@ -136,9 +136,9 @@ impl<S: Secured> ServerHandshakes<S> {
 }
 
 impl<S: Secured> Handshakes<S> for ServerHandshakes<S> {
-    fn check_revocation(&self, greeting: &Rc<ClientHello<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
+    fn check_revocation(&self, client_hello: &Rc<ClientHello<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
         let inquiry = self.responders.inquiry.clone()?;
-        Some(Box::pin(inquiry.check(chain.to_vec(), greeting.worker.log.clone())))
+        Some(Box::pin(inquiry.check(chain.to_vec(), client_hello.worker.log.clone())))
     }
 
     fn suites(&self) -> Vec<u16> {
@@ -149,7 +149,7 @@ impl<S: Secured> Handshakes<S> for ServerHandshakes<S> {
         self.settings.borrow().version([version]).is_some()
     }
 
-    fn answer(&self, greeting: &Rc<ClientHello<S>>) -> HandshakeStep {
+    fn answer(&self, client_hello: &Rc<ClientHello<S>>) -> HandshakeStep {
         if self.reject {
             return HandshakeStep::Now(Err(Rejection {
                 alert: UNRECOGNIZED_NAME,
@@ -157,15 +157,15 @@ impl<S: Secured> Handshakes<S> for ServerHandshakes<S> {
                 error: TlsError::CALLBACK_FAILED,
             }));
         }
-        self.reload_changed(&greeting.worker);
-        if !self.responders.stapled.borrow().is_empty() && greeting.hello.extension(STATUS_REQUEST).is_some() {
-            self.maintain(&greeting.worker);
+        self.reload_changed(&client_hello.worker);
+        if !self.responders.stapled.borrow().is_empty() && client_hello.hello.extension(STATUS_REQUEST).is_some() {
+            self.maintain(&client_hello.worker);
         }
-        let settings = self.with_alpn(&greeting.alpn);
+        let settings = self.with_alpn(&client_hello.alpn);
         HandshakeStep::Now(match &self.certificates {
             Certificates::Fixed(_) => Ok(settings),
             Certificates::Named { pairs, passwords, cache } => {
-                named(&*greeting.session(), pairs, passwords, cache.as_ref()).map(|pairs| settings.with_pairs(pairs))
+                named(&*client_hello.session(), pairs, passwords, cache.as_ref()).map(|pairs| settings.with_pairs(pairs))
             }
         })
     }

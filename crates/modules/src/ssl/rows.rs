@@ -68,7 +68,7 @@ pub(super) fn rows() -> Vec<Row> {
     vec![
         Row::new("ssl_certificate_cache", BOTH, Arity::Between(1, 3), "Keeps certificates whose names hold variables.", |cx| {
             let value = directives::certificate_cache(cx)?;
-            cx.once(&mut cx.server::<Ssl>().certificate_cache, value)
+            cx.once(&mut cx.server::<Ssl>().certificate_cache, value.into())
         }),
         Row::new("ssl_password_file", BOTH, one, "Passwords of keys, a line each.", |cx| {
             let value = Rc::new(directives::passwords(cx)?);
@@ -129,7 +129,7 @@ pub(super) fn rows() -> Vec<Row> {
         words("ssl_ocsp_responder", "Who is asked about clients' certificates.", |ssl| &mut ssl.ocsp_responder),
         Row::new("ssl_ocsp_cache", BOTH, one, "Where what responders said of clients is kept.", |cx| {
             let value = ocsp_check::cache(cx)?;
-            cx.once(&mut cx.server::<Ssl>().ocsp_cache, value)
+            cx.once(&mut cx.server::<Ssl>().ocsp_cache, value.into())
         }),
         words("ssl_stapling_responder", "Who is asked about the server's certificates.", |ssl| &mut ssl.stapling_responder),
         flag("ssl_stapling_verify", "Answers must be signed by whom the authority trusts.", |ssl| &mut ssl.stapling_verify),

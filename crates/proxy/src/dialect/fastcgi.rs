@@ -92,14 +92,14 @@ impl Dialect for FastCgi {
         }
     }
 
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
-        let Unwrapped { records, start, bare, .. } = asked.unwrapped;
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], context: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
+        let Unwrapped { records, start, bare, .. } = context.unwrapped;
         let body = |length, announced: Option<u64>| {
             // To HEAD the length is that of a body that does not come.
-            let announced = announced.filter(|_| !asked.encoded.to_head);
+            let announced = announced.filter(|_| !context.encoded.to_head);
             Framing::Records(Body::new(records.clone(), bare - start - length, announced))
         };
-        Ok(match gateway::head(parser, input, asked, false, body)? {
+        Ok(match gateway::head(parser, input, context, false, body)? {
             Head::Complete(answer) => Head::Complete(UpstreamResponse { keep_alive: self.keep_conn, ..answer }),
             other => other,
         })

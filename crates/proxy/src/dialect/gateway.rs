@@ -123,19 +123,19 @@ pub(crate) fn encoded(request: &Request) -> Encoded {
 pub(crate) fn head(
     parser: &mut ResponseHead,
     input: &[u8],
-    asked: &RequestContext<'_>,
+    context: &RequestContext<'_>,
     status_line: bool,
     body: impl FnOnce(usize, Option<u64>) -> Framing,
 ) -> Result<Head, Vec<u8>> {
-    let limits = Limits { size: asked.limit, max_headers: MAX_HEADERS };
+    let limits = Limits { size: context.limit, max_headers: MAX_HEADERS };
     let length = match parser.parse_cgi(input, &limits, status_line).map_err(|e| e.message(input))? {
         Status::Partial => return Ok(Head::Partial),
         Status::Interim { len } => return Ok(Head::Interim(len)),
         Status::Complete { len } => len,
     };
-    let framed = cgi::finish(parser, input, asked.encoded.to_head).map_err(|e| e.message(input))?;
+    let framed = cgi::finish(parser, input, context.encoded.to_head).map_err(|e| e.message(input))?;
     let tunnel = framed.body == Body::Tunnel;
-    if tunnel && !(status_line && asked.encoded.upgrade) {
+    if tunnel && !(status_line && context.encoded.upgrade) {
         return Err(b"upstream sent unexpected \"101 Switching Protocols\"".to_vec());
     }
     let announced = match framed.body {

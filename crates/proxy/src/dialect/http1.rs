@@ -123,9 +123,9 @@ impl Dialect for Http1 {
         Some(encoded)
     }
 
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
-        let encoded = asked.encoded;
-        let limits = Limits { size: asked.limit, max_headers: MAX_HEADERS };
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], context: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
+        let encoded = context.encoded;
+        let limits = Limits { size: context.limit, max_headers: MAX_HEADERS };
         let length = match parser.parse(input, &limits).map_err(|e| e.message(input))? {
             Status::Partial => return Ok(Head::Partial),
             Status::Interim { len } => return Ok(Head::Interim(len)),
@@ -163,8 +163,8 @@ mod tests {
     fn an_answer_is_judged_before_anything_is_passed_on() {
         let dialect = Http1::new(true, RequestLine::default(), &[]);
         let parse = |text: &[u8], encoded: &Encoded| {
-            let asked = RequestContext { encoded, written: b"", limit: 4096, unwrapped: &Unwrapped::default() };
-            dialect.parse(&mut ResponseHead::new(), text, &asked)
+            let context = RequestContext { encoded, written: b"", limit: 4096, unwrapped: &Unwrapped::default() };
+            dialect.parse(&mut ResponseHead::new(), text, &context)
         };
         let plain = Encoded::default();
         for bad in
@@ -174,7 +174,7 @@ mod tests {
         }
         let Ok(Head::Complete(answer)) = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", &plain) else { panic!("no head") };
         assert!(answer.keep_alive && matches!(answer.body, Framing::Length(5)) && answer.length == 38);
-        let asked = Encoded { upgrade: true, ..Encoded::default() };
-        assert!(matches!(parse(b"HTTP/1.1 101 Go\r\nUpgrade: x\r\n\r\n", &asked), Ok(Head::Complete(a)) if a.tunnel));
+        let encoded = Encoded { upgrade: true, ..Encoded::default() };
+        assert!(matches!(parse(b"HTTP/1.1 101 Go\r\nUpgrade: x\r\n\r\n", &encoded), Ok(Head::Complete(a)) if a.tunnel));
     }
 }

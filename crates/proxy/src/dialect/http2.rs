@@ -103,7 +103,7 @@ impl Dialect for Http2 {
         Some(encoded)
     }
 
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], context: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         // The frames' fields have been measured already.
         let limits = Limits { size: usize::MAX, max_headers: MAX_HEADERS };
         let length = match parser.parse(input, &limits).map_err(|e| e.message(input)) {
@@ -114,7 +114,7 @@ impl Dialect for Http2 {
             Ok(Status::Interim { len }) => return Ok(Head::Interim(len)),
             Ok(Status::Complete { len }) => len,
         };
-        let framed = response::frame(parser, input, asked.encoded.to_head).map_err(|e| e.message(input))?;
+        let framed = response::frame(parser, input, context.encoded.to_head).map_err(|e| e.message(input))?;
         let left = match framed.body {
             Body::None => Some(0),
             Body::Length(n) => Some(n),

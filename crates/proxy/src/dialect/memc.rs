@@ -133,9 +133,9 @@ pub(crate) fn check_key(request: &Request, index: VarIndex, name: &str, text: &m
 ///
 /// # Errors
 /// The line for the error log.
-pub(crate) fn head(input: &[u8], question: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
-    let Some(asked) = RequestLine::of(question.written) else { return Err(b"no memcached command was sent".to_vec()) };
-    let reply = answer::parse(&asked, input, question.limit).map_err(|error| error.message(&asked, input))?;
+pub(crate) fn head(input: &[u8], context: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
+    let Some(request) = RequestLine::of(context.written) else { return Err(b"no memcached command was sent".to_vec()) };
+    let reply = answer::parse(&request, input, context.limit).map_err(|error| error.message(&request, input))?;
     let made = |length, status, body, content_length, keep_alive| UpstreamResponse {
         length,
         status,
@@ -164,8 +164,8 @@ pub(crate) fn head(input: &[u8], question: &RequestContext<'_>) -> Result<Head, 
 }
 
 /// Logs that a value is not there.
-pub(crate) fn log_missing(request: &Request, question: &RequestContext<'_>) {
-    if let Some(RequestLine { command: Command::Get, key }) = RequestLine::of(question.written) {
+pub(crate) fn log_missing(request: &Request, context: &RequestContext<'_>) {
+    if let Some(RequestLine { command: Command::Get, key }) = RequestLine::of(context.written) {
         log_request!(request, Level::Info, "key: \"{}\" was not found by memcached", String::from_utf8_lossy(key));
     }
 }
@@ -228,13 +228,13 @@ impl Dialect for Memc {
         Some(Encoded { tail, once: !command.is_idempotent(), ..Encoded::default() })
     }
 
-    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
-        head(input, asked)
+    fn parse(&self, _: &mut ResponseHead, input: &[u8], context: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
+        head(input, context)
     }
 
-    fn answered(&self, request: &Request, head: &[u8], answer: &UpstreamResponse, asked: &RequestContext<'_>) {
+    fn answered(&self, request: &Request, head: &[u8], answer: &UpstreamResponse, context: &RequestContext<'_>) {
         if answer.status == 404 {
-            log_missing(request, asked);
+            log_missing(request, context);
             return;
         }
         content_type::set_by_extension(request);

@@ -44,20 +44,20 @@ impl Dialect for Memcached {
         Some(Encoded::default())
     }
 
-    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
-        let head = head(input, asked)?;
+    fn parse(&self, _: &mut ResponseHead, input: &[u8], context: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
+        let head = head(input, context)?;
         if let Head::Complete(UpstreamResponse { body: Framing::Value(..), length, .. }) = &head
             && self.gzip_flag != 0
             && parse_number(flags_of(input)).is_none()
-            && let Some(line) = RequestLine::of(asked.written)
+            && let Some(line) = RequestLine::of(context.written)
         {
             return Err(ReplyError::Flags(length.saturating_sub(2)).message(&line, input));
         }
         Ok(head)
     }
 
-    fn answered(&self, request: &Request, head: &[u8], answer: &UpstreamResponse, asked: &RequestContext<'_>) {
-        let Framing::Value(..) = answer.body else { return log_missing(request, asked) };
+    fn answered(&self, request: &Request, head: &[u8], answer: &UpstreamResponse, context: &RequestContext<'_>) {
+        let Framing::Value(..) = answer.body else { return log_missing(request, context) };
         content_type::set_by_extension(request);
         if self.gzip_flag & parse_number(flags_of(head)).unwrap_or(0) != 0 {
             request.response.borrow_mut().headers.push(b"Content-Encoding", b"gzip");

@@ -77,10 +77,10 @@ impl Dialect for Redis {
         Some(Encoded::default())
     }
 
-    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, _: &mut ResponseHead, input: &[u8], context: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         let shown = |end: usize| String::from_utf8_lossy(input.get(..end).unwrap_or_default()).into_owned();
         let got = redis::parse_get_reply(input).map_err(|bad| {
-            let (line, key) = (shown(bad.end), key_of(asked.written));
+            let (line, key) = (shown(bad.end), key_of(context.written));
             match bad.fault {
                 redis::GetFault::Error => format!("redis sent error in response \"{line}\" for key \"{key}\""),
                 redis::GetFault::Length => format!("redis sent invalid length in response \"{line}\" for key \"{key}\""),
@@ -89,7 +89,7 @@ impl Dialect for Redis {
             .into_bytes()
         })?;
         let (length, status, body, content_length) = match got {
-            GetReply::Partial if input.len() >= asked.limit => return Err(b"upstream sent too big header".to_vec()),
+            GetReply::Partial if input.len() >= context.limit => return Err(b"upstream sent too big header".to_vec()),
             GetReply::Partial => return Ok(Head::Partial),
             GetReply::Nothing { head } => (head, 404, Framing::Empty, None),
             GetReply::Value { head, length } => {
@@ -107,9 +107,9 @@ impl Dialect for Redis {
         }))
     }
 
-    fn answered(&self, request: &Request, _: &[u8], answer: &UpstreamResponse, asked: &RequestContext<'_>) {
+    fn answered(&self, request: &Request, _: &[u8], answer: &UpstreamResponse, context: &RequestContext<'_>) {
         let Framing::Value(..) = answer.body else {
-            return log_request!(request, Level::Info, "key: \"{}\" was not found by redis", key_of(asked.written));
+            return log_request!(request, Level::Info, "key: \"{}\" was not found by redis", key_of(context.written));
         };
         content_type::set_by_extension(request);
         if self.gzip_flag != 0 {

@@ -163,7 +163,7 @@ impl Dialect for Redis2 {
         Some(Encoded { answers, once: !repeatable, ..Encoded::default() })
     }
 
-    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
+    fn parse(&self, _: &mut ResponseHead, input: &[u8], context: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
         let Some(first) = input.first() else { return Ok(Head::Partial) };
         if !redis::begins(*first) {
             return Err([b"redis2 sent invalid response: \"", input, b"\""].concat());
@@ -172,7 +172,7 @@ impl Dialect for Redis2 {
             length: 0,
             status: 200,
             status_line: Span::default(),
-            body: Framing::Replies(Replies::new(asked.encoded.answers)),
+            body: Framing::Replies(Replies::new(context.encoded.answers)),
             content_length: None,
             keep_alive: true,
             tunnel: false,

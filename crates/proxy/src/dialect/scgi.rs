@@ -28,7 +28,7 @@ impl Dialect for Scgi {
         Some(gateway::encoded(job.request))
     }
 
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
-        gateway::head(parser, input, asked, true, gateway::until_close)
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], context: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
+        gateway::head(parser, input, context, true, gateway::until_close)
     }
 }

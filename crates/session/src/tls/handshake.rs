@@ -150,29 +150,29 @@ impl From<Failure> for Failed {
 ///
 /// # Errors
 /// The handshake is refused.
-pub async fn choose<S: Secured>(greeting: &Rc<ClientHello<S>>, default: &S::Server) -> Result<tls::server::Settings, Rejection> {
-    if let Some(proofs) = S::tls_of(&greeting.server).proofs.get().filter(|_| greeting.hello.alpn().any(|name| name == ACME)) {
+pub async fn choose<S: Secured>(client_hello: &Rc<ClientHello<S>>, default: &S::Server) -> Result<tls::server::Settings, Rejection> {
+    if let Some(proofs) = S::tls_of(&client_hello.server).proofs.get().filter(|_| client_hello.hello.alpn().any(|name| name == ACME)) {
         let refused = || Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED };
-        return proofs.settings(greeting).ok_or_else(refused);
+        return proofs.settings(client_hello).ok_or_else(refused);
     }
-    // As in OpenResty the address's default server hears everybody's greeting, unless the named one listens itself.
-    if let Some(hooks) = S::tls_of(&greeting.server).hooks.get().or(S::tls_of(default).hooks.get()) {
-        hooks.clone().client_hello(greeting.clone()).await?;
+    // As in OpenResty the address's default server hears everybody's client_hello, unless the named one listens itself.
+    if let Some(hooks) = S::tls_of(&client_hello.server).hooks.get().or(S::tls_of(default).hooks.get()) {
+        hooks.clone().client_hello(client_hello.clone()).await?;
     }
-    let handshakes = S::tls_of(&greeting.server).handshakes.get().or(S::tls_of(default).handshakes.get()).cloned();
+    let handshakes = S::tls_of(&client_hello.server).handshakes.get().or(S::tls_of(default).handshakes.get()).cloned();
     let answer = match handshakes {
-        Some(handshakes) => handshakes.answer(greeting),
+        Some(handshakes) => handshakes.answer(client_hello),
         None => HandshakeStep::Now(Err(Rejection { alert: INTERNAL_ERROR, detail: String::new(), error: TlsError::CERT_CB })),
     };
     let settings = match answer {
         HandshakeStep::Now(settings) => settings,
         HandshakeStep::Wait(future) => future.await,
     }?;
-    let settings = match S::tls_of(&greeting.server).hooks.get() {
-        Some(hooks) => hooks.clone().certificate(greeting.clone(), settings).await?,
+    let settings = match S::tls_of(&client_hello.server).hooks.get() {
+        Some(hooks) => hooks.clone().certificate(client_hello.clone(), settings).await?,
         None => settings,
     };
-    if settings.version(greeting.hello.versions()) == Some(TLS1_3) && lacks_signatures(&greeting.hello) {
+    if settings.version(client_hello.hello.versions()) == Some(TLS1_3) && lacks_signatures(&client_hello.hello) {
         let error = TlsError::new(118, "no suitable signature algorithm");
         return Err(Rejection { alert: HANDSHAKE_FAILURE, detail: String::new(), error });
     }
@@ -188,11 +188,11 @@ fn lacks_signatures(hello: &Hello) -> bool {
 }
 
 /// What is known before the handshake is over: names of certificates may ask for the client's.
-pub fn preliminary<S: Secured>(greeting: &ClientHello<S>) -> TlsInfo<S::Server> {
-    let hello = &greeting.hello;
+pub fn preliminary<S: Secured>(client_hello: &ClientHello<S>) -> TlsInfo<S::Server> {
+    let hello = &client_hello.hello;
     TlsInfo {
-        server: greeting.server.clone(),
-        is_named: greeting.is_named,
+        server: client_hello.server.clone(),
+        is_named: client_hello.is_named,
         protocol: "",
         cipher: "",
         group: None,
@@ -217,25 +217,25 @@ pub fn preliminary<S: Secured>(greeting: &ClientHello<S>) -> TlsInfo<S::Server> 
 
 /// What must still happen when the handshake is over: others are asked about the client's certificate, code keeps the
 /// session. Answers what is known then.
-pub async fn finish<S: Secured>(greeting: &Rc<ClientHello<S>>, found: Established) -> TlsInfo<S::Server> {
-    let tls = S::tls_of(&greeting.server);
+pub async fn finish<S: Secured>(client_hello: &Rc<ClientHello<S>>, found: Established) -> TlsInfo<S::Server> {
+    let tls = S::tls_of(&client_hello.server);
     let is_good = found.verdict.is_some_and(|verdict| verdict.code == 0);
-    let inquiry = tls.handshakes.get().filter(|_| is_good).and_then(|handshakes| handshakes.check_revocation(greeting, &found.peer));
+    let inquiry = tls.handshakes.get().filter(|_| is_good).and_then(|handshakes| handshakes.check_revocation(client_hello, &found.peer));
     let revocation = match inquiry {
         Some(inquiry) => inquiry.await,
         None => None,
     };
     let left = match tls.hooks.get() {
-        Some(hooks) => hooks.clone().finished(greeting.clone(), found.protocol.unwrap_or_default()).await,
+        Some(hooks) => hooks.clone().finished(client_hello.clone(), found.protocol.unwrap_or_default()).await,
         None => None,
     };
-    request_variables(found, greeting, (revocation, left))
+    request_variables(found, client_hello, (revocation, left))
 }
 
 /// What sessions will ask for.
 fn request_variables<S: Secured>(
     found: Established,
-    greeting: &ClientHello<S>,
+    client_hello: &ClientHello<S>,
     (revocation, left): (Revocation, HandshakeLeftovers),
 ) -> TlsInfo<S::Server> {
     let verdict = found.verdict;
@@ -253,8 +253,8 @@ fn request_variables<S: Secured>(
         lacks_authority: verdict.is_some_and(tls::verify::Verdict::lacks_authority),
         early: Cell::new(found.early),
         leftovers: left,
-        session_id: if found.resumed { resumed_id(&greeting.hello) } else { Box::default() },
-        ..preliminary(greeting)
+        session_id: if found.resumed { resumed_id(&client_hello.hello) } else { Box::default() },
+        ..preliminary(client_hello)
     }
 }
 

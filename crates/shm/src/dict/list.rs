@@ -2,7 +2,7 @@
 //! its neighbours, kind and length, then the value.
 
 use super::Dict;
-use super::record::{HEADER, Record, kind, parts, round_up};
+use super::record::{HEADER, Record, Stored, kind, round_up};
 use super::room::{AllocationRequest, RoomError};
 use super::shard::{Shard, Slot};
 use super::value::{End, Found, Refusal, Value};
@@ -93,7 +93,7 @@ impl<'a> Shard<'a> {
     }
 
     fn write_item(&self, place: usize, value: Value<'_>) {
-        let (kind, length, ..) = parts(value);
+        let Stored { kind, length, .. } = value.into();
         if let Some([_, meta]) = self.words(place) {
             self.put(meta, kind | ((length as u64) << 32));
         }
@@ -129,7 +129,7 @@ impl Dict {
     /// [`Refusal::NotList`], [`Refusal::NoMemory`].
     pub fn push(&self, key: &[u8], end: End, value: Value<'_>, now: u64) -> Result<u64, Refusal> {
         let spot = self.arena.spot(key);
-        let wish = AllocationRequest { size: ITEM + parts(value).3, safe: true, now };
+        let wish = AllocationRequest { size: ITEM + Stored::from(value).size, safe: true, now };
         self.arena.until_room(spot.shard, &wish, &mut false, |shard, forced| {
             let list = shard.list(&spot, now).map_err(RoomError::Refused)?;
             if u32::try_from(wish.size).is_err() {

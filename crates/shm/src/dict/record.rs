@@ -72,12 +72,24 @@ pub(super) fn round_up(length: usize) -> usize {
     length.next_multiple_of(8)
 }
 
-/// Kind, text length and first word of a value, and its size.
-pub(super) fn parts(value: Value<'_>) -> (u64, usize, u64, usize) {
-    match value {
-        Value::Boolean(on) => (kind::BOOLEAN, 0, u64::from(on), 8),
-        Value::Number(number) => (kind::NUMBER, 0, number.to_bits(), 8),
-        Value::Text(text) => (kind::TEXT, text.len(), 0, round_up(text.len())),
+/// How a value is stored.
+pub(super) struct Stored {
+    pub(super) kind: u64,
+    /// Bytes of a text; 0 for others.
+    pub(super) length: usize,
+    /// The first word; of a text, 0.
+    pub(super) word: u64,
+    /// Bytes that it takes, in whole words.
+    pub(super) size: usize,
+}
+
+impl From<Value<'_>> for Stored {
+    fn from(value: Value<'_>) -> Stored {
+        match value {
+            Value::Boolean(on) => Stored { kind: kind::BOOLEAN, length: 0, word: u64::from(on), size: 8 },
+            Value::Number(number) => Stored { kind: kind::NUMBER, length: 0, word: number.to_bits(), size: 8 },
+            Value::Text(text) => Stored { kind: kind::TEXT, length: text.len(), word: 0, size: round_up(text.len()) },
+        }
     }
 }
 
@@ -261,7 +273,7 @@ impl<'a> Shard<'a> {
             Value::Text(text) => self.write_text(place, text),
             value => {
                 if let Some([word]) = self.words::<1>(place) {
-                    self.put(word, parts(value).2);
+                    self.put(word, Stored::from(value).word);
                 }
             }
         }
@@ -269,7 +281,7 @@ impl<'a> Shard<'a> {
 
     /// Gives a record that has room for it another value.
     pub(super) fn overwrite(&self, record: Record<'_>, value: Value<'_>, expiry: u64, flags: u32) {
-        let (kind, length, ..) = parts(value);
+        let Stored { kind, length, .. } = value.into();
         self.put(&record.words[TAG], (load(&record.words[TAG]) & !0xff) | kind);
         self.put(&record.words[EXPIRY], expiry);
         self.put(&record.words[META], length as u64 | (u64::from(flags) << 32));

@@ -2,7 +2,7 @@
 
 use super::Dict;
 use super::chunks::same_room;
-use super::record::{HEADER, Record, kind, parts, round_up};
+use super::record::{HEADER, Record, Stored, kind, round_up};
 use super::room::{AllocationRequest, RoomError};
 use super::shard::{Shard, Slot};
 use super::value::{Refusal, Store, StoreMode, Value, expiry};
@@ -16,7 +16,7 @@ struct NewEntry<'a> {
 
 /// Bytes of an entry.
 fn size_of(spot: &Slot<'_>, value: Value<'_>) -> usize {
-    HEADER + round_up(spot.key.len()) + parts(value).3
+    HEADER + round_up(spot.key.len()) + Stored::from(value).size
 }
 
 impl<'a> Shard<'a> {

@@ -3,7 +3,7 @@
 use super::{CLASS, CLASSES, FAILURES, FREE, FREE_PAGES, PAGE, PAGES, Page, REQUESTS, chunk_size};
 use crate::zone::Guard;
 
-/// What of a zone is used.
+/// How much of a zone is in use, by page and by size of chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Pages that hold something.

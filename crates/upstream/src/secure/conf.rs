@@ -1,5 +1,6 @@
 //! The `*_ssl_*` directives of a block, and their inheritance.
 
+use conf::switch::Switch;
 use session::Complex;
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -35,8 +36,8 @@ pub struct TlsConf<S> {
     pub certificate: Option<Complex<S>>,
     /// `*_ssl_certificate_key`; not resolved yet
     pub certificate_key: Option<Complex<S>>,
-    /// `*_ssl_certificate_cache`; the inner `None` is `off`
-    pub certificate_cache: Option<Option<Certificates>>,
+    /// `*_ssl_certificate_cache`
+    pub certificate_cache: Option<Switch<Certificates>>,
     /// `*_ssl_password_file`: its lines
     pub passwords: Option<Rc<Vec<Vec<u8>>>>,
     /// `*_ssl_conf_command`, in order

@@ -6,6 +6,7 @@ use crate::secure::identity::Identity;
 use crate::url::{Host, Url};
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
+use conf::switch::Switch;
 use conf::tree::SettingError;
 use session::paths::Paths;
 use session::{Complex, Session};
@@ -164,7 +165,7 @@ impl<S: Session> Secured<S> {
             demands_peer: conf.demands_peer,
             certificate: pair.filter(|_| varies),
             alpn: conf.alpn.clone().filter(|names| literals(Some(names)).is_none()),
-            cache: conf.certificate_cache.clone().flatten(),
+            cache: conf.certificate_cache.clone().and_then(Switch::on),
             paths: paths.clone(),
             fixed: OnceCell::new(),
         })

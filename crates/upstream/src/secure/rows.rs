@@ -67,7 +67,7 @@ pub fn rows<T: Config, S: Configured>(prefix: &str, tls: Own<T, S>) -> Vec<Row> 
         }),
         row("certificate_cache", Arity::Between(1, 3), "Keeps certificates named by variables.", |cx, tls| {
             let value = tls_directives::certificate_cache(cx)?.map(|limits| Rc::new(RefCell::new(Cache::new(limits))));
-            cx.once(&mut tls.certificate_cache, value)
+            cx.once(&mut tls.certificate_cache, value.into())
         }),
         row("password_file", Arity::exactly(1), "Passwords of keys, one a line.", |cx, tls| {
             let value = Rc::new(tls_directives::passwords(cx)?);

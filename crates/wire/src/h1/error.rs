@@ -181,3 +181,30 @@ fn duplicate(lead: &[u8], this: HeaderSpan, first: HeaderSpan, buf: &[u8]) -> Ve
     out.push(b'"');
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::known::Known;
+
+    /// What is shown without the buffer is what is logged, up to what it quotes; the status is nginx's.
+    #[test]
+    fn messages_quote_the_buffer_behind_what_is_shown() {
+        let buf = b"Host: a";
+        let (name, value) = (Span::new(0, 4), Span::new(6, 7));
+        let line = HeaderSpan { name, value, known: Known::of(b"host"), valid: true, control: false };
+        let cases = [
+            (HeadError::InvalidVersion, 505, ""),
+            (HeadError::LongUri, 414, ""),
+            (HeadError::ManyHeaders, 494, ""),
+            (HeadError::Trace, 405, ""),
+            (HeadError::InvalidHeader { before: name, byte: 0 }, 400, ": \"Host\\x00...\""),
+            (HeadError::LongHeader { line: name }, 494, ": \"Host...\""),
+            (HeadError::DuplicateHost { this: line, first: line }, 400, ": \"Host: a\", previous value: \"Host: a\""),
+            (HeadError::UnknownEncoding { value }, 501, ": \"a\""),
+        ];
+        for (error, status, quoted) in cases {
+            assert_eq!((error.status(), String::from_utf8(error.message(buf)).unwrap()), (status, format!("{error}{quoted}")), "{error:?}");
+        }
+    }
+}

@@ -34,7 +34,7 @@ pub enum ConnectionOption {
     KeepAlive,
 }
 
-/// The verdict on a head.
+/// How long a message's body is, and whether the connection persists after it (RFC 9112, 6.3 and 9.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Framed {
     /// The body.

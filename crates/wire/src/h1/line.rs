@@ -172,7 +172,7 @@ fn number(digits: &[u8]) -> Option<u16> {
     Some(digits.iter().fold(0, add))
 }
 
-/// A protocol version.
+/// The version of a request or status line (RFC 9112, 2.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     /// The number before the dot; 0 only for HTTP/0.9.

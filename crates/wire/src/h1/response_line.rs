@@ -3,7 +3,7 @@
 use super::line::Version;
 use crate::span::Span;
 
-/// A status line.
+/// A status line (RFC 9112, 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatusLine {
     /// The version; its major number may be anything the upstream sent.

@@ -207,13 +207,13 @@ impl Codec {
         self.failed || (self.streams.is_empty() && (self.peer_leaves || (self.closing_at.is_some() && !self.draining)))
     }
 
-    /// GOAWAY was sent.
+    /// Whether GOAWAY was sent.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.closing_at.is_some()
     }
 
-    /// A frame is partly read.
+    /// Whether a frame has been received in part.
     #[must_use]
     pub fn is_inside_frame(&self) -> bool {
         !matches!(self.reading, Reading::Head) || self.block.is_some()

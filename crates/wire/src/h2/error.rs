@@ -12,7 +12,7 @@ impl ErrorCode {
     pub const NO_ERROR: Self = Self(0);
     /// The peer broke the protocol.
     pub const PROTOCOL_ERROR: Self = Self(1);
-    /// We failed.
+    /// The endpoint failed for reasons of its own.
     pub const INTERNAL_ERROR: Self = Self(2);
     /// A window was exceeded or overflowed.
     pub const FLOW_CONTROL_ERROR: Self = Self(3);
@@ -32,7 +32,7 @@ impl ErrorCode {
     pub const CONNECT_ERROR: Self = Self(10);
     /// The peer asks for more than is reasonable.
     pub const ENHANCE_YOUR_CALM: Self = Self(11);
-    /// TLS is too weak.
+    /// The connection's TLS does not meet RFC 9113, 9.2.
     pub const INADEQUATE_SECURITY: Self = Self(12);
     /// HTTP/1.1 is wanted instead.
     pub const HTTP_1_1_REQUIRED: Self = Self(13);
@@ -100,5 +100,42 @@ impl Failure {
     #[must_use]
     pub fn identifier(frame: &str) -> Self {
         Self::protocol(format!("client sent {frame} frame with incorrect identifier"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ErrorCode, Failure};
+
+    /// RFC 9113, 7 numbers them from 0 to 13; others stand for themselves.
+    #[test]
+    fn codes_have_the_names_of_the_rfc() {
+        let names = [
+            "NO_ERROR",
+            "PROTOCOL_ERROR",
+            "INTERNAL_ERROR",
+            "FLOW_CONTROL_ERROR",
+            "SETTINGS_TIMEOUT",
+            "STREAM_CLOSED",
+            "FRAME_SIZE_ERROR",
+            "REFUSED_STREAM",
+            "CANCEL",
+            "COMPRESSION_ERROR",
+            "CONNECT_ERROR",
+            "ENHANCE_YOUR_CALM",
+            "INADEQUATE_SECURITY",
+            "HTTP_1_1_REQUIRED",
+            "14",
+        ];
+        for (code, name) in (0..).zip(names) {
+            assert_eq!(ErrorCode(code).to_string(), name);
+        }
+        assert_eq!(ErrorCode(u32::MAX).to_string(), "4294967295");
+    }
+
+    #[test]
+    fn a_failure_is_shown_as_it_is_logged() {
+        assert_eq!(Failure::size("PING", 7).to_string(), "client sent PING frame with incorrect length 7");
+        assert_eq!(Failure::identifier("DATA").to_string(), "client sent DATA frame with incorrect identifier");
     }
 }

@@ -118,7 +118,7 @@ pub enum Event<'i> {
     },
 }
 
-/// An error of one stream.
+/// An error of one stream, which is reset (RFC 9113, 5.4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamError {
     /// DATA beyond the window.

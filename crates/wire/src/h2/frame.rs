@@ -15,27 +15,27 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Frame types.
 pub mod kind {
-    /// Content.
+    /// Content of a request or response (RFC 9113, 6.1).
     pub const DATA: u8 = 0;
     /// The beginning of a header block.
     pub const HEADERS: u8 = 1;
-    /// RFC 7540's priority.
+    /// The priority of a stream in RFC 7540's tree; deprecated, but still sent (RFC 9113, 6.3).
     pub const PRIORITY: u8 = 2;
     /// The end of a stream by force.
     pub const RST_STREAM: u8 = 3;
     /// Settings and their acknowledgement.
     pub const SETTINGS: u8 = 4;
-    /// A push.
+    /// A promised push, which only a server may send (RFC 9113, 6.6).
     pub const PUSH_PROMISE: u8 = 5;
-    /// A sign of life.
+    /// Eight bytes that the peer has to send back (RFC 9113, 6.7).
     pub const PING: u8 = 6;
-    /// The end of a connection.
+    /// No further streams are accepted (RFC 9113, 6.8).
     pub const GOAWAY: u8 = 7;
-    /// More may be sent.
+    /// Credit of flow control, for a stream or, on stream 0, for the connection (RFC 9113, 6.9).
     pub const WINDOW_UPDATE: u8 = 8;
     /// The rest of a header block.
     pub const CONTINUATION: u8 = 9;
-    /// RFC 9218's priority.
+    /// A stream's priority by urgency (RFC 9218, 7.1).
     pub const PRIORITY_UPDATE: u8 = 0x10;
 }
 
@@ -125,7 +125,7 @@ pub fn ping(ack: bool, payload: [u8; 8], out: &mut Vec<u8>) {
     write_small(kind::PING, u8::from(ack), 0, &payload, out);
 }
 
-/// Appends WINDOW_UPDATE.
+/// Appends a WINDOW_UPDATE frame (RFC 9113, 6.9).
 pub fn window_update(stream: u32, increment: u32, out: &mut Vec<u8>) {
     write_small(kind::WINDOW_UPDATE, 0, stream, &increment.to_be_bytes(), out);
 }
@@ -135,7 +135,7 @@ pub(crate) fn rst_stream(stream: u32, code: ErrorCode, out: &mut Vec<u8>) {
     write_small(kind::RST_STREAM, 0, stream, &code.0.to_be_bytes(), out);
 }
 
-/// Appends GOAWAY.
+/// Appends a GOAWAY frame (RFC 9113, 6.8); `last` is the last stream that was or may be processed.
 pub fn goaway(last: u32, code: ErrorCode, out: &mut Vec<u8>) {
     let mut payload = [0; 8];
     let (first, second) = payload.split_at_mut(4);

@@ -1,6 +1,6 @@
 //! Extensible priorities (RFC 9218): the `Priority` field and the payload of PRIORITY_UPDATE.
 
-/// How urgent a stream is.
+/// The urgency of a stream and whether it is incremental (RFC 9218, 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Priority {
     /// 0 is the most urgent, 7 the least; 3 unless said.

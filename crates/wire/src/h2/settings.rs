@@ -7,11 +7,11 @@ use super::frame;
 pub mod id {
     /// The largest table that the sender's decoder keeps.
     pub const HEADER_TABLE_SIZE: u16 = 1;
-    /// Push is allowed.
+    /// SETTINGS_ENABLE_PUSH: whether the server may push (RFC 9113, 6.5.2).
     pub const ENABLE_PUSH: u16 = 2;
     /// How many streams the sender's peer may have open.
     pub const MAX_CONCURRENT_STREAMS: u16 = 3;
-    /// A new stream's window.
+    /// SETTINGS_INITIAL_WINDOW_SIZE: the window of a new stream, bytes (RFC 9113, 6.5.2).
     pub const INITIAL_WINDOW_SIZE: u16 = 4;
     /// The largest payload the sender accepts.
     pub const MAX_FRAME_SIZE: u16 = 5;
@@ -25,7 +25,7 @@ pub mod id {
 
 /// The largest window (RFC 9113, 6.9.1).
 pub const MAX_WINDOW: i64 = 0x7fff_ffff;
-/// Every window at first.
+/// The window of every stream and of the connection before any setting, bytes (RFC 9113, 6.9.2).
 pub const DEFAULT_WINDOW: i64 = 65_535;
 
 /// What the peer told.

@@ -33,7 +33,7 @@ pub(super) struct KnownSection {
     pub(super) useful: usize,
 }
 
-/// What a connection allows.
+/// The limits of a connection, which its SETTINGS announce.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// `http3_max_concurrent_streams`: of these all may wait for the table.
@@ -221,7 +221,7 @@ impl Codec {
         self.next
     }
 
-    /// GOAWAY was sent.
+    /// Whether GOAWAY was sent.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.closing_at.is_some()

@@ -14,7 +14,7 @@ impl Code {
     pub const NO_ERROR: Self = Self(0x100);
     /// The peer broke the protocol, and no other code says how.
     pub const GENERAL_PROTOCOL_ERROR: Self = Self(0x101);
-    /// We failed.
+    /// The endpoint failed for reasons of its own.
     pub const INTERNAL_ERROR: Self = Self(0x102);
     /// A stream that must not be there.
     pub const STREAM_CREATION_ERROR: Self = Self(0x103);
@@ -28,7 +28,7 @@ impl Code {
     pub const EXCESSIVE_LOAD: Self = Self(0x107);
     /// An identifier is used wrongly.
     pub const ID_ERROR: Self = Self(0x108);
-    /// Settings are wrong.
+    /// The SETTINGS frame is malformed or holds a setting that must not be there.
     pub const SETTINGS_ERROR: Self = Self(0x109);
     /// The control stream does not begin with settings.
     pub const MISSING_SETTINGS: Self = Self(0x10a);
@@ -130,6 +130,31 @@ impl From<StreamError> for Failure {
             StreamError::Encoder(text) => Self::new(Code::ENCODER_STREAM_ERROR, text),
             StreamError::Decoder(text) => Self::new(Code::DECODER_STREAM_ERROR, text),
             StreamError::TooLarge => Self::new(Code::EXCESSIVE_LOAD, "client sent too large field line"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    /// RFC 9114, 8.1 and RFC 9204, 6.
+    #[test]
+    fn codes_have_the_names_of_the_rfcs() {
+        let cases = [
+            (0x100, "H3_NO_ERROR"),
+            (0x101, "H3_GENERAL_PROTOCOL_ERROR"),
+            (0x107, "H3_EXCESSIVE_LOAD"),
+            (0x10b, "H3_REQUEST_REJECTED"),
+            (0x110, "H3_VERSION_FALLBACK"),
+            (0x200, "QPACK_DECOMPRESSION_FAILED"),
+            (0x201, "QPACK_ENCODER_STREAM_ERROR"),
+            (0x202, "QPACK_DECODER_STREAM_ERROR"),
+            (0x111, "0x111"),
+            (0, "0x0"),
+        ];
+        for (code, name) in cases {
+            assert_eq!(Code(code).to_string(), name);
         }
     }
 }

@@ -1,21 +1,21 @@
 //! Variable-length integers (RFC 9000, 16), frames' heads (RFC 9114, 7.1), and settings.
 
-/// The largest integer.
+/// The largest integer of QUIC's variable-length encoding: 2^62 - 1 (RFC 9000, 16).
 pub const MAX: u64 = (1 << 62) - 1;
 /// The longest head of a frame.
 pub const HEAD: usize = 16;
 
 /// Types of frames.
 pub mod kind {
-    /// Content.
+    /// Content of a request or response (RFC 9114, 7.2.1).
     pub const DATA: u64 = 0x0;
-    /// A field section.
+    /// An encoded field section (RFC 9114, 7.2.2).
     pub const HEADERS: u64 = 0x1;
-    /// A push is not wanted.
+    /// A promised push is cancelled (RFC 9114, 7.2.3).
     pub const CANCEL_PUSH: u64 = 0x3;
-    /// Settings.
+    /// The first frame of a control stream (RFC 9114, 7.2.4).
     pub const SETTINGS: u64 = 0x4;
-    /// A push is announced.
+    /// A promised push, which only a server may send (RFC 9114, 7.2.5).
     pub const PUSH_PROMISE: u64 = 0x5;
     /// No more requests or pushes.
     pub const GOAWAY: u64 = 0x7;
@@ -23,7 +23,7 @@ pub mod kind {
     pub const MAX_PUSH_ID: u64 = 0xd;
     /// Another priority for a request (RFC 9218, 7.2).
     pub const PRIORITY_UPDATE: u64 = 0xf_0700;
-    /// ... and for a push.
+    /// As PRIORITY_UPDATE, for a promised push (RFC 9218, 7.2).
     pub const PRIORITY_UPDATE_PUSH: u64 = 0xf_0701;
 
     /// Types that mean something in HTTP/2 alone (RFC 9114, 7.2.8).
@@ -43,7 +43,7 @@ pub mod setting {
     pub const QPACK_BLOCKED_STREAMS: u64 = 0x7;
     /// Extended CONNECT (RFC 9220).
     pub const ENABLE_CONNECT_PROTOCOL: u64 = 0x8;
-    /// Datagrams (RFC 9297).
+    /// SETTINGS_H3_DATAGRAM: HTTP datagrams are understood (RFC 9297, 2.1.1).
     pub const H3_DATAGRAM: u64 = 0x33;
 
     /// Those of HTTP/2 that must not come (RFC 9114, 7.2.4.1).
@@ -55,9 +55,9 @@ pub mod setting {
 
 /// Types of streams in one direction (RFC 9114, 6.2 and RFC 9204, 4.2).
 pub mod stream {
-    /// Settings, GOAWAY.
+    /// Type of a control stream (RFC 9114, 6.2.1).
     pub const CONTROL: u64 = 0x0;
-    /// A push.
+    /// Type of a push stream (RFC 9114, 6.2.2).
     pub const PUSH: u64 = 0x1;
     /// Insertions into the table.
     pub const ENCODER: u64 = 0x2;

@@ -273,12 +273,12 @@ impl Decoder {
         let first = rest.first().copied().unwrap_or(0);
         if first & 0x80 != 0 {
             let (index, len) = integer::decode(rest, 7).map_err(|bad| bad_integer(bad, HpackError::LongIndex))?;
-            let (name, value, index) = self.entry(index)?;
+            let TableEntry { name, value, static_index } = self.entry(index)?;
             let start = fields.bytes.len();
             fields.bytes.extend_from_slice(name);
             let middle = fields.bytes.len();
             fields.bytes.extend_from_slice(value);
-            fields.add(start, middle, index, false, limits)?;
+            fields.add(start, middle, static_index, false, limits)?;
             return Ok(len);
         }
         if first & 0xe0 == 0x20 {
@@ -314,9 +314,9 @@ impl Decoder {
                 return Err(DecodeStop::Bad(HpackError::EmptyName));
             }
         } else {
-            let (name, _, index) = self.entry(index)?;
-            fixed = index;
-            fields.bytes.extend_from_slice(name);
+            let entry = self.entry(index)?;
+            fixed = entry.static_index;
+            fields.bytes.extend_from_slice(entry.name);
         }
         let middle = fields.bytes.len();
         at += string(rest.get(at..).unwrap_or(&[]), limits, self.padding, &mut fields.bytes)?;
@@ -330,16 +330,23 @@ impl Decoder {
         Ok(at)
     }
 
-    /// The field, and the static index of its name.
-    fn entry(&self, index: usize) -> Result<(&[u8], &[u8], u8), DecodeStop> {
+    fn entry(&self, index: usize) -> Result<TableEntry<'_>, DecodeStop> {
         let Some(at) = index.checked_sub(1) else { return Err(DecodeStop::Bad(HpackError::ZeroIndex)) };
         if let Some((name, value)) = STATIC.get(at) {
-            return Ok((name.as_bytes(), value.as_bytes(), index as u8));
+            return Ok(TableEntry { name: name.as_bytes(), value: value.as_bytes(), static_index: index as u8 });
         }
         let at = at - STATIC.len();
         let (name, value) = self.table.get(at).ok_or(DecodeStop::Bad(HpackError::Index(at)))?;
-        Ok((name, value, self.table.tag(at) as u8))
+        Ok(TableEntry { name, value, static_index: self.table.tag(at) as u8 })
     }
+}
+
+/// A field of the static or the dynamic table.
+pub(crate) struct TableEntry<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) value: &'a [u8],
+    /// The index of the first field with this name in HPACK's static table; 0 for none.
+    pub(crate) static_index: u8,
 }
 
 enum DecodeStop {

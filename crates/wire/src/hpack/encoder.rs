@@ -123,7 +123,7 @@ impl Encoder {
         self.literals += 1;
     }
 
-    /// Appends `:status`.
+    /// Appends the `:status` pseudo-header field.
     pub fn status(&mut self, status: u16, out: &mut Vec<u8>) {
         let index = match status {
             200 => 8,

@@ -76,13 +76,13 @@ pub enum ReplyError {
 impl ReplyError {
     /// The line for the error log, in the words of memc and memcached modules.
     #[must_use]
-    pub fn message(self, asked: &RequestLine<'_>, input: &[u8]) -> Vec<u8> {
+    pub fn message(self, request: &RequestLine<'_>, input: &[u8]) -> Vec<u8> {
         let shown = |end: usize| String::from_utf8_lossy(input.get(..end).unwrap_or_default()).into_owned();
-        let key = String::from_utf8_lossy(asked.key);
+        let key = String::from_utf8_lossy(request.key);
         match self {
             ReplyError::TooLarge => "upstream sent too big header".to_owned(),
             ReplyError::Invalid(at) => {
-                format!("memcached sent invalid response for command \"{}\" at pos {at}: {}", asked.command.name(), shown(at))
+                format!("memcached sent invalid response for command \"{}\" at pos {at}: {}", request.command.name(), shown(at))
             }
             ReplyError::Line(end) => format!("memcached sent invalid response: \"{}\"", shown(end)),
             ReplyError::Key(end) => format!("memcached sent invalid key in response \"{}\" for key \"{key}\"", shown(end)),
@@ -96,10 +96,10 @@ impl ReplyError {
 /// Reads a response from its first byte; `limit` bounds its lines, bytes.
 ///
 /// # Errors
-/// It is no response to what was asked.
-pub fn parse(asked: &RequestLine<'_>, input: &[u8], limit: usize) -> Result<Reply, ReplyError> {
-    let reply = match asked.command {
-        Command::Get => value(asked.key, input)?,
+/// It is no response to what was request.
+pub fn parse(request: &RequestLine<'_>, input: &[u8], limit: usize) -> Result<Reply, ReplyError> {
+    let reply = match request.command {
+        Command::Get => value(request.key, input)?,
         Command::Stats => stats(input)?,
         Command::Incr | Command::Decr => counter(input)?,
         Command::Delete => one_line(input, &[("DELETED\r\n", StatusReply::Deleted), ("NOT_FOUND\r\n", StatusReply::NotFound)])?,

@@ -8,7 +8,7 @@ pub const MAX_KEY: usize = 250;
 /// What follows the data of a storage command.
 pub const DATA_END: &[u8] = b"\r\n";
 
-/// A command.
+/// A command of memcached's text protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// `get` of one key

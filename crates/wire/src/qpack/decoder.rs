@@ -137,8 +137,8 @@ impl Decoder {
                     let (name, _) = self.relative(index)?;
                     self.name = name;
                 } else {
-                    let (name, ..) = names::get(index).ok_or(WRONG_INDEX)?;
-                    self.name.extend_from_slice(name);
+                    let entry = names::get(index).ok_or(WRONG_INDEX)?;
+                    self.name.extend_from_slice(entry.name);
                 }
                 self.insert_value(rest, at, limits)
             }
@@ -186,7 +186,7 @@ impl Decoder {
             return Err(bad("not enough dynamic table capacity"));
         }
         let known = names::find_name(&self.name).and_then(|index| names::get(index as u64));
-        let index = known.map_or(0, |(.., index)| index);
+        let index = known.map_or(0, |entry| entry.static_index);
         self.table.insert(&self.name, &self.value, u32::from(index));
         self.inserted += 1;
         self.edits += 1;
@@ -274,9 +274,9 @@ impl Decoder {
         at += used;
         let (name, value) = match first >> 4 {
             12..=15 | 5 | 7 => {
-                let (name, value, hpack) = names::get(index).ok_or(UNKNOWN)?;
-                known = hpack;
-                (name, value)
+                let entry = names::get(index).ok_or(UNKNOWN)?;
+                known = entry.static_index;
+                (entry.name, entry.value)
             }
             8..=11 | 4 | 6 => self.absolute(prefix, prefix.base.checked_sub(index + 1), &mut known)?,
             _ => self.absolute(prefix, prefix.base.checked_add(index), &mut known)?,

@@ -130,13 +130,13 @@ impl Encoder {
         }
     }
 
-    /// Begins a section.
+    /// Starts a field section; [`Encoder::finish`] ends it.
     pub fn begin(&mut self) {
         self.lines.clear();
         (self.required, self.oldest, self.unsettled) = (0, u64::MAX, false);
     }
 
-    /// Adds `:status`.
+    /// Adds the `:status` pseudo-header field to the section.
     pub fn status(&mut self, status: u16) {
         let digits = [100, 10, 1].map(|unit| b'0' + (status / unit % 10) as u8);
         let name = find_name(b":status");

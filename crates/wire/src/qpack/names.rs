@@ -1,5 +1,6 @@
 //! The static table (RFC 9204, appendix A).
 
+use crate::hpack::decoder::TableEntry;
 use crate::hpack::encoder::same;
 use crate::hpack::tables::STATIC as HPACK;
 
@@ -172,11 +173,12 @@ static NEXT: [u8; STATIC.len()] = {
     next
 };
 
-/// A field of the static table, and the index of its name in HPACK's.
-pub(super) fn get(index: u64) -> Option<(&'static [u8], &'static [u8], u8)> {
+/// A field of the static table.
+pub(super) fn get(index: u64) -> Option<TableEntry<'static>> {
     let at = usize::try_from(index).ok()?;
     let (name, value) = STATIC.get(at)?;
-    Some((name.as_bytes(), value.as_bytes(), HPACK_INDEX.get(at).copied().unwrap_or(0)))
+    let static_index = HPACK_INDEX.get(at).copied().unwrap_or(0);
+    Some(TableEntry { name: name.as_bytes(), value: value.as_bytes(), static_index })
 }
 
 /// The first field of a name.
@@ -212,9 +214,9 @@ mod tests {
             let first = find_name(name.as_bytes()).unwrap();
             assert!(first <= index && STATIC[first].0 == *name);
             assert_eq!(find_value(first, value.as_bytes()), Some(index), "{name}: {value}");
-            let (_, _, hpack) = get(index as u64).unwrap();
+            let entry = get(index as u64).unwrap();
             let expected = HPACK.iter().position(|field| field.0 == *name).map_or(0, |at| at + 1);
-            assert_eq!(usize::from(hpack), expected, "{name}");
+            assert_eq!(usize::from(entry.static_index), expected, "{name}");
         }
         assert_eq!((find_name(b"x-own"), find_name(b""), get(99).is_none()), (None, None, true));
         assert_eq!(find_value(find_name(b":method").unwrap(), b"PATCH"), None);

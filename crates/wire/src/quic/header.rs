@@ -37,7 +37,7 @@ impl<'a> Header<'a> {
         Some(Header::Long { version: u32::from_be_bytes(*version), destination, source, kind: first >> 4 & 3 })
     }
 
-    /// Whom it is for.
+    /// The Destination Connection ID (RFC 9000, 17.2).
     #[must_use]
     pub fn destination(&self) -> &'a [u8] {
         match self {

@@ -1,6 +1,6 @@
 //! Integers of variable length (RFC 9000, 16).
 
-/// The largest number.
+/// The largest number that can be encoded: 2^62 - 1 (RFC 9000, 16).
 pub const MOST: u64 = (1 << 62) - 1;
 
 /// The number at the beginning of `bytes`, and what stands behind it.

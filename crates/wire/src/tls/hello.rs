@@ -21,29 +21,29 @@ const RECORDS: usize = 8_192;
 
 /// Numbers of extensions.
 pub mod extension {
-    /// server_name (SNI).
+    /// server_name (RFC 6066, 3).
     pub const SERVER_NAME: u16 = 0;
-    /// supported_groups.
+    /// supported_groups (RFC 8446, 4.2.7).
     pub const GROUPS: u16 = 10;
-    /// ec_point_formats.
+    /// ec_point_formats (RFC 8422, 5.1.2).
     pub const POINT_FORMATS: u16 = 11;
-    /// signature_algorithms.
+    /// signature_algorithms (RFC 8446, 4.2.3).
     pub const SIGNATURE_ALGORITHMS: u16 = 13;
     /// application_layer_protocol_negotiation.
     pub const ALPN: u16 = 16;
-    /// session_ticket.
+    /// session_ticket (RFC 5077).
     pub const SESSION_TICKET: u16 = 35;
-    /// pre_shared_key.
+    /// pre_shared_key (RFC 8446, 4.2.11).
     pub const PRE_SHARED_KEY: u16 = 41;
-    /// early_data.
+    /// early_data (RFC 8446, 4.2.10).
     pub const EARLY_DATA: u16 = 42;
-    /// supported_versions.
+    /// supported_versions (RFC 8446, 4.2.1).
     pub const VERSIONS: u16 = 43;
-    /// key_share.
+    /// key_share (RFC 8446, 4.2.8).
     pub const KEY_SHARE: u16 = 51;
     /// quic_transport_parameters.
     pub const QUIC_PARAMETERS: u16 = 57;
-    /// renegotiation_info.
+    /// renegotiation_info (RFC 5746).
     pub const RENEGOTIATION: u16 = 0xff01;
 }
 
@@ -136,7 +136,7 @@ pub struct Extension {
     pub content: Span,
 }
 
-/// A ClientHello.
+/// A ClientHello (RFC 8446, 4.1.2), assembled from its records.
 #[derive(Debug, Default)]
 pub struct Hello {
     message: Vec<u8>,
