@@ -272,7 +272,11 @@ impl Image {
             })
             .map_err(Refusal::Unreadable)?;
             if self.kind() != Kind::Test && data.len() as u64 > self.limit() {
-                return Err(if self.stage.get() == Stage::Start && Format::detect(&data).is_none() { Refusal::NoImage } else { Refusal::TooBig });
+                return Err(if self.stage.get() == Stage::Start && Format::detect(&data).is_none() {
+                    Refusal::NoImage
+                } else {
+                    Refusal::TooBig
+                });
             }
         }
         let format = match self.stage.get() {
@@ -308,7 +312,14 @@ impl Image {
         if self.kind() == Kind::Size {
             let text = facts.map_or_else(
                 || "{}\r\n".to_owned(),
-                |facts| format!("{{ \"img\" : {{ \"width\": {}, \"height\": {}, \"type\": \"{}\" }} }}\r\n", facts.width, facts.height, format.name()),
+                |facts| {
+                    format!(
+                        "{{ \"img\" : {{ \"width\": {}, \"height\": {}, \"type\": \"{}\" }} }}\r\n",
+                        facts.width,
+                        facts.height,
+                        format.name()
+                    )
+                },
             );
             return self.tell_size(request, text.into_bytes());
         }

@@ -129,7 +129,9 @@ fn what_is_no_image_is_refused_and_the_connection_goes_on() {
 fn a_head_is_that_of_the_transformed_image() {
     let prefix = Prefix::new();
     let port = server(&prefix);
-    let head = |path: &str| parse(&exchange(port, format!("HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap()).unwrap();
+    let head = |path: &str| {
+        parse(&exchange(port, format!("HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap()).unwrap()
+    };
     let answer = head("/test/a.jpg");
     assert_eq!((answer.status, answer.header("Content-Type"), answer.body.len()), (200, Some("image/jpeg"), 0));
     let whole = get(port, "/resize/a.jpg").unwrap();

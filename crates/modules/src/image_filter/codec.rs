@@ -172,8 +172,13 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let table =
-            [(Format::Jpeg, false, false), (Format::Gif, true, true), (Format::Png, true, true), (Format::Png, false, true), (Format::WebP, false, true)];
+        let table = [
+            (Format::Jpeg, false, false),
+            (Format::Gif, true, true),
+            (Format::Png, true, true),
+            (Format::Png, false, true),
+            (Format::WebP, false, true),
+        ];
         for (format, has_palette, has_alpha) in table {
             for interlace in [false, true] {
                 let data = encode(picture(has_palette), Encoding { interlace, ..encoding(format) }).unwrap();
@@ -182,7 +187,10 @@ mod tests {
                 assert_eq!((read.pixels.dimensions(), read.has_palette), ((20, 10), has_palette), "{format:?}");
                 assert_eq!(read.pixels.get_pixel(1, 0).0[3], if has_alpha { 0 } else { 255 }, "{format:?}");
                 if has_palette {
-                    assert!(read.pixels.enumerate_pixels().all(|(x, y, pixel)| (pixel.0[3] == 0) == ((x + y) % 2 == 1)), "{format:?} {interlace}");
+                    assert!(
+                        read.pixels.enumerate_pixels().all(|(x, y, pixel)| (pixel.0[3] == 0) == ((x + y) % 2 == 1)),
+                        "{format:?} {interlace}"
+                    );
                 }
             }
         }
@@ -198,7 +206,8 @@ mod tests {
     #[test]
     fn interlace_shows_in_the_file() {
         for format in [Format::Jpeg, Format::Gif] {
-            let [plain, interlaced] = [false, true].map(|interlace| encode(picture(true), Encoding { interlace, ..encoding(format) }).unwrap());
+            let [plain, interlaced] =
+                [false, true].map(|interlace| encode(picture(true), Encoding { interlace, ..encoding(format) }).unwrap());
             assert_ne!(plain, interlaced, "{format:?}");
         }
     }

@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn no_cut_head_is_out_of_bounds() {
-        let heads: [(Format, &[u8]); 2] = [(Format::Jpeg, b"\xff\xd8\xff\xc0\0\x0b\x08\0\x78\0\x64"), (Format::WebP, b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0")];
+        let heads: [(Format, &[u8]); 2] =
+            [(Format::Jpeg, b"\xff\xd8\xff\xc0\0\x0b\x08\0\x78\0\x64"), (Format::WebP, b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0")];
         for (format, head) in heads {
             for end in 0..head.len() {
                 let _ = format.facts(&head[..end]);
