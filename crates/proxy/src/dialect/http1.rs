@@ -1,6 +1,6 @@
 //! HTTP/1.0 and 1.1 to the upstream (RFC 9112).
 
-use super::fields::Fields;
+use super::fields::{Fields, clean};
 use super::request_line::{RequestLine, push_target};
 use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent};
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
@@ -18,7 +18,8 @@ pub(crate) struct Http1 {
     keep_alive: bool,
     own: RequestLine,
     fields: Fields,
-    own_host: bool,
+    /// `Host`, if the configuration sets it.
+    host: Option<Complex>,
     /// `$proxy_host`, where the configuration mentions it and so may assign it.
     host_variable: OnceCell<Option<VarIndex>>,
 }
@@ -29,9 +30,30 @@ impl Http1 {
     pub(crate) fn new(version_11: bool, own: RequestLine, set: &[(Box<[u8]>, Complex)]) -> Http1 {
         let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         // The body's framing follows from the bytes really sent; a header that says otherwise would split requests.
-        let fields = Fields::new(set, false, |name| is(name, "Content-Length") || is(name, "Transfer-Encoding"));
-        let own_host = set.iter().any(|(name, _)| is(name, "Host"));
-        Http1 { version_11, keep_alive: version_11, own, fields, own_host, host_variable: OnceCell::new() }
+        let fields = Fields::new(set, false, |name| is(name, "Content-Length") || is(name, "Transfer-Encoding") || is(name, "Host"));
+        let host = set.iter().rfind(|(name, _)| is(name, "Host")).map(|(_, value)| value.clone());
+        Http1 { version_11, keep_alive: version_11, own, fields, host, host_variable: OnceCell::new() }
+    }
+
+    /// Appends `Host`, without which only HTTP/1.0 can be spoken (RFC 9112 section 3.2).
+    fn push_host(&self, job: &Job<'_>, out: &mut Vec<u8>) {
+        let (request, start) = (job.request, out.len());
+        out.extend_from_slice(b"Host: ");
+        let at = out.len();
+        if let Some(host) = &self.host {
+            host.eval(request, out);
+            clean(out, at);
+        }
+        if out.len() == at {
+            if self.host.is_some() && !self.version_11 {
+                return out.truncate(start);
+            }
+            let index = *self.host_variable.get_or_init(|| request.http.variables.mentioned("proxy_host"));
+            if !index.is_some_and(|index| get_assigned(request, index, out)) {
+                out.extend_from_slice(&job.url.host_header);
+            }
+        }
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -71,14 +93,7 @@ impl Dialect for Http1 {
         out.push(b' ');
         push_target(job, &mut encoded, out);
         out.extend_from_slice(if self.version_11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });
-        if !self.own_host {
-            out.extend_from_slice(b"Host: ");
-            let index = *self.host_variable.get_or_init(|| request.http.variables.mentioned("proxy_host"));
-            if !index.is_some_and(|index| get_assigned(request, index, out)) {
-                out.extend_from_slice(&job.url.host_header);
-            }
-            out.extend_from_slice(b"\r\n");
-        }
+        self.push_host(job, out);
         encoded.upgrade = self.fields.push_set(request, out);
         match job.body {
             Sent::Nothing => {}
