@@ -113,7 +113,7 @@ pub fn fill(
             return Err(refuse(HeadError::Connect));
         }
     } else if !enter_valid_target(request, head.target.of(buffer), &head.shape) {
-        // nginx judges the line before it has read the fields, so it is the address's server that answers and logs it.
+        // nginx evaluates the line before it has read the fields, so it is the address's server that answers and logs it.
         request.set_server(listening);
         request.line.borrow_mut().host.clear();
         request.headers.borrow_mut().clear();
