@@ -34,7 +34,7 @@ fn read(data: &[u8]) {
     tags::each_of_head(&head.text, &mut |tag| assert!(!tag.is_empty()));
 }
 
-/// Any lines `NAME: VALUE` of a response are judged by both sets of rules, with times that do not run away.
+/// Any lines `NAME: VALUE` of a response are evaluated by both sets of rules, with times that do not run away.
 pub fn rules(data: &[u8]) {
     const NOW: i64 = 1_700_000_000;
     let lines: Vec<(Known, &[u8], &[u8])> = data

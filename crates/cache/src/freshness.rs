@@ -47,7 +47,7 @@ impl Freshness {
     }
 }
 
-/// Judges a head by its fields, in order.
+/// Evaluates a head by its fields, in order.
 #[must_use]
 pub fn evaluate<'a>(fields: impl Iterator<Item = (Known, &'a [u8])>, ignored: IgnoredFields, now: i64) -> Freshness {
     let mut found = Freshness::default();

@@ -200,7 +200,7 @@ fn accel(value: &[u8], now: i64) -> Option<i64> {
     }
 }
 
-/// Judges a response; `None`: it must not be kept, or that would be of no use.
+/// Evaluates a response; `None`: it must not be kept, or that would be of no use.
 #[must_use]
 pub fn evaluate<'a>(status: u16, fields: impl Iterator<Item = (Known, &'a [u8], &'a [u8])>, given: &ResponseContext) -> Option<Storage> {
     let mut found = Fields::parse(fields, given.ignored);

@@ -4,7 +4,7 @@ use crate::connection::Address;
 use crate::core::Core;
 use crate::request::Request;
 
-/// Settles the last facts of a client's response.
+/// Sets the last header fields of a client's response.
 pub(crate) fn evaluate(request: &Request) {
     let mut response = request.response.borrow_mut();
     if !matches!(response.status, 200 | 206 | 304) {

@@ -146,7 +146,7 @@ impl<P: Protocol> Entry<P> {
         self.run_to_end(session, before, push, move |session, host, ended| after(session, host, check(&**session, phase, ended)))
     }
 
-    /// As [`Entry::run_waiting`], for an `after` that judges the end itself. An error has not been logged by then.
+    /// As [`Entry::run_waiting`], for an `after` that evaluates the end itself. An error has not been logged by then.
     pub fn run_to_end<T: 'static>(
         self: &Rc<Self>,
         session: &Rc<P::Session>,
@@ -179,7 +179,7 @@ impl<P: Protocol> Entry<P> {
         }
     }
 
-    /// Runs code for which no client waits. Its end is the caller's to judge; that it cannot be loaded has been logged.
+    /// Runs code for which no client waits. Its end is the caller's to evaluate; that it cannot be loaded has been logged.
     pub(crate) fn run_beside(self: &Rc<Self>, session: &Rc<P::Session>) -> Run<Completion> {
         P::set_apart(session, Some(self.phase));
         let (host, chunk) = match self.prepare(session, P::state_of(session)) {

@@ -150,7 +150,7 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
 
 /// Moves the kept results of an ended thread to the caller.
 fn collect(core: &Core, stack: &mut Stack<'_>, id: u64, co: *mut sys::lua_State) -> Result<usize, Raise> {
-    // SAFETY: the zombie's coroutine is kept alive by its anchor until it is buried.
+    // SAFETY: the zombie's coroutine is kept alive by its anchor until it is collected.
     let n = unsafe { sys::lua_gettop(co) };
     if !stack.reserve(n as usize + 2) {
         return Err(Raise::fixed("stack overflow"));

@@ -21,7 +21,7 @@ struct Written {
     rung: VecDeque<Arc<ThreadWaker>>,
     /// The job's task.
     task: Option<Waker>,
-    /// The job has ended: nobody hears a bell any more.
+    /// The job has ended: nobody is woken any more.
     closed: bool,
 }
 

@@ -271,7 +271,7 @@ pub trait Dialect {
         false
     }
 
-    /// Judges the request before its body is read.
+    /// Checks the request before its body is read.
     ///
     /// # Errors
     /// The response to a request that is not passed on. It has been logged.

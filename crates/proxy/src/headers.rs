@@ -139,7 +139,7 @@ pub(crate) fn keep_challenge(request: &Request, record: &Record) {
 /// Makes the response's head of the response's.
 pub fn copy(request: &Request, route: &Route, record: &Record, answer: &UpstreamResponse) {
     let head = record.head.borrow();
-    // Conditions are for whoever makes the response to judge: the upstream has.
+    // Conditions are for whoever makes the response to evaluate: the upstream has.
     request.flags.unconditional.set(true);
     let lines = record.lines.borrow();
     {

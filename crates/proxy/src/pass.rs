@@ -61,7 +61,7 @@ impl Pass {
             return Ok(());
         }
         let upstream = hosts::resolve(groups, url, default_port)?;
-        // Nobody else settles it in between.
+        // Nobody else resolves it in between.
         let _ = self.upstream.set(upstream);
         Ok(())
     }

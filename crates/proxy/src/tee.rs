@@ -16,7 +16,7 @@ pub enum Tee {
 }
 
 impl Tee {
-    /// What has to be known before the head leaves: who judges the client's conditions. Begins a copy where that depends on it.
+    /// What has to be known before the head leaves: who evaluates the client's conditions. Begins a copy where that depends on it.
     pub fn prepare(exchange: &mut Exchange, answer: &UpstreamResponse, buffering: bool) -> Option<Tee> {
         let caching = exchange.caching.as_ref()?;
         let filling = if caching.plan.rfc9111 { fill::begin(exchange, answer, buffering) } else { None };

@@ -56,7 +56,7 @@ impl Dict {
         self.arena.memory.len()
     }
 
-    /// To be called by the master when it has buried a worker: frees the locks that it held, and empties what it left half-written.
+    /// To be called by the master when it has reaped a worker: frees the locks that it held, and empties what it left half-written.
     pub fn reap(&self, dead: i32) {
         self.arena.reap_pool(dead);
         for number in 0..self.shards() {

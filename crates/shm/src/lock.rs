@@ -77,7 +77,7 @@ fn spin(word: &AtomicU64) -> bool {
     holder != 0 && !is_alive(holder) && word.compare_exchange(holder, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
 }
 
-/// Whether the process that wrote `holder` still runs. One that has ended but was not buried yet runs no more, and a process that
+/// Whether the process that wrote `holder` still runs. One that has ended but was not reaped yet runs no more, and a process that
 /// got its id was started later.
 fn is_alive(holder: u64) -> bool {
     let Ok(id) = i32::try_from(holder & ID) else { return false };

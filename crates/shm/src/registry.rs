@@ -66,7 +66,7 @@ impl Zones {
         Zones { current: Vec::new(), previous: self.current.clone(), meters: self.meters.successor() }
     }
 
-    /// To be called by the master when it has buried a worker: frees all locks that it held. Returns what was lost because it died
+    /// To be called by the master when it has reaped a worker: frees all locks that it held. Returns what was lost because it died
     /// in the middle of a change; what another worker mends at this moment is told at the next death.
     pub fn reap(&self, process: i32) -> Vec<RecoveryReport> {
         let mut lost = Vec::new();

@@ -174,7 +174,7 @@ impl Zone {
         losses.wrapping_sub(self.known_losses.replace(losses))
     }
 
-    /// To be called by the master when it has buried a worker: frees the lock if that one held it.
+    /// To be called by the master when it has reaped a worker: frees the lock if that one held it.
     pub fn reap(&self, process: i32) {
         lock::force(self.word(), process);
     }

@@ -58,7 +58,7 @@ impl Pass {
     /// nginx's text: a name that does not resolve, a group with a port, a host without one.
     pub fn resolve(&self, groups: &Upstreams) -> Result<(), SettingError> {
         if let (Some(url), None) = (&self.url, self.upstream.get()) {
-            // Nobody else settles it in between.
+            // Nobody else resolves it in between.
             let _ = self.upstream.set(hosts::resolve(groups, url, 0)?);
         }
         Ok(())

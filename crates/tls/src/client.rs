@@ -25,7 +25,7 @@ pub struct Options {
     pub pair: Option<Pair>,
     /// Protocols for ALPN.
     pub alpn: Vec<Vec<u8>>,
-    /// Judges the server's chain; without it there is no verdict.
+    /// Verifies the server's chain; without it there is no verdict.
     pub servers: Option<Arc<ServerVerifier>>,
     /// Told the secrets of each session (`proxy_ssl_key_log`).
     pub key_log: Option<Arc<dyn KeyLog>>,
@@ -135,7 +135,7 @@ impl Settings {
 }
 
 impl ClientSession {
-    /// What was found about the server's chain, `name` included: `None` while the handshake goes on or nothing judges. The same
+    /// What was found about the server's chain, `name` included: `None` while the handshake goes on or nothing verifies. The same
     /// question is answered from memory.
     pub fn verdict(&mut self, name: Option<&str>) -> Option<Verdict> {
         if self.is_handshaking() {

@@ -17,7 +17,7 @@ pub(crate) const OVERHEAD: usize = 64;
 pub trait Engine {
     /// What rustls keeps for this side.
     type Data;
-    /// What judges the peer's chain.
+    /// What verifies the peer's chain.
     type Verifier;
     /// What is remembered of the session's making.
     type Origin: Default;

@@ -1,6 +1,6 @@
 //! TLS without sockets: sessions over buffers, certificates, who trusts whom, ciphers, tickets and stored sessions.
 //!
-//! The records and handshakes are rustls', by its unbuffered interface; chains are judged by webpki. What stands here is
+//! The records and handshakes are rustls', by its unbuffered interface; chains are verified by webpki. What stands here is
 //! what nginx's users expect around them: OpenSSL's cipher strings, codes and texts, encrypted keys, X.509 v1 from
 //! private authorities, session tickets shared by workers.
 //!
@@ -11,7 +11,7 @@
 //! - [`session::Session::receive`] takes bytes and gives plaintext and records; [`session::Session::seal`] makes records
 //!   of several pieces. Both write into [`buffer::Buffers`], one of which serves a whole worker.
 //! - [`tickets`] and [`store`] keep a server's sessions, bound to a [`tickets::Context`]; [`names`] says what is in a
-//!   certificate; [`ocsp`] asks and judges whether it was revoked.
+//!   certificate; [`ocsp`] asks and verifies whether it was revoked.
 //! - A chain never fails a handshake: when it is over, [`session::Session::verdict`] says what was found, as in nginx,
 //!   where the answer to a bad client certificate is a page. **Who configures verification has to ask.**
 #![forbid(unsafe_code)]

@@ -134,7 +134,7 @@ pub fn request(certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_>) ->
     Some(sequence(&[&sequence(&[&sequence(&[&sequence(&[&id])])])]))
 }
 
-/// Judges an answer about a certificate at the time `now`. Who signed it is not asked when `verify` is off
+/// Verifies a response about a certificate at the time `now`. Who signed it is not asked when `verify` is off
 /// (`ssl_stapling_verify`).
 ///
 /// # Errors

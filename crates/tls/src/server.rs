@@ -156,7 +156,7 @@ impl Settings {
         self.rebuilt(self.every_version.clone(), versions, self.clients.clone())
     }
 
-    /// The same, asking for a certificate of clients that `clients` judges.
+    /// The same, asking for a certificate of clients that `clients` verifies.
     ///
     /// # Errors
     /// As [`Settings::new`].

@@ -24,7 +24,7 @@ pub fn is_for(chain: &[CertificateDer<'_>], name: &str) -> bool {
     chain.first().and_then(parsed::parse).is_some_and(|certificate| host::matches(&certificate, name))
 }
 
-/// Judges clients. Lets every handshake go on in which the client proves that it has the key of its certificate.
+/// Verifies clients. Lets every handshake go on in which the client proves that it has the key of its certificate.
 #[derive(Debug)]
 pub struct ClientVerifier {
     trust: Arc<Trust>,
@@ -32,7 +32,7 @@ pub struct ClientVerifier {
 }
 
 impl ClientVerifier {
-    /// Clients are judged by `trust`; the names of `shown` are sent to them as authorities that are accepted
+    /// Clients are verified by `trust`; the names of `shown` are sent to them as authorities that are accepted
     /// (`ssl_client_certificate`, but not `ssl_trusted_certificate`).
     #[must_use]
     pub fn new(trust: Arc<Trust>, shown: &[CertificateDer<'static>]) -> Self {
@@ -46,7 +46,7 @@ impl ClientVerifier {
         self.trust.verify(chain, Usage::Client, None, UnixTime::now())
     }
 
-    /// Judges a chain, the client's own certificate first. `None` when there is none. Goes on after an error like nginx's
+    /// Verifies a chain, the client's own certificate first. `None` when there is none. Goes on after an error like nginx's
     /// callback, so that the last error counts.
     #[must_use]
     pub fn verify(&self, chain: &[CertificateDer<'_>]) -> Option<Verdict> {
@@ -62,7 +62,7 @@ pub struct ServerVerifier {
 }
 
 impl ServerVerifier {
-    /// Servers are judged by `trust`.
+    /// Servers are verified by `trust`.
     #[must_use]
     pub fn new(trust: Arc<Trust>) -> Self {
         Self { trust: Some(trust) }
@@ -74,7 +74,7 @@ impl ServerVerifier {
         Self { trust: None }
     }
 
-    /// Judges a chain, the server's own certificate first, and whether it is for `name`. The first error counts.
+    /// Verifies a chain, the server's own certificate first, and whether it is for `name`. The first error counts.
     #[must_use]
     pub fn verify(&self, chain: &[CertificateDer<'_>], name: Option<&str>) -> Verdict {
         let Some(trust) = &self.trust else { return Verdict::OK };

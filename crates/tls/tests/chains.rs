@@ -1,4 +1,4 @@
-//! Chains that OpenSSL's command makes are judged here and by `openssl verify`.
+//! Chains that OpenSSL's command makes are verified here and by `openssl verify`.
 #![allow(clippy::unwrap_used, reason = "what tests share is a test")]
 
 mod given;

@@ -1,4 +1,4 @@
-//! Answers that OpenSSL's command gives are judged.
+//! Answers that OpenSSL's command gives are verified.
 #![allow(clippy::unwrap_used, reason = "what tests share is a test")]
 
 mod given;

@@ -57,7 +57,7 @@ pub trait Pairs {
     fn push(out: &mut Vec<u8>, name: Name<'_>, value: impl FnOnce(&mut Vec<u8>));
 }
 
-/// Finds the status of a head that [`ResponseHead::parse_cgi`] has read, and judges its framing: the status line, the field
+/// Finds the status of a head that [`ResponseHead::parse_cgi`] has read, and evaluates its framing: the status line, the field
 /// `Status`, 302 where there is a `Location`, or 200.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ pub enum First {
     Plain,
 }
 
-/// Judges the first byte of a connection.
+/// Evaluates the first byte of a connection.
 #[must_use]
 pub fn first(byte: u8) -> First {
     match byte {

@@ -41,7 +41,7 @@ fn arrays_that_are_found_out() {
     assert_eq!(encoded("{{1, x = {2, y = 3}}}"), "[{\"1\":1,\"x\":{\"1\":2,\"y\":3}}]");
     assert_eq!(encoded("{1, 2, [1000] = 3}"), "nil Cannot serialise table: excessively sparse array");
     assert_eq!(encoded("{1, 2, [3e9] = 3}"), "nil Cannot serialise table: excessively sparse array");
-    // The array's shape is judged before its values are.
+    // the array's shape is checked before its values are.
     assert_eq!(encoded("{1, print, [1000] = 3}"), "nil Cannot serialise table: excessively sparse array");
     assert_eq!(encoded("{1, 0/0, [1000] = 3}"), "nil Cannot serialise table: excessively sparse array");
     assert_eq!(encoded("{1, 0/0}"), "nil Cannot serialise number: must not be NaN or Infinity");

@@ -287,7 +287,7 @@ impl Connect {
         }
     }
 
-    /// The log line of a connect that failed: what fails at once is graver than what a network does, and not for `lua_socket_log_errors` to judge.
+    /// The log line of a connect that failed: what fails at once is graver than what a network does, and not for `lua_socket_log_errors` to decide.
     fn log_failure(&self, address: &SocketAddress, failed: &Failure, label: &str) {
         use std::io::ErrorKind::ConnectionRefused;
         let (error, what) = (failed.error(), base::errno::describe(failed.error()));

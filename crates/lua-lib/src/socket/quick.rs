@@ -1,6 +1,6 @@
 //! What the methods of a socket do when they need not wait, for compiled code: no Lua stack, no call of C.
 //!
-//! Each answers that it cannot rather than to judge: whatever is out of the ordinary (a socket that is busy, closed or
+//! Each answers that it cannot rather than to decide: whatever is out of the ordinary (a socket that is busy, closed or
 //! another request's, too few bytes, errors, debug lines) is the affair of the rows of the same name.
 
 use crate::host::{Host, with_host};

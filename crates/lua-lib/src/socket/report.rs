@@ -40,7 +40,7 @@ impl Reporter {
         }
     }
 
-    /// Writes what is not for `lua_socket_log_errors` to judge.
+    /// Writes what is not for `lua_socket_log_errors` to decide.
     pub fn always(&self, level: Level, message: &str) {
         self.write(level, message);
     }

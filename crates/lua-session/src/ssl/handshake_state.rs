@@ -23,7 +23,7 @@ pub(crate) struct SetCertificates {
     pub(crate) keys: Vec<Key>,
     /// An answer of OCSP to staple.
     pub(crate) staple: Option<Vec<u8>>,
-    /// Who judges the client's certificate.
+    /// Who verifies the client's certificate.
     pub(crate) clients: Option<Arc<ClientVerifier>>,
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct UpstreamHandshake {
     pub(crate) version: Cell<u16>,
     /// The certificates that code has set.
     pub(crate) certificates: RefCell<SetCertificates>,
-    /// The server's own certificate, while it is judged.
+    /// The server's own certificate, while it is verified.
     pub(crate) peer_certificate: RefCell<Option<CertificateDer<'static>>>,
     /// OpenSSL's code of what is wrong with the server.
     pub(crate) verdict: Cell<u16>,

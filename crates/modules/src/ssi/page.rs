@@ -370,7 +370,7 @@ impl Work {
 }
 
 impl State {
-    /// Where a command stands is judged before its parameters are.
+    /// Where a command stands is checked before its parameters are.
     fn check_placement(&self, kind: Option<Kind>) -> Result<(), CommandError> {
         match (kind, self.branches) {
             (Some(Kind::Elif), Branches::None | Branches::BehindElse) => Err(misplaced("elif")),
@@ -383,7 +383,7 @@ impl State {
     /// `if`, `elif`, `else`, `endif`.
     fn branch(&mut self, kind: Kind, holds: impl FnOnce() -> Result<bool, CommandError>) -> Result<(), CommandError> {
         match (kind, self.branches) {
-            // Where nothing is shown nothing is judged.
+            // Where nothing is shown nothing is checked.
             (Kind::If, Branches::BeforeElse | Branches::BehindElse) if self.hidden => return Ok(()),
             (Kind::If, Branches::BeforeElse | Branches::BehindElse) => {
                 return Err(CommandError("the \"if\" command inside the \"if\" command".to_owned()));

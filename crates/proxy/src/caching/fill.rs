@@ -33,7 +33,7 @@ pub struct Filling {
     _fetch: Option<Fetch>,
 }
 
-/// Judges a response, and begins its file if it may be kept.
+/// Evaluates a response, and begins its file if it may be kept.
 pub fn begin(exchange: &mut Exchange, answer: &UpstreamResponse, buffering: bool) -> Option<Filling> {
     let route = exchange.route.clone();
     let request = exchange.request.clone();

@@ -54,7 +54,7 @@ pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
     request.output(chain).finish().await
 }
 
-/// Conditions and ranges of a response that is kept are for this server to judge.
+/// Conditions and ranges of a response that is kept are for this server to evaluate.
 pub fn own_conditions(request: &Request) {
     request.flags.unconditional.set(false);
     let mut response = request.response.borrow_mut();

@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What is done, for the log, until there is something to judge.
+/// What is done, for the log, until there is something to check.
 const CHECKING_STATUS: &str = "checking status code";
 
 /// A connection that waits for the next question, and since when it is open.

@@ -155,7 +155,7 @@ pub async fn choose<S: Secured>(client_hello: &Rc<ClientHello<S>>, default: &S::
         let refused = || Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED };
         return proofs.settings(client_hello).ok_or_else(refused);
     }
-    // As in OpenResty the address's default server hears everybody's client_hello, unless the named one listens itself.
+    // As in OpenResty the address's default server sees every ClientHello, unless the named one listens itself.
     if let Some(hooks) = S::tls_of(&client_hello.server).hooks.get().or(S::tls_of(default).hooks.get()) {
         hooks.clone().client_hello(client_hello.clone()).await?;
     }

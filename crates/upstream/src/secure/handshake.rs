@@ -37,7 +37,7 @@ struct HandshakeDone {
     is_named: bool,
 }
 
-/// Makes a session on a new connection and judges the server: `server` is its group and its address.
+/// Makes a session on a new connection and verifies the server: `server` is its group and its address.
 ///
 /// # Errors
 /// When there is none, or the server is not the one that is wanted.
@@ -103,7 +103,7 @@ async fn open<S: Client>(
     Ok(stream)
 }
 
-/// Judges a server by its chain, or lets code do so.
+/// Verifies a server by its chain, or lets code do so.
 async fn verify<S: Client>(
     client: &Rc<S>,
     secured: &Secured<S>,

@@ -16,7 +16,7 @@ pub trait ChooseCertificate<S> {
     fn choose(&self, session: &Rc<S>, version: u16) -> BoxFuture<Result<CertificateChoice, TlsError>>;
 }
 
-/// Judges a server. It may take its time.
+/// Verifies a server. It may take its time.
 pub trait VerifyServer<S> {
     /// Answers OpenSSL's code of what is wrong with the server; 0 is nothing.
     fn verify(&self, session: &Rc<S>, shown: ServerChain) -> BoxFuture<Result<u16, TlsError>>;

@@ -70,7 +70,7 @@ pub(crate) const UNIQUE: [Known; 11] = [
     Known::IfRange,
 ];
 
-/// Judges `head`, which was parsed from `buf`. `allow_connect` is false unless the server tunnels.
+/// Evaluates `head`, which was parsed from `buf`. `allow_connect` is false unless the server tunnels.
 ///
 /// # Errors
 /// Every contradiction that two servers could read differently; see [`HeadError`].

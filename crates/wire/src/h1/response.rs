@@ -378,7 +378,7 @@ pub struct Framed {
     pub keep_alive: bool,
 }
 
-/// Judges `head`, which was parsed from `buf`; `to_head` when the request was HEAD.
+/// Evaluates `head`, which was parsed from `buf`; `to_head` when the request was HEAD.
 ///
 /// # Errors
 /// Contradictory or unreadable framing headers: such a response could be split.

@@ -144,7 +144,7 @@ fn push_session(call: &Call, slot: &Arc<Slot>, reporter: &Reporter) -> f64 {
     call.hub.sessions.add(slot.clone()) as f64
 }
 
-/// Judges the server, where the script wants that.
+/// Verifies the server, where the script wants that.
 ///
 /// # Errors
 /// OpenResty's text for a server that is not the one.
