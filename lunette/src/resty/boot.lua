@@ -97,7 +97,8 @@ end
 arg = task.arguments
 arg[0] = task.file or "resty"
 
-local globals = getfenv(1)
+-- They are the script's alone, so nobody is warned of new ones.
+local globals = setmetatable(getfenv(1), nil)
 
 local ok, message = ngx.timer.at(0, function()
     -- Nothing else runs here: what is loaded from now on has the globals of the whole program.
