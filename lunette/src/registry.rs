@@ -18,7 +18,7 @@ struct Optional {
 }
 
 /// Which of nginx's optional modules answer to which name of ours.
-const OPTIONAL: [Optional; 18] = [
+const OPTIONAL: [Optional; 19] = [
     Optional { module: "realip", flag: "realip" },
     Optional { module: "auth_request", flag: "auth_request" },
     Optional { module: "stub_status", flag: "stub_status" },
@@ -33,6 +33,7 @@ const OPTIONAL: [Optional; 18] = [
     Optional { module: "mp4", flag: "mp4" },
     Optional { module: "flv", flag: "flv" },
     Optional { module: "geoip", flag: "geoip" },
+    Optional { module: "image_filter", flag: "image_filter" },
     Optional { module: "degradation", flag: "degradation" },
     Optional { module: "ssl", flag: "ssl" },
     Optional { module: "v2", flag: "v2" },
@@ -207,6 +208,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::accept_gzip::MODULE,
         m::gunzip::MODULE,
         m::sub_filter::MODULE,
+        m::image_filter::MODULE,
         m::charset::MODULE,
         m::ssi::MODULE,
         // What is added to a body is not searched by the filters above, only packed.

@@ -19,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use sys::boxed::pinned;
 
 /// Where a run stands.
 struct Run {
@@ -78,7 +79,7 @@ fn start(request: &Rc<Request>, stage: Stage) -> Option<BoxFuture<()>> {
     let mut run = Run { stage, order: -1 };
     match catch_unwind(AssertUnwindSafe(|| run.advance(request))) {
         Ok(None) => None,
-        Ok(Some(wait)) => Some(Box::pin(guarded(request.clone(), run, wait))),
+        Ok(Some(wait)) => Some(pinned(|| guarded(request.clone(), run, wait))),
         Err(_) => {
             after_panic(request);
             None
@@ -305,6 +306,7 @@ impl Run {
 
     /// Ends the request with `outcome`, which may lead elsewhere first (`ngx_http_finalize_request`).
     fn finalize(&mut self, request: &Rc<Request>, outcome: Outcome) -> Option<Step> {
+        let outcome = request.take_refusal().map_or(outcome, Outcome::Status);
         match outcome {
             Outcome::Done => match request.progress.jump.replace(None) {
                 Some(jump) => self.jump(request, jump),
@@ -435,7 +437,7 @@ impl Run {
                 if let Step::Wait(future) = (handler.run)(request) {
                     // It goes on beside the connection's next request. All else of this one ends here: its line in the
                     // access log, and the places that it holds.
-                    request.worker.spawn(Box::pin(async move {
+                    request.worker.spawn(pinned(|| async move {
                         future.await;
                     }));
                 }

@@ -62,7 +62,7 @@ fn panics() -> Run {
 fn later(run: Run) -> Run {
     Rc::new(move |request| {
         let (run, request) = (run.clone(), request.clone());
-        Step::wait(async move {
+        Step::wait(|| async move {
             let mut waited = false;
             std::future::poll_fn(|cx| {
                 if std::mem::replace(&mut waited, true) {

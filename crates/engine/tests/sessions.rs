@@ -78,7 +78,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
         if second.has("choose") {
             session.choose_server(b"b");
         }
-        Step::wait(async { Outcome::Declined })
+        Step::wait(|| async { Outcome::Declined })
     });
     if probe.has("line") {
         place.preread(|session| {
@@ -90,7 +90,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     if !probe.has("none") {
         place.content(|session| {
             let session = session.clone();
-            Step::wait(async move {
+            Step::wait(|| async move {
                 let mut all = Vec::new();
                 while !matches!(std::future::poll_fn(|cx| session.poll_read(cx, &mut all)).await, Ok(0)) {}
                 session.write_all(&all).await.map_or(Outcome::Error, |()| Outcome::Ok)

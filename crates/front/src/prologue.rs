@@ -8,13 +8,14 @@ use base::log::Level;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use sys::boxed::pinned;
 
 /// Brings a new connection to its protocol. Where nothing comes before it and there is one, or its first bytes are there already,
 /// that needs no task.
 pub(crate) fn enter(front: &Rc<Front>, mut opened: Accepted) {
     match choose_now(front, &mut opened) {
         Some(protocol) => (protocol.start)(front, opened),
-        None => drop(tokio::task::spawn_local(Box::pin(run(front.clone(), opened)))),
+        None => drop(tokio::task::spawn_local(pinned(|| run(front.clone(), opened)))),
     }
 }
 
@@ -43,7 +44,7 @@ async fn run(front: Rc<Front>, mut opened: Accepted) {
     }
     let chosen = if opened.listener.endpoint.tls {
         // Boxed: tasks are moved when they are made and when they end, and this one would have room for a whole session.
-        match Box::pin(handshake::perform(&front, opened)).await {
+        match pinned(|| handshake::perform(&front, opened)).await {
             HandshakeOutcome::Over => return,
             HandshakeOutcome::Secured(secured, chosen) => {
                 opened = secured;

@@ -267,7 +267,7 @@ pub fn read(request: &Rc<Request>) -> Step {
         Poll::Pending => {
             let request = request.clone();
             body.being_read.set(true);
-            Step::wait(async move {
+            Step::wait(|| async move {
                 let outcome = std::future::poll_fn(|cx| poll_whole(&request, &body, &limits, cx)).await;
                 body.being_read.set(false);
                 outcome

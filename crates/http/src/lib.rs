@@ -47,6 +47,7 @@ mod tests;
 pub mod tls;
 pub mod tunnel;
 pub mod variables;
+mod withheld_header;
 pub mod worker;
 
 pub use chain::{Chain, FilePiece, Piece};

@@ -29,7 +29,9 @@ pub(crate) type HeaderFilter = Rc<dyn Fn(&Rc<Request>) -> Step>;
 pub enum Filtered {
     /// The chain to pass on; `Err` aborts the response.
     Now(Result<Chain, Outcome>),
-    /// The same, later.
+    /// The filter keeps what came: nothing goes on.
+    Kept,
+    /// As `Now`, later.
     Wait(BoxFuture<Result<Chain, Outcome>>),
     /// Parts that are sent below as the client takes them, and the chain that is passed on at the end.
     Parts(Box<dyn FnOnce(NextFilters) -> BoxFuture<Result<Chain, Outcome>>>),

@@ -112,7 +112,7 @@ impl Attach<'_> {
         self.parts.code_logs = true;
         self.phase(Phase::Log, move |request| match run(request) {
             None => Step::Now(session::Outcome::Ok),
-            Some(future) => Step::wait(async move {
+            Some(future) => Step::wait(|| async move {
                 future.await;
                 session::Outcome::Ok
             }),

@@ -49,7 +49,7 @@ impl NextFilters {
 /// Sends a chain through all filters.
 pub(crate) fn pass_all(request: &Rc<Request>, chain: Chain) -> Step {
     if request.flags.reads_body.get() && chain.pieces.iter().any(is_large) {
-        return Step::wait(in_pieces(request.clone(), chain));
+        return Step::wait(|| in_pieces(request.clone(), chain));
     }
     pass(request, &request.location(), 0, chain)
 }
@@ -65,14 +65,15 @@ fn pass(request: &Rc<Request>, location: &Rc<Location>, from: usize, chain: Chai
         match (filter.run)(request, chain) {
             Filtered::Now(Ok(next)) => chain = next,
             Filtered::Now(Err(outcome)) => return Step::Now(failed(request, outcome)),
+            Filtered::Kept => return Step::Now(Outcome::Ok),
             Filtered::Wait(future) => {
                 let below = below();
-                return Step::wait(async move { below.finish(future.await).await });
+                return Step::wait(|| async move { below.finish(future.await).await });
             }
             Filtered::Parts(make) => {
                 let below = below();
                 let future = make(below.clone());
-                return Step::wait(async move { below.finish(future.await).await });
+                return Step::wait(|| async move { below.finish(future.await).await });
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::location::Location;
 use crate::method::Method;
 use crate::next_filters;
 use crate::request::Request;
+use crate::withheld_header::WithheldHeader;
 use base::log::Level;
 use bytes::Bytes;
 use session::{BoxFuture, Outcome, Step};
@@ -43,15 +44,7 @@ impl Request {
                 status => response.set_status(status),
             }
         }
-        let location = self.location();
-        for (i, filter) in location.header_filters.iter().enumerate() {
-            match filter(self) {
-                Step::Now(Outcome::Ok | Outcome::Declined) => {}
-                Step::Now(other) => return Step::Now(withdrawn(self, other)),
-                Step::Wait(future) => return Step::wait(header_filters_later(self.clone(), location.clone(), i + 1, future)),
-            }
-        }
-        Step::Now(head_leaves(self))
+        run_header_filters(self, 0)
     }
 
     /// Whether what has come of a body that nobody has asked for is no body: then nothing but an error answers the request. True once.
@@ -153,7 +146,7 @@ impl Request {
             return Step::Now(Outcome::Ok);
         }
         let request = self.clone();
-        Step::wait(async move {
+        Step::wait(|| async move {
             match std::future::poll_fn(|cx| request.wire.poll_drain(cx, below)).await {
                 Ok(()) => Outcome::Ok,
                 Err(_) => {
@@ -186,8 +179,21 @@ impl Request {
 pub fn then(step: Step, next: impl FnOnce(Outcome) -> Step + 'static) -> Step {
     match step {
         Step::Now(outcome) => next(outcome),
-        Step::Wait(future) => Step::wait(async move { next(future.await).finish().await }),
+        Step::Wait(future) => Step::wait(|| async move { next(future.await).finish().await }),
     }
+}
+
+/// Runs the header filters from `from` on, and sends the head.
+pub(crate) fn run_header_filters(request: &Rc<Request>, from: usize) -> Step {
+    let location = request.location();
+    for (i, filter) in location.header_filters.iter().enumerate().skip(from) {
+        match filter(request) {
+            Step::Now(Outcome::Ok | Outcome::Declined) => {}
+            Step::Now(other) => return Step::Now(stopped(request, other, i)),
+            Step::Wait(future) => return Step::wait(|| header_filters_later(request.clone(), location.clone(), i, future)),
+        }
+    }
+    Step::Now(head_leaves(request))
 }
 
 fn head_leaves(request: &Request) -> Outcome {
@@ -204,22 +210,23 @@ fn head_leaves(request: &Request) -> Outcome {
     Outcome::Ok
 }
 
-/// A filter wants another response (412, 416): the head has not gone, so that response may still be sent.
-fn withdrawn(request: &Request, outcome: Outcome) -> Outcome {
+/// Filter `i` withholds the head (`Done`), or wants another answer (412, 416): the head has not gone, so that answer may still be sent.
+fn stopped(request: &Request, outcome: Outcome, i: usize) -> Outcome {
+    if outcome == Outcome::Done {
+        request.withheld_header.set(WithheldHeader::Waiting(i + 1));
+        return Outcome::Ok;
+    }
     request.flags.header_sent.set(false);
     outcome
 }
 
-async fn header_filters_later(request: Rc<Request>, location: Rc<Location>, next: usize, first: BoxFuture<Outcome>) -> Outcome {
-    let mut outcome = first.await;
-    for filter in location.header_filters.iter().skip(next) {
-        if !matches!(outcome, Outcome::Ok | Outcome::Declined) {
-            break;
-        }
+/// Goes on when filter `i` has its answer.
+async fn header_filters_later(request: Rc<Request>, location: Rc<Location>, i: usize, first: BoxFuture<Outcome>) -> Outcome {
+    let (mut i, mut outcome) = (i, first.await);
+    while matches!(outcome, Outcome::Ok | Outcome::Declined) {
+        i += 1;
+        let Some(filter) = location.header_filters.get(i) else { return head_leaves(&request) };
         outcome = filter(&request).finish().await;
     }
-    match outcome {
-        Outcome::Ok | Outcome::Declined => head_leaves(&request),
-        other => withdrawn(&request, other),
-    }
+    stopped(&request, outcome, i)
 }

@@ -90,7 +90,7 @@ impl Program {
                 Flow::End(outcome) => return Step::Now(outcome),
                 Flow::Wait(future) => {
                     let (program, request) = (self.clone(), request.clone());
-                    return Step::wait(async move {
+                    return Step::wait(|| async move {
                         match future.await {
                             Outcome::Declined => program.run_from(at, &request, state).finish().await,
                             other => other,

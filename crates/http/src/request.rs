@@ -9,6 +9,7 @@ use crate::location::{Location, Server};
 use crate::method::Method;
 use crate::response::Response;
 use crate::root::Http;
+use crate::withheld_header::WithheldHeader;
 use crate::worker::Worker;
 use base::clock::{self, Now};
 use base::log::{ErrorLog, Level};
@@ -135,6 +136,7 @@ pub struct Request {
     pub progress: Progress,
     /// Marks of the body filters that this response needs.
     pub body_filters_on: Cell<u32>,
+    pub(crate) withheld_header: Cell<WithheldHeader>,
     /// Names of the upstreams tried, for the log (`$upstream_addr`'s last).
     pub upstream_for_log: RefCell<Vec<u8>>,
     /// The upstream group that it is passed to, or was.
@@ -243,6 +245,7 @@ impl Request {
             flags: Flags::default(),
             progress: Progress::default(),
             body_filters_on: Cell::new(0),
+            withheld_header: Cell::default(),
             upstream_for_log: RefCell::default(),
             upstream: RefCell::default(),
             bytes_sent: Cell::new(0),
@@ -294,6 +297,7 @@ impl Request {
         self.cleanups.get_mut().clear();
         self.flags = Flags::default();
         self.body_filters_on.set(0);
+        self.withheld_header.set(WithheldHeader::None);
         self.progress.uri_changes.set(MAX_URI_CHANGES + 1);
         self.progress.uri_changed.set(false);
         self.progress.access_code.set(0);

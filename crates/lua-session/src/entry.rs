@@ -11,6 +11,7 @@ use lua_lib::{Machine, Runtime};
 use session::{BoxFuture, Client, Configured, Join};
 use std::cell::RefCell;
 use std::rc::Rc;
+use sys::boxed::pinned;
 
 /// A handler's code at one location or server.
 pub struct Entry<P: Protocol> {
@@ -167,7 +168,7 @@ impl<P: Protocol> Entry<P> {
             }
             Started::Waiting(job) => {
                 let (session, entry) = (session.clone(), self.clone());
-                Run::Wait(Box::pin(async move {
+                Run::Wait(pinned(|| async move {
                     let ended = job.await;
                     let failed = has_failed(&ended);
                     let answer = after(&session, &host, ended);
@@ -192,7 +193,7 @@ impl<P: Protocol> Entry<P> {
             }
             Started::Waiting(job) => {
                 let entry = self.clone();
-                Run::Wait(Box::pin(async move {
+                Run::Wait(pinned(|| async move {
                     let ended = job.await;
                     entry.end(host, has_failed(&ended));
                     ended

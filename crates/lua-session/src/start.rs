@@ -11,6 +11,7 @@ use lua::{Group, LuaError, LuaPhase, Started};
 use lua_lib::{Runtime, ServerInfo, machines};
 use session::paths::Paths;
 use std::rc::Rc;
+use sys::boxed::pinned;
 use sys::signal;
 
 /// Signals that nginx's processes catch.
@@ -107,7 +108,7 @@ fn run_in_worker<P: Protocol>(worker: &Rc<P::Worker>, phase: LuaPhase, pick: Cod
     match code.start_init(&machine, phase.waiting(), host, &paths) {
         Err(error) => end(lua::Completion::Failed(Box::new(error))),
         Ok(Started::Done(ended)) => end(ended),
-        Ok(Started::Waiting(job)) => worker.spawn(Box::pin(async move { end(job.await) })),
+        Ok(Started::Waiting(job)) => worker.spawn(pinned(|| async move { end(job.await) })),
     }
 }
 

@@ -44,7 +44,7 @@ impl Future for Once {
 
 // Pending in the call, pending in the first poll of the job, ready in the second.
 fn pause(_: &CallContext, _: &mut Stack<'_>) -> Result<Suspension, Raise> {
-    Ok(Suspension::wait(Once::default()))
+    Ok(Suspension::wait(Once::default))
 }
 
 const GLUE: &str = "

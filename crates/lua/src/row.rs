@@ -7,6 +7,7 @@ use crate::raise::Raise;
 use crate::stack::Stack;
 use crate::threads::LocalFuture;
 use crate::value::Reply;
+use ::sys::boxed::pinned;
 use mlua_sys as sys;
 use std::ffi::{c_int, c_void};
 use std::future::Future;
@@ -53,14 +54,16 @@ pub enum Suspension {
 }
 
 impl Suspension {
-    /// Suspends until `work` is done; if its first poll finishes it, nothing is suspended.
-    pub fn wait(work: impl Future<Output = Result<Reply, Raise>> + 'static) -> Self {
-        Self::Wait(Box::pin(work))
+    /// Suspends until the future that `make` returns is done; if its first poll finishes it, nothing is suspended.
+    #[inline]
+    pub fn wait<F: Future<Output = Result<Reply, Raise>> + 'static>(make: impl FnOnce() -> F) -> Self {
+        Self::Wait(pinned(make))
     }
 
-    /// As [`Suspension::wait`]; the thread cannot be killed until `work` is done.
-    pub fn hold(work: impl Future<Output = Result<Reply, Raise>> + 'static) -> Self {
-        Self::Hold(Box::pin(work))
+    /// As [`Suspension::wait`]; the thread cannot be killed until the future is done.
+    #[inline]
+    pub fn hold<F: Future<Output = Result<Reply, Raise>> + 'static>(make: impl FnOnce() -> F) -> Self {
+        Self::Hold(pinned(make))
     }
 }
 

@@ -104,7 +104,7 @@ fn nap(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let left = stack.check_number(1, "nap")? as u32;
     let reply = if stack.truthy(3) { Err(Raise::new("nap failed")) } else { Ok(Reply::Two(Value::read(stack, 2), Value::Bool(true))) };
     let drops = cx.host::<Request>().map(|r| Rc::clone(&r.drops)).unwrap_or_default();
-    Ok(Suspension::wait(Nap { left, reply: Some(reply), drops }))
+    Ok(Suspension::wait(|| Nap { left, reply: Some(reply), drops }))
 }
 
 fn exit(cx: &CallContext, code: i32) {

@@ -62,7 +62,7 @@ pub(crate) fn delayed(request: &Request, outcome: Outcome) -> Step {
         return Step::Now(outcome);
     }
     let alarm = Alarms::after(&request.worker, Duration::from_millis(delay));
-    Step::wait(async move {
+    Step::wait(|| async move {
         alarm.await;
         outcome
     })

@@ -84,7 +84,7 @@ fn start_subrequest(request: &Rc<Request>, own: &Rc<AuthRequest>) -> Step {
         None => delayed(request, decide(request, &child, own)),
         Some(future) => {
             let (request, own) = (request.clone(), own.clone());
-            Step::wait(async move {
+            Step::wait(|| async move {
                 future.await;
                 let outcome = decide(&request, &child, &own);
                 delayed(&request, outcome).finish().await

@@ -142,7 +142,7 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
     status.0.set(verdict.name());
     match verdict {
         Verdict::Rejected => Step::Now(Outcome::Status(conf.status())),
-        Verdict::Delayed => Step::wait(wait(request.clone(), delay)),
+        Verdict::Delayed => Step::wait(|| wait(request.clone(), delay)),
         Verdict::Passed | Verdict::RejectedDryRun | Verdict::DelayedDryRun => Step::Now(Outcome::Declined),
     }
 }

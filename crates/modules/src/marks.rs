@@ -8,6 +8,7 @@ pub(crate) const GUNZIP: u32 = 1 << 3;
 pub(crate) const GZIP: u32 = 1 << 4;
 pub(crate) const BROTLI: u32 = 1 << 5;
 pub(crate) const SSI: u32 = 1 << 6;
+pub(crate) const IMAGE: u32 = 1 << 7;
 pub(crate) const ADDITION: u32 = 1 << 8;
 pub(crate) const SLICE: u32 = 1 << 9;
 pub(crate) const XSS: u32 = 1 << 10;

@@ -50,7 +50,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
         if report.is_done() {
             return request.respond(200, format.content_type(), first);
         }
-        Step::wait(send(request.clone(), report, first))
+        Step::wait(|| send(request.clone(), report, first))
     });
     Ok(())
 }

@@ -46,7 +46,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
                 return Step::Now(Outcome::Ok);
             }
             let session = session.clone();
-            Step::wait(async move { send(&session, &text).await })
+            Step::wait(|| async move { send(&session, &text).await })
         });
     }
     Ok(())

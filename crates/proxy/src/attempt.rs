@@ -28,6 +28,7 @@ use base::log::Level;
 use http::{Outcome, Step, log_request};
 use std::io;
 use std::task::{Context, Poll};
+use sys::boxed::pinned;
 
 /// Why there is no head.
 enum AttemptError {
@@ -76,7 +77,7 @@ impl<'a> Attempt<'a> {
             let mut connection = match pooled.take() {
                 Some(connection) => connection,
                 // What happens now and then has no place in the future of every request: that is moved about.
-                None => match Box::pin(self.connect()).await {
+                None => match pinned(|| self.connect()).await {
                     Ok(connection) => connection,
                     Err(end) => return end,
                 },
@@ -301,7 +302,7 @@ impl<'a> Attempt<'a> {
         if !self.exchange.has_stale() {
             return self.announce(connection, answer);
         }
-        AttemptEnd::later(async move {
+        AttemptEnd::later(|| async move {
             let Some(outcome) = serve::serve_stored(self.exchange, answer.status).await else {
                 return self.announce(connection, answer).end().await;
             };
@@ -338,7 +339,7 @@ impl<'a> Attempt<'a> {
         if answer.tunnel {
             // Others that wait for a response to keep wait no longer.
             drop(Tee::begin(tee, exchange, &answer, buffering));
-            return AttemptEnd::later(async move { End::Answered(self.tunnel(connection, answer.length).await) });
+            return AttemptEnd::later(|| async move { End::Answered(self.tunnel(connection, answer.length).await) });
         }
         match self.exchange.request.send_header() {
             Step::Now(Outcome::Ok) => self.relay(connection, answer, buffering, tee),
@@ -346,7 +347,7 @@ impl<'a> Attempt<'a> {
                 self.finish(0);
                 AttemptEnd::Now(End::Answered(outcome))
             }
-            Step::Wait(sent) => AttemptEnd::later(async move {
+            Step::Wait(sent) => AttemptEnd::later(|| async move {
                 match sent.await {
                     Outcome::Ok => self.relay(connection, answer, buffering, tee).end().await,
                     outcome => {

@@ -4,6 +4,7 @@ use crate::retry::Failure;
 use http::{Outcome, Step};
 use std::future::Future;
 use std::pin::Pin;
+use sys::boxed::pinned;
 
 /// How a try ended.
 pub enum End {
@@ -25,9 +26,9 @@ pub enum AttemptEnd<'a> {
 }
 
 impl<'a> AttemptEnd<'a> {
-    /// Wraps a future.
-    pub fn later(future: impl Future<Output = End> + 'a) -> AttemptEnd<'a> {
-        AttemptEnd::Later(Box::pin(future))
+    /// When the future that `make` returns is done.
+    pub fn later<F: Future<Output = End> + 'a>(make: impl FnOnce() -> F) -> AttemptEnd<'a> {
+        AttemptEnd::Later(pinned(make))
     }
 
     /// The end of a response that has been passed on.
@@ -35,7 +36,7 @@ impl<'a> AttemptEnd<'a> {
     pub fn answered(step: Step) -> AttemptEnd<'a> {
         match step {
             Step::Now(outcome) => AttemptEnd::Now(End::Answered(outcome)),
-            Step::Wait(future) => AttemptEnd::later(async move { End::Answered(future.await) }),
+            Step::Wait(future) => AttemptEnd::later(|| async move { End::Answered(future.await) }),
         }
     }
 

@@ -25,10 +25,11 @@ use session::BoxFuture;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use sys::boxed::pinned;
 
 /// The content handler of a location with an upstream.
 pub fn handle(request: &Rc<Request>, route: Rc<Route>) -> Step {
-    Step::wait(run(request.clone(), route))
+    Step::wait(|| run(request.clone(), route))
 }
 
 /// As [`handle`] by the settings of type `V`: a block within the location (`if`) may have put its own in force since `chosen` was.
@@ -54,7 +55,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     let found = match pass::fixed(&route.pass) {
         Some(found) => found,
         // Boxed, as every request's future would have room for it otherwise.
-        None => Box::pin(find(&request, &route, &state, &record)).await,
+        None => pinned(|| find(&request, &route, &state, &record)).await,
     };
     let (evaluated, upstream) = match found {
         Ok(found) => found,
@@ -66,7 +67,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     };
     let mut exchange = Exchange::new(request, route, record, upstream, state, evaluated, body);
     // Boxed, as every request's future would have room for it otherwise.
-    let cached = if exchange.route.plan.caching.is_some() { Box::pin(lookup::lookup(&mut exchange, rerun)).await } else { None };
+    let cached = if exchange.route.plan.caching.is_some() { pinned(|| lookup::lookup(&mut exchange, rerun)).await } else { None };
     let outcome = match cached {
         Some(outcome) => outcome,
         None => drive(&mut exchange).await,
@@ -117,7 +118,7 @@ fn observe_cache(exchange: &Exchange) {
 
 /// Runs a request from the beginning.
 fn rerun(request: Rc<Request>, route: Rc<Route>) -> BoxFuture<Outcome> {
-    Box::pin(run(request, route))
+    pinned(|| run(request, route))
 }
 
 /// Answers a request that no server has answered: from the cache, if it may, or with the failure's status.
@@ -125,7 +126,7 @@ async fn finish_failed(exchange: &Exchange, condition: u32, status: u16) -> Outc
     if exchange.caching.is_none() {
         return Outcome::Status(status);
     }
-    if let Some(outcome) = Box::pin(serve::serve_stale(exchange, condition, false)).await {
+    if let Some(outcome) = pinned(|| serve::serve_stale(exchange, condition, false)).await {
         return outcome;
     }
     fill::note_failure(exchange, status);
@@ -213,7 +214,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
         let choice = match asked.or_else(|| exchange.choose()) {
             Some(choice) => choice,
             // Boxed, as every request's future would have room for it otherwise.
-            None => match Box::pin(exchange.wait(first)).await {
+            None => match pinned(|| exchange.wait(first)).await {
                 Ok(choice) => choice,
                 Err(Outcome::Status(502)) => return finish_failed(exchange, next::ERROR, 502).await,
                 Err(outcome) => return outcome,

@@ -103,7 +103,7 @@ impl<'a> Relay<'a> {
         }
         match self.decode(head) {
             Decoded::Over { finish, clean } => AttemptEnd::answered(self.end(finish, clean)),
-            decoded => AttemptEnd::later(async move { End::Answered(self.run(head, decoded).await) }),
+            decoded => AttemptEnd::later(|| async move { End::Answered(self.run(head, decoded).await) }),
         }
     }
 
@@ -216,7 +216,7 @@ impl<'a> Relay<'a> {
             return exchange.request.output_end();
         }
         exchange.state.take_input(&mut exchange.scratch.input);
-        http::Step::wait(complete(exchange.request.clone(), exchange.route.clone(), store, finish))
+        http::Step::wait(|| complete(exchange.request.clone(), exchange.route.clone(), store, finish))
     }
 
     /// Passes on what the input holds from `from` on.

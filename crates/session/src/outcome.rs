@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use sys::boxed::pinned;
 
 /// A future of one worker's thread.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -30,9 +31,10 @@ pub enum Step {
 }
 
 impl Step {
-    /// Wraps a future.
-    pub fn wait(future: impl Future<Output = Outcome> + 'static) -> Step {
-        Step::Wait(Box::pin(future))
+    /// Waits for the future that `make` returns.
+    #[inline]
+    pub fn wait<F: Future<Output = Outcome> + 'static>(make: impl FnOnce() -> F) -> Step {
+        Step::Wait(pinned(make))
     }
 
     /// The response, waiting for it if need be.

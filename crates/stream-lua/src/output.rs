@@ -169,7 +169,7 @@ fn flush(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
         stack.push_number(1.0);
         return Ok(Suspension::Now(1));
     }
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         poll_fn(|cx| state.waiting.poll_empty(cx)).await;
         Ok(match state.waiting.broken() {
             None => Reply::One(Value::Number(1.0)),

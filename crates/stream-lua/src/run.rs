@@ -49,7 +49,7 @@ impl Handler {
                     return Step::Now(self.outcome(session, &state, &ended));
                 }
                 let (handler, session) = (self.clone(), session.clone());
-                return Step::wait(async move {
+                return Step::wait(|| async move {
                     drain(&session, &state).await;
                     handler.outcome(&session, &state, &ended)
                 });
@@ -57,7 +57,7 @@ impl Handler {
             Started::Waiting(job) => job,
         };
         let (handler, session) = (self.clone(), session.clone());
-        Step::wait(async move {
+        Step::wait(|| async move {
             let ended = RunningCode { job, session: &session, state: &state, watches: handler.watches_client && !session.is_udp() }.await;
             handler.entry.end(host, has_failed(&ended));
             match has_failed(&ended) {

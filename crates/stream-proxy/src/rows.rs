@@ -101,7 +101,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let _ = at.conf::<Checked>().plan.set(plan.clone());
     at.content(move |session| {
         let (session, plan) = (session.clone(), plan.clone());
-        Step::wait(async move { handler::run(&session, &plan).await })
+        Step::wait(|| async move { handler::run(&session, &plan).await })
     });
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 #[allow(non_upper_case_globals, reason = "`ngx_argv` has the name by which the FFI finds it")]
 pub mod arguments;
+pub mod boxed;
 pub mod crypt;
 pub mod datagram;
 pub mod descriptor;

@@ -107,6 +107,14 @@ fn chains_are_judged_as_openssl_judges_them() {
     assert_eq!([Some("server"), Some("other"), None].map(|name| names.verify(&chain, name).code), [0, 62, 0]);
     let last = ClientVerifier::new(Arc::new(Trust::new(certificates(&shop.read("self.crt")).unwrap(), 1)), &[]);
     assert_eq!(last.verify(&certificates(&shop.read("direct.crt")).unwrap()).unwrap().code, 21);
+    // What counts is the last one: OpenSSL goes on with the part of a chain that is as long as it may be.
+    for (leaf, others, trusted, depth, code) in [("end", "int", "root", 0, 20), ("end", "", "all", 0, 2), ("deep", "chain", "root", 1, 20)]
+    {
+        let others = if others.is_empty() { Vec::new() } else { certificates(&shop.read(&format!("{others}.crt"))).unwrap() };
+        let chain = [certificates(&shop.read(&format!("{leaf}.crt"))).unwrap(), others].concat();
+        let trust = Trust::new(certificates(&shop.read(&format!("{trusted}.crt"))).unwrap(), depth);
+        assert_eq!(ClientVerifier::new(Arc::new(trust), &[]).verify(&chain).unwrap().code, code, "{leaf} {depth}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod events;
 mod processes;
 
 use base::errno::describe;
+use base::log::Level;
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use daemon::{Affinity, EnvEntry, LoadError, Settings};
@@ -98,7 +99,9 @@ pub(crate) fn warnings(settings: &Settings, connections: usize) -> Vec<String> {
         found.push(text.to_owned());
     }
     let own = settings.worker_rlimit_nofile;
-    if let Ok(inherited) = sys::limits::open_files()
+    // nginx leaves this one to the configuration's log.
+    if settings.error_log.enabled(Level::Warn)
+        && let Ok(inherited) = sys::limits::open_files()
         && [Some(inherited), own].into_iter().flatten().all(|limit| connections as u64 > limit)
     {
         let limit = own.unwrap_or(inherited);

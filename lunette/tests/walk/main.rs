@@ -9,6 +9,7 @@ mod command_line;
 mod diagnostics;
 mod generations;
 mod geoip2;
+mod images;
 mod libraries;
 mod lua;
 mod lua_calls;

@@ -153,7 +153,13 @@ fn files_of_tls_are_read_where_there_is_tls() {
 
 #[test]
 fn more_connections_than_files_are_warned_of() {
-    for (limit, warned) in [("", true), ("worker_rlimit_nofile 1024;", true), ("worker_rlimit_nofile 2000000000;", false)] {
+    let rows = [
+        ("error_log logs/error.log warn;", true),
+        ("error_log logs/error.log;", false),
+        ("error_log logs/error.log warn; worker_rlimit_nofile 1024;", true),
+        ("error_log logs/error.log warn; worker_rlimit_nofile 2000000000;", false),
+    ];
+    for (limit, warned) in rows {
         let prefix = Prefix::new();
         prefix.write("conf/nginx.conf", &format!("{limit}\nevents {{ worker_connections 2000000000; }}\n"));
         let output = prefix.run(&["-t"]);

@@ -102,6 +102,9 @@ pub fn fill(
         Ok(framed) => framed,
         Err(error) => {
             enter_known(request, head, buffer, endpoint);
+            if error.action() == "reading client request line" {
+                forget_fields(request);
+            }
             return Err(refuse(error));
         }
     };
@@ -113,10 +116,9 @@ pub fn fill(
             return Err(refuse(HeadError::Connect));
         }
     } else if !enter_valid_target(request, head.target.of(buffer), &head.shape) {
-        // nginx evaluates the line before it has read the fields, so it is the address's server that answers and logs it.
         request.set_server(listening);
         request.line.borrow_mut().host.clear();
-        request.headers.borrow_mut().clear();
+        forget_fields(request);
         return Err(invalid_target(request));
     }
     fill_body(body, request, framed.body);
@@ -124,6 +126,11 @@ pub fn fill(
     // What the location says of it is asked when the head of the response leaves.
     request.flags.keepalive.set(framed.keep_alive);
     Ok(framed)
+}
+
+/// nginx judges the request line before it has read the fields: what is wrong with it is answered and logged without them.
+fn forget_fields(request: &Request) {
+    request.headers.borrow_mut().clear();
 }
 
 /// Enters host, server and target of a head that is refused, as far as they are right: error pages and logs are those of the server that

@@ -16,6 +16,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use sys::boxed::pinned;
 use wire::h1::error::HeadError;
 use wire::h1::request::{Head, Limits, Status};
 
@@ -52,6 +53,15 @@ pub const PROTOCOL: Protocol = Protocol {
     close_parked: |_, _| {},
 };
 
+/// A request that has to wait, itself or its connection behind it.
+struct Unfinished {
+    request: Rc<Request>,
+    /// What it waits for.
+    waiting: Option<BoxFuture<()>>,
+    /// Whether the next request came with it, where that is known from its head.
+    follows: Option<bool>,
+}
+
 struct Loop {
     front: Rc<Front>,
     head_cache: Rc<HeadCache>,
@@ -68,30 +78,36 @@ struct Loop {
 
 fn start(front: &Rc<Front>, opened: Accepted) {
     // Boxed: tasks are moved when they are made and when they end.
-    tokio::task::spawn_local(Box::pin(serve(Loop::new(front, opened))));
+    tokio::task::spawn_local(pinned(|| serve(Loop::new(front, opened))));
 }
 
 /// Serves a connection until it ends.
-async fn serve(mut state: Loop) {
-    loop {
-        match state.next_head().await {
-            HeadOutcome::Head(length) => {
-                if !state.one_request(length, None).await {
-                    return state.conn.say_goodbye();
-                }
+#[expect(clippy::manual_async_fn, reason = "an async fn would hold its argument twice")]
+fn serve(mut state: Loop) -> impl Future<Output = ()> {
+    async move {
+        loop {
+            let (length, seen) = match state.next_head().await {
+                HeadOutcome::Head(length) => (length, None),
+                HeadOutcome::Known(seen) => (seen.length(), Some(seen)),
+                // Boxed, as every connection would have room for it otherwise.
+                HeadOutcome::Bad(error) => return pinned(|| state.refuse(error)).await,
+                HeadOutcome::Closed => return state.client_closed(),
+                HeadOutcome::TimedOut => return state.timed_out(),
+                HeadOutcome::Idle => match state.idle() {
+                    Some(again) => {
+                        state = again;
+                        continue;
+                    }
+                    None => return,
+                },
+            };
+            let goes_on = match state.run(length, seen) {
+                Ok(goes_on) => goes_on,
+                Err(unfinished) => state.complete(unfinished).await,
+            };
+            if !goes_on {
+                return state.conn.say_goodbye();
             }
-            HeadOutcome::Known(seen) => {
-                if !state.one_request(seen.length(), Some(seen)).await {
-                    return state.conn.say_goodbye();
-                }
-            }
-            HeadOutcome::Bad(error) => return state.refuse(error).await,
-            HeadOutcome::Closed => return state.client_closed(),
-            HeadOutcome::TimedOut => return state.timed_out(),
-            HeadOutcome::Idle => match state.idle() {
-                Some(again) => state = again,
-                None => return,
-            },
         }
     }
 }
@@ -116,16 +132,17 @@ impl Loop {
         }
     }
 
-    async fn next_head(&mut self) -> HeadOutcome {
-        let conn = self.conn.clone();
-        conn.watch.set_activity(if self.first { Activity::Fresh } else { Activity::Idle });
+    fn next_head(&mut self) -> impl Future<Output = HeadOutcome> {
+        let watch = &self.conn.watch;
+        watch.set_activity(if self.first { Activity::Fresh } else { Activity::Idle });
         let now = clock::monotonic_ms();
-        let park = if self.first { NEVER } else { now.saturating_add(PARK_AFTER).max(conn.watch.kept_until()) };
+        let park = if self.first { NEVER } else { now.saturating_add(PARK_AFTER).max(watch.kept_until()) };
         let mut armed = false;
-        poll_fn(|cx| self.poll_head(&conn, cx, park, &mut armed)).await
+        poll_fn(move |cx| self.poll_head(cx, park, &mut armed))
     }
 
-    fn poll_head(&mut self, conn: &H1, cx: &mut Context<'_>, park: u64, armed: &mut bool) -> Poll<HeadOutcome> {
+    fn poll_head(&mut self, cx: &mut Context<'_>, park: u64, armed: &mut bool) -> Poll<HeadOutcome> {
+        let conn = &self.conn;
         loop {
             let has_bytes = {
                 let input = conn.input.borrow();
@@ -175,8 +192,8 @@ impl Loop {
         }
     }
 
-    /// Runs one request. True: the connection goes on.
-    async fn one_request(&mut self, length: usize, seen: Option<Rc<KnownHead>>) -> bool {
+    /// Runs one request. True: the connection goes on. Most requests wait for nothing, so that the connection's future stays untouched.
+    fn run(&mut self, length: usize, seen: Option<Rc<KnownHead>>) -> Result<bool, Unfinished> {
         let request = self.take_request();
         self.first = false;
         let conn = self.conn.clone();
@@ -196,7 +213,7 @@ impl Loop {
         // With a body of known length only what came with the head counts: what nginx would have read.
         let follows = request.body.borrow().length().map(|body| conn.input.borrow().unread().len() as u64 > body);
         self.front.worker.observers.request_began();
-        let Some(engine) = self.front.worker.engine() else { return false };
+        let Some(engine) = self.front.worker.engine() else { return Ok(false) };
         let waiting = match filled {
             Ok(()) => engine.run(&request),
             Err(refusal) => {
@@ -204,16 +221,32 @@ impl Loop {
                 engine.refuse(&request, refusal.status)
             }
         };
+        if waiting.is_some() || !self.is_finished(&request) {
+            return Err(Unfinished { request, waiting, follows });
+        }
+        self.keep_alive(&request);
+        self.leave(request, follows);
+        Ok(true)
+    }
+
+    /// As [`Loop::run`], from where something has to be waited for.
+    async fn complete(&mut self, unfinished: Unfinished) -> bool {
+        let Unfinished { request, waiting, follows } = unfinished;
         if let Some(future) = waiting
-            && !drive(&conn, &request, future).await
+            && !drive(&self.conn, &request, future).await
+            && let Some(engine) = self.front.worker.engine()
         {
             let status = request.response.borrow().status;
             engine.abandon(&request, if request.flags.header_sent.get() { status } else { 0 });
         }
         let goes_on = self.finish(&request).await;
+        self.leave(request, follows);
+        goes_on
+    }
+
+    fn leave(&mut self, request: Rc<Request>, follows: Option<bool>) {
         self.pipelined = follows.unwrap_or_else(|| !self.conn.input.borrow().unread().is_empty());
         self.front.worker.spare.put(request);
-        goes_on
     }
 
     fn check_tls(&self, request: &Request) -> Result<(), Refusal> {
@@ -247,6 +280,13 @@ impl Loop {
         worker.spare.take(worker, &self.listener.http, self.conn.info.clone(), self.conn.clone(), self.listener.server.clone())
     }
 
+    /// Whether nothing is left to do for the request before the connection carries another one.
+    fn is_finished(&self, request: &Request) -> bool {
+        let (conn, flags) = (&self.conn, &request.flags);
+        let is_cut = flags.abort.get() || conn.broken.get();
+        flags.keepalive.get() && !is_cut && conn.queued() <= GATHER && conn.body.borrow().is_done()
+    }
+
     /// Brings the response on its way. True: the connection may carry another request.
     async fn finish(&mut self, request: &Rc<Request>) -> bool {
         let conn = &self.conn;
@@ -269,6 +309,13 @@ impl Loop {
         if !body_done && !discard_body(conn, &core).await {
             return false;
         }
+        self.keep_alive(request);
+        true
+    }
+
+    /// The connection waits for another request.
+    fn keep_alive(&mut self, request: &Request) {
+        let (conn, core) = (&self.conn, request.core());
         if !conn.no_delay.replace(true) && core.tcp_nodelay.unwrap_or(true) {
             // Only costs latency if it fails.
             let _ = conn.stream.borrow().set_no_delay(true);
@@ -280,7 +327,6 @@ impl Loop {
         if least > 0 {
             conn.watch.keep_until(now.saturating_add(least.min(timeout)));
         }
-        true
     }
 
     /// Ends a connection whose response is not whole.

@@ -12,6 +12,7 @@ use http::http2::Http2;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use sys::boxed::pinned;
 use wire::h2::error::ErrorCode;
 use wire::h2::{Codec, Config, Event, reset_message};
 use wire::hpack::Limits;
@@ -52,7 +53,7 @@ enum ConnectionEnd {
 
 fn start(front: &Rc<Front>, opened: Accepted) {
     // Boxed: tasks are moved when they are made and when they end.
-    tokio::task::spawn_local(Box::pin(serve(front.clone(), opened)));
+    tokio::task::spawn_local(pinned(|| serve(front.clone(), opened)));
 }
 
 /// A parked client learns that its connection ends.

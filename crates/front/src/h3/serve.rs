@@ -14,6 +14,7 @@ use net::quic::{Dir, Event, StreamId};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use sys::boxed::pinned;
 use wire::h3::error::{Code, Failure};
 use wire::h3::{Codec, Config};
 use wire::hpack::Limits;
@@ -44,7 +45,7 @@ const LOOK: u64 = 100;
 
 fn start(front: &Rc<Front>, opened: Opened, speech: Application) {
     // Boxed: tasks are moved when they are made and when they end.
-    tokio::task::spawn_local(Box::pin(serve(front.clone(), opened, speech)));
+    tokio::task::spawn_local(pinned(|| serve(front.clone(), opened, speech)));
 }
 
 fn config(opened: &Opened) -> Config {

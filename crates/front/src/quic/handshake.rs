@@ -19,6 +19,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use sys::boxed::pinned;
 use tls::error::TlsError;
 use wire::tls::hello::Hello;
 
@@ -66,7 +67,7 @@ pub(super) fn accept(front: &Rc<Front>, newcomer: Incoming, address: &Address, l
     let timeout = listener.server.core.client_header_timeout.unwrap_or(default::TIMEOUT);
     watch.read_by(clock::monotonic_ms().saturating_add(timeout));
     // Boxed: tasks are moved when they are made and when they end.
-    tokio::task::spawn_local(Box::pin(run(front.clone(), newcomer, Arrival { info, watch, listener })));
+    tokio::task::spawn_local(pinned(|| run(front.clone(), newcomer, Arrival { info, watch, listener })));
 }
 
 /// A client before it is accepted.

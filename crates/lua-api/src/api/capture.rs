@@ -163,7 +163,7 @@ fn later(
     pending: Pending,
     push: fn(&mut Stack<'_>, Vec<Child>) -> Result<usize, Raise>,
 ) -> Suspension {
-    Suspension::hold(async move {
+    Suspension::hold(|| async move {
         let _pending = pending;
         if !running {
             net::turn::next().await;

@@ -168,7 +168,7 @@ fn reply(stack: &mut Stack<'_>, state: &State, step: Step) -> Suspension {
             stack.push_bytes(FILTER_ERROR.as_bytes());
             Suspension::Now(2)
         }
-        (earlier, step) => Suspension::wait(async move {
+        (earlier, step) => Suspension::wait(|| async move {
             if let Some(earlier) = earlier {
                 earlier.await;
             }
@@ -250,7 +250,7 @@ fn flush(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
         return Ok(reply(stack, state, mark));
     }
     let earlier = state.pending.borrow_mut().take();
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         if let Some(earlier) = earlier {
             earlier.await;
         }

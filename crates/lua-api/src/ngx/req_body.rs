@@ -71,7 +71,7 @@ fn read_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Rais
             }
             Ok(Suspension::Now(usize::from(failed.is_some())))
         }
-        Step::Wait(future) => Ok(Suspension::wait(async move {
+        Step::Wait(future) => Ok(Suspension::wait(|| async move {
             Ok(match reply(future.await) {
                 Some(status) => Reply::One(Value::Number(status)),
                 None => Reply::Empty,

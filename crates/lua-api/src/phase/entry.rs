@@ -94,7 +94,7 @@ impl PhaseHandler {
             }
             Started::Waiting(job) => {
                 let (request, handler) = (request.clone(), self.clone());
-                Step::wait(async move {
+                Step::wait(|| async move {
                     let ended = match handler.watches_client {
                         true => abort::watched(job, &request, &state).await,
                         false => job.await,
@@ -115,7 +115,7 @@ fn complete(request: &Rc<Request>, state: Rc<State>, ended: lua::Completion, fin
         None => finish(request, &state, ended),
         Some(output) => {
             let request = request.clone();
-            Step::wait(async move {
+            Step::wait(|| async move {
                 output.await;
                 match state.refused.take() {
                     0 => finish(&request, &state, ended).finish().await,

@@ -74,7 +74,7 @@ fn run_waiting(entry: &Rc<Entry>, arguments: &[Complex], index: VarIndex, reques
     };
     match entry.run_waiting(request, before, push, after) {
         Run::Now(step) => step,
-        Run::Wait(future) => Step::wait(async move { future.await.finish().await }),
+        Run::Wait(future) => Step::wait(|| async move { future.await.finish().await }),
         Run::Refused(error) => failed(request, &error),
     }
 }

@@ -166,7 +166,7 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let waiter = Rc::new(Waiter::default());
     semaphore.queue.borrow_mut().push_back(waiter.clone());
     let place = QueuePosition { semaphore, waiter };
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         tokio::select! {
             biased;
             () = place.waiter.notify.notified() => {}

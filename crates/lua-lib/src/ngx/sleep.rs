@@ -66,7 +66,7 @@ fn sleep(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let told = SleepLog::begin(cx, delay);
     let worker = expect_worker(cx)?;
     let alarm = (delay > 0).then(|| Alarms::after(&worker, Duration::from_millis(delay)));
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         match alarm {
             Some(alarm) => alarm.await,
             None => net::turn::next().await,

@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
+use sys::boxed::pinned;
 
 /// Where timers can be made: everywhere in a worker but at its end.
 const PHASES: PhaseSet = PhaseSet(u32::MAX ^ LuaPhase::EXIT_WORKER.bit ^ LuaPhase::INIT.bit);
@@ -96,7 +97,7 @@ fn create(cx: &CallContext, stack: &mut Stack<'_>, every: bool) -> Result<usize,
     };
     timers.add(worker);
     let alarm = timer.alarm();
-    worker.spawn(Box::pin(timer.live(alarm)));
+    worker.spawn(pinned(|| timer.live(alarm)));
     stack.push_number(1.0);
     Ok(1)
 }
@@ -116,7 +117,7 @@ impl Timer {
             alarm = timer.alarm();
             // It begins before what ends at the same moment and was made later; the next turn does not wait for its end.
             let this = timer.clone();
-            let mut turn: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move { this.fire(false).await });
+            let mut turn: Pin<Box<dyn Future<Output = ()>>> = pinned(|| async move { this.fire(false).await });
             if poll_fn(|cx| Poll::Ready(turn.as_mut().poll(cx).is_pending())).await {
                 timer.worker.spawn(turn);
             }

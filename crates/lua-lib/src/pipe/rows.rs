@@ -133,7 +133,7 @@ fn read(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     if let Some(reason) = refusal {
         return Ok(Suspension::Now(refused(stack, reason)));
     }
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         let inlet = if error { process.stderr.as_ref().unwrap_or(&process.stdout) } else { &process.stdout };
         Ok(inlet.read(want, limit).await)
     }))
@@ -146,7 +146,7 @@ fn write(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
         return Ok(Suspension::Now(refused(stack, reason)));
     }
     let (data, limit) = (stack.check_bytes(2, "write")?.to_vec(), limit(stack, 3));
-    Ok(Suspension::wait(async move { Ok(process.stdin.write(&data, limit).await) }))
+    Ok(Suspension::wait(|| async move { Ok(process.stdin.write(&data, limit).await) }))
 }
 
 /// Records that there is no waiter any more.
@@ -168,7 +168,7 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     }
     let (id, limit) = (stack.number(1).unwrap_or(0.0) as u64, limit(stack, 2));
     let waiting = Waiting(process);
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         let ending = &waiting.0.ending;
         tokio::select! {
             biased;

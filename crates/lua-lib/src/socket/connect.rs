@@ -217,7 +217,7 @@ impl Connect {
             Err(error) => return Ok(fail(stack, &error.to_string())),
         };
         self.reporter.debug(format_args!("lua tcp socket connect timeout: {}", self.timeout.as_millis()));
-        Ok(Suspension::wait(async move { Ok(self.open(place, ticket).await) }))
+        Ok(Suspension::wait(|| async move { Ok(self.open(place, ticket).await) }))
     }
 
     /// Waits for a turn in a full pool.
@@ -226,7 +226,7 @@ impl Connect {
         self.reporter
             .debug(format_args!("lua tcp socket queue connect operation for connection pool \"{key}\", connections: {connections}"));
         let busy = self.socket.begin(Direction::Connecting);
-        Suspension::wait(async move {
+        Suspension::wait(|| async move {
             let _busy = busy;
             Ok(match tokio::time::timeout(self.timeout, pools::wait(ticket)).await {
                 Err(_) => {

@@ -46,6 +46,32 @@ pub fn port(number: f64) -> Option<u16> {
     if (0.0..=65535.0).contains(&number) { Some(number as u16) } else { None }
 }
 
+/// The address that `host` is, with the port that stands behind it or else `port`; none: a name.
+///
+/// # Errors
+/// nginx's words for what is wrong.
+fn address(host: &str, port: u16) -> Result<Option<SocketAddr>, &'static str> {
+    if let Some(ip) = literal(host) {
+        return Ok(Some(SocketAddr::new(ip, port)));
+    }
+    if host.contains(['/', '?']) {
+        return Err("invalid host");
+    }
+    let colon = if host.starts_with('[') { host.find("]:").map(|at| at + 1) } else { host.find(':') };
+    let (name, own) = colon.map_or((host, None), |at| (host.get(..at).unwrap_or_default(), host.get(at + 1..)));
+    let own = match own {
+        Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok().filter(|port| *port > 0).ok_or("invalid port")?,
+        Some(_) => return Err("invalid port"),
+        None => port,
+    };
+    match literal(name) {
+        Some(ip) => Ok(Some(SocketAddr::new(ip, own))),
+        None if name.is_empty() => Err("no host"),
+        None if name.starts_with('[') => Err("invalid IPv6 address"),
+        None => Ok(None),
+    }
+}
+
 base::message_error! {
     /// Why a method of a socket failed: what Lua gets beside nil.
     pub struct SocketError;
@@ -69,11 +95,8 @@ pub fn place(host: &str, port: u16, resolving: &Resolving) -> Result<Destination
             Ok(Destination::At(SocketAddress::Unix(path)))
         };
     }
-    if host.is_empty() {
-        return Err("failed to parse host name \"\": no host".into());
-    }
-    if let Some(ip) = literal(host) {
-        return Ok(Destination::At(SocketAddr::new(ip, port).into()));
+    if let Some(address) = address(host, port).map_err(|what| format!("failed to parse host name \"{host}\": {what}"))? {
+        return Ok(Destination::At(address.into()));
     }
     let Some(resolver) = resolving.usable() else { return Err(format!("no resolver defined to resolve \"{host}\"").into()) };
     Ok(match resolver.known(host.as_bytes()).and_then(|known| known.first()) {
@@ -99,6 +122,37 @@ impl Destination {
                 None => Err(format!("{host} could not be resolved").into()),
             },
             Err(failure) => Err(format!("{host} could not be resolved ({failure})").into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_may_be_addresses_with_a_port() {
+        let rows = [
+            ("127.0.0.1", Ok(Some("127.0.0.1:53"))),
+            ("127.0.0.1:80", Ok(Some("127.0.0.1:80"))),
+            ("::1", Ok(Some("[::1]:53"))),
+            ("[::1]", Ok(Some("[::1]:53"))),
+            ("[::1]:80", Ok(Some("[::1]:80"))),
+            ("a.test", Ok(None)),
+            ("a.test:80", Ok(None)),
+            ("", Err("no host")),
+            (":80", Err("no host")),
+            ("127.0.0.1:", Err("invalid port")),
+            ("127.0.0.1:0", Err("invalid port")),
+            ("127.0.0.1:+1", Err("invalid port")),
+            ("127.0.0.1:65536", Err("invalid port")),
+            ("a.test:x", Err("invalid port")),
+            ("[a]:1", Err("invalid IPv6 address")),
+            ("127.0.0.1/x", Err("invalid host")),
+        ];
+        for (host, expected) in rows {
+            let found = address(host, 53).map(|found| found.map(|address| address.to_string()));
+            assert_eq!(found, expected.map(|text| text.map(str::to_owned)), "{host}");
         }
     }
 }

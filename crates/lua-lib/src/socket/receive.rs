@@ -226,11 +226,11 @@ fn run(
             }
             return Ok(Suspension::Now(if until { 4 } else { 1 }));
         }
-        Poll::Pending => return Ok(Suspension::wait(Waiting::new(&*call.host, receiving, timeout, reporter, until))),
+        Poll::Pending => return Ok(Suspension::wait(|| Waiting::new(&*call.host, receiving, timeout, reporter, until))),
         Poll::Ready(End::Closed) => None,
         Poll::Ready(End::Failed(error)) => Some(error),
     };
-    Ok(Suspension::wait(std::future::ready(Ok(receiving.failure(error.as_ref(), &reporter)))))
+    Ok(Suspension::wait(|| std::future::ready(Ok(receiving.failure(error.as_ref(), &reporter)))))
 }
 
 /// A receive that waits for bytes.

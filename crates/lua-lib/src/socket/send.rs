@@ -55,7 +55,7 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise
     let data = data.get(sent..).unwrap_or_default().to_vec();
     let mut sent = 0;
     let (busy, limit) = (socket.begin(Direction::Writing), call.limit(timeout));
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         let _busy = busy;
         let writing = std::future::poll_fn(|cx| {
             loop {

@@ -94,7 +94,7 @@ fn set_peer_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, 
         },
         Ok(place) => {
             let busy = peer.socket.begin();
-            Ok(Suspension::wait(async move {
+            Ok(Suspension::wait(|| async move {
                 let _busy = busy;
                 Ok(match place.find().await.and_then(|address| peer.connect(&address)) {
                     Ok(()) => Reply::One(Value::Number(1.0)),
@@ -208,7 +208,7 @@ fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise>
     }
     let (busy, limit) = (socket.begin(), call.limit(timeout));
     let hub = call.hub.clone();
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         let _busy = busy;
         let receiving = async {
             loop {

@@ -92,7 +92,7 @@ fn run(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
             None => vm_threads.thread_ended(),
         }
     }));
-    Ok(Suspension::wait(async move { Ok(delivered(result.await.unwrap_or_else(|_| Err(b"the thread died".to_vec())))) }))
+    Ok(Suspension::wait(|| async move { Ok(delivered(result.await.unwrap_or_else(|_| Err(b"the thread died".to_vec())))) }))
 }
 
 fn delivered(answer: CallResult) -> Reply {

@@ -160,12 +160,12 @@ fn run<C: ClientSocket>(
         }
         Poll::Ready(end) => {
             let reply = reply(&client, &receiving.pattern, end, until);
-            return Ok(Suspension::wait(async move { Ok(reply) }));
+            return Ok(Suspension::wait(|| async move { Ok(reply) }));
         }
         Poll::Pending => {}
     }
     let (busy, limit) = (client.socket().begin(Direction::Reading), call.limit(timeout));
-    Ok(Suspension::wait(wait(client, receiving, busy, limit, reporter, until)))
+    Ok(Suspension::wait(|| wait(client, receiving, busy, limit, reporter, until)))
 }
 
 /// Waits for what is received, at most until `limit`.

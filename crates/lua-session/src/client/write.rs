@@ -33,12 +33,12 @@ pub fn send<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<
         Poll::Ready(Ok(())) => return Ok(number(stack, total)),
         Poll::Ready(Err(error)) => {
             let text = sending.refuse(&error);
-            return Ok(Suspension::wait(async move { Ok(failure(text)) }));
+            return Ok(Suspension::wait(|| async move { Ok(failure(text)) }));
         }
         Poll::Pending => {}
     }
     let (busy, limit) = (sending.client.socket().begin(Direction::Writing), call.limit(timeout));
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         let _busy = busy;
         Ok(match limit.bound(std::future::poll_fn(|cx| sending.poll(cx))).await {
             Ok(Ok(())) => Reply::One(Value::Number(total)),

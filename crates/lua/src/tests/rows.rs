@@ -39,7 +39,7 @@ fn flip(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 fn crash_later(_: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let at_once = stack.truthy(1);
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         if at_once {
             panic!("a bug");
         }
@@ -50,7 +50,7 @@ fn crash_later(_: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Rai
 
 fn table_later(_: &CallContext, _: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let nap = Nap { left: 2, reply: Some(Ok(Reply::Empty)), drops: Rc::default() };
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         nap.await?;
         Ok(Reply::with(|s| {
             s.push_table(1, 0);

@@ -24,18 +24,20 @@ fn machine() -> Vm {
         Row::suspends("hang", YIELDABLE, |cx, stack| {
             let number = stack.check_number(1, "hang")? as usize;
             let waits = cx.host::<Waits>().ok_or("no waits")?;
-            Ok(Suspension::wait(std::future::poll_fn(move |context| {
-                waits.looks.borrow_mut().push(number);
-                if waits.open.borrow().get(number) == Some(&true) {
-                    return Poll::Ready(Ok(Reply::Empty));
-                }
-                let mut wakers = waits.wakers.borrow_mut();
-                if wakers.len() <= number {
-                    wakers.resize(number + 1, None);
-                }
-                wakers[number] = Some(context.waker().clone());
-                Poll::Pending
-            })))
+            Ok(Suspension::wait(|| {
+                std::future::poll_fn(move |context| {
+                    waits.looks.borrow_mut().push(number);
+                    if waits.open.borrow().get(number) == Some(&true) {
+                        return Poll::Ready(Ok(Reply::Empty));
+                    }
+                    let mut wakers = waits.wakers.borrow_mut();
+                    if wakers.len() <= number {
+                        wakers.resize(number + 1, None);
+                    }
+                    wakers[number] = Some(context.waker().clone());
+                    Poll::Pending
+                })
+            }))
         }),
         Row::calls("note", YIELDABLE, |cx, stack| {
             let number = stack.check_number(1, "note")? as usize;

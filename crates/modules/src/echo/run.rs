@@ -38,7 +38,7 @@ pub(super) fn content(request: &Rc<Request>) -> Step {
         Pause::End(step) => return step,
         Pause::Wait(future) => future,
     };
-    Step::wait(async move {
+    Step::wait(|| async move {
         loop {
             match waits_for.await {
                 Outcome::Ok => {}
@@ -61,7 +61,7 @@ enum Pause {
 }
 
 fn wait_unit(future: BoxFuture<()>) -> Step {
-    Step::wait(async move {
+    Step::wait(|| async move {
         future.await;
         Outcome::Ok
     })
@@ -154,7 +154,7 @@ impl Run {
             return self.head();
         }
         let (request, head, held) = (self.request.clone(), self.head(), self.parts.clone());
-        Step::wait(async move {
+        Step::wait(|| async move {
             match head.finish().await {
                 Outcome::Ok => async_subrequests::join(&request, &held).await,
                 other => other,
@@ -198,7 +198,7 @@ impl Run {
             return wait_unit(Box::pin(Alarms::after(&self.request.worker, time)));
         }
         let (request, head, held) = (self.request.clone(), self.head(), self.parts.clone());
-        Step::wait(async move {
+        Step::wait(|| async move {
             match head.finish().await {
                 Outcome::Ok => async_subrequests::sleep(&request, &held, time).await,
                 other => other,

@@ -28,7 +28,7 @@ pub(crate) fn handle(request: &Rc<Request>, own: &Rc<Conf>) -> Step {
         return Step::Now(Outcome::Declined);
     };
     let (request, own) = (request.clone(), own.clone());
-    Step::wait(async move {
+    Step::wait(|| async move {
         match body::read(&request).finish().await {
             Outcome::Ok => {}
             refused => return refused,

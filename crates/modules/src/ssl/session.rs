@@ -63,7 +63,7 @@ pub(super) fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
             return Step::Now(Outcome::Declined);
         }
         let session = session.clone();
-        Step::wait(async move { handshake(&session).await })
+        Step::wait(|| async move { handshake(&session).await })
     });
     Ok(())
 }

@@ -13,6 +13,7 @@ use net::connect::Failure;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
+use sys::boxed::pinned;
 
 /// Why there is no connection.
 enum ConnectError {
@@ -48,7 +49,7 @@ impl Attempt<'_> {
             let left = limit.saturating_sub(began.elapsed());
             let names = [&*self.exchange.upstream.name, &*self.lease.peer.server.name];
             // A handshake is large, and few connections have one.
-            Box::pin(handshake::perform(&request, secured, target, &names, stream, left)).await.map_err(ConnectError::Shake)
+            pinned(|| handshake::perform(&request, secured, target, &names, stream, left)).await.map_err(ConnectError::Shake)
         });
         let watch = self.watch && !self.sender.takes_from_client();
         let result = std::future::poll_fn(|cx| {

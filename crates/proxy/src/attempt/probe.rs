@@ -10,6 +10,7 @@ use crate::sender::Sender;
 use ::upstream::secure::handshake::error_line;
 use base::log::Level;
 use std::task::{Context, Poll};
+use sys::boxed::pinned;
 use wire::chunked::Step;
 
 /// A response, as far as it was wanted.
@@ -56,7 +57,7 @@ impl Attempt<'_> {
         let stale = idle.is_some();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => match Box::pin(self.connect()).await {
+            None => match pinned(|| self.connect()).await {
                 Ok(connection) => connection,
                 Err(End::Answered(_) | End::Client(_) | End::Failed(_)) => return Err(ProbeFailure { stale }),
             },

@@ -18,7 +18,7 @@ pub(crate) struct Http1 {
     keep_alive: bool,
     own: RequestLine,
     fields: Fields,
-    /// The configuration's `Host`.
+    /// `Host`, if the configuration sets it.
     host: Option<Complex>,
     /// `$proxy_host`, where the configuration mentions it and so may assign it.
     host_variable: OnceCell<Option<VarIndex>>,
@@ -35,30 +35,23 @@ impl Http1 {
         Http1 { version_11, keep_alive: version_11, own, fields, host, host_variable: OnceCell::new() }
     }
 
-    /// The field that names the server's host: the configuration's or the URL's. A request of HTTP/1.1 has one in any case (RFC 9110 section 4.2.1).
+    /// Appends `Host`, without which only HTTP/1.0 can be spoken (RFC 9112 section 3.2).
     fn push_host(&self, job: &Job<'_>, out: &mut Vec<u8>) {
-        let start = out.len();
+        let (request, start) = (job.request, out.len());
         out.extend_from_slice(b"Host: ");
         let at = out.len();
-        let request = job.request;
-        match &self.host {
-            Some(host) => {
-                host.eval(request, out);
-                clean(out, at);
-            }
-            None => {
-                let index = *self.host_variable.get_or_init(|| request.http.variables.mentioned("proxy_host"));
-                if let Some(index) = index {
-                    get_assigned(request, index, out);
-                }
-            }
+        if let Some(host) = &self.host {
+            host.eval(request, out);
+            clean(out, at);
         }
         if out.len() == at {
             if self.host.is_some() && !self.version_11 {
-                out.truncate(start);
-                return;
+                return out.truncate(start);
             }
-            out.extend_from_slice(&job.url.host_header);
+            let index = *self.host_variable.get_or_init(|| request.http.variables.mentioned("proxy_host"));
+            if !index.is_some_and(|index| get_assigned(request, index, out)) {
+                out.extend_from_slice(&job.url.host_header);
+            }
         }
         out.extend_from_slice(b"\r\n");
     }

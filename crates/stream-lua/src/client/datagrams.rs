@@ -59,11 +59,11 @@ pub(super) fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension
         Poll::Ready(Ok(_)) => return Ok(number(stack, 1.0)),
         Poll::Ready(Err(error)) => {
             let text = refused(&used, &error);
-            return Ok(Suspension::wait(async move { Ok(failure(text)) }));
+            return Ok(Suspension::wait(|| async move { Ok(failure(text)) }));
         }
         Poll::Pending => {}
     }
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         Ok(match poll_fn(|cx| used.session.poll_write(cx, &data)).await {
             Ok(_) => Reply::One(Value::Number(1.0)),
             Err(error) => failure(refused(&used, &error)),

@@ -34,7 +34,7 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension
         return Ok(Suspension::Now(1));
     }
     let busy = used.client.socket.begin(Direction::Reading);
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         let _busy = busy;
         match wait_for(&used.session, size).await {
             Ok(seen) => Ok(Reply::One(seen.into())),

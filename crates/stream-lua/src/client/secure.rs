@@ -31,14 +31,14 @@ pub(super) fn server_handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
         return Ok(fail(stack, text));
     }
     if let Some(info) = used.session.connection.tls_info() {
-        return Ok(Suspension::wait(async move { Ok(agreed(&info)) }));
+        return Ok(Suspension::wait(|| async move { Ok(agreed(&info)) }));
     }
     if used.session.server().tls.handshakes.get().is_none() {
         return Ok(fail(stack, "ssl not configured for this server"));
     }
     let timeout = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
     let busy = used.client.socket.begin(Direction::Connecting);
-    Ok(Suspension::wait(async move {
+    Ok(Suspension::wait(|| async move {
         let _busy = busy;
         Ok(handshake(&used, timeout).await)
     }))

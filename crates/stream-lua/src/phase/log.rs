@@ -27,7 +27,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     place.phase(Phase::Log, move |session| {
         if entry.may_wait() {
             return match entry.run_waiting(session, |_| {}, |_| 0, |_, _, _| ()) {
-                Run::Wait(future) => Step::wait(async move {
+                Run::Wait(future) => Step::wait(|| async move {
                     future.await;
                     Outcome::Ok
                 }),

@@ -27,12 +27,18 @@ struct Followed<'a> {
 /// Everything that is wrong with a chain, in OpenSSL's order.
 pub(super) fn chain(trust: &Trust, leaf: &Parsed<'_>, others: &[CertificateDer<'_>], usage: Usage, now: UnixTime) -> Vec<Verdict> {
     let mut found = Vec::new();
-    let chain = follow(&trust.trusted, leaf, others, now);
+    let mut chain = follow(&trust.trusted, leaf, others, now);
+    let longest = trust.depth.saturating_add(2);
+    if chain.path.len() > longest || chain.path.len() >= LONGEST {
+        found.push(Verdict::new(22));
+        // There OpenSSL stops looking for issuers.
+        chain.rooted &= chain.path.len() <= longest;
+        chain.path.truncate(longest);
+        chain.chain_length = chain.chain_length.min(chain.path.len());
+    }
     let Followed { path, chain_length: given, rooted } = &chain;
     let Some(top) = path.last() else { return found };
-    if path.len() > trust.depth + 2 || path.len() >= LONGEST {
-        found.push(Verdict::new(22));
-    } else if !rooted {
+    if !rooted {
         found.push(Verdict::new(match (is_self_issued(top), path.len(), *given < path.len()) {
             (true, 1, _) => 18,
             (true, ..) => 19,

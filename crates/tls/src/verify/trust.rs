@@ -71,16 +71,13 @@ impl Trust {
         let Some(leaf) = parse(own) else { return vec![Verdict::UNSPECIFIED] };
         let mut found = Vec::new();
         let path = self.path(own, others, usage, now).or_else(|| private_leaf::path(&self.trusted, own, &leaf, usage, now));
-        let Some(path) = path else {
+        let Some(path) = path.filter(|path| path.len() <= self.depth.saturating_add(1)) else {
             found = explain::chain(self, &leaf, others, usage, now);
             return if found.is_empty() { vec![Verdict::UNSPECIFIED] } else { found };
         };
         let all: Vec<_> = std::iter::once(leaf.clone()).chain(path.iter().filter_map(parse)).collect();
         if all.len() != path.len() + 1 {
             return vec![Verdict::UNSPECIFIED];
-        }
-        if path.len() > self.depth + 1 {
-            found.push(Verdict::new(22));
         }
         if name.is_some_and(|name| !host::matches(&leaf, name)) {
             found.push(Verdict::new(62));

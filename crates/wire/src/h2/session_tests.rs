@@ -157,7 +157,7 @@ fn a_stream_with_a_body_waits_for_the_acknowledgement_of_a_small_window() {
     client.server = Codec::new(Config { window: 0, ..Config::default() }, &mut vec![]);
     client.bytes(super::frame::PREFACE).post(1).get(3);
     assert_eq!(client.sent(), [Sent::Reset(1, 7)]);
-    assert_eq!(client.events, ["Refused { stream: 1, why: Unacknowledged }", "request 3 true"]);
+    assert_eq!(client.events, ["Refused { stream: 1, reason: Unacknowledged }", "request 3 true"]);
 }
 
 #[test]

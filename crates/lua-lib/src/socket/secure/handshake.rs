@@ -221,7 +221,7 @@ impl Handshake {
             inner.consume(unread);
             inner.stream.take()
         };
-        Suspension::wait(async move {
+        Suspension::wait(|| async move {
             let _busy = busy;
             let Some(stream) = stream else { return Ok(failure("closed")) };
             let Handshake { call, socket, args: wanted, reporter, slot, session, limit } = self;
