@@ -13,7 +13,7 @@ use session::Worker;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// The host of a run. Code that runs Lua implements it, and exposes itself as `dyn Host` in [`lua::Host::show`] and [`lua::Host::share`].
+/// The host of a run. Code that runs Lua implements it, and exposes itself as `dyn Host` in [`lua::Host::provide`] and [`lua::Host::share`].
 pub trait Host: lua::Host {
     /// Settings and worker-wide state of Lua.
     fn runtime(&self) -> &Rc<Runtime>;

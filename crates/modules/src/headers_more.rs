@@ -23,9 +23,23 @@ struct Field {
     value: Option<Complex>,
 }
 
+/// Whose header fields a command changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Head {
+    Request,
+    Response,
+}
+
+/// What it does to them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edit {
+    Set,
+    Clear,
+}
+
 /// One directive.
 struct Command {
-    input: bool,
+    head: Head,
     fields: Vec<Field>,
     /// `-t`: content types; none is any.
     types: Vec<Box<[u8]>>,
@@ -66,35 +80,35 @@ impl Config for Commands {
 
 fn rows() -> Vec<Row> {
     let at = Context::HTTP_IF;
-    let row = |name: &'static str, doc: &'static str, input: bool, clear: bool| {
+    let row = |name: &'static str, doc: &'static str, head: Head, edit: Edit| {
         Row::new(name, at, Arity::AtLeast(1), doc, move |cx| {
-            let command = read(cx, input, clear)?;
+            let command = read(cx, head, edit)?;
             cx.location::<Commands>().0.push(Rc::new(command));
             Ok(())
         })
     };
     vec![
-        row("more_set_headers", "Sets fields of the response's head.", false, false),
-        row("more_clear_headers", "Removes fields of the response's head.", false, true),
-        row("more_set_input_headers", "Sets fields of the request's head.", true, false),
-        row("more_clear_input_headers", "Removes fields of the request's head.", true, true),
+        row("more_set_headers", "Sets fields of the response's head.", Head::Response, Edit::Set),
+        row("more_clear_headers", "Removes fields of the response's head.", Head::Response, Edit::Clear),
+        row("more_set_input_headers", "Sets fields of the request's head.", Head::Request, Edit::Set),
+        row("more_clear_input_headers", "Removes fields of the request's head.", Head::Request, Edit::Clear),
     ]
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let commands = place.conf::<Commands>();
-    if commands.0.iter().any(|command| command.input) {
+    if commands.0.iter().any(|command| command.head == Head::Request) {
         let commands = commands.clone();
-        place.phase(Phase::Rewrite, move |request| run_all(&commands, request, true, Outcome::Declined));
+        place.phase(Phase::Rewrite, move |request| run_all(&commands, request, Head::Request, Outcome::Declined));
     }
-    if commands.0.iter().any(|command| !command.input) {
-        place.header_filter(move |request| run_all(&commands, request, false, Outcome::Ok));
+    if commands.0.iter().any(|command| command.head == Head::Response) {
+        place.header_filter(move |request| run_all(&commands, request, Head::Response, Outcome::Ok));
     }
     Ok(())
 }
 
-fn read(cx: &Cx<'_>, input: bool, clear: bool) -> Result<Command, Error> {
-    let mut command = Command { input, fields: Vec::new(), types: Vec::new(), statuses: Vec::new(), replace: false, add: false };
+fn read(cx: &Cx<'_>, head: Head, edit: Edit) -> Result<Command, Error> {
+    let mut command = Command { head, fields: Vec::new(), types: Vec::new(), statuses: Vec::new(), replace: false, add: false };
     let mut i = 0;
     while i < cx.args().len() {
         let arg = cx.arg(i);
@@ -112,10 +126,10 @@ fn read(cx: &Cx<'_>, input: bool, clear: bool) -> Result<Command, Error> {
                     read_statuses(cx, i, &mut command.statuses)?;
                 }
             }
-            b"-r" if input && !clear => command.replace = true,
-            b"-a" if !input && !clear => command.add = true,
+            b"-r" if (head, edit) == (Head::Request, Edit::Set) => command.replace = true,
+            b"-a" if (head, edit) == (Head::Response, Edit::Set) => command.add = true,
             [b'-', ..] => return Err(cx.error_at(i, format!("{}: invalid option name: \"{}\"", cx.name(), cx.text(i)))),
-            _ => command.fields.push(read_field(cx, i, clear)?),
+            _ => command.fields.push(read_field(cx, i, edit)?),
         }
         i += 1;
     }
@@ -144,7 +158,7 @@ fn read_statuses(cx: &Cx<'_>, i: usize, statuses: &mut Vec<u16>) -> Result<(), E
 }
 
 /// `Name: value`, `Name:` or `Name`.
-fn read_field(cx: &Cx<'_>, i: usize, clear: bool) -> Result<Field, Error> {
+fn read_field(cx: &Cx<'_>, i: usize, edit: Edit) -> Result<Field, Error> {
     let text = cx.arg(i).trim_ascii_start();
     let end = text.iter().position(|b| *b == b':' || b.is_ascii_whitespace()).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
@@ -153,7 +167,7 @@ fn read_field(cx: &Cx<'_>, i: usize, clear: bool) -> Result<Field, Error> {
     }
     let start = rest.iter().position(|b| *b != b':' && !b.is_ascii_whitespace());
     let value = match start.and_then(|start| rest.get(start..)) {
-        Some(value) if !clear => Some(complex_of(cx, i, value)?),
+        Some(value) if edit == Edit::Set => Some(complex_of(cx, i, value)?),
         _ => None,
     };
     let wildcard = name.last() == Some(&b'*');
@@ -164,19 +178,19 @@ fn read_field(cx: &Cx<'_>, i: usize, clear: bool) -> Result<Field, Error> {
     Ok(Field { name: name.into(), wildcard, value })
 }
 
-fn run_all(commands: &Commands, request: &Rc<Request>, input: bool, normal: Outcome) -> Step {
+fn run_all(commands: &Commands, request: &Rc<Request>, head: Head, normal: Outcome) -> Step {
     if request.log_enabled(Level::Debug) {
-        let (handler, line) = (if input { "rewrite handler" } else { "header filter" }, request.line.borrow());
+        let (handler, line) = (if head == Head::Request { "rewrite handler" } else { "header filter" }, request.line.borrow());
         log_request!(request, Level::Debug, "headers more {handler}, uri \"{}\"", String::from_utf8_lossy(&line.uri));
     }
     let mut value = Vec::new();
-    for command in commands.0.iter().filter(|command| command.input == input && applies(command, request)) {
+    for command in commands.0.iter().filter(|command| command.head == head && applies(command, request)) {
         for field in &command.fields {
             value.clear();
             if let Some(complex) = &field.value {
                 complex.eval(&**request, &mut value);
             }
-            if input {
+            if head == Head::Request {
                 run_input(command, field, request, &value);
             } else {
                 run_output(command, field, request, &value);
@@ -189,7 +203,7 @@ fn run_all(commands: &Commands, request: &Rc<Request>, input: bool, normal: Outc
 /// Whether type and status are those of `-t` and `-s`.
 fn applies(command: &Command, request: &Request) -> bool {
     let type_fits = |actual: &[u8]| command.types.iter().any(|wanted| **wanted == *actual);
-    if command.input {
+    if command.head == Head::Request {
         return command.types.is_empty() || request.headers.borrow().get(b"Content-Type").is_some_and(type_fits);
     }
     let response = request.response.borrow();

@@ -80,6 +80,11 @@ impl Order<'_> {
         block
     }
 
+    /// What the first block is chained to, where blocks are.
+    fn chain(&self) -> Option<Block> {
+        (self.mode == Mode::Cbc).then(|| self.first())
+    }
+
     /// The modes that turn bytes one by one.
     fn stream(&self, seal: bool) -> Vec<u8> {
         let mut out = self.data.to_vec();
@@ -96,7 +101,7 @@ impl Order<'_> {
 fn encrypt(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let order = Order::read(stack)?;
     let (out, tag) = match order.mode {
-        Mode::Ecb | Mode::Cbc => (order.key.seal_blocks(order.mode == Mode::Cbc, order.first(), order.data, order.padded), None),
+        Mode::Ecb | Mode::Cbc => (order.key.seal_blocks(order.chain(), order.data, order.padded), None),
         Mode::Gcm => {
             let (out, tag) = order.key.seal_tagged(order.iv, order.data, order.extra);
             (Some(out), Some(tag))
@@ -116,7 +121,7 @@ fn encrypt(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 fn decrypt(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let order = Order::read(stack)?;
     let out = match order.mode {
-        Mode::Ecb | Mode::Cbc => order.key.open_blocks(order.mode == Mode::Cbc, order.first(), order.data, order.padded),
+        Mode::Ecb | Mode::Cbc => order.key.open_blocks(order.chain(), order.data, order.padded),
         Mode::Gcm => order.key.open_tagged(order.iv, order.data, order.extra, order.tag),
         _ => Some(order.stream(false)),
     };

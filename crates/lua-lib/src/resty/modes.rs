@@ -92,9 +92,9 @@ impl Key {
         block
     }
 
-    /// Encrypts in `Ecb` or `Cbc`. None: the data are no whole blocks, and are not padded.
+    /// Encrypts in `Ecb` or, with an initialization vector to chain from, in `Cbc`. None: the data are no whole blocks, and are not padded.
     #[must_use]
-    pub(crate) fn seal_blocks(&self, chained: bool, mut previous: Block, data: &[u8], padded: bool) -> Option<Vec<u8>> {
+    pub(crate) fn seal_blocks(&self, mut chain: Option<Block>, data: &[u8], padded: bool) -> Option<Vec<u8>> {
         let mut out = data.to_vec();
         if padded {
             let count = BLOCK - data.len() % BLOCK;
@@ -102,27 +102,27 @@ impl Key {
         }
         let (blocks, []) = out.as_chunks_mut::<BLOCK>() else { return None };
         for block in blocks {
-            if chained {
-                mix(block, &previous);
+            if let Some(previous) = &chain {
+                mix(block, previous);
             }
             self.seal(block);
-            previous = *block;
+            chain = chain.map(|_| *block);
         }
         Some(out)
     }
 
     /// The reverse of [`Key::seal_blocks`]. None: no whole blocks, or no padding.
     #[must_use]
-    pub fn open_blocks(&self, chained: bool, mut previous: Block, data: &[u8], padded: bool) -> Option<Vec<u8>> {
+    pub fn open_blocks(&self, mut chain: Option<Block>, data: &[u8], padded: bool) -> Option<Vec<u8>> {
         let mut out = data.to_vec();
         let (blocks, []) = out.as_chunks_mut::<BLOCK>() else { return None };
         for block in blocks {
             let sealed = *block;
             self.open(block);
-            if chained {
-                mix(block, &previous);
+            if let Some(previous) = &chain {
+                mix(block, previous);
             }
-            previous = sealed;
+            chain = chain.map(|_| sealed);
         }
         if padded {
             let count = usize::from(*out.last()?);
@@ -291,14 +291,14 @@ mod tests {
     #[test]
     fn blocks() {
         let (key, plain) = (key(), hex(PLAIN));
-        let ecb = key.seal_blocks(false, iv(), &plain, false).expect("whole blocks");
+        let ecb = key.seal_blocks(None, &plain, false).expect("whole blocks");
         assert_eq!(ecb, hex("3ad77bb40d7a3660a89ecaf32466ef97f5d3d58503b9699de785895a96fdbaaf"));
-        let cbc = key.seal_blocks(true, iv(), &plain, false).expect("whole blocks");
+        let cbc = key.seal_blocks(Some(iv()), &plain, false).expect("whole blocks");
         assert_eq!(cbc, hex("7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2"));
-        assert_eq!(key.open_blocks(true, iv(), &cbc, false), Some(plain.clone()));
-        let padded = key.seal_blocks(true, iv(), b"odd", true).expect("padded");
-        assert_eq!(key.open_blocks(true, iv(), &padded, true), Some(b"odd".to_vec()));
-        assert_eq!((key.seal_blocks(true, iv(), b"odd", false), key.open_blocks(true, iv(), &cbc, true)), (None, None));
+        assert_eq!(key.open_blocks(Some(iv()), &cbc, false), Some(plain.clone()));
+        let padded = key.seal_blocks(Some(iv()), b"odd", true).expect("padded");
+        assert_eq!(key.open_blocks(Some(iv()), &padded, true), Some(b"odd".to_vec()));
+        assert_eq!((key.seal_blocks(Some(iv()), b"odd", false), key.open_blocks(Some(iv()), &cbc, true)), (None, None));
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Ids {
         (mixed >> 32) as u32 ^ (self.key >> 32) as u32
     }
 
-    /// What hides the socket. The kernel computes it too ([`sys::udp::steer`]), so that it is one multiplication.
+    /// What hides the socket. The kernel computes it too ([`sys::udp::attach_steering`]), so that it is one multiplication.
     fn byte(&self, random: u32) -> u8 {
         (random.wrapping_mul(multiplier(self.key)) >> 24) as u8
     }
