@@ -64,8 +64,23 @@ fn first_stage(request: &Request) -> Stage {
     } else if request.flags.internal.get() {
         Stage::ServerRewrite
     } else {
-        Stage::PostRead
+        begin(request)
     }
+}
+
+/// The first stage at a server that does something before a location is searched. Onlookers alone are no reason to go through phases.
+#[inline(never)]
+fn begin(request: &Request) -> Stage {
+    request.with_location(|own| {
+        own.onlookers.iter().for_each(|look| look(request));
+        if !own.handlers(Phase::PostRead).is_empty() {
+            Stage::PostRead
+        } else if !own.handlers(Phase::ServerRewrite).is_empty() {
+            Stage::ServerRewrite
+        } else {
+            Stage::FindConfig
+        }
+    })
 }
 
 /// Where a request goes on in a location that was found: at the content, if the location uses no phase before it.

@@ -22,6 +22,9 @@ pub struct Handler {
     pub run: Rc<dyn Fn(&Rc<Request>) -> Step>,
 }
 
+/// Looks on when a request begins; answers nothing, which makes it cheaper than a handler of a phase.
+pub(crate) type Onlooker = Rc<dyn Fn(&Request)>;
+
 /// A header filter; runs when the head is about to leave.
 pub(crate) type HeaderFilter = Rc<dyn Fn(&Rc<Request>) -> Step>;
 
@@ -80,9 +83,12 @@ pub struct Location {
     pub core: Rc<Core>,
     /// Values of all modules.
     pub conf: ConfMap,
+    /// Called when a client's request begins, for a server's own values.
+    pub onlookers: Vec<Onlooker>,
     /// Handlers by phase, in order.
     pub phases: [Vec<Handler>; Phase::COUNT],
-    /// One bit for each of `phases` that has handlers, so that a request passes the others without looking.
+    /// One bit for each of `phases` that has handlers, so that a request passes the others without looking; with onlookers also that of the
+    /// first.
     pub busy: u8,
     /// The handler that `*_pass`, `content_by_lua` and the like install; it alone makes the content.
     pub content: Option<Rc<dyn Fn(&Rc<Request>) -> Step>>,

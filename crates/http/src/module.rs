@@ -1,7 +1,7 @@
 //! What a module attaches to: a location under construction.
 
 use crate::chain::Chain;
-use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match};
+use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match, Onlooker};
 use crate::phase::Phase;
 use crate::request::Request;
 use crate::worker::Worker;
@@ -47,6 +47,8 @@ pub struct Attach<'a> {
 /// The lists of a location while it is built.
 #[derive(Default)]
 pub struct Parts {
+    /// Called when a request begins.
+    pub onlookers: Vec<Onlooker>,
     /// Handlers by phase.
     pub phases: [Vec<Handler>; Phase::COUNT],
     /// The content handler.
@@ -75,6 +77,11 @@ impl Attach<'_> {
     /// The `http` value of type `T`.
     pub fn main_conf<T: Config>(&self) -> Rc<T> {
         self.main.share::<T>().unwrap_or_default()
+    }
+
+    /// Looks on when a client's request begins at this server.
+    pub fn onlooker(&mut self, look: impl Fn(&Request) + 'static) {
+        self.parts.onlookers.push(Rc::new(look));
     }
 
     /// Registers a handler of a phase for this location.
@@ -131,17 +138,20 @@ impl Parts {
         children: crate::location::Locations,
     ) -> Location {
         // Lists grow by doubling, and locations are many.
+        self.onlookers.shrink_to_fit();
         self.phases.iter_mut().for_each(Vec::shrink_to_fit);
         self.header_filters.shrink_to_fit();
         self.body_filters.shrink_to_fit();
         // A list's place is its phase's number, and so is the phase's bit.
-        let busy = self.phases.iter().enumerate().fold(0, |busy, (at, list)| busy | (u8::from(!list.is_empty()) << at));
+        let looked_at = if self.onlookers.is_empty() { 0 } else { Phase::PostRead.bit() };
+        let busy = self.phases.iter().enumerate().fold(looked_at, |busy, (at, list)| busy | (u8::from(!list.is_empty()) << at));
         Location {
             busy,
             name,
             kind,
             core,
             conf,
+            onlookers: self.onlookers,
             phases: self.phases,
             content: self.content,
             auto_redirect: self.auto_redirect,

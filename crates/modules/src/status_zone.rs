@@ -76,10 +76,9 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let server = place.server_conf::<ServerZone>().0.clone();
     let location = place.conf::<LocationZone>().0.clone().and_then(Switch::on);
     if let Some(zone) = server.clone().filter(|_| place.is_server) {
-        place.phase(Phase::PostRead, move |request| {
+        place.onlooker(move |request| {
             zone.add(BEGUN, 1);
             request.flags.counted.set(true);
-            Step::Now(Outcome::Declined)
         });
     }
     if server.is_some() || location.is_some() {

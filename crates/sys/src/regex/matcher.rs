@@ -135,7 +135,7 @@ impl Matcher {
     /// Searches from offset `start`: start and end of each group, up to the last that is set; `usize::MAX` where unset.
     ///
     /// # Errors
-    /// [`NO_MATCH`], or another of PCRE2's negative numbers.
+    /// `PCRE2_ERROR_NOMATCH`, or another of PCRE2's negative numbers.
     pub fn search(&mut self, regex: &Regex, subject: Subject<'_>, start: usize) -> Result<&[usize], i32> {
         let bytes = subject.bytes;
         if start > bytes.len() {
@@ -180,7 +180,7 @@ impl Matcher {
     /// The longest match from offset `start` on, by the DFA matcher, which sets no groups.
     ///
     /// # Errors
-    /// [`NO_MATCH`], or another of PCRE2's negative numbers.
+    /// `PCRE2_ERROR_NOMATCH`, or another of PCRE2's negative numbers.
     pub fn scan(&mut self, regex: &Regex, subject: Subject<'_>, start: usize) -> Result<&[usize], i32> {
         let bytes = subject.bytes;
         if start > bytes.len() {
