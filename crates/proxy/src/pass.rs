@@ -99,7 +99,9 @@ pub async fn find(
         Kind::Address(scheme, secure) => return find_address(request, state, &text, scheme, secure).await,
         Kind::Group { module, empty } => return find_group(request, &text, module, empty),
     }
-    let (url, rest, default_port) = match (strip_scheme(&text, SCHEME), strip_scheme(&text, SECURE_SCHEME)) {
+    // As in nginx a scheme alone is none.
+    let after = |scheme| strip_scheme(&text, scheme).filter(|rest| !rest.is_empty());
+    let (url, rest, default_port) = match (after(SCHEME), after(SECURE_SCHEME)) {
         (Some(rest), _) => (url::parse(rest, default_port), rest, default_port),
         (None, Some(rest)) => (url::parse(rest, HTTPS).map(Url::over_tls), rest, HTTPS),
         (None, None) => {

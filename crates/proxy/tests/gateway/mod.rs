@@ -252,6 +252,8 @@ fn a_pass_with_variables_names_a_group_or_an_address() {
             ("fastcgi_pass 127.0.0.1:1/x$empty", 500, "invalid host in upstream \"127.0.0.1:1/x\""),
             ("fastcgi_pass $empty", 500, "no host in upstream \"\""),
             ("fastcgi_pass a.invalid:1$empty", 502, "no resolver defined to resolve a.invalid"),
+            ("proxy_pass http://$empty", 500, "invalid URL prefix in \"http://\""),
+            ("proxy_pass http://$empty/x", 500, "no host in upstream \"/x\""),
             ("uwsgi_pass suwsgi://127.0.0.1:1$empty", 502, "upstream: \"suwsgi://127.0.0.1:1\""),
         ] {
             let site = Site::new(&format!("location / {{ {directive}; }}"));
