@@ -68,11 +68,11 @@ fn first_stage(request: &Request) -> Stage {
     }
 }
 
-/// The first stage at a server that does something before a location is searched. Onlookers alone are no reason to go through phases.
+/// The first stage at a server that does something before a location is searched. Hooks of the beginning alone are no reason to go through phases.
 #[inline(never)]
 fn begin(request: &Request) -> Stage {
     request.with_location(|own| {
-        own.onlookers.iter().for_each(|look| look(request));
+        own.begin_hooks.iter().for_each(|hook| hook(request));
         if !own.handlers(Phase::PostRead).is_empty() {
             Stage::PostRead
         } else if !own.handlers(Phase::ServerRewrite).is_empty() {

@@ -23,7 +23,7 @@ pub struct Handler {
 }
 
 /// Looks on when a request begins; answers nothing, which makes it cheaper than a handler of a phase.
-pub(crate) type Onlooker = Rc<dyn Fn(&Request)>;
+pub(crate) type BeginHook = Rc<dyn Fn(&Request)>;
 
 /// A header filter; runs when the head is about to leave.
 pub(crate) type HeaderFilter = Rc<dyn Fn(&Rc<Request>) -> Step>;
@@ -84,10 +84,10 @@ pub struct Location {
     /// Values of all modules.
     pub conf: ConfMap,
     /// Called when a client's request begins, for a server's own values.
-    pub onlookers: Vec<Onlooker>,
+    pub begin_hooks: Vec<BeginHook>,
     /// Handlers by phase, in order.
     pub phases: [Vec<Handler>; Phase::COUNT],
-    /// One bit for each of `phases` that has handlers, so that a request passes the others without looking; with onlookers also that of the
+    /// One bit for each of `phases` that has handlers, so that a request passes the others without looking; with begin hooks also that of the
     /// first.
     pub busy: u8,
     /// The handler that `*_pass`, `content_by_lua` and the like install; it alone makes the content.

@@ -1,7 +1,7 @@
 //! What a module attaches to: a location under construction.
 
 use crate::chain::Chain;
-use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match, Onlooker};
+use crate::location::{BeginHook, BodyFilter, Filtered, Handler, HeaderFilter, Location, Match};
 use crate::phase::Phase;
 use crate::request::Request;
 use crate::worker::Worker;
@@ -48,7 +48,7 @@ pub struct Attach<'a> {
 #[derive(Default)]
 pub struct Parts {
     /// Called when a request begins.
-    pub onlookers: Vec<Onlooker>,
+    pub begin_hooks: Vec<BeginHook>,
     /// Handlers by phase.
     pub phases: [Vec<Handler>; Phase::COUNT],
     /// The content handler.
@@ -79,9 +79,9 @@ impl Attach<'_> {
         self.main.share::<T>().unwrap_or_default()
     }
 
-    /// Looks on when a client's request begins at this server.
-    pub fn onlooker(&mut self, look: impl Fn(&Request) + 'static) {
-        self.parts.onlookers.push(Rc::new(look));
+    /// Registers what runs when a client's request begins at this server.
+    pub fn on_request_begin(&mut self, hook: impl Fn(&Request) + 'static) {
+        self.parts.begin_hooks.push(Rc::new(hook));
     }
 
     /// Registers a handler of a phase for this location.
@@ -138,20 +138,20 @@ impl Parts {
         children: crate::location::Locations,
     ) -> Location {
         // Lists grow by doubling, and locations are many.
-        self.onlookers.shrink_to_fit();
+        self.begin_hooks.shrink_to_fit();
         self.phases.iter_mut().for_each(Vec::shrink_to_fit);
         self.header_filters.shrink_to_fit();
         self.body_filters.shrink_to_fit();
         // A list's place is its phase's number, and so is the phase's bit.
-        let looked_at = if self.onlookers.is_empty() { 0 } else { Phase::PostRead.bit() };
-        let busy = self.phases.iter().enumerate().fold(looked_at, |busy, (at, list)| busy | (u8::from(!list.is_empty()) << at));
+        let begin = if self.begin_hooks.is_empty() { 0 } else { Phase::PostRead.bit() };
+        let busy = self.phases.iter().enumerate().fold(begin, |busy, (at, list)| busy | (u8::from(!list.is_empty()) << at));
         Location {
             busy,
             name,
             kind,
             core,
             conf,
-            onlookers: self.onlookers,
+            begin_hooks: self.begin_hooks,
             phases: self.phases,
             content: self.content,
             auto_redirect: self.auto_redirect,

@@ -76,7 +76,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let server = place.server_conf::<ServerZone>().0.clone();
     let location = place.conf::<LocationZone>().0.clone().and_then(Switch::on);
     if let Some(zone) = server.clone().filter(|_| place.is_server) {
-        place.onlooker(move |request| {
+        place.on_request_begin(move |request| {
             zone.add(BEGUN, 1);
             request.flags.counted.set(true);
         });
