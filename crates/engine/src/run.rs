@@ -35,7 +35,7 @@ pub struct HttpEngine;
 
 impl http::Engine for HttpEngine {
     fn run(&self, request: &Rc<Request>) -> Option<BoxFuture<()>> {
-        start(request, first_stage(request))
+        start(request, Stage::first(request))
     }
 
     fn refuse(&self, request: &Rc<Request>, status: u16) -> Option<BoxFuture<()>> {
@@ -55,39 +55,6 @@ impl http::Engine for HttpEngine {
         }
         Ok(parent.worker.spare.take_child(parent, what))
     }
-}
-
-/// Where a request begins. Phases that its server does not use are passed by in one step.
-fn first_stage(request: &Request) -> Stage {
-    if request.with_location(|own| own.is_idle_in(&[Phase::PostRead, Phase::ServerRewrite])) {
-        Stage::FindConfig
-    } else if request.flags.internal.get() {
-        Stage::ServerRewrite
-    } else {
-        begin(request)
-    }
-}
-
-/// The first stage at a server that does something before a location is searched. Hooks of the beginning alone are no reason to go through phases.
-#[inline(never)]
-fn begin(request: &Request) -> Stage {
-    request.with_location(|own| {
-        own.begin_hooks.iter().for_each(|hook| hook(request));
-        if !own.handlers(Phase::PostRead).is_empty() {
-            Stage::PostRead
-        } else if !own.handlers(Phase::ServerRewrite).is_empty() {
-            Stage::ServerRewrite
-        } else {
-            Stage::FindConfig
-        }
-    })
-}
-
-/// Where a request goes on in a location that was found: at the content, if the location uses no phase before it.
-fn stage_in_location(request: &Request) -> Stage {
-    const BEFORE_CONTENT: [Phase; 4] = [Phase::Rewrite, Phase::Preaccess, Phase::Access, Phase::Precontent];
-    let idle = request.with_location(|location| location.is_idle_in(&BEFORE_CONTENT));
-    if idle && request.progress.access_code.get() == 0 { Stage::ContentHandler } else { Stage::Rewrite }
 }
 
 fn start(request: &Rc<Request>, stage: Stage) -> Option<BoxFuture<()>> {
@@ -275,7 +242,7 @@ impl Run {
         if slash_is_missing {
             return Some(slash_redirect(request));
         }
-        self.enter_stage(stage_in_location(request));
+        self.enter_stage(Stage::in_location(request));
         None
     }
 
@@ -393,7 +360,7 @@ impl Run {
                 }
                 request.set_server(request.server());
                 request.action.set("");
-                self.enter_stage(first_stage(request));
+                self.enter_stage(Stage::first(request));
             }
             Jump::Named(name) => {
                 let server = request.server();
@@ -403,7 +370,7 @@ impl Run {
                     Some(location) => {
                         request.progress.uri_changed.set(false);
                         enter(request, location);
-                        self.enter_stage(stage_in_location(request));
+                        self.enter_stage(Stage::in_location(request));
                     }
                     None => {
                         let name = String::from_utf8_lossy(&name).into_owned();
