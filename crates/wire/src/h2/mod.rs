@@ -22,7 +22,7 @@
 //!         Some(Event::Request { stream, head, .. }) => {
 //!             assert_eq!(head.path.of(connection.fields().bytes()), b"/");
 //!             connection.respond(stream, 200, [(&b"server"[..], &b"lunette"[..])], false, &mut out);
-//!             connection.want(stream);
+//!             connection.queue(stream);
 //!         }
 //!         Some(_) => {}
 //!         None => break,
