@@ -44,13 +44,15 @@ fn sleeps(pid: i32) -> u64 {
     line.trim().parse().unwrap()
 }
 
-/// Waits until a process waits in its event loop. Where the kernel does not tell what a process waits for, that it sleeps must do.
+/// Waits until a process waits in its event loop, by whatever name the kernel calls that. Where it does not tell what a process waits for,
+/// that it sleeps must do.
 fn wait_until_idle(pid: i32) {
     wait_until("the worker waits for events", || {
         let waits_in = std::fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let sleeps = stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'));
-        sleeps && (waits_in == "ep_poll" || matches!(&*waits_in, "" | "0"))
+        let is_polling = waits_in == "ep_poll" || waits_in.contains("epoll_wait");
+        sleeps && (is_polling || matches!(&*waits_in, "" | "0"))
     });
 }
 
