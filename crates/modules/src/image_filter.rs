@@ -32,6 +32,14 @@ const UNSUPPORTED_MEDIA_TYPE: u16 = 415;
 /// `image_filter_buffer`
 const DEFAULT_BUFFER: u64 = 1 << 20;
 
+/// `image_filter_jpeg_quality`
+const DEFAULT_JPEG_QUALITY: u8 = 75;
+
+/// `image_filter_webp_quality`
+const DEFAULT_WEBP_QUALITY: u8 = 80;
+
+const MAX_QUALITY: u8 = 100;
+
 /// Images that a worker transforms at a time.
 const AT_A_TIME: usize = 4;
 
@@ -420,11 +428,13 @@ impl Conf {
             Kind::Rotate => Operation::Rotate,
             Kind::Off | Kind::Test | Kind::Size => return None,
         };
-        // Only the quality that is used must make sense.
-        let jpeg_quality = quality(request, self.jpeg_quality.as_ref().filter(|_| format == Format::Jpeg), 75)?;
-        let webp_quality = quality(request, self.webp_quality.as_ref().filter(|_| format == Format::WebP), 80)?;
+        let quality = match format {
+            Format::Jpeg => quality(request, self.jpeg_quality.as_ref(), DEFAULT_JPEG_QUALITY),
+            Format::WebP => quality(request, self.webp_quality.as_ref(), DEFAULT_WEBP_QUALITY),
+            Format::Gif | Format::Png => Some(MAX_QUALITY),
+        };
         let sharpen = self.sharpen.as_ref().and_then(|value| evaluated(request, value)).unwrap_or(0);
-        let encoding = Encoding { format, jpeg_quality, webp_quality, interlace: self.interlace == Some(true) };
+        let encoding = Encoding { format, quality, interlace: self.interlace == Some(true) };
         Some(Plan { operation, rotation, sharpen, transparency: self.transparency != Some(false), encoding })
     }
 }
@@ -437,8 +447,8 @@ fn evaluated(request: &Request, value: &Complex) -> Option<u32> {
     }
 }
 
-/// A quality from 1 to 100; more is 100.
+/// A quality from 1 to 100; more is 100. `None` for 0 and for what is no number.
 fn quality(request: &Request, value: Option<&Complex>, default: u8) -> Option<u8> {
     let Some(value) = value else { return Some(default) };
-    u8::try_from(evaluated(request, value)?.min(100)).ok()
+    u8::try_from(evaluated(request, value)?).map_or(Some(MAX_QUALITY), |quality| Some(quality.min(MAX_QUALITY)))
 }

@@ -48,6 +48,7 @@ fn server(prefix: &Prefix) -> u16 {
                  local file = io.open('{}' .. ngx.var.uri:sub(5), 'rb') if not file then ngx.exit(404) end\n\
                  local data = file:read('*a') file:close()\n\
                  for at = 1, #data, 1000 do ngx.print(data:sub(at, at + 999)) ngx.flush(true) end }} }}\n\
+             location /quality/ {{ image_filter resize $arg_w -; image_filter_jpeg_quality $arg_q; alias html/; }}\n\
              location /test/ {{ image_filter test; alias html/; }}\n\
              location /size/ {{ image_filter size; alias html/; }}\n\
              location /variable/ {{ image_filter crop $arg_w $arg_h; image_filter rotate $arg_r; alias html/; }}\n\
@@ -77,6 +78,9 @@ fn images_of_all_origins_are_transformed() {
     let answer = get(port, "/test/a.png").unwrap();
     assert_eq!((size(&answer), answer.header("Content-Type")), ((200, 100), Some("image/png")));
     assert_eq!(get(port, "/size/a.webp").unwrap().text(), "{ \"img\" : { \"width\": 200, \"height\": 100, \"type\": \"webp\" } }\r\n");
+    // What passes as it is needs no quality.
+    assert_eq!(size(&get(port, "/quality/a.jpg?w=200&q=0").unwrap()), (200, 100));
+    assert_eq!(size(&get(port, "/quality/a.jpg?w=100&q=300").unwrap()), (100, 50));
     assert_eq!(size(&get(port, "/variable/a.jpg?w=20&h=30&r=270").unwrap()), (20, 30));
 }
 
@@ -98,6 +102,8 @@ fn what_is_no_image_is_refused_and_the_connection_goes_on() {
         "/test/a.txt",
         "/variable/a.png?w=x&h=1&r=90",
         "/variable/a.png?w=0&h=1&r=90",
+        "/quality/a.jpg?w=50&q=0",
+        "/quality/a.jpg?w=50&q=low",
         "/small/a.png",
         "/small-proxied/a.png",
     ];

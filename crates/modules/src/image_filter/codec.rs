@@ -23,10 +23,8 @@ pub(crate) struct Picture {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Encoding {
     pub(crate) format: Format,
-    /// `image_filter_jpeg_quality`, 1 to 100.
-    pub(crate) jpeg_quality: u8,
-    /// `image_filter_webp_quality`, 1 to 100.
-    pub(crate) webp_quality: u8,
+    /// `image_filter_jpeg_quality` or `image_filter_webp_quality`, 1 to 100; nothing where the value makes no sense, so that nothing can be written.
+    pub(crate) quality: Option<u8>,
     /// `image_filter_interlace`.
     pub(crate) interlace: bool,
 }
@@ -58,25 +56,26 @@ fn kind(format: Format) -> image::ImageFormat {
 /// Writes an image.
 ///
 /// # Errors
-/// The format cannot hold an image of this size.
+/// The format cannot hold an image of this size, or there is no quality.
 pub(crate) fn encode(picture: Picture, how: Encoding) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+    let Some(quality) = how.quality else { return Err("no quality to write it in".into()) };
     match how.format {
-        Format::Jpeg => encode_jpeg(picture, how),
+        Format::Jpeg => encode_jpeg(picture, quality, how.interlace),
         Format::Gif => encode_gif(picture.pixels, how.interlace),
         Format::Png if picture.has_palette => encode_indexed_png(picture.pixels),
         Format::Png => encode_png(picture.pixels),
-        Format::WebP => encode_webp(&picture.pixels, how.webp_quality),
+        Format::WebP => encode_webp(&picture.pixels, quality),
     }
 }
 
-fn encode_jpeg(picture: Picture, how: Encoding) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+fn encode_jpeg(picture: Picture, quality: u8, interlace: bool) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
     let (width, height) = (u16::try_from(picture.pixels.width())?, u16::try_from(picture.pixels.height())?);
     let pixels = DynamicImage::ImageRgba8(picture.pixels).into_rgb8();
     let mut out = Vec::new();
-    let mut encoder = jpeg_encoder::Encoder::new(&mut out, how.jpeg_quality);
-    encoder.set_progressive(how.interlace);
+    let mut encoder = jpeg_encoder::Encoder::new(&mut out, quality);
+    encoder.set_progressive(interlace);
     encoder.encode(&pixels, width, height, jpeg_encoder::ColorType::Rgb)?;
-    add_comment(&mut out, &format!("CREATOR: Lunette, quality = {}\n", how.jpeg_quality));
+    add_comment(&mut out, &format!("CREATOR: Lunette, quality = {quality}\n"));
     Ok(out)
 }
 
@@ -162,7 +161,7 @@ mod tests {
     use image::Rgba;
 
     fn encoding(format: Format) -> Encoding {
-        Encoding { format, jpeg_quality: 75, webp_quality: 80, interlace: false }
+        Encoding { format, quality: Some(75), interlace: false }
     }
 
     fn picture(has_palette: bool) -> Picture {
@@ -198,9 +197,10 @@ mod tests {
 
     #[test]
     fn jpeg_says_its_quality() {
-        let data = encode(picture(false), Encoding { jpeg_quality: 40, ..encoding(Format::Jpeg) }).unwrap();
+        let data = encode(picture(false), Encoding { quality: Some(40), ..encoding(Format::Jpeg) }).unwrap();
         assert!(memchr::memmem::find(&data, b"quality = 40\n").is_some());
         assert!(decode(Format::Jpeg, &data).is_ok());
+        assert!(encode(picture(false), Encoding { quality: None, ..encoding(Format::Jpeg) }).is_err());
     }
 
     #[test]

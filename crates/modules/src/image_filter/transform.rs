@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     fn plan(operation: Operation, format: Format) -> Plan {
-        let encoding = Encoding { format, jpeg_quality: 75, webp_quality: 80, interlace: false };
+        let encoding = Encoding { format, quality: Some(75), interlace: false };
         Plan { operation, rotation: Rotation::None, sharpen: 0, transparency: true, encoding }
     }
 
