@@ -15,6 +15,12 @@ pub fn parse_number(text: &[u8]) -> Option<u64> {
     Some(value)
 }
 
+/// A port: decimal digits and nothing else, 1 to 65535.
+#[must_use]
+pub fn parse_port(text: &[u8]) -> Option<u16> {
+    parse_number(text).and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0)
+}
+
 /// Parses a size in bytes: `4096`, `8k`, `1m`; with `gigabytes` also `1g`.
 ///
 /// Rule: nginx manual, "Configuration file measurement units". `None` on bad syntax or overflow.
@@ -158,6 +164,24 @@ pub fn push_seconds(out: &mut Vec<u8>, milliseconds: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ports_are_digits_alone() {
+        let table: [(&str, Option<u16>); 9] = [
+            ("1", Some(1)),
+            ("65535", Some(65535)),
+            ("0080", Some(80)),
+            ("0", None),
+            ("65536", None),
+            ("", None),
+            ("+80", None),
+            ("-1", None),
+            ("8 ", None),
+        ];
+        for (text, port) in table {
+            assert_eq!(parse_port(text.as_bytes()), port, "{text}");
+        }
+    }
 
     #[test]
     fn a_status_has_three_digits() {

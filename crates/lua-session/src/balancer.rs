@@ -97,7 +97,7 @@ fn parse_peer(text: &[u8], port: u16) -> Result<SocketAddress, &'static str> {
         },
     };
     let port = match given {
-        Some(given) => given.parse().ok().filter(|port| *port != 0).ok_or("invalid port")?,
+        Some(given) => base::text::parse_port(given.as_bytes()).ok_or("invalid port")?,
         None => port,
     };
     let ip = match host {
@@ -217,6 +217,7 @@ mod tests {
             ("", "no host"),
             ("example.org", "no host allowed"),
             ("127.0.0.1:0", "invalid port"),
+            ("127.0.0.1:+80", "invalid port"),
             ("127.0.0.1:65536", "invalid port"),
             ("::1", "invalid port"),
             ("[::1", "invalid host"),

@@ -104,7 +104,7 @@ fn servers(text: &str) -> Result<Vec<SocketAddr>, &'static str> {
         return if address.port() == 0 { Err("invalid port") } else { Ok(vec![address]) };
     }
     let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().ok().filter(|port| *port > 0).ok_or("invalid port")?),
+        Some((host, port)) => (host, base::text::parse_port(port.as_bytes()).ok_or("invalid port")?),
         None => (text, PORT),
     };
     if host.is_empty() {
@@ -151,6 +151,7 @@ mod tests {
         assert_eq!(one("[::1]:5353").unwrap(), ["[::1]:5353"]);
         assert_eq!(one("127.0.0.1:0").unwrap_err(), "invalid port");
         assert_eq!(one("127.0.0.1:x").unwrap_err(), "invalid port");
+        assert_eq!(one("127.0.0.1:+53").unwrap_err(), "invalid port");
         assert_eq!(one(":53").unwrap_err(), "no host");
         assert_eq!(one("[::g]").unwrap_err(), "invalid IPv6 address");
         assert_eq!(one("nothing.invalid").unwrap_err(), "host not found");

@@ -120,11 +120,8 @@ fn split_port(authority: &[u8]) -> Result<(&[u8], Option<u16>), &'static str> {
         },
     };
     let (host, port) = authority.split_at(colon);
-    let number = base::text::parse_number(port.get(1..).unwrap_or_default());
-    match number.and_then(|n| u16::try_from(n).ok()) {
-        Some(port) if port > 0 => Ok((host, Some(port))),
-        _ => Err("invalid port"),
-    }
+    let port = base::text::parse_port(port.get(1..).unwrap_or_default()).ok_or("invalid port")?;
+    Ok((host, Some(port)))
 }
 
 fn parse_host(host: &[u8]) -> Result<Host, &'static str> {

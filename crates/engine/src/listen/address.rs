@@ -53,7 +53,7 @@ fn split_port(text: &str) -> (&str, Option<&str>) {
 }
 
 fn port_range(text: &str) -> Option<(u16, u16)> {
-    let parse = |t: &str| t.parse::<u16>().ok().filter(|p| *p > 0 && t.bytes().all(|b| b.is_ascii_digit()));
+    let parse = |text: &str| base::text::parse_port(text.as_bytes());
     match text.split_once('-') {
         Some((first, last)) => Some((parse(first)?, parse(last)?)),
         None => parse(text).map(|p| (p, p)),

@@ -60,8 +60,7 @@ fn address(host: &str, port: u16) -> Result<Option<SocketAddr>, &'static str> {
     let colon = if host.starts_with('[') { host.find("]:").map(|at| at + 1) } else { host.find(':') };
     let (name, own) = colon.map_or((host, None), |at| (host.get(..at).unwrap_or_default(), host.get(at + 1..)));
     let own = match own {
-        Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok().filter(|port| *port > 0).ok_or("invalid port")?,
-        Some(_) => return Err("invalid port"),
+        Some(text) => base::text::parse_port(text.as_bytes()).ok_or("invalid port")?,
         None => port,
     };
     match literal(name) {

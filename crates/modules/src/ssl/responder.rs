@@ -49,7 +49,7 @@ impl Responder {
             Some((name, port)) => (name, port.strip_prefix(':')),
             None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
         };
-        let port = port.map_or(Ok(80), |port| port.parse().ok().filter(|port| *port > 0).ok_or("invalid port"))?;
+        let port = port.map_or(Ok(80), |port| base::text::parse_port(port.as_bytes()).ok_or("invalid port"))?;
         let slash = if path.ends_with('/') { "" } else { "/" };
         Ok(Responder { host: host.to_owned(), name: name.to_owned(), port, path: format!("{path}{slash}"), addresses: Vec::new() })
     }
@@ -167,9 +167,13 @@ mod tests {
         assert_eq!((&*found.name, found.port, &*found.path, found.log_context()), ("example.com", 8080, "/ocsp/", "example.com:8080"));
         let found = Responder::parse("HTTP://[::1]").unwrap();
         assert_eq!((&*found.name, found.port, &*found.path), ("::1", 80, "/"));
-        for (url, words) in
-            [("https://a/", "invalid URL prefix"), ("http://", "no host"), ("http://:1", "no host"), ("http://a:0", "invalid port")]
-        {
+        for (url, words) in [
+            ("https://a/", "invalid URL prefix"),
+            ("http://", "no host"),
+            ("http://:1", "no host"),
+            ("http://a:0", "invalid port"),
+            ("http://a:+1", "invalid port"),
+        ] {
             assert_eq!(Responder::parse(url), Err(words), "{url}");
         }
     }
