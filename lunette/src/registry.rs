@@ -201,6 +201,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::body_filter::MODULE,
         // Its look comes behind all that decides about access.
         m::srcache::MODULE,
+        m::iconv::MODULE,
         m::xss::MODULE,
         m::echo::MODULE,
         m::headers::MODULE,

@@ -66,6 +66,7 @@ pub mod files;
 mod filtering;
 pub mod gunzip;
 pub mod gzip;
+pub mod iconv;
 pub mod image_filter;
 pub mod index;
 pub mod limit_conn;

@@ -14,3 +14,4 @@ pub(crate) const SLICE: u32 = 1 << 9;
 pub(crate) const XSS: u32 = 1 << 10;
 pub(crate) const SRCACHE: u32 = 1 << 11;
 pub(crate) const TRAILERS: u32 = 1 << 12;
+pub(crate) const ICONV: u32 = 1 << 13;

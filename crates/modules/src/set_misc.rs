@@ -58,7 +58,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// The variable named by the first argument, defined if necessary.
-fn target(cx: &Cx<'_>) -> Result<VarIndex, Error> {
+pub(crate) fn target(cx: &Cx<'_>) -> Result<VarIndex, Error> {
     target_of(cx, 0, cx.arg(0))
 }
 

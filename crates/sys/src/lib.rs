@@ -12,6 +12,7 @@ pub mod descriptor;
 pub mod disk;
 pub mod environment;
 pub mod epoll;
+pub mod iconv;
 pub mod identity;
 pub mod limits;
 pub mod memory;
