@@ -100,7 +100,11 @@ end
 local function http1(requests)
     local socket = kind ~= "close" and connect()
     for i = 1, requests do
-        exchange(socket or connect(), i)
+        local own = socket or connect()
+        exchange(own, i)
+        if not socket then
+            own:close()
+        end
     end
 end
 

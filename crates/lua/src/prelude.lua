@@ -371,6 +371,23 @@ local function supply(name, source, before)
     supplies[name] = { loader = loader_of(name, source), before = before }
 end
 
+-- What finalizers leave behind: a function for them, which notes a value, and one that returns the list of what was noted since, or nil. A
+-- finalizer must not call into the machine, and it runs between any two instructions of compiled code, so that a counter beside the list
+-- could be reset behind its back: the list alone says how long it is, and it is replaced before it is read.
+local function finalized()
+    local list = {}
+    return function(value)
+        list[#list + 1] = value
+    end, function()
+        if list[1] == nil then
+            return nil
+        end
+        local noted = list
+        list = {}
+        return noted
+    end
+end
+
 local function glue(source, name, fast, native)
     local C, R, N = {}, {}, {}
     for k, entry in next, fast do
@@ -385,7 +402,7 @@ local function glue(source, name, fast, native)
     end
     f {
         C = C, R = R, N = N, RAISE = RAISE, raised = raised, PENDING = PENDING, wait = wait, cx = cx, text = text,
-        stop = stop, can_wait = can_wait, ngx = G.ngx, G = G,
+        stop = stop, can_wait = can_wait, finalized = finalized, ngx = G.ngx, G = G,
     }
 end
 

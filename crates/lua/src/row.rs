@@ -232,7 +232,8 @@ fn suspend(cx: &CallContext, stack: &mut Stack<'_>, mut work: LocalFuture, held:
 /// compiled code goes on behind such a call, not behind one through `R`),
 /// `cx` (pass it to fast rows; `cx.err` is not 0 after a failed one), `text` (the output buffer as a string),
 /// `stop` (never returns; after a row that called `CallContext::finish`), `wait` (the results of what a fast row has given to
-/// `CallContext::park`, to be called where `can_wait()` holds and as the last thing), `ngx` and `G` (the real globals).
+/// `CallContext::park`, to be called where `can_wait()` holds and as the last thing), `finalized` (makes a list that finalizers write to),
+/// `ngx` and `G` (the real globals).
 /// `K.NAME` in it is the number of [`Row::constant`].
 pub struct Group {
     /// Its name in messages.

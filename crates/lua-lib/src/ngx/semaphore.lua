@@ -4,12 +4,11 @@ local type, tonumber, error, setmetatable = type, tonumber, error, setmetatable
 local ffi = require "ffi"
 local new, post, count, free, wait = C.semaphore_new, C.semaphore_post, C.semaphore_count, C.semaphore_free, R.semaphore_wait
 
--- Numbers of semaphores whose objects are gone; a finalizer must not call into the machine.
-local dead, gone = {}, 0
+-- Numbers of semaphores whose objects are gone.
+local note, noted = b.finalized()
 local number = ffi.typeof("struct { double id; }")
 local function finalize(object)
-    gone = gone + 1
-    dead[gone] = object.id
+    note(object.id)
 end
 
 local semaphore = { version = "0.1.33" }
@@ -28,11 +27,10 @@ function semaphore.new(n)
     if n < 0 then
         error("no negative number", 2)
     end
-    for i = gone, 1, -1 do
+    local dead = noted()
+    for i = 1, dead and #dead or 0 do
         free(cx, dead[i])
-        dead[i] = nil
     end
-    gone = 0
     local object = number()
     object.id = new(cx, n)
     ffi.gc(object, finalize)

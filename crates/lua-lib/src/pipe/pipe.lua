@@ -4,8 +4,8 @@ local type, tostring, tonumber, error, ipairs, select = type, tostring, tonumber
 local concat = table.concat
 local find = string.find
 
--- Numbers of processes whose objects are gone; a finalizer must not call into the machine.
-local dead, gone = {}, 0
+-- Numbers of processes whose objects are gone.
+local note, noted = b.finalized()
 local MAX = 0xffffffff
 local limits = { "write_timeout", "stdout_read_timeout", "stderr_read_timeout", "wait_timeout" }
 
@@ -178,11 +178,10 @@ function pipe.spawn(args, opts)
         end
         limit(proc, 2, opts.write_timeout, opts.stdout_read_timeout, opts.stderr_read_timeout, opts.wait_timeout)
     end
-    for i = gone, 1, -1 do
+    local dead = noted()
+    for i = 1, dead and #dead or 0 do
         C.pipe_free(cx, dead[i])
-        dead[i] = nil
     end
-    gone = 0
     local id, pid = R.pipe_spawn(list, merge, size, environ)
     if not id then
         return nil, pid
@@ -202,8 +201,7 @@ G.package.preload["ngx.pipe"] = function()
         __index = methods,
         __gc = function(proc)
             if proc.id ~= 0 then
-                gone = gone + 1
-                dead[gone] = proc.id
+                note(proc.id)
             end
         end,
     })

@@ -6,24 +6,25 @@ local sleep, getmetatable, newproxy = ngx.sleep, getmetatable, newproxy
 local lock = { _VERSION = "0.09" }
 local meta = { __index = lock }
 
--- Keys of locks that were forgotten while they were held; a finalizer must not call into the machine.
-local forgotten, count = {}, 0
+-- Keys of locks that were forgotten while they were held. A finalizer must not call into the machine; it may run between any two
+-- instructions, so that the list has no counter beside it and is replaced before it is read.
+local forgotten = {}
 
 local function forget(proxy)
     local held = getmetatable(proxy).held
     if held.key then
-        count = count + 1
-        forgotten[count] = { held.dict, held.key }
+        forgotten[#forgotten + 1] = { held.dict, held.key }
     end
 end
 
 local function give_back()
-    for i = count, 1, -1 do
-        local entry = forgotten[i]
-        forgotten[i] = nil
-        entry[1]:delete(entry[2])
+    if forgotten[1] then
+        local list = forgotten
+        forgotten = {}
+        for i = 1, #list do
+            list[i][1]:delete(list[i][2])
+        end
     end
-    count = 0
 end
 
 function lock.new(_, name, options)
@@ -57,9 +58,7 @@ function lock.lock(self, key)
     if held.key then
         return nil, "locked"
     end
-    if count > 0 then
-        give_back()
-    end
+    give_back()
     key = tostring(key)
     local exptime, waited, step, left = self.exptime, 0, self.step, self.timeout
     while true do

@@ -4,20 +4,18 @@ local type, tostring, error, setmetatable = type, tostring, error, setmetatable
 local ffi = require "ffi"
 local preload = G.package.preload
 
--- Numbers of sums whose objects are gone; a finalizer must not call into the machine.
-local dead, gone = {}, 0
+-- Numbers of sums whose objects are gone.
+local note, noted = b.finalized()
 local number = ffi.typeof("struct { double id; }")
 local function finalize(object)
-    gone = gone + 1
-    dead[gone] = object.id
+    note(object.id)
 end
 
 local function begin(kind)
-    for i = gone, 1, -1 do
+    local dead = noted()
+    for i = 1, dead and #dead or 0 do
         C.sum_free(cx, dead[i])
-        dead[i] = nil
     end
-    gone = 0
     local object = number()
     object.id = C.sum_new(cx, kind)
     return ffi.gc(object, finalize)

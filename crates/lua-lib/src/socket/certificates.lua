@@ -104,11 +104,10 @@ do
         end
     end
 
-    -- Addresses of objects that are gone; a finalizer must not call into the machine.
-    local dead, gone = {}, 0
+    -- Addresses of objects that are gone.
+    local note, noted = b.finalized()
     local function finalize(object)
-        gone = gone + 1
-        dead[gone] = address(object)
+        note(address(object))
     end
 
     -- A pointer for what has a number; its DER comes along, or an error in its place.
@@ -116,10 +115,9 @@ do
         if not id then
             return nil, der
         end
-        local list = dead
-        dead, gone = {}, 0
-        for i = 1, #list do
-            drop(list[i])
+        local dead = noted()
+        for i = 1, dead and #dead or 0 do
+            drop(dead[i])
         end
         local made = der and certificates.is_loaded() and make[kind](der) or nil
         if made ~= nil then

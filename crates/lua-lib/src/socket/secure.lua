@@ -9,12 +9,11 @@ local function number_of(object)
 end
 
 -- Numbers of sessions that could not be let go when their objects went.
-local left, count = {}, 0
+local note_session, noted_sessions = b.finalized()
 local function release(session)
     local id = number_of(session)
     if not session_free(cx, id) then
-        count = count + 1
-        left[count] = id
+        note_session(id)
     end
 end
 
@@ -24,8 +23,7 @@ local function proxy_of(id)
     local proxy = newproxy(true)
     getmetatable(proxy).__gc = function()
         if not session_free(cx, id) then
-            count = count + 1
-            left[count] = id
+            note_session(id)
         end
     end
     numbers[proxy] = id
@@ -33,10 +31,9 @@ local function proxy_of(id)
 end
 
 local function session_of(id)
-    local list = left
-    left, count = {}, 0
-    for i = 1, #list do
-        session_free(cx, list[i])
+    local left = noted_sessions()
+    for i = 1, left and #left or 0 do
+        session_free(cx, left[i])
     end
     if is_stream then
         return proxy_of(id)

@@ -6,8 +6,8 @@ local RAISE, send_list = b.RAISE, b.N.send_list
 local quick_buffered, quick_receive, quick_send = C.quick_buffered, C.quick_receive, C.quick_send
 local quick_allowed, quick_connect, quick_keep = C.quick_allowed, C.quick_connect, C.quick_keep
 
--- Numbers of sockets whose objects are gone; a finalizer must not call into the machine.
-local dead, gone = {}, 0
+-- Numbers of sockets whose objects are gone.
+local note, noted = b.finalized()
 local until_row, collect, check_tcp, connect_row = R["until"], R.collect, R.tcp, R.connect
 
 local methods = {
@@ -88,17 +88,15 @@ end
 local function finalize(proxy)
     local object = getmetatable(proxy).object
     if object[1] then
-        gone = gone + 1
-        dead[gone] = object[1]
+        note(object[1])
     end
 end
 
 -- Has a socket's table tell the machine when Lua lets go of it.
 local function watch(self)
-    if gone > 0 then
-        local list = dead
-        dead, gone = {}, 0
-        collect(list)
+    local dead = noted()
+    if dead then
+        collect(dead)
     end
     local proxy = newproxy(true)
     local hooks = getmetatable(proxy)

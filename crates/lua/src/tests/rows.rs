@@ -138,6 +138,40 @@ fn glue_knows_constants_by_name() {
     assert!(error.to_string().contains("no constant is called NOTHING"), "{error}");
 }
 
+/// Compiled code runs finalizers between any two of its instructions: what they note is never lost.
+#[test]
+fn what_finalizers_note_is_read_once_and_whole() {
+    let (vm, _) = machine();
+    let glue = "
+        local b = ...
+        local ffi = require 'ffi'
+        local number = ffi.typeof('struct { double id; }')
+        local note, noted = b.finalized()
+        local made, seen = 0, 0
+        local function finalize(object) note(object.id) end
+        local function make()
+            local dead = noted()
+            for i = 1, dead and #dead or 0 do seen = seen + 1 end
+            local object = number()
+            made = made + 1
+            object.id = made
+            ffi.gc(object, finalize)
+            return setmetatable({ object = object }, {})
+        end
+        function b.G.lost()
+            for _ = 1, 100 do
+                for _ = 1, 300 do make() end
+                coroutine.wrap(make)()
+            end
+            collectgarbage() collectgarbage()
+            make()
+            return made - seen
+        end";
+    vm.bind(&Group { name: "objects", rows: Vec::new(), glue }).expect("binds");
+    // The last object lives.
+    assert_eq!(says(&vm, "say(lost())"), "1\n");
+}
+
 #[test]
 fn panics_become_errors_that_name_the_caller() {
     let (vm, _) = rows();
