@@ -3,6 +3,7 @@
 //! Nothing here knows of sockets, configuration or HTTP.
 #![forbid(unsafe_code)]
 
+pub mod authority;
 pub mod clock;
 pub mod date;
 pub mod errno;

@@ -1,5 +1,6 @@
 //! Queries an OCSP responder over HTTP (`ngx_event_openssl_stapling.c`).
 
+use base::authority::{self, Host};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use net::address::SocketAddress;
@@ -41,17 +42,14 @@ impl Responder {
         let rest = url.get(7..).filter(|_| url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")));
         let rest = rest.ok_or("invalid URL prefix")?;
         let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        if host.is_empty() || host.starts_with(':') {
-            return Err("no host");
-        }
-        let bracket = host.strip_prefix('[').and_then(|host| host.split_once(']'));
-        let (name, port) = match bracket {
-            Some((name, port)) => (name, port.strip_prefix(':')),
-            None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
+        let authority = authority::parse(host)?;
+        let name = match authority.host {
+            Host::Ip(ip) => ip.to_string(),
+            Host::Name(name) => name.to_owned(),
         };
-        let port = port.map_or(Ok(80), |port| base::text::parse_port(port.as_bytes()).ok_or("invalid port"))?;
+        let port = authority.port.unwrap_or(80);
         let slash = if path.ends_with('/') { "" } else { "/" };
-        Ok(Responder { host: host.to_owned(), name: name.to_owned(), port, path: format!("{path}{slash}"), addresses: Vec::new() })
+        Ok(Responder { host: host.to_owned(), name, port, path: format!("{path}{slash}"), addresses: Vec::new() })
     }
 
     /// Has the system look the name up now, for the case that there is no resolver.
