@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -83,7 +84,16 @@ pub(crate) fn live<A: Application>(app: &mut A, generation: A::Generation, seat:
 }
 
 /// The process is beyond use; the reason has been logged.
+#[derive(Debug)]
 struct Fatal;
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the process cannot go on")
+    }
+}
+
+impl std::error::Error for Fatal {}
 
 fn set_environment(settings: &Settings, inherited: &Inherited, console: &Console) -> Result<(), Fatal> {
     sys::environment::replace(&settings.environment(&inherited.environment)).map_err(|error| {

@@ -19,6 +19,7 @@ use geometry::{Bounds, UNLIMITED};
 use http::location::Filtered;
 use http::{Attach, Chain, Complex, Levels, Module, Outcome, Request, Step, log_request};
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 use tokio::sync::Semaphore;
 use transform::{Operation, Plan, Rotation};
@@ -255,11 +256,24 @@ enum Taken {
 }
 
 /// Why a response cannot be transformed.
+#[derive(Debug)]
 enum Refusal {
     NoImage,
     TooBig,
     Unreadable(std::io::Error),
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NoImage => f.write_str("the response is no image"),
+            Refusal::TooBig => f.write_str("the image is too big"),
+            Refusal::Unreadable(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl Image {
     fn kind(&self) -> Kind {

@@ -140,6 +140,8 @@ impl fmt::Display for Unusable {
     }
 }
 
+impl std::error::Error for Unusable {}
+
 fn address(text: &[u8]) -> Result<Address, Unusable> {
     if let Some(path) = text.strip_prefix(b"unix:").filter(|path| !path.is_empty()) {
         return Ok(Address::Unix(Some(session::paths::os_path(path))));

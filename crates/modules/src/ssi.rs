@@ -12,6 +12,7 @@ use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, Variabl
 use order::Progress;
 use page::Page;
 use session::variable::NO_CACHE;
+use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -73,6 +74,14 @@ fn variables(variables: &mut Variables) {
 /// Why a command failed, for the log; the page shows the error message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct CommandError(String);
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CommandError {}
 
 fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     let conf = at.conf::<Conf>();

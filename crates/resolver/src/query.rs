@@ -1,5 +1,6 @@
 //! Queries to one server: over UDP from a random port, over TCP when the answer is truncated.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,6 +64,18 @@ pub struct ServerError {
     pub call: &'static str,
     /// What it said.
     pub error: io::Error,
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed {}", self.call, base::errno::describe(&self.error))
+    }
+}
+
+impl std::error::Error for ServerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
 }
 
 fn failed_call(call: &'static str) -> impl FnOnce(io::Error) -> ServerError {

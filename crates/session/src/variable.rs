@@ -211,6 +211,8 @@ impl fmt::Display for UnknownVariable {
     }
 }
 
+impl std::error::Error for UnknownVariable {}
+
 impl From<UnknownVariable> for String {
     fn from(unknown: UnknownVariable) -> String {
         unknown.to_string()

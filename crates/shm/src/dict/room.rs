@@ -8,6 +8,7 @@ use super::pool::largest_block;
 use super::record::{Record, kind, stamp};
 use super::shard::{Arena, Shard, at};
 use super::value::Refusal;
+use std::fmt;
 use std::sync::atomic::Ordering;
 
 /// Entries that are dropped under one lock at most.
@@ -38,6 +39,17 @@ pub(super) enum RoomError {
     /// There is no room in this shard.
     Full,
 }
+
+impl fmt::Display for RoomError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RoomError::Refused(refusal) => refusal.fmt(f),
+            RoomError::Full => f.write_str("no room in the shard"),
+        }
+    }
+}
+
+impl std::error::Error for RoomError {}
 
 impl Shard<'_> {
     /// Removes an entry.
