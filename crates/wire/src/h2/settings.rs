@@ -69,3 +69,8 @@ impl PeerSettings {
         Ok(())
     }
 }
+
+/// The parameters of a SETTINGS payload in their order (RFC 9113, 6.5.1): identifier and value.
+pub(crate) fn parameters(payload: &[u8]) -> impl Iterator<Item = (u16, u32)> + '_ {
+    payload.as_chunks::<6>().0.iter().map(|&[a, b, c, d, e, f]| (u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f])))
+}

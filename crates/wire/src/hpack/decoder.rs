@@ -269,6 +269,29 @@ impl Decoder {
         Ok(at)
     }
 
+    /// As [`Self::decode`] for a block that comes in parts: `partial` holds the beginning of a field whose end has not come.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_part(
+        &mut self,
+        part: &[u8],
+        last: bool,
+        limits: &Limits,
+        partial: &mut Vec<u8>,
+        fields: &mut Fields,
+    ) -> Result<(), HpackError> {
+        if partial.is_empty() {
+            let used = self.decode(part, last, limits, fields)?;
+            partial.extend_from_slice(part.get(used..).unwrap_or(&[]));
+        } else {
+            partial.extend_from_slice(part);
+            let used = self.decode(partial, last, limits, fields)?;
+            partial.drain(..used);
+        }
+        Ok(())
+    }
+
     fn field(&mut self, rest: &[u8], limits: &Limits, fields: &mut Fields) -> Result<usize, DecodeStop> {
         let first = rest.first().copied().unwrap_or(0);
         if first & 0x80 != 0 {
