@@ -1,4 +1,4 @@
-//! Which server a session is bound to, learned from answers (`sticky learn`): a table in a zone that all workers share.
+//! Which server a session is bound to, learned from responses (`sticky learn`): a table in a zone that all workers share.
 //!
 //! The table has a lock. Who dies while changing it costs the sessions of the zone: the next one to lock it finds it empty, and
 //! clients are bound anew by their next answers.

@@ -14,7 +14,7 @@ pub const WORDS: (usize, usize) = (shm::records::START, 8 * shm::records::HEADER
 const RECORDS: usize = WORDS.0 + WORDS.1;
 const HOME: usize = 5;
 
-/// What a server knows of one answer.
+/// What a server knows of one response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IndexEntry {
     /// How often it was given.

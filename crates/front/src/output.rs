@@ -148,7 +148,7 @@ impl Output {
         Ok(if self.queued == 0 { Sent::All } else { Sent::Enough })
     }
 
-    /// Sends what is gathered and then `data` from where it is; answers how many bytes of it have left. The rest is the caller's.
+    /// Sends what is gathered and then `data` from where it is; returns how many bytes of it have left. The rest is the caller's.
     ///
     /// # Errors
     /// Those of write(2) except `WouldBlock`.

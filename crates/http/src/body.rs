@@ -276,7 +276,7 @@ pub fn read(request: &Rc<Request>) -> Step {
     }
 }
 
-/// Answers `Expect: 100-continue`, once, on the first need of the body.
+/// Responds to `Expect: 100-continue`, once, on the first need of the body.
 pub fn send_continue(request: &Rc<Request>) {
     if request.flags.expects_continue.replace(false) && request.version() >= Version::Http11 && !request.flags.header_sent.get() {
         request.wire.write_interim(request, 100, &Headers::default());

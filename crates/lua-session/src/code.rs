@@ -154,7 +154,7 @@ impl fmt::Display for LoadError {
 impl std::error::Error for LoadError {}
 
 impl LoadError {
-    /// Logs it; answers the status.
+    /// Logs it; returns the status.
     pub fn report(&self, session: &impl Client) -> u16 {
         session.log(Level::Error, &self.text);
         self.status

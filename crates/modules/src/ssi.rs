@@ -58,7 +58,7 @@ fn rows() -> Vec<Row> {
         row::flag::<Conf>("ssi_last_modified", at, "Keeps Last-Modified.", |c| &mut c.last_modified),
         row::size::<Conf>("ssi_value_length", at, "Longest value of a parameter.", |c| &mut c.value_length),
         row::size::<Conf>("ssi_min_file_chunk", at, "Accepted; text is never copied to be sent.", |c| &mut c.min_file_chunk),
-        row::size::<Conf>("subrequest_output_buffer_size", at, "Longest answer that becomes a variable.", |c| &mut c.longest_answer),
+        row::size::<Conf>("subrequest_output_buffer_size", at, "Longest response that becomes a variable.", |c| &mut c.longest_answer),
         Row::new("ssi_types", at, Arity::AtLeast(1), "Types besides text/html that are searched.", |cx| {
             Types::add(&mut cx.location::<Conf>().types, cx);
             Ok(())

@@ -26,7 +26,7 @@ pub trait Session: Sized + 'static {
     fn variable_cycle(&self, name: &str);
 }
 
-/// Appends the value to the buffer and answers true, or answers false: not found.
+/// Appends the value to the buffer and returns true, or returns false: not found.
 pub type Get<S> = Rc<dyn Fn(&S, &mut Vec<u8>) -> bool>;
 /// Assigns; none makes the variable not found.
 pub type SetValue<S> = Rc<dyn Fn(&S, Option<&[u8]>)>;

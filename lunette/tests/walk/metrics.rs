@@ -1,6 +1,6 @@
 //! What `metrics` tells, and `lunette top`, which reads it.
 
-use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, get, parse, until};
+use crate::rig::{Foreground, Prefix, Response, exchange, free_port, get, parse, until};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -219,7 +219,7 @@ fn many_upstream_servers_are_told_in_parts() {
         ),
     );
     let _server = Foreground::start(&prefix, port, "daemon off; master_process off;").unwrap();
-    let old = |path: &str, method: &str| -> Answer {
+    let old = |path: &str, method: &str| -> Response {
         // Version 1.0: the body has no chunks.
         parse(&exchange(port, format!("{method} {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap()).unwrap()
     };

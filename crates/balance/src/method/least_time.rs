@@ -1,4 +1,4 @@
-//! The server that is expected to be done first: by the average time of its answers and the number of its requests.
+//! The server that is expected to be done first: by the average time of its responses and the number of its requests.
 //!
 //! The constants are nginx's: times are told apart in steps of 20 ms, and beyond 5 s not at all; a server that nobody has asked
 //! for `fail_timeout` gets half its time, so that a slow one has its chance again.

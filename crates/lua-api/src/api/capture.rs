@@ -155,7 +155,7 @@ fn captures(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise
     Ok(later(children, at_once, issuer.engine, pending, push_lists))
 }
 
-/// Waits for the subrequests, which may be running already, and answers what `push` makes of them.
+/// Waits for the subrequests, which may be running already, and returns what `push` makes of them.
 fn later(
     mut children: Vec<Child>,
     running: bool,

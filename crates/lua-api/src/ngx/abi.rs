@@ -61,7 +61,7 @@ fn field_count(cx: &CallContext) -> i32 {
     with_request(cx, -1, |_, request| i32::try_from(request.headers.borrow().len()).unwrap_or(i32::MAX))
 }
 
-/// Puts name and value of a field of the request; answers the name's length.
+/// Puts name and value of a field of the request; returns the name's length.
 fn field(cx: &CallContext, at: i32) -> i32 {
     with_request(cx, -1, |_, request| {
         let headers = request.headers.borrow();

@@ -129,7 +129,7 @@ impl Timer {
         Alarms::after(&self.worker, self.delay)
     }
 
-    /// Answers true if the worker's exit came first.
+    /// Returns true if the worker's exit came first.
     async fn wait(&self, alarm: Alarm) -> bool {
         let timers = &self.runtime.timers;
         let exit = timers.wake.notified();

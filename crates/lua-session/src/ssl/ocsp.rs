@@ -7,7 +7,7 @@ use tls::certificate::{CertificateDer, Chain};
 use tls::ocsp::{self, Status};
 
 const ALL: PhaseSet = PhaseSet::EVERYWHERE;
-/// The extension by which clients ask for an answer of OCSP.
+/// The extension by which clients ask for a response of OCSP.
 const STATUS_REQUEST: u16 = 5;
 
 /// The part's rows and glue.

@@ -12,7 +12,7 @@ use wire::uri::escape::{Class, escape};
 
 /// How long a responder may take in all.
 const LIMIT: Duration = Duration::from_secs(60);
-/// The longest answer.
+/// The longest response.
 const LONGEST: usize = 64 * 1024;
 
 base::message_error! {
@@ -130,7 +130,7 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((bytes.get(..at)?, bytes.get(at + length..)?))
 }
 
-/// The body of an answer, once it is whole; `ended`: nothing more will come.
+/// The body of a response, once it is whole; `ended`: nothing more will come.
 fn body(bytes: &[u8], ended: bool) -> Result<Option<&[u8]>, StatusError> {
     let invalid = || StatusError::from("OCSP responder sent invalid response");
     let Some((head, body)) = split(bytes) else { return Ok(None) };

@@ -115,8 +115,8 @@ pub(super) fn rows() -> Vec<Row> {
             cx.once(&mut cx.server::<Ssl>().timeout, value)
         }),
         file("ssl_dhparam", "Checked only: there is no DHE.", |ssl| &mut ssl.dhparam),
-        flag("ssl_stapling", "Sends the answer of an OCSP responder.", |ssl| &mut ssl.stapling),
-        file("ssl_stapling_file", "An OCSP answer.", |ssl| &mut ssl.stapling_file),
+        flag("ssl_stapling", "Sends the response of an OCSP responder.", |ssl| &mut ssl.stapling),
+        file("ssl_stapling_file", "An OCSP response.", |ssl| &mut ssl.stapling_file),
         Row::new("ssl_ocsp", BOTH, one, "Asks whether clients' certificates were revoked.", |cx| {
             let value = match cx.text(0).as_ref() {
                 "off" => OcspMode::Off,

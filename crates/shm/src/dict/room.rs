@@ -64,7 +64,7 @@ impl Shard<'_> {
         self.free(record.offset);
     }
 
-    /// Drops up to `most` expired entries that were not used for long; answers how many.
+    /// Drops up to `most` expired entries that were not used for long; returns how many.
     pub(super) fn tidy(&self, now: u64, most: usize) -> usize {
         let mut dropped = 0;
         while dropped < most

@@ -263,7 +263,7 @@ impl Client {
         usize::try_from(self.stream.send_window.min(self.send_window)).unwrap_or(0).min(frame::DEFAULT_SIZE)
     }
 
-    /// Appends as much of `data` as one frame and the windows allow, and answers how much that was. With `end` and all of it sent, the
+    /// Appends as much of `data` as one frame and the windows allow, and returns how much that was. With `end` and all of it sent, the
     /// request is complete; no data at all and `end` need no window.
     pub fn data(&mut self, data: &[u8], end: bool, out: &mut Vec<u8>) -> usize {
         let len = data.len().min(self.quota());

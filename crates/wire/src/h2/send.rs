@@ -76,7 +76,7 @@ impl Codec {
         usize::try_from(stream.send_window.min(self.send_window)).unwrap_or(0).min(self.peer.frame_size)
     }
 
-    /// Appends as much of `data` as the windows allow, in frames of at most the peer's size, and answers how much that was. With `end`
+    /// Appends as much of `data` as the windows allow, in frames of at most the peer's size, and returns how much that was. With `end`
     /// and all of it sent, the stream is complete; no data at all and `end` need no window.
     pub fn data(&mut self, id: u32, data: &[u8], end: bool, out: &mut Vec<u8>) -> usize {
         let mut sent = 0;

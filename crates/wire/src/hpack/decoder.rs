@@ -246,7 +246,7 @@ impl Decoder {
         self.table.memory()
     }
 
-    /// Reads the fields at the start of `block` into `fields` and answers how many bytes they took: all of them when `last`, else
+    /// Reads the fields at the start of `block` into `fields` and returns how many bytes they took: all of them when `last`, else
     /// what is left is the beginning of a field, which must be handed in again with more behind it.
     ///
     /// # Errors
@@ -390,7 +390,7 @@ fn bad_integer(bad: BadInteger, long: HpackError) -> DecodeStop {
     }
 }
 
-/// Appends the string at the start of `bytes` and answers how many bytes it took.
+/// Appends the string at the start of `bytes` and returns how many bytes it took.
 #[inline]
 fn string(bytes: &[u8], limits: &Limits, padding: u32, out: &mut Vec<u8>) -> Result<usize, DecodeStop> {
     let missing = DecodeStop::Partial { integer: false };
