@@ -100,12 +100,12 @@ pub fn spawn(future: BoxFuture<()>) {
 
 /// So many sockets are taken from the kernel in one turn of the event loop, and all of them served before the next. Of a thousand that are
 /// ready, the first ones would have left the near caches when their turn comes.
-const TURN: usize = 64;
+const TURN: u32 = 64;
 
 /// The whole life of a worker. Returns the exit code.
 pub fn run(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32 {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().max_io_events_per_tick(TURN).event_interval(2 * TURN as u32).on_thread_unpark(clock::stale);
+    builder.enable_all().max_io_events_per_tick(TURN as usize).event_interval(2 * TURN).on_thread_unpark(clock::stale);
     let runtime = builder.build_local(Default::default());
     let log = worker.log.clone();
     match runtime {

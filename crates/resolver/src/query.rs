@@ -96,7 +96,8 @@ pub async fn query(server: SocketAddr, questions: &mut [Query]) -> Result<(), Se
     for question in questions.iter_mut().filter(|question| !question.is_answered()) {
         // Two numbers differ, so that each answer has one question.
         question.id = loop {
-            let id = getrandom::u32().map_err(|error| failed_call("getrandom()")(io::Error::other(error)))? as u16;
+            let [first, second, ..] = getrandom::u32().map_err(|error| failed_call("getrandom()")(io::Error::other(error)))?.to_ne_bytes();
+            let id = u16::from_ne_bytes([first, second]);
             if last != Some(id) {
                 break id;
             }

@@ -146,7 +146,7 @@ impl<S: Session> Variables<S> {
         if let Some(index) = self.by_name.get(&name) {
             return *index;
         }
-        let index = VarIndex(self.indexed.len() as u32);
+        let index = VarIndex(u32::try_from(self.indexed.len()).unwrap_or(u32::MAX));
         self.indexed.push(Indexed { name: name.as_str().into(), get: None, set: None, flags: 0 });
         self.by_name.insert(name, index);
         index

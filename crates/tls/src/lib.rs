@@ -15,6 +15,7 @@
 //! - A chain never fails a handshake: when it is over, [`session::Session::verdict`] says what was found, as in nginx,
 //!   where the response to a bad client certificate is a page. **Who configures verification has to ask.**
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod alert;
 pub mod buffer;

@@ -54,10 +54,10 @@ pub(crate) fn expected(peer: &Peer, measure: Measure, now_ms: u64) -> i128 {
     i128::from(time) * (1 + i128::from(peer.connections()))
 }
 
-/// Moves an average towards a value.
+/// Moves an average towards a value, by a twentieth of the way.
 fn average(peer: &Peer, counter: Counter, value: i64) {
     let old = peer.get(counter);
-    let new = if old == 0 { value } else { (0.5 + (value as f64 * 0.05 + old as f64 * 0.95)) as i64 };
+    let new = if old == 0 { value } else { old.saturating_mul(19).saturating_add(value).saturating_add(10) / 20 };
     peer.set(counter, new);
 }
 
