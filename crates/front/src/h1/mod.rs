@@ -6,5 +6,6 @@ pub mod connection;
 pub(crate) mod head_cache;
 pub(crate) mod head_out;
 pub mod linger;
+pub mod raw;
 pub mod serve;
 pub mod upload;
