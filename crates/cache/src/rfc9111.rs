@@ -83,7 +83,7 @@ pub struct Storage {
     pub updating: i64,
     /// How long it may be used after that when it cannot be fetched.
     pub error: i64,
-    /// How old it is now.
+    /// How old it is now, seconds.
     pub age: i64,
     /// It is given only after the upstream was asked.
     pub must_validate: bool,

@@ -137,7 +137,7 @@ impl Body {
         !self.expected
     }
 
-    /// `Content-Length`; `None` for a chunked body that has not been read.
+    /// `Content-Length`, bytes; `None` for a chunked body that has not been read.
     pub fn length(&self) -> Option<u64> {
         self.length.get()
     }

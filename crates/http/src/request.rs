@@ -122,7 +122,7 @@ pub struct Request {
     pub action: Cell<&'static str>,
     /// What code that no client waits for runs in it, for the log (`context: ...`); empty for a client's request.
     pub purpose: Cell<&'static str>,
-    /// `$limit_rate` as assigned; `None` follows the configuration.
+    /// `$limit_rate` as assigned, bytes a second; `None` follows the configuration.
     pub limit_rate: Cell<Option<u64>>,
 }
 

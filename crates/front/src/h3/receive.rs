@@ -64,6 +64,9 @@ impl H3 {
     }
 
     /// Reads a stream for as long as its data is wanted.
+    ///
+    /// # Errors
+    /// The client broke a rule of the protocol: the connection must end.
     pub fn read_stream(self: &Rc<Self>, id: u64) -> Result<(), Failure> {
         let wanted = self.with_wire(id, |wire| (wire.receiving != ReceiveState::Unwanted).then_some(wire.reading));
         match wanted.flatten() {

@@ -22,7 +22,7 @@ const LONGEST_REPEATED: usize = 128;
 pub struct Config {
     /// `http2_max_concurrent_streams`.
     pub max_streams: usize,
-    /// `http2_body_preread_size`: each stream's first window.
+    /// `http2_body_preread_size`: each stream's first window, bytes.
     pub window: u32,
     /// The sizes of header blocks: `large_client_header_buffers`, `max_headers`.
     pub headers: Limits,

@@ -220,7 +220,7 @@ impl Codec {
         }
     }
 
-    /// What the peer may still send on the stream.
+    /// How many bytes the peer may still send on the stream.
     #[must_use]
     pub fn receive_window(&self, id: u32) -> i64 {
         self.streams.get(id).map_or(0, |stream| stream.recv_window)
