@@ -3,6 +3,7 @@
 pub mod arrival;
 pub mod body;
 pub mod connection;
+mod downstream;
 pub(crate) mod head_cache;
 pub(crate) mod head_out;
 pub mod linger;
