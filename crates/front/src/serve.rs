@@ -9,10 +9,8 @@ use base::clock;
 use base::errno;
 use base::log::Level;
 use daemon::{Command, Commands, WorkerSetup};
-use http::connection::Address;
 use http::core::default;
 use http::metrics::Counter;
-use http::root::{Endpoint, Listen};
 use http::{BoxFuture, Connection, Worker};
 use net::accept::{Acceptor, severity};
 use net::listener::Kind;
@@ -50,7 +48,7 @@ pub struct FrontOptions {
 impl Front {
     pub(crate) fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Accepted> {
         let http = self.worker.http();
-        let endpoint = http.listens.get(listen as usize).and_then(|l| endpoint_of(l, &info.local))?;
+        let endpoint = http.listens.get(listen as usize).and_then(|l| l.endpoint(&info.local))?;
         // SNI chose one when the connection was new.
         let server = info.tls_info().map_or_else(|| endpoint.default.clone(), |tls| tls.server.clone());
         let timeout = server.core.client_header_timeout.unwrap_or(default::TIMEOUT);
@@ -86,11 +84,6 @@ impl Front {
             (protocol.start)(self, Accepted { no_delay, state, resumed: true, ..opened });
         }
     }
-}
-
-pub(crate) fn endpoint_of(listen: &Listen, local: &Address) -> Option<Rc<Endpoint>> {
-    let specific = listen.endpoints.iter().find(|(address, _)| address == local);
-    specific.or(listen.endpoints.last()).map(|(_, endpoint)| endpoint.clone())
 }
 
 /// Drives a future apart from any connection, on this thread.

@@ -184,12 +184,14 @@ fn parsed_by_python(text: &str) {
     if !python.exists() {
         return;
     }
+    // All of it is read first: who stops early breaks the pipe.
     let code = "import sys
+text = sys.stdin.read()
 try:
     from prometheus_client.parser import text_string_to_metric_families as parse
 except ImportError:
     sys.exit(0)
-names = [family.name for family in parse(sys.stdin.read())]
+names = [family.name for family in parse(text)]
 assert len(names) > 20 and len(names) == len(set(names)), names";
     let mut command = Command::new(python);
     let mut child = command.args(["-c", code]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

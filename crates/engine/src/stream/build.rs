@@ -1,7 +1,7 @@
 //! Builds the immutable servers that sessions run on.
 
-use super::blocks::{ServerNode, Servers};
 use super::listen;
+use super::nodes::{ServerNode, Servers};
 use crate::build::unknown_variable;
 use base::log::{ErrorLog, Level};
 use conf::configs::ConfMap;

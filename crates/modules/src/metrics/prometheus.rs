@@ -1,6 +1,6 @@
 //! The text format of Prometheus: all samples of a family stand together behind its `HELP` and `TYPE`.
 
-use super::report::{Overview, Process};
+use super::overview::{Overview, Process};
 use base::text::push_number;
 use http::metrics::{BOUNDS, Counter, Counts, Histogram};
 use std::io::Write;

@@ -2,6 +2,7 @@
 
 use super::build::Inheritable;
 use super::ocsp_check::{self, OcspMode};
+use super::session::STREAM_SERVERS;
 use super::{Names, SessionCache, Ssl, cache};
 use base::text;
 use conf::context::{Arity, Context};
@@ -14,7 +15,6 @@ use std::rc::Rc;
 use tls::commands::Commands;
 
 pub(super) const SERVERS: Context = Context::HTTP.union(Context::SERVER);
-pub(super) const STREAM_SERVERS: Context = Context::STREAM.union(Context::STREAM_SERVER);
 /// Where most rows are the same for both.
 const BOTH: Context = SERVERS.union(STREAM_SERVERS);
 
