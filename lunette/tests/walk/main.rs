@@ -33,6 +33,7 @@ mod sessions;
 mod ssi;
 mod stream;
 mod stream_lua;
+mod stream_lua_calls;
 mod traces;
 mod tunnel;
 mod upstream_responses;

@@ -30,7 +30,7 @@ if ngx.config.subsystem == "stream" then
     function methods.setoption(self, option, value)
         if option == "ip-transparent" and value ~= nil then
             self[11] = value and value ~= 0
-            return 1
+            return true
         end
         return R.setoption(self, option, value)
     end
