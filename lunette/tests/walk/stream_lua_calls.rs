@@ -76,6 +76,12 @@ fn the_clients_socket_and_output() {
         (Content, "show(ngx.now() - ngx.req.start_time() < 60, ngx.status)", "true 0"),
         (ContentSocket, "show(s:setoption('tcp-nodelay', true), s:getoption('tcp-nodelay'))", "true 1"),
         (ContentSocket, "show(s:getoption('nonsense'))", "nil unsupported option nonsense"),
+        (ContentSocket, "show(s:getfd() > 2)", "true"),
+        (
+            Content,
+            "ngx.timer.at(0, function() show(ngx.get_phase(), pcall(ngx.say, 'x')) end)",
+            "timer false API disabled in the context of ngx.timer",
+        ),
         (ContentSocket, "show(s:receive(5), pcall(s.peek, s, 1))", "hello false API disabled in the context of content_by_lua*"),
         // Closing.
         (ContentSocket, "show(s:shutdown('send'), s:shutdown('send'))", "1 nil already shutdown"),
@@ -110,7 +116,7 @@ fn datagrams() {
         (Datagram, "show(pcall(ngx.say, {'x'}))", "false API disabled in the current context"),
         (Datagram, "show(pcall(ngx.flush))", "false API disabled in the current context"),
         (Datagram, "show(pcall(ngx.eof))", "false API disabled in the current context"),
-        (Datagram, "show(ngx.req.get_original_addr())", "nil no connection"),
+        (Datagram, "show(ngx.req.get_original_addr())", "nil failed to get IPv4 origin addr"),
         (DatagramSocket, "show(s:receive(2), s:receive(), s:receive())", "he llo nil no more data"),
         (DatagramSocket, "show(s:receive(-1))", "hello"),
         (DatagramSocket, "show(s:receive(5), s:receive(1))", "hello nil no more data"),
@@ -121,4 +127,50 @@ fn datagrams() {
         (DatagramSocket, "show(s:send(('x'):rep(70000)))", "nil message too long"),
         (DatagramSocket, "show(s.shutdown, s.peek, s.receiveuntil)", "nil nil nil"),
     ]);
+}
+
+/// The status of a session by how its code ends; `return` follows the preread phase.
+#[test]
+fn statuses() {
+    let rows = [
+        ("preread", "do return end", 200),
+        ("preread", "ngx.exit(ngx.OK)", 200),
+        ("preread", "ngx.exit(ngx.DECLINED)", 200),
+        ("preread", "ngx.exit(403)", 403),
+        ("preread", "ngx.exit(ngx.ERROR)", 500),
+        ("preread", "error('x')", 500),
+        ("preread", "ngx.sleep(0.01)", 200),
+        ("preread", "ngx.sleep(0.01) ngx.exit(403)", 403),
+        ("content", "ngx.exit(ngx.OK)", 200),
+        ("content", "ngx.exit(ngx.DECLINED)", 200),
+        ("content", "ngx.say('hello') ngx.exit(200)", 200),
+        ("content", "ngx.exit(403)", 403),
+        ("content", "ngx.exit(ngx.ERROR)", 500),
+        ("content", "error('x')", 500),
+        ("content", "ngx.sleep(0.01) error('x')", 500),
+        // Nobody waits for a client of code that is broken.
+        ("content", "ngx.say(('x'):rep(3000000)) error('x')", 500),
+    ];
+    let (prefix, port) = (Prefix::new(), free_port());
+    let ports: Vec<u16> = rows.iter().map(|_| free_port()).collect();
+    let server = |((phase, code, _), port): (&(&str, &str, u16), &u16)| {
+        let rest = if *phase == "preread" { "return x;" } else { "" };
+        format!("server {{ listen 127.0.0.1:{port}; {phase}_by_lua_block {{ {code} }} {rest} }}\n")
+    };
+    let servers: String = rows.iter().zip(&ports).map(server).collect();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; worker_processes 1; error_log logs/error.log info; events {{ }}\n\
+             stream {{ log_by_lua_block {{ ngx.log(ngx.WARN, 'ended ', ngx.var.server_port, ' ', ngx.status, ' ', ngx.var.status, ' :end') }}\n\
+             server {{ listen 127.0.0.1:{port}; return ready; }}\n{servers} }}"
+        ),
+    );
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    for ((phase, code, status), port) in rows.iter().zip(&ports) {
+        let _client = connect(*port);
+        let ended = || prefix.read("logs/error.log").split_once(&format!("ended {port} ")).map(|(_, rest)| rest.to_owned());
+        until("the end of the session", || ended().is_some_and(|rest| rest.contains(":end")));
+        assert!(ended().is_some_and(|rest| rest.starts_with(&format!("{status} {status} :end"))), "{phase}: {code}: {:?}", ended());
+    }
 }
