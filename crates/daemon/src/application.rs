@@ -146,5 +146,5 @@ pub trait Application {
     /// The whole life of a worker (or of the one process without a master): makes the event loop, serves, and returns
     /// when a command says so and the work is done. Returns the exit code; 2 means "do not start me again".
     /// Must not fork.
-    fn run_worker(&mut self, generation: Self::Generation, seat: WorkerSetup) -> i32;
+    fn run_worker(&mut self, generation: Self::Generation, setup: WorkerSetup) -> i32;
 }

@@ -96,14 +96,14 @@ pub fn spawn(future: BoxFuture<()>) {
 const TURN: u32 = 64;
 
 /// The whole life of a worker. Returns the exit code.
-pub fn run(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32 {
+pub fn run(worker: Rc<Worker>, setup: WorkerSetup, options: FrontOptions) -> i32 {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().max_io_events_per_tick(TURN as usize).event_interval(2 * TURN).on_thread_unpark(clock::stale);
     let runtime = builder.build_local(Default::default());
     let log = worker.log.clone();
     match runtime {
         Ok(runtime) => {
-            let code = runtime.block_on(live(worker, seat, setup));
+            let code = runtime.block_on(live(worker, setup, options));
             runtime.shutdown_timeout(Duration::ZERO);
             code
         }
@@ -114,12 +114,12 @@ pub fn run(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32 {
     }
 }
 
-async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32 {
-    let FrontOptions { connections, listening, protocols, reopen, start, end } = setup;
+async fn live(worker: Rc<Worker>, setup: WorkerSetup, options: FrontOptions) -> i32 {
+    let FrontOptions { connections, listening, protocols, reopen, start, end } = options;
     let log = worker.log.clone();
-    let share = Share::new(seat.board, seat.role, connections.max(1));
+    let share = Share::new(setup.board, setup.role, connections.max(1));
     let front = Front::new(worker.clone(), protocols, share, connections);
-    let (front, mut commands) = match front.and_then(|front| Ok((Rc::new(front), seat.commands.start(log.clone())?))) {
+    let (front, mut commands) = match front.and_then(|front| Ok((Rc::new(front), setup.commands.start(log.clone())?))) {
         Ok(both) => both,
         Err(error) => {
             base::log!(log, Level::Emerg, 0, "epoll_create1() failed {}", errno::describe(&error));
@@ -161,12 +161,12 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32
     });
     tokio::task::spawn_local(tend_lot(front.clone()));
     worker.offer_unix_listeners(listening.iter().filter_map(Listening::unix_name).collect());
-    if seat.relieves {
+    if setup.relieves {
         worker.wait_for_predecessors();
     }
     start(&worker);
     listening.iter().for_each(|one| one.service.started(&front, &listening));
-    let acceptors = listen(&front, seat.listeners, &listening, seat.single);
+    let acceptors = listen(&front, setup.listeners, &listening, setup.single);
     worker.offer_unix_listeners(Vec::new());
     front.share.enter(acceptors.iter().map(|(acceptor, _)| acceptor.clone()).collect());
     let accepting =

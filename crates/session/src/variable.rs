@@ -2,7 +2,7 @@
 //!
 //! A variable named in the configuration gets an index, and its value is kept with the session after the first
 //! evaluation; one marked [`NO_CACHE`] is evaluated again whenever a complex value mentions it. `ngx.var` reads by
-//! name. (semantics: "Variables".)
+//! name.
 
 use crate::captures::Captures;
 use conf::tree::SettingError;

@@ -140,13 +140,13 @@ pub fn request(certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_>) ->
 /// # Errors
 /// When the response is worth nothing.
 pub fn verify(
-    answer: &[u8],
+    response: &[u8],
     certificate: &CertificateDer<'_>,
     issuer: &CertificateDer<'_>,
     verify: bool,
     now: i64,
 ) -> Result<OcspResponse, OcspError> {
-    let mut outer = Reader(single(answer, 0x10).ok_or(OcspError::Malformed)?);
+    let mut outer = Reader(single(response, 0x10).ok_or(OcspError::Malformed)?);
     let code = outer.next(Tag::Enumerated.0).and_then(|any| any.data.first().copied()).ok_or(OcspError::Malformed)?;
     if code != 0 {
         return Err(OcspError::NotSuccessful(code));
@@ -158,10 +158,10 @@ pub fn verify(
         return Err(OcspError::Unverified);
     }
     let found = basic.status_of(&certificate, &issuer).ok_or(OcspError::NotFound)?;
-    if found.from > now + SKEW || found.answer.until.is_some_and(|until| until < now - SKEW || until < found.from) {
+    if found.from > now + SKEW || found.response.until.is_some_and(|until| until < now - SKEW || until < found.from) {
         return Err(OcspError::OutOfDate);
     }
-    Ok(found.answer)
+    Ok(found.response)
 }
 
 /// The hashes by which an issuer is named.
@@ -236,7 +236,7 @@ struct Basic<'a> {
 
 /// What is said about one certificate.
 struct SingleResponse {
-    answer: OcspResponse,
+    response: OcspResponse,
     from: i64,
 }
 
@@ -312,7 +312,7 @@ fn matching_single(mut part: Reader<'_>, certificate: &Parsed<'_>, issuer: &Pars
         Some(any) => Some(time(&mut Reader(any.data))?),
         None => None,
     };
-    Some(SingleResponse { answer: OcspResponse { status, until }, from })
+    Some(SingleResponse { response: OcspResponse { status, until }, from })
 }
 
 fn time(reader: &mut Reader<'_>) -> Option<i64> {

@@ -1,4 +1,4 @@
-//! `ngx.location.capture`, `ngx.location.capture_multi` (`ngx_http_lua_subrequest.c`; semantics: "Subrequests").
+//! `ngx.location.capture`, `ngx.location.capture_multi` (`ngx_http_lua_subrequest.c`).
 
 mod wire;
 

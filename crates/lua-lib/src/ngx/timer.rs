@@ -1,4 +1,4 @@
-//! `ngx.timer.at`, `ngx.timer.every` (`ngx_http_lua_timer.c`; semantics: "Timers").
+//! `ngx.timer.at`, `ngx.timer.every` (`ngx_http_lua_timer.c`).
 
 use crate::host::{HostFactory, expect_host};
 use crate::machine::Machine;

@@ -101,8 +101,8 @@ impl<S: Secured> ServerHandshakes<S> {
         if stapled.is_empty() {
             return settings.clone();
         }
-        let answers = stapled.iter().map(|stapling| stapling.as_ref().and_then(|stapling| stapling.answer())).chain(repeat(None));
-        let pairs = self.certificates.fixed().iter().zip(answers).map(|(pair, answer)| pair.with_ocsp(answer)).collect();
+        let responses = stapled.iter().map(|stapling| stapling.as_ref().and_then(|stapling| stapling.der())).chain(repeat(None));
+        let pairs = self.certificates.fixed().iter().zip(responses).map(|(pair, response)| pair.with_ocsp(response)).collect();
         settings.with_pairs(pairs)
     }
 

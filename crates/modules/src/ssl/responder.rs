@@ -90,7 +90,7 @@ impl Responder {
         let mut last = StatusError::from("OCSP responder prematurely closed connection");
         for address in addresses {
             match tokio::time::timeout(LIMIT, self.exchange(address, question)).await {
-                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => last = error,
                 Err(_) => last = "OCSP responder timed out (110: Connection timed out)".into(),
             }
@@ -109,8 +109,8 @@ impl Responder {
         let mut bytes = Vec::new();
         loop {
             let count = stream.read(&mut bytes).await.map_err(|error| failed("recv", &error))?;
-            if let Some(answer) = body(&bytes, count == 0)? {
-                return Ok(answer.to_vec());
+            if let Some(response) = body(&bytes, count == 0)? {
+                return Ok(response.to_vec());
             }
             if count == 0 {
                 return Err("OCSP responder prematurely closed connection".into());

@@ -34,7 +34,7 @@ pub(super) struct Source {
 
 /// A response, and until when it is good.
 struct CachedResponse {
-    answer: Vec<u8>,
+    der: Vec<u8>,
     until: Option<i64>,
 }
 
@@ -112,8 +112,8 @@ impl Stapling {
     }
 
     /// The response, if there is one.
-    pub(super) fn answer(&self) -> Option<Vec<u8>> {
-        self.response.borrow().as_ref().map(|cached| cached.answer.clone())
+    pub(super) fn der(&self) -> Option<Vec<u8>> {
+        self.response.borrow().as_ref().map(|cached| cached.der.clone())
     }
 
     fn store(&self, cached: Option<CachedResponse>) {
@@ -150,10 +150,10 @@ impl Stapling {
 
     async fn fetch(&self) -> Result<CachedResponse, StatusError> {
         let question = ocsp::request(&self.certificate, &self.issuer).ok_or("OCSP_cert_to_id() failed")?;
-        let answer = self.responder.query(&self.source.resolving, &question).await?;
-        let found = ocsp::verify(&answer, &self.certificate, &self.issuer, self.source.verify, now()).map_err(|error| error.to_string())?;
+        let der = self.responder.query(&self.source.resolving, &question).await?;
+        let found = ocsp::verify(&der, &self.certificate, &self.issuer, self.source.verify, now()).map_err(|error| error.to_string())?;
         match found.status {
-            Status::Good => Ok(CachedResponse { answer, until: found.until }),
+            Status::Good => Ok(CachedResponse { der, until: found.until }),
             other => Err(format!("certificate status \"{}\" in the OCSP response", other.text()).into()),
         }
     }
