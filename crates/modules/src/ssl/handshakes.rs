@@ -84,7 +84,7 @@ impl<S: Secured> ServerHandshakes<S> {
         ServerHandshakes { alpn, settings, certificates, watch, reject, by_alpn: RefCell::default(), responders, changes: Cell::new(0) }
     }
 
-    /// Has responders asked that are due, and forgets settings with responses of before.
+    /// Has responders asked that are due, and forgets settings with earlier responses.
     fn maintain(&self, worker: &Rc<Worker>) {
         let stapled = self.responders.stapled.borrow();
         stapled.iter().flatten().for_each(|stapling| stapling.maintain(worker));
