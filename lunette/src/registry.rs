@@ -1,7 +1,7 @@
 //! The modules, in THE order: order is behaviour.
 //!
 //! Handlers of one phase run in this order, and so do header filters and body filters; the log phase too. The list
-//! therefore goes through a request's life (semantics: "Phases of an HTTP request, in exact order"): what only defines
+//! therefore goes through a request's life: what only defines
 //! variables, then server-rewrite and rewrite, preaccess, access, precontent, content, the filters, and last the log.
 
 use http::Module;

@@ -16,14 +16,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Serves until told to stop. Returns the exit code.
-pub(crate) fn run(generation: Generation, seat: WorkerSetup, tally: Option<&Tally>) -> i32 {
-    if !seat.single {
+pub(crate) fn run(generation: Generation, setup: WorkerSetup, tally: Option<&Tally>) -> i32 {
+    if !setup.single {
         shm::lock::after_fork();
     }
     let settings = &generation.settings;
     let count = if settings.master_process { settings.worker_processes.max(1) } else { 1 };
     let http = generation.http.clone().unwrap_or_else(|| Rc::new(without_http(&generation)));
-    let (number, agent) = match seat.role {
+    let (number, agent) = match setup.role {
         Role::Worker(number) => (number, false),
         Role::Agent => (0, true),
     };
@@ -36,12 +36,12 @@ pub(crate) fn run(generation: Generation, seat: WorkerSetup, tally: Option<&Tall
     let connections = of_agent.unwrap_or(generation.connections);
     let worker = Rc::new(Worker::new(number, count, settings.error_log.clone(), http, observers, serve::spawn));
     worker.state::<RefCell<Zones>>().replace(generation.global.get::<Zones>().clone());
-    let board = seat.board.clone();
+    let board = setup.board.clone();
     let (of_respawns, of_connections, age) = (board.clone(), board.clone(), board.generations());
     worker.set_process(ProcessInfo {
         agent,
-        single: seat.single,
-        master: seat.master,
+        single: setup.single,
+        master: setup.master,
         pids: Box::new(move || board.pids()),
         respawned: Box::new(move || of_respawns.respawned()),
         generation: age,
@@ -53,7 +53,7 @@ pub(crate) fn run(generation: Generation, seat: WorkerSetup, tally: Option<&Tall
     let (modules, stream_modules) = (generation.modules.clone(), generation.stream_modules.clone());
     let global = generation.global.clone();
     let ending = streams.clone();
-    let setup = FrontOptions {
+    let options = FrontOptions {
         connections,
         listening,
         protocols: protocols::table(),
@@ -74,7 +74,7 @@ pub(crate) fn run(generation: Generation, seat: WorkerSetup, tally: Option<&Tall
             global.get::<LogFiles>().flush();
         }),
     };
-    serve::run(worker, seat, setup)
+    serve::run(worker, setup, options)
 }
 
 /// Whose each listening socket is: those of `http` come first.

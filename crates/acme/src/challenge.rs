@@ -80,8 +80,8 @@ impl Proof<'_> {
 pub(crate) struct Certificates(pub(crate) Zone);
 
 impl Proofs<Request> for Certificates {
-    fn settings(&self, greeting: &ClientHello) -> Option<Settings> {
-        let name = greeting.hello.server_name()?;
+    fn settings(&self, hello: &ClientHello) -> Option<Settings> {
+        let name = hello.hello.server_name()?;
         // Addresses are asked for by their names in DNS (RFC 8738, 6).
         let identifier = address(name).unwrap_or_else(|| String::from_utf8_lossy(name).to_ascii_lowercase());
         let proof = self.0.handshake(&identifier)?;

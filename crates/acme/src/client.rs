@@ -54,7 +54,7 @@ impl Client<'_> {
         if let Some(directory) = &self.directory {
             return Ok(directory.clone());
         }
-        let found = self.get(&self.issuer.uri).await.and_then(|answer| Ok(serde_json::from_slice::<Directory>(&answer.body)?));
+        let found = self.get(&self.issuer.uri).await.and_then(|response| Ok(serde_json::from_slice::<Directory>(&response.body)?));
         let found = found.map_err(|error| AcmeError::Directory(Box::new(error)))?;
         self.directory = Some(found.clone());
         Ok(found)
@@ -63,14 +63,14 @@ impl Client<'_> {
     async fn get(&self, url: &Url) -> Result<Response, AcmeError> {
         let mut url = url.clone();
         for _ in 0..REDIRECTS {
-            let answer = self.transport.request(&url, None).await.map_err(AcmeError::Transport)?;
-            match answer.status {
-                200..=299 => return Ok(answer),
+            let response = self.transport.request(&url, None).await.map_err(AcmeError::Transport)?;
+            match response.status {
+                200..=299 => return Ok(response),
                 300..=399 => {
-                    let target = answer.header("location").ok_or(AcmeError::Redirect("missing redirect URI"))?;
+                    let target = response.header("location").ok_or(AcmeError::Redirect("missing redirect URI"))?;
                     url = url.join(target).ok_or(AcmeError::Redirect("invalid redirect URI"))?;
                 }
-                status => return Err(serde_json::from_slice(&answer.body).map_or(AcmeError::Status(status), AcmeError::Problem)),
+                status => return Err(serde_json::from_slice(&response.body).map_or(AcmeError::Status(status), AcmeError::Problem)),
             }
         }
         Err(AcmeError::Redirect("too many redirects"))
@@ -91,21 +91,21 @@ impl Client<'_> {
         for retries_left in (0..=RETRIES).rev() {
             let by = self.account.as_deref().map_or(Signed::Key, Signed::Account);
             let body = self.key.sign(&by, url, &nonce, payload).map_err(|text| AcmeError::Unexpected(text.to_owned()))?;
-            let answer = match self.transport.request(&target, Some(&body)).await {
-                Ok(answer) => answer,
+            let response = match self.transport.request(&target, Some(&body)).await {
+                Ok(response) => response,
                 Err(text) if retries_left == 0 => return Err(AcmeError::Transport(text)),
                 Err(_) => {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     continue;
                 }
             };
-            if (200..300).contains(&answer.status) {
-                self.nonce = answer.header("replay-nonce").map(str::to_owned);
-                return Ok(answer);
+            if (200..300).contains(&response.status) {
+                self.nonce = response.header("replay-nonce").map(str::to_owned);
+                return Ok(response);
             }
-            let next = answer.header("replay-nonce").map(str::to_owned);
-            let problem: Problem = serde_json::from_slice(&answer.body).map_err(|_| AcmeError::Status(answer.status))?;
-            let asked = retry_after(&answer);
+            let next = response.header("replay-nonce").map(str::to_owned);
+            let problem: Problem = serde_json::from_slice(&response.body).map_err(|_| AcmeError::Status(response.status))?;
+            let asked = retry_after(&response);
             match asked.filter(|pause| problem.is_rate_limited() && *pause > LONGEST_ASKED) {
                 Some(pause) => return Err(AcmeError::RateLimited(pause)),
                 None if retries_left > 0 && (problem.is_bad_nonce() || problem.is_rate_limited()) => {
@@ -141,14 +141,14 @@ impl Client<'_> {
         if let Some((id, mac)) = external {
             request["externalAccountBinding"] = self.key.bind(id, mac, &directory.new_account);
         }
-        let answer = self.post(&directory.new_account, &request.to_string()).await?;
-        let account: Account = serde_json::from_slice(&answer.body)?;
+        let response = self.post(&directory.new_account, &request.to_string()).await?;
+        let account: Account = serde_json::from_slice(&response.body)?;
         if account.status != "valid" {
             return Err(AcmeError::Unexpected(format!("unexpected account status {}", account.status)));
         }
-        let url = answer.header("location").ok_or_else(|| AcmeError::Unexpected("no account URL in response".to_owned()))?;
+        let url = response.header("location").ok_or_else(|| AcmeError::Unexpected("no account URL in response".to_owned()))?;
         self.account = Some(url.to_owned());
-        Ok(if answer.status == 201 { AccountLookup::Created(url.to_owned()) } else { AccountLookup::Known })
+        Ok(if response.status == 201 { AccountLookup::Created(url.to_owned()) } else { AccountLookup::Known })
     }
 
     /// The profile to ask for; a notice for the log if the server does not have the wanted one.
@@ -167,9 +167,9 @@ impl Client<'_> {
     /// # Errors
     /// There is none.
     pub(crate) async fn certificate(&mut self, request: &Request, replaces: Option<&str>) -> Result<(Issued, Option<String>), AcmeError> {
-        let (answer, note) = self.new_order(request, replaces).await?;
-        let url = answer.header("location").ok_or_else(|| AcmeError::Unexpected("invalid or missing order URL".to_owned()))?.to_owned();
-        let order: Order = serde_json::from_slice(&answer.body)?;
+        let (response, note) = self.new_order(request, replaces).await?;
+        let url = response.header("location").ok_or_else(|| AcmeError::Unexpected("invalid or missing order URL".to_owned()))?.to_owned();
+        let order: Order = serde_json::from_slice(&response.body)?;
         let mut pending = Vec::new();
         for url in &order.authorizations {
             let authorization = self.authorization(url).await?;
@@ -201,7 +201,7 @@ impl Client<'_> {
                 let note = format!("{problem} while replacing certificate; retrying without \"replaces\"");
                 Ok((self.post(&url, &order.to_string()).await?, Some(note)))
             }
-            answer => Ok((answer?, None)),
+            response => Ok((response?, None)),
         }
     }
 
@@ -227,17 +227,17 @@ impl Client<'_> {
     }
 
     async fn await_authorization(&mut self, url: &str, challenge: &Challenge, kind: &str) -> Result<(), AcmeError> {
-        let answer = self.post(&challenge.url, "{}").await?;
-        let begun: Challenge = serde_json::from_slice(&answer.body)?;
+        let response = self.post(&challenge.url, "{}").await?;
+        let begun: Challenge = serde_json::from_slice(&response.body)?;
         if !matches!(begun.status.as_str(), "pending" | "processing" | "valid") {
             return Err(AcmeError::Unexpected(format!("unexpected challenge status {}", begun.status)));
         }
         let mut pauses = Backoff::new();
-        let mut answer = answer;
+        let mut response = response;
         let found = loop {
-            let goes_on = pauses.wait(&answer).await;
-            answer = self.post(url, "").await?;
-            let found: Authorization = serde_json::from_slice(&answer.body)?;
+            let goes_on = pauses.wait(&response).await;
+            response = self.post(url, "").await?;
+            let found: Authorization = serde_json::from_slice(&response.body)?;
             if found.status != "pending" || !goes_on {
                 break found;
             }
@@ -259,18 +259,18 @@ impl Client<'_> {
         let csr = certificate::signing_request(request, key, self.issuer.common_name);
         let csr = csr.map_err(|error| AcmeError::Unexpected(format!("csr generation failed ({error})")))?;
         let mut pauses = Backoff::new();
-        let mut answer = match self.post(&order.finalize, &json!({"csr": base64url(csr)}).to_string()).await {
+        let mut response = match self.post(&order.finalize, &json!({"csr": base64url(csr)}).to_string()).await {
             Err(error) if error.is_final_for_order() => return Err(error),
-            Ok(answer) => answer,
+            Ok(response) => response,
             // The order says how it is.
             Err(_) => self.post(url, "").await?,
         };
         let certificate = loop {
-            let order: Order = serde_json::from_slice(&answer.body)?;
+            let order: Order = serde_json::from_slice(&response.body)?;
             match (order.certificate, order.error) {
                 (Some(certificate), _) => break certificate,
                 (None, Some(problem)) => return Err(AcmeError::Problem(problem)),
-                (None, None) if order.status == "processing" && pauses.wait(&answer).await => answer = self.post(url, "").await?,
+                (None, None) if order.status == "processing" && pauses.wait(&response).await => response = self.post(url, "").await?,
                 (None, None) => return Err(AcmeError::Unexpected("no certificate in the completed order".to_owned())),
             }
         };
@@ -279,12 +279,12 @@ impl Client<'_> {
 
     /// The chain, or the one of its alternatives that ends at the preferred issuer (RFC 8555, 7.4.2).
     async fn download(&mut self, url: &str) -> Result<Vec<u8>, AcmeError> {
-        let answer = self.post(url, "").await?;
+        let response = self.post(url, "").await?;
         let base = absolute(url)?;
         if let Some(preferred) = &self.issuer.preferred_chain
-            && !certificate::ends_at(&answer.body, preferred)
+            && !certificate::ends_at(&response.body, preferred)
         {
-            let links: Vec<Url> = answer.headers("link").filter_map(alternate).filter_map(|target| base.join(target)).collect();
+            let links: Vec<Url> = response.headers("link").filter_map(alternate).filter_map(|target| base.join(target)).collect();
             for link in links {
                 let other = self.post(&link.to_string(), "").await?.body;
                 if certificate::ends_at(&other, preferred) {
@@ -292,8 +292,8 @@ impl Client<'_> {
                 }
             }
         }
-        match certificate::validity(&answer.body) {
-            Some(_) => Ok(answer.body),
+        match certificate::validity(&response.body) {
+            Some(_) => Ok(response.body),
             None => Err(AcmeError::Unexpected("no certificate in the completed order".to_owned())),
         }
     }
@@ -305,12 +305,12 @@ impl Client<'_> {
     /// It does, and not now.
     pub(crate) async fn renewal_info(&mut self, identifier: &str) -> Result<Option<(RenewalInfo, Option<Duration>)>, AcmeError> {
         let Some(base) = self.directory().await?.renewal_info else { return Ok(None) };
-        let answer = self.get(&absolute(&format!("{base}/{identifier}"))?).await?;
-        let info: RenewalInfo = serde_json::from_slice(&answer.body)?;
+        let response = self.get(&absolute(&format!("{base}/{identifier}"))?).await?;
+        let info: RenewalInfo = serde_json::from_slice(&response.body)?;
         if info.suggested_window.start >= info.suggested_window.end {
             return Err(AcmeError::Unexpected("invalid renewal window".to_owned()));
         }
-        Ok(Some((info, retry_after(&answer))))
+        Ok(Some((info, retry_after(&response))))
     }
 }
 
@@ -319,8 +319,8 @@ fn absolute(url: &str) -> Result<Url, AcmeError> {
 }
 
 /// How long the server asks to wait, in seconds or by a date (RFC 9110, 10.2.3).
-fn retry_after(answer: &Response) -> Option<Duration> {
-    let text = answer.header("retry-after")?;
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.header("retry-after")?;
     let seconds = text.parse().ok().or_else(|| {
         let until = wire::date::parse(text.as_bytes())?;
         let now = i64::try_from(clock::epoch_ms() / 1000).ok()?;
@@ -353,13 +353,13 @@ impl Backoff {
     }
 
     /// Waits as long as the server asks, or the next pause. False: patience is at its end.
-    async fn wait(&mut self, answer: &Response) -> bool {
+    async fn wait(&mut self, response: &Response) -> bool {
         if clock::monotonic_ms() >= self.until {
             return false;
         }
         let own = Duration::from_secs(self.next.min(LONGEST_PAUSE));
         (self.last, self.next) = (self.next, self.last + self.next);
-        tokio::time::sleep(retry_after(answer).unwrap_or(own).min(LONGEST_ASKED)).await;
+        tokio::time::sleep(retry_after(response).unwrap_or(own).min(LONGEST_ASKED)).await;
         true
     }
 }

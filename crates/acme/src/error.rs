@@ -15,7 +15,7 @@ pub(crate) enum AcmeError {
     Problem(Problem),
     /// So long the server wants to hear nothing.
     RateLimited(Duration),
-    /// The answer is not what it should be.
+    /// The response is not what it should be.
     Format(serde_json::Error),
     /// There is no nonce.
     Nonce,

@@ -44,6 +44,8 @@ impl fmt::Display for NameError {
     }
 }
 
+impl std::error::Error for NameError {}
+
 /// The identifiers that a word of `acme_certificate` or `server_name` means: `.example.com` is two.
 ///
 /// # Errors

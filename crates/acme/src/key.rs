@@ -37,6 +37,8 @@ impl fmt::Display for KindError {
     }
 }
 
+impl std::error::Error for KindError {}
+
 impl KeyKind {
     /// The kind that a word names; `None`: it is no kind at all.
     ///

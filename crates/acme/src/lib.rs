@@ -5,6 +5,7 @@
 //! shared `zone`. Certificates come to `ssl_certificate` by variables, so that they change without a reload.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod certificate;
 mod challenge;

@@ -19,21 +19,21 @@ pub(crate) fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
         && registry.uses_challenge(ChallengeKind::Http)
         && let Some(zone) = registry.zone()
     {
-        at.phase(Phase::PostRead, move |request| answer(request, &zone));
+        at.phase(Phase::PostRead, move |request| serve(request, &zone));
     }
     Ok(())
 }
 
-fn answer(request: &Rc<Request>, zone: &Zone) -> Step {
+fn serve(request: &Rc<Request>, zone: &Zone) -> Step {
     if request.method() != Method::GET || !request.is_main() {
         return Step::Now(Outcome::Declined);
     }
     let token = request.line.borrow().uri.strip_prefix(FILES).map(|token| String::from_utf8_lossy(token).into_owned());
     let Some(token) = token else { return Step::Now(Outcome::Declined) };
     match zone.token(&token) {
-        Some(answer) => {
+        Some(proof) => {
             log_request!(request, Level::Debug, "acme/http-01: challenge for {token}");
-            request.respond(200, b"text/plain", answer)
+            request.respond(200, b"text/plain", proof)
         }
         None => {
             log_request!(request, Level::Debug, "acme/http-01: no challenge registered for {token}");

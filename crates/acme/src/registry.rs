@@ -137,18 +137,18 @@ pub(crate) fn server(server: &Server, _: usize, frame: &Frame) -> Result<(), Err
         let _ = server.tls.proofs.set(Rc::new(challenge::Certificates(zone)));
     }
     let Some(conf) = server.conf.share::<ServerConf>() else { return Ok(()) };
-    let Some(said) = &conf.certificate else { return Ok(()) };
-    let error = |text: String| Error::new(text, said.span);
-    let mut identifiers = said.identifiers.clone();
+    let Some(certificate) = &conf.certificate else { return Ok(()) };
+    let error = |text: String| Error::new(text, certificate.span);
+    let mut identifiers = certificate.identifiers.clone();
     if identifiers.is_empty() {
-        identifiers = names(&server.core.names, said.span, frame).map_err(|text| error(format!("\"acme_certificate\": {text}")))?;
+        identifiers = names(&server.core.names, certificate.span, frame).map_err(|text| error(format!("\"acme_certificate\": {text}")))?;
     }
     if identifiers.is_empty() {
         return Err(error("\"acme_certificate\": no identifiers found in \"server_name\"".to_owned()));
     }
-    let missing = || error(format!("issuer \"{}\" is missing", said.issuer));
-    let (issuer, zone) = registry.find(&said.issuer).zip(registry.zone()).ok_or_else(missing)?;
-    let order = issuer.order(Request { identifiers, key: said.key });
+    let missing = || error(format!("issuer \"{}\" is missing", certificate.issuer));
+    let (issuer, zone) = registry.find(&certificate.issuer).zip(registry.zone()).ok_or_else(missing)?;
+    let order = issuer.order(Request { identifiers, key: certificate.key });
     let _ = conf.placement.set(Placement { issuer, order, zone });
     Ok(())
 }

@@ -40,10 +40,10 @@ pub(crate) fn start(worker: &Rc<http::Worker>) {
 /// Shows what is kept in files, unless something newer is shown.
 fn load(issuer: &Issuer, order: &Order, zone: &Zone) {
     if zone.certificate(&issuer.name, &order.id).is_none()
-        && let Some(kept) = issuer.state.as_ref().and_then(|state| state.certificate(order))
+        && let Some(stored) = issuer.state.as_ref().and_then(|state| state.certificate(order))
     {
         // Without room it is asked for anew, and that says so.
-        let _ = zone.set_certificate(&issuer.name, &order.id, &kept);
+        let _ = zone.set_certificate(&issuer.name, &order.id, &stored);
     }
 }
 
@@ -164,8 +164,8 @@ impl Renewer {
             AccountKeySource::File(der) => return AccountKey::from_der(der),
             AccountKeySource::Made(kind) => *kind,
         };
-        let kept = || Key::with_der(&issuer.state.as_ref()?.account_key()?, &[]).ok().map(|(_, der)| der);
-        if let Some(known) = self.zone.account(&issuer.name).or_else(kept).and_then(|der| AccountKey::from_der(&der)) {
+        let stored = || Key::with_der(&issuer.state.as_ref()?.account_key()?, &[]).ok().map(|(_, der)| der);
+        if let Some(known) = self.zone.account(&issuer.name).or_else(stored).and_then(|der| AccountKey::from_der(&der)) {
             return Some(known);
         }
         let made = match kind.generate() {

@@ -93,26 +93,26 @@ fn acme_issuer(cx: &mut Cx<'_>) -> Result<(), Error> {
     }
     let frame = cx.frame.enter_location();
     cx.read_block(Context::ACME_ISSUER, &frame)?;
-    let said = frame.location.take::<IssuerConf>();
-    let state = match said.state_path {
+    let conf = frame.location.take::<IssuerConf>();
+    let state = match conf.state_path {
         Some(state) => state.on(),
         None => Some(directory(cx, format!("acme_{name}").as_bytes())?),
     };
-    let verify = said.ssl_verify.unwrap_or(true);
+    let verify = conf.ssl_verify.unwrap_or(true);
     registry.add(Issuer {
         span: cx.directive.name.span,
-        uri: said.uri.ok_or_else(|| cx.error("\"uri\" is missing"))?,
-        account_key: said.account_key.unwrap_or(AccountKeySource::Made(KeyKind::default())),
-        challenge: said.challenge.unwrap_or_default(),
-        common_name: said.common_name_in_csr.unwrap_or(false),
-        contacts: said.contacts,
-        external_key: said.external_account_key,
-        preferred_chain: said.preferred_chain,
-        profile: said.profile,
-        tls: tls_settings(cx, said.ssl_trusted_certificate, verify)?,
+        uri: conf.uri.ok_or_else(|| cx.error("\"uri\" is missing"))?,
+        account_key: conf.account_key.unwrap_or(AccountKeySource::Made(KeyKind::default())),
+        challenge: conf.challenge.unwrap_or_default(),
+        common_name: conf.common_name_in_csr.unwrap_or(false),
+        contacts: conf.contacts,
+        external_key: conf.external_account_key,
+        preferred_chain: conf.preferred_chain,
+        profile: conf.profile,
+        tls: tls_settings(cx, conf.ssl_trusted_certificate, verify)?,
         verify,
         state,
-        terms_accepted: said.accept_terms_of_service.unwrap_or(false),
+        terms_accepted: conf.accept_terms_of_service.unwrap_or(false),
         resolving: OnceCell::new(),
         orders: RefCell::default(),
         name,
@@ -198,15 +198,15 @@ fn acme_certificate(cx: &mut Cx<'_>) -> Result<(), Error> {
     if issuer.is_empty() {
         return Err(cx.error("\"acme_certificate\" directive \"issuer\" is missing"));
     }
-    let mut said = CertificateConf { issuer, identifiers: Vec::new(), key: KeyKind::default(), span: cx.directive.name.span };
+    let mut certificate = CertificateConf { issuer, identifiers: Vec::new(), key: KeyKind::default(), span: cx.directive.name.span };
     for i in 1..cx.args().len() {
         let word = cx.arg(i);
         if let Some(key) = word.strip_prefix(b"key=") {
             let kind = KeyKind::named(&String::from_utf8_lossy(key)).map_err(|error| cx.error_at(i, error.to_string()))?;
-            said.key = kind.ok_or_else(|| cx.error_at(i, "\"acme_certificate\" directive invalid \"key\" value"))?;
+            certificate.key = kind.ok_or_else(|| cx.error_at(i, "\"acme_certificate\" directive invalid \"key\" value"))?;
         } else {
-            said.identifiers.extend(identifier::read(word).map_err(|error| cx.error_at(i, error.to_string()))?);
+            certificate.identifiers.extend(identifier::read(word).map_err(|error| cx.error_at(i, error.to_string()))?);
         }
     }
-    cx.once(&mut cx.server::<ServerConf>().certificate, said)
+    cx.once(&mut cx.server::<ServerConf>().certificate, certificate)
 }

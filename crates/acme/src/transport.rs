@@ -11,9 +11,9 @@ use tls::client::Settings;
 use wire::chunked::{Decoder, Step};
 use wire::h1::response::{Body, Limits, ResponseHead, Status};
 
-/// How long connecting and an answer may take.
+/// How long connecting and a response may take.
 const LIMIT: Duration = Duration::from_secs(60);
-/// The longest answer.
+/// The longest response.
 const LONGEST: usize = 1 << 20;
 /// What heads may be.
 const HEAD: Limits = Limits { size: 16 * 1024, max_headers: 100 };
@@ -26,7 +26,7 @@ pub(crate) struct Transport<'a> {
     pub(crate) verify: bool,
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -50,7 +50,7 @@ impl Transport<'_> {
     /// Asks; with a body it is a POST.
     ///
     /// # Errors
-    /// Why there is no answer, for the log.
+    /// Why there is no response, for the log.
     pub(crate) async fn request(&self, url: &Url, body: Option<&str>) -> Result<Response, String> {
         let request = message(url, body);
         let exchange = async {
@@ -124,7 +124,7 @@ async fn receive(stream: &mut Stream) -> Result<Response, String> {
     }
 }
 
-/// The answer, once it is whole; `ended`: nothing more will come.
+/// The response, once it is whole; `ended`: nothing more will come.
 fn parse(bytes: &[u8], ended: bool) -> Result<Option<Response>, String> {
     let mut rest = bytes;
     let mut head = ResponseHead::new();

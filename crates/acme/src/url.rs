@@ -1,5 +1,6 @@
 //! The URLs of an ACME server.
 
+use base::authority::{self, Host};
 use std::fmt;
 
 /// An absolute URL with `http` or `https`.
@@ -26,19 +27,15 @@ impl Url {
         }
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, path) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
-        let bracketed = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-        let (host, port) = match bracketed {
-            Some((host, "")) => (host, None),
-            Some((host, port)) => (host, Some(port.strip_prefix(':')?)),
-            None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+        let parsed = authority::parse(authority).ok()?;
+        let host = match parsed.host {
+            Host::Ip(ip) => ip.to_string(),
+            Host::Name(name) if name.contains(['@', '[', ']']) => return None,
+            Host::Name(name) => name.to_owned(),
         };
-        if host.is_empty() || host.contains('@') || (bracketed.is_none() && host.contains(['[', ']'])) {
-            return None;
-        }
-        let usual = if secure { 443 } else { 80 };
-        let port = port.map_or(Some(usual), |port| port.parse().ok().filter(|port| *port > 0))?;
+        let port = parsed.port.unwrap_or(if secure { 443 } else { 80 });
         let slash = if path.starts_with('/') { "" } else { "/" };
-        Some(Url { secure, host: host.to_owned(), port, path: format!("{slash}{path}"), authority: authority.to_owned() })
+        Some(Url { secure, host, port, path: format!("{slash}{path}"), authority: authority.to_owned() })
     }
 
     /// The URL that a reference means where this one is the base (RFC 3986, 5.2, without dot segments).

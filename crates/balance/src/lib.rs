@@ -4,6 +4,7 @@
 //! is choosing among the old one goes on with it. What changes all the time (turns, failures, connections) is behind
 //! [`Counters`]: cells of this worker, or words of a zone that all workers share ([`shared`]).
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod counters;
 pub mod edit;

@@ -1,4 +1,4 @@
-//! Which server a session is bound to, learned from answers (`sticky learn`): a table in a zone that all workers share.
+//! Which server a session is bound to, learned from responses (`sticky learn`): a table in a zone that all workers share.
 //!
 //! The table has a lock. Who dies while changing it costs the sessions of the zone: the next one to lock it finds it empty, and
 //! clients are bound anew by their next answers.
@@ -61,7 +61,7 @@ impl Sessions {
             return false;
         }
         let at = place(&guard, record);
-        let length = guard.get(at) as usize;
+        let length = usize::try_from(guard.get(at)).unwrap_or(usize::MAX);
         length <= LONGEST_ID && guard.append_to(at + 8, length, out)
     }
 
@@ -108,7 +108,7 @@ fn key(session: &[u8]) -> [u8; 16] {
 
 /// Where the id of the server is.
 fn place(guard: &Guard<'_>, record: Record) -> usize {
-    record.value(guard, SERVER) as usize
+    usize::try_from(record.value(guard, SERVER)).unwrap_or(usize::MAX)
 }
 
 fn put(guard: &Guard<'_>, at: usize, server: &[u8]) {

@@ -138,7 +138,8 @@ impl SharedPeers {
     /// Requests that a server has, of all workers.
     fn connections(&self, record: usize) -> u64 {
         let accounts = self.records.header(WORKERS).load(Acquire).clamp(1, ACCOUNTS as u64 + 1);
-        (0..accounts as usize).map(|i| u64::from(self.records.half(record, at::ACCOUNTS_AT, i).load(Acquire))).sum()
+        let accounts = usize::try_from(accounts).unwrap_or(ACCOUNTS);
+        (0..accounts).map(|i| u64::from(self.records.half(record, at::ACCOUNTS_AT, i).load(Acquire))).sum()
     }
 
     /// Grows whenever members come, go or change.

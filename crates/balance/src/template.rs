@@ -73,14 +73,14 @@ impl Template {
     /// The member that an address is which was found for this name.
     fn member(&self, group: &str, found: &Resolved, valid_ms: u64) -> Member {
         let mut address = found.address;
-        let told = self.service.is_some();
-        if !told {
+        let from_service = self.service.is_some();
+        if !from_service {
             address.set_port(self.port);
         }
         let server = self.server.at(SocketAddress::Internet(address));
-        let source = found.target.clone().filter(|_| told).unwrap_or_else(|| server.source.clone());
-        let weight = if told && server.weight == 1 { i64::from(found.weight.max(1)) } else { server.weight };
-        let server = Server { weight, backup: server.backup || (told && found.backup), source, ..server };
+        let source = found.target.clone().filter(|_| from_service).unwrap_or_else(|| server.source.clone());
+        let weight = if from_service && server.weight == 1 { i64::from(found.weight.max(1)) } else { server.weight };
+        let server = Server { weight, backup: server.backup || (from_service && found.backup), source, ..server };
         Member { parent: Some(self.id), of_name: self.identity(group), valid_ms, ..Member::new(server) }
     }
 
@@ -91,9 +91,9 @@ impl Template {
         let mut wanted: Vec<Member> = found.iter().map(|found| self.member(group, found, valid_ms)).collect();
         let mut update = Update::default();
         for old in peers.members(id).into_iter().filter(|old| old.parent == Some(self.id)) {
-            let told =
+            let key =
                 |member: &Member| (member.server.name.clone(), member.server.backup, member.server.weight, member.server.source.clone());
-            match wanted.iter().position(|new| told(new) == told(&old)) {
+            match wanted.iter().position(|new| key(new) == key(&old)) {
                 Some(at) => {
                     wanted.remove(at);
                     peers.hold(old.identity.record, valid_ms);

@@ -75,7 +75,8 @@ pub fn monotonic_ms() -> u64 {
 #[cold]
 pub fn update() {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let monotonic_ms = ORIGIN.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1;
+    let monotonic_ms = ORIGIN.get_or_init(Instant::now).elapsed().as_millis();
+    let monotonic_ms = u64::try_from(monotonic_ms).unwrap_or(u64::MAX - 1) + 1;
     MONOTONIC.set(monotonic_ms);
     let now = Now { sec: wall.as_secs() as i64, msec: wall.subsec_millis(), monotonic_ms };
     EPOCH.set(now.epoch_ms());
@@ -117,7 +118,8 @@ pub struct Civil {
 /// The proleptic Gregorian date of `sec` seconds since the epoch.
 pub fn civil(sec: i64) -> Civil {
     let days = sec.div_euclid(86_400);
-    let rest = sec.rem_euclid(86_400) as u32;
+    let small = |value: i64| u32::try_from(value).unwrap_or_default();
+    let rest = small(sec.rem_euclid(86_400));
     // Days are counted from 0000-03-01, so that a leap day is the last of its year.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -128,12 +130,12 @@ pub fn civil(sec: i64) -> Civil {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     Civil {
         year: year_of_era + era * 400 + i64::from(month <= 2),
-        month: month as u32,
-        day: (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32,
+        month: small(month),
+        day: small(day_of_year - (153 * shifted_month + 2) / 5 + 1),
         hour: rest / 3600,
         minute: rest / 60 % 60,
         second: rest % 60,
-        weekday: (days + 4).rem_euclid(7) as u32,
+        weekday: small((days + 4).rem_euclid(7)),
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Nothing here knows of sockets, configuration or HTTP.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
+pub mod authority;
 pub mod clock;
 pub mod date;
 pub mod errno;

@@ -1,4 +1,4 @@
-//! The error log: levels, targets, and the line format of nginx (semantics: "Error log format").
+//! The error log: levels, targets, and the line format of nginx (`ngx_log_error_core`).
 //!
 //! A line is one `write(2)` on an append-only descriptor, so lines of several workers never mix. A disk that is
 //! full costs lines, never a request: the target rests for a second.

@@ -57,7 +57,7 @@ impl Syslog {
         let mut hostname = Some(hostname.to_owned());
         for part in text.split(',') {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let position = |names: &[&str]| names.iter().position(|known| *known == value).map(|at| at as u8);
+            let position = |names: &[&str]| names.iter().position(|known| *known == value).and_then(|at| u8::try_from(at).ok());
             let once = |taken: bool| if taken { Err(format!("duplicate syslog \"{name}\"")) } else { Ok(()) };
             match name {
                 "server" => {

@@ -53,11 +53,14 @@ const PURGES: usize = 2;
 const PURGED: usize = 3;
 /// Purges up to this time are forgotten, milliseconds.
 const FORGOTTEN: usize = 4;
-/// Device and inode of the directory, and a mark, for [`crate::snapshot`].
-const HOME: usize = 5;
-const MARK: usize = 7;
+/// Device and inode of the directory, and [`IS_KEYS`], for [`crate::snapshot`].
+pub(crate) const HOME: usize = 5;
+pub(crate) const MARK: usize = 7;
 /// How many files went for others.
 const EVICTIONS: usize = 8;
+
+/// Marks a zone that holds the keys of a cache, and the layout of its records.
+pub(crate) const IS_KEYS: u64 = u64::from_le_bytes(*b"LNTKEYS2");
 
 /// Bits of a record's state.
 pub mod flag {
@@ -240,7 +243,7 @@ impl Cells {
     pub(crate) fn set_home(&self, device: u64, inode: u64) {
         self.records.header(HOME).store(device, Relaxed);
         self.records.header(HOME + 1).store(inode, Relaxed);
-        self.records.header(MARK).store(crate::snapshot::MARK, Release);
+        self.records.header(MARK).store(IS_KEYS, Release);
     }
 
     /// Up to when purges are forgotten.

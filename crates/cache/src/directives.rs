@@ -59,11 +59,11 @@ pub struct RequestDirectives {
     pub no_store: bool,
     /// The upstream is not asked.
     pub only_if_cached: bool,
-    /// The oldest answer, seconds.
+    /// The highest age of a response, seconds.
     pub max_age: Option<i64>,
-    /// For how long a response may have been stale.
+    /// For how long a response may have been stale, seconds.
     pub max_stale: Option<i64>,
-    /// For how long a response must stay fresh.
+    /// For how long a response must stay fresh, seconds.
     pub min_fresh: Option<i64>,
 }
 

@@ -2,6 +2,7 @@
 
 use crate::head::{FIXED, Head, HeadError};
 use crate::key::{self, Digest};
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
@@ -39,6 +40,18 @@ pub enum LoadError {
     /// The disk refused.
     Error(io::Error),
 }
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::None => f.write_str("no cache file"),
+            LoadError::Fault(fault) => fault.fmt(f),
+            LoadError::Error(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
 
 impl FileStore {
     /// The path of the file that holds the response with this digest.

@@ -10,7 +10,7 @@ const MAGIC: [u8; 8] = *b"LNTCACH2";
 /// Bytes of the part of fixed size.
 pub const FIXED: usize = 128;
 const LABEL: &[u8] = b"\nKEY: ";
-/// The longest head and key that a file may have.
+/// The longest head and key that a file may have, bytes.
 pub const LONGEST: usize = 1 << 20;
 
 /// What a cache file says before its body.

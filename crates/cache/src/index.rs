@@ -51,10 +51,10 @@ impl Index {
         let (id, entry) = self.cells.find_unlocked(key)?;
         if entry.exists {
             if self.policy == Policy::Lru {
-                let held = self.cells.lock();
-                if held.find(key) == Some(id) {
-                    held.unlink(id);
-                    held.push(id, Queue::Main);
+                let cells = self.cells.lock();
+                if cells.find(key) == Some(id) {
+                    cells.unlink(id);
+                    cells.push(id, Queue::Main);
                 }
             }
             self.cells.note_use(id, now);
@@ -62,136 +62,136 @@ impl Index {
         Some(entry)
     }
 
-    /// Counts a request for a key without a file, making its record; answers how many there were.
+    /// Counts a request for a key without a file, making its record; returns how many there were.
     /// Files of keys that must go for it are added to `gone`.
     pub fn count(&self, key: &Digest, now: i64, gone: &mut Vec<Digest>) -> Option<u32> {
-        let held = self.cells.lock();
-        let id = match held.find(key) {
+        let cells = self.cells.lock();
+        let id = match cells.find(key) {
             Some(id) => id,
-            None => self.make(&held, key, gone)?,
+            None => self.make(&cells, key, gone)?,
         };
-        held.set_accessed(id, now);
-        Some(held.add_use(id))
+        cells.set_accessed(id, now);
+        Some(cells.add_use(id))
     }
 
     /// A record for a key, in the queue of keys that are gone until there is a file.
-    fn make(&self, held: &LockedCells<'_>, key: &Digest, gone: &mut Vec<Digest>) -> Option<usize> {
-        if let Some(id) = held.allocate(key) {
-            held.push(id, Queue::Ghost);
+    fn make(&self, cells: &LockedCells<'_>, key: &Digest, gone: &mut Vec<Digest>) -> Option<usize> {
+        if let Some(id) = cells.allocate(key) {
+            cells.push(id, Queue::Ghost);
             return Some(id);
         }
-        if let Some(oldest) = held.oldest(Queue::Ghost).filter(|id| !held.is_locked(*id)) {
-            held.remove(oldest);
+        if let Some(oldest) = cells.oldest(Queue::Ghost).filter(|id| !cells.is_locked(*id)) {
+            cells.remove(oldest);
         } else {
-            gone.extend(self.evict_from(held));
-            if let Some(oldest) = held.oldest(Queue::Ghost) {
-                held.remove(oldest);
+            gone.extend(self.evict_from(cells));
+            if let Some(oldest) = cells.oldest(Queue::Ghost) {
+                cells.remove(oldest);
             }
         }
-        let id = held.allocate(key)?;
-        held.push(id, Queue::Ghost);
+        let id = cells.allocate(key)?;
+        cells.push(id, Queue::Ghost);
         Some(id)
     }
 
     /// Claims the fetch of a key unless it is taken; true if successful. A claim expires after `age_ms`.
     pub fn begin(&self, key: &Digest, now_ms: u64, age_ms: u64) -> bool {
-        let held = self.cells.lock();
-        let Some(id) = held.find(key) else { return true };
-        held.take_fetch(id, now_ms, now_ms.saturating_add(age_ms.max(1)))
+        let cells = self.cells.lock();
+        let Some(id) = cells.find(key) else { return true };
+        cells.take_fetch(id, now_ms, now_ms.saturating_add(age_ms.max(1)))
     }
 
     /// Whether the key is being fetched.
     #[must_use]
     #[cfg(test)]
     pub(crate) fn is_fetched(&self, key: &Digest, now_ms: u64) -> bool {
-        let held = self.cells.lock();
-        held.find(key).is_some_and(|id| held.fetched_until(id) > now_ms)
+        let cells = self.cells.lock();
+        cells.find(key).is_some_and(|id| cells.fetched_until(id) > now_ms)
     }
 
     /// Ends the fetching of a key.
     pub fn end(&self, key: &Digest) {
-        let held = self.cells.lock();
-        if let Some(id) = held.find(key) {
-            held.end_fetch(id);
+        let cells = self.cells.lock();
+        if let Some(id) = cells.find(key) {
+            cells.end_fetch(id);
         }
     }
 
     /// A file of this many blocks stands under the key now. Answers the file's version.
     pub fn stored(&self, key: &Digest, blocks: u64, now: i64, gone: &mut Vec<Digest>) -> Option<u64> {
-        let held = self.cells.lock();
-        let (id, known) = match held.find(key) {
-            Some(id) => (id, held.request_count(id) > 1 || (!held.entry(id).exists && held.went_lately(id))),
-            None => (self.make(&held, key, gone)?, false),
+        let cells = self.cells.lock();
+        let (id, known) = match cells.find(key) {
+            Some(id) => (id, cells.request_count(id) > 1 || (!cells.entry(id).exists && cells.went_lately(id))),
+            None => (self.make(&cells, key, gone)?, false),
         };
-        held.unlink(id);
-        let again = held.entry(id).exists || known;
+        cells.unlink(id);
+        let again = cells.entry(id).exists || known;
         let queue = if again || self.policy == Policy::Lru { Queue::Main } else { Queue::Small };
-        held.set_size(id, blocks);
-        held.set_file(id, now);
-        held.set_verified(id);
-        held.push(id, queue);
-        Some(held.new_version(id))
+        cells.set_size(id, blocks);
+        cells.set_file(id, now);
+        cells.set_verified(id);
+        cells.push(id, queue);
+        Some(cells.new_version(id))
     }
 
     /// The file of the key was confirmed or changed in place.
     pub fn changed(&self, key: &Digest) {
-        let held = self.cells.lock();
-        if let Some(id) = held.find(key) {
-            held.new_version(id);
+        let cells = self.cells.lock();
+        if let Some(id) = cells.find(key) {
+            cells.new_version(id);
         }
     }
 
     /// The body of the key's file of this version is what was written.
     pub fn verified(&self, key: &Digest, version: u64) {
-        let held = self.cells.lock();
-        if let Some(id) = held.find(key).filter(|id| held.entry(*id).version == version) {
-            held.set_verified(id);
+        let cells = self.cells.lock();
+        if let Some(id) = cells.find(key).filter(|id| cells.entry(*id).version == version) {
+            cells.set_verified(id);
         }
     }
 
     /// The loader has found a file.
     pub fn insert_loaded(&self, key: &Digest, blocks: u64, now: i64) -> bool {
-        let held = self.cells.lock();
-        if held.find(key).is_some_and(|id| held.entry(id).exists) {
+        let cells = self.cells.lock();
+        if cells.find(key).is_some_and(|id| cells.entry(id).exists) {
             return true;
         }
-        let Some(id) = held.find(key).or_else(|| held.allocate(key).inspect(|id| held.push(*id, Queue::Ghost))) else { return false };
-        held.unlink(id);
-        held.set_size(id, blocks);
-        held.set_file(id, now);
-        held.push(id, Queue::Main);
-        held.new_version(id);
+        let Some(id) = cells.find(key).or_else(|| cells.allocate(key).inspect(|id| cells.push(*id, Queue::Ghost))) else { return false };
+        cells.unlink(id);
+        cells.set_size(id, blocks);
+        cells.set_file(id, now);
+        cells.push(id, Queue::Main);
+        cells.new_version(id);
         true
     }
 
     /// An error stands for the key's answer until `valid`.
     pub fn failed(&self, key: &Digest, error: u16, valid: i64) {
-        let held = self.cells.lock();
-        if let Some(id) = held.find(key).filter(|id| !held.entry(*id).exists) {
-            held.set_error(id, error, valid);
+        let cells = self.cells.lock();
+        if let Some(id) = cells.find(key).filter(|id| !cells.entry(*id).exists) {
+            cells.set_error(id, error, valid);
         }
     }
 
     /// The key has no file any more; whether it had one.
     pub fn remove(&self, key: &Digest) -> bool {
-        let held = self.cells.lock();
-        let Some(id) = held.find(key) else { return false };
-        let existed = held.entry(id).exists;
-        held.remove(id);
+        let cells = self.cells.lock();
+        let Some(id) = cells.find(key) else { return false };
+        let existed = cells.entry(id).exists;
+        cells.remove(id);
         existed
     }
 
-    /// As [`Index::remove`], and answers that are on their way to the key are not kept: the key's version is another.
+    /// As [`Index::remove`], and responses that are on their way to the key are not kept: the key's version is another.
     pub fn purge(&self, key: &Digest, now_ms: u64, gone: &mut Vec<Digest>) {
         self.cells.purged().fetch_max(now_ms, Ordering::AcqRel);
-        let held = self.cells.lock();
-        if let Some(id) = held.find(key) {
-            held.unlink(id);
-            held.forget_file(id);
-            held.push(id, Queue::Ghost);
-            held.new_version(id);
-        } else if let Some(id) = self.make(&held, key, gone) {
-            held.new_version(id);
+        let cells = self.cells.lock();
+        if let Some(id) = cells.find(key) {
+            cells.unlink(id);
+            cells.forget_file(id);
+            cells.push(id, Queue::Ghost);
+            cells.new_version(id);
+        } else if let Some(id) = self.make(&cells, key, gone) {
+            cells.new_version(id);
         }
     }
 
@@ -240,42 +240,42 @@ impl Index {
     /// The next file that must go because there are too many bytes; `None` if there are not. With `force` one goes in any case.
     #[must_use]
     pub fn evict(&self, force: bool) -> Option<Digest> {
-        let held = self.cells.lock();
-        if !force && (self.max_size == 0 || held.blocks() <= self.max_size) {
+        let cells = self.cells.lock();
+        if !force && (self.max_size == 0 || cells.blocks() <= self.max_size) {
             return None;
         }
-        self.evict_from(&held)
+        self.evict_from(&cells)
     }
 
-    fn evict_from(&self, held: &LockedCells<'_>) -> Option<Digest> {
+    fn evict_from(&self, cells: &LockedCells<'_>) -> Option<Digest> {
         // Each turn uses up a use or moves a key on, so that this ends; the bound is for a zone that adds up no more.
         for _ in 0..4 * self.cells.capacity() {
-            let small = held.oldest(Queue::Small);
-            let main = held.oldest(Queue::Main);
-            let share = held.queue_blocks(Queue::Small) * 10 > held.blocks();
+            let small = cells.oldest(Queue::Small);
+            let main = cells.oldest(Queue::Main);
+            let share = cells.queue_blocks(Queue::Small) * 10 > cells.blocks();
             let (id, from_small) = match (small, main) {
                 (Some(id), None) => (id, true),
                 (Some(id), Some(_)) if share => (id, true),
                 (_, Some(id)) => (id, false),
                 (None, None) => return None,
             };
-            let key = held.key(id);
-            let uses = held.frequency(id);
-            held.unlink(id);
+            let key = cells.key(id);
+            let uses = cells.frequency(id);
+            cells.unlink(id);
             if from_small && uses > 0 {
-                held.set_frequency(id, 0);
-                held.push(id, Queue::Main);
+                cells.set_frequency(id, 0);
+                cells.push(id, Queue::Main);
             } else if !from_small && uses > 0 && self.policy == Policy::S3Fifo {
-                held.set_frequency(id, uses - 1);
-                held.push(id, Queue::Main);
+                cells.set_frequency(id, uses - 1);
+                cells.push(id, Queue::Main);
             } else if from_small {
-                held.forget_file(id);
-                held.note_eviction(id);
-                held.push(id, Queue::Ghost);
+                cells.forget_file(id);
+                cells.note_eviction(id);
+                cells.push(id, Queue::Ghost);
                 return Some(key);
             } else {
-                held.push(id, Queue::Ghost);
-                held.remove(id);
+                cells.push(id, Queue::Ghost);
+                cells.remove(id);
                 return Some(key);
             }
         }
@@ -285,18 +285,18 @@ impl Index {
     /// Looks at the next `count` records: those not used since `before` go; files of theirs are added to `gone`. Answers whether the end was
     /// reached.
     pub fn expire(&self, count: usize, before: i64, now_ms: u64, gone: &mut Vec<Digest>) -> bool {
-        let held = self.cells.lock();
-        let (start, end) = held.advance(count);
+        let cells = self.cells.lock();
+        let (start, end) = cells.advance(count);
         for id in start..end {
-            let has_record = held.flags(id) & flag::USED != 0;
-            if has_record && held.accessed(id) < before && held.fetched_until(id) <= now_ms {
-                if held.entry(id).exists {
-                    gone.push(held.key(id));
+            let has_record = cells.flags(id) & flag::USED != 0;
+            if has_record && cells.accessed(id) < before && cells.fetched_until(id) <= now_ms {
+                if cells.entry(id).exists {
+                    gone.push(cells.key(id));
                 }
-                held.remove(id);
+                cells.remove(id);
             }
         }
-        end >= held.mark()
+        end >= cells.mark()
     }
 
     /// How the index was filled.
@@ -341,8 +341,8 @@ impl Index {
     /// How many files there are, and how many blocks of 512 bytes they take.
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
-        let held = self.cells.lock();
-        (held.files(), held.blocks())
+        let cells = self.cells.lock();
+        (cells.files(), cells.blocks())
     }
 }
 

@@ -83,7 +83,7 @@ pub struct Storage {
     pub updating: i64,
     /// How long it may be used after that when it cannot be fetched.
     pub error: i64,
-    /// How old it is now.
+    /// How old it is now, seconds.
     pub age: i64,
     /// It is given only after the upstream was asked.
     pub must_validate: bool,
@@ -218,12 +218,12 @@ pub fn evaluate<'a>(status: u16, fields: impl Iterator<Item = (Known, &'a [u8], 
     if given.authorized && !shareable {
         return None;
     }
-    let said = found.lifetime(&rules, given.now);
-    if found.cookie && said.or(ordered).is_none() {
+    let lifetime = found.lifetime(&rules, given.now);
+    if found.cookie && lifetime.or(ordered).is_none() {
         return None;
     }
     let age = found.age(given);
-    let left = match (ordered, said) {
+    let left = match (ordered, lifetime) {
         (Some(seconds), _) => seconds,
         (None, Some(lifetime)) => lifetime.saturating_sub(age),
         (None, None) => match given.default {
@@ -244,7 +244,7 @@ pub fn evaluate<'a>(status: u16, fields: impl Iterator<Item = (Known, &'a [u8], 
         omitted: rules.omitted,
     };
     let can_be_confirmed = found.etag || found.last_modified.is_some();
-    let never_fresh = must_validate || said == Some(0);
+    let never_fresh = must_validate || lifetime == Some(0);
     (can_be_confirmed || !never_fresh).then_some(verdict)
 }
 

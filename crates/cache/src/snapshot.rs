@@ -1,20 +1,17 @@
 //! The keys of a running server as seen by another program, which reads its memory as bytes.
 
-use crate::cells::{at, flag};
+use crate::cells::{HOME, IS_KEYS, MARK, at, flag};
 use crate::key::Digest;
 use std::collections::HashMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-/// Marks a zone that holds the keys of a cache.
-pub const MARK: u64 = u64::from_le_bytes(*b"LNTKEYS2");
 /// Where the words stand that belong to all records, in bytes from the zone's beginning, and how many bytes of them are looked at.
 pub const WORDS: (usize, usize) = (shm::records::START, 8 * shm::records::HEADER);
 /// Bytes before the first record.
 const RECORDS: usize = WORDS.0 + WORDS.1;
-const HOME: usize = 5;
 
-/// What a server knows of one answer.
+/// What a server knows of one response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IndexEntry {
     /// How often it was given.
@@ -27,7 +24,7 @@ pub struct IndexEntry {
 #[must_use]
 pub fn is_of(words: &[u8], directory: &Metadata) -> bool {
     let at = |i: usize| word(words, 8 * i);
-    at(7) == MARK && at(HOME) == directory.dev() && at(HOME + 1) == directory.ino()
+    at(MARK) == IS_KEYS && at(HOME) == directory.dev() && at(HOME + 1) == directory.ino()
 }
 
 /// The responses that a zone knows. It may be changing meanwhile: what is read is for people.

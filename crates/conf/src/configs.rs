@@ -135,9 +135,9 @@ impl Configs {
     pub fn merge(&self, scope: &Scope, parent: &ConfMap) -> ConfMap {
         let base = parent.children.get_or_init(|| self.children(parent)).clone();
         let mut map = ConfMap { places: self.places.clone(), base, ..ConfMap::default() };
-        let said = self.own_types(scope);
-        map.own.reserve_exact(said.len());
-        for place in said {
+        let types = self.own_types(scope);
+        map.own.reserve_exact(types.len());
+        for place in types {
             let Some(kind) = self.types.get(place) else { continue };
             map.own.push((place, (kind.finish)(scope, parent.at(place))));
             map.summary |= bit(place);

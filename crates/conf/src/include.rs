@@ -1,6 +1,7 @@
 //! Sources of configuration text: disk or memory.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -13,6 +14,14 @@ pub struct OpenError {
     /// Its text (`No such file or directory`).
     pub text: String,
 }
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({}: {})", self.code, self.text)
+    }
+}
+
+impl std::error::Error for OpenError {}
 
 impl From<io::Error> for OpenError {
     fn from(error: io::Error) -> Self {

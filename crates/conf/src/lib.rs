@@ -4,6 +4,7 @@
 //! not nginx syntax. What a directive means, and where it may stand, is decided by the rows of
 //! the modules.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 #[cfg(any(test, feature = "check"))]
 pub mod check;

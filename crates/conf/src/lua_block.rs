@@ -5,6 +5,8 @@
 //! valid Lua is left for the Lua compiler to refuse with its own message, except where the end of
 //! the block cannot be found.
 
+use std::fmt;
+
 /// What ends the search without a block. Offsets are bytes into the text given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BadBlock {
@@ -22,21 +24,23 @@ pub(crate) enum BadBlock {
     },
 }
 
-impl BadBlock {
-    /// The message of lua-nginx-module.
-    #[must_use]
-    pub(crate) fn message(&self) -> String {
+/// The message of lua-nginx-module.
+impl fmt::Display for BadBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LongBracket { closing, .. } => format!(
+            Self::LongBracket { closing, .. } => write!(
+                f,
                 "Lua code block missing the closing long bracket \"{closing}\", \
                  the inlined Lua code may be too long"
             ),
-            Self::Eof { .. } => "unexpected end of file, expecting terminating characters for lua \
-                 code block"
-                .to_owned(),
+            Self::Eof { .. } => f.write_str("unexpected end of file, expecting terminating characters for lua code block"),
         }
     }
+}
 
+impl std::error::Error for BadBlock {}
+
+impl BadBlock {
     /// The offset to blame.
     #[must_use]
     pub(crate) fn at(&self) -> usize {

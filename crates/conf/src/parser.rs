@@ -263,7 +263,7 @@ fn lua(lexer: &mut Lexer<'_>, directive: &mut Directive) -> Result<(), Error> {
         }
         Err(bad) => {
             lexer.skip(bad.at());
-            Err(Error::new(bad.message(), lexer.place()))
+            Err(Error::new(bad.to_string(), lexer.place()))
         }
     }
 }

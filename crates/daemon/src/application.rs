@@ -1,5 +1,6 @@
 //! What the process model requires of the server that it runs.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -40,6 +41,14 @@ pub struct LoadError {
     /// What was warned of before.
     pub warnings: Box<[String]>,
 }
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for LoadError {}
 
 impl LoadError {
     /// An error of level `emerg` without an excerpt.
@@ -137,5 +146,5 @@ pub trait Application {
     /// The whole life of a worker (or of the one process without a master): makes the event loop, serves, and returns
     /// when a command says so and the work is done. Returns the exit code; 2 means "do not start me again".
     /// Must not fork.
-    fn run_worker(&mut self, generation: Self::Generation, seat: WorkerSetup) -> i32;
+    fn run_worker(&mut self, generation: Self::Generation, setup: WorkerSetup) -> i32;
 }

@@ -38,11 +38,11 @@ impl Diagnostic {
 
     /// What it is without the place behind it, and the place.
     fn parts(&self) -> (&str, Option<SourcePosition>) {
-        let told = self.message.rsplit_once(" in ").and_then(|(before, behind)| {
+        let split = self.message.rsplit_once(" in ").and_then(|(before, behind)| {
             let (file, line) = behind.rsplit_once(':')?;
             Some((before, SourcePosition { file: file.to_owned(), line: line.parse().ok()?, column: 0 }))
         });
-        match told {
+        match split {
             Some((before, place)) => (before, Some(self.position.clone().unwrap_or(place))),
             None => (&self.message, self.position.clone()),
         }

@@ -3,6 +3,7 @@
 //! Nothing here knows of HTTP or Lua: the binary gives an [`Application`], and [`run()`] calls it at the moments at which
 //! nginx would load a configuration, run its modules' hooks or start a worker.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod application;
 mod checked;

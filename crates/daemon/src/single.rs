@@ -6,7 +6,7 @@ use net::listener::Listeners;
 use crate::application::Application;
 use crate::console::Console;
 use crate::pidfile;
-use crate::worker::{self, Inherited, Seat};
+use crate::worker::{self, Inherited, WorkerStart};
 use crate::worker_setup::Role;
 use crate::worker_table::WorkerTable;
 
@@ -20,8 +20,8 @@ pub(crate) fn cycle<A: Application>(
 ) -> i32 {
     let settings = app.settings(&generation).clone();
     let sockets = listeners.into_worker(&settings.listeners, 0);
-    let seat = Seat { role: Role::Worker(0), board: WorkerTable::default(), sockets, channel: None, relieves: false };
-    let code = worker::live(app, generation, seat, inherited, console);
+    let start = WorkerStart { role: Role::Worker(0), board: WorkerTable::default(), sockets, channel: None, relieves: false };
+    let code = worker::live(app, generation, start, inherited, console);
     pidfile::remove(&settings.pid, console);
     for spec in &settings.listeners {
         if let net::address::SocketAddress::Unix(path) = &spec.address {

@@ -14,7 +14,7 @@ use crate::child::{Child, Respawn};
 use crate::commands::BEGIN;
 use crate::master::Master;
 use crate::settings::Settings;
-use crate::worker::{self, Seat};
+use crate::worker::{self, WorkerStart};
 use crate::worker_setup::Role;
 
 /// Longest wait of a reload for its new workers, and then for the old ones; the next step comes in any case.
@@ -94,8 +94,8 @@ impl<A: Application> Master<'_, A> {
                 Vec::new()
             }
         };
-        let seat = Seat { role, board, sockets, channel: Some(channel), relieves };
-        let code = catch_unwind(AssertUnwindSafe(|| worker::live(self.app, generation, seat, &self.inherited, &self.console)));
+        let start = WorkerStart { role, board, sockets, channel: Some(channel), relieves };
+        let code = catch_unwind(AssertUnwindSafe(|| worker::live(self.app, generation, start, &self.inherited, &self.console)));
         // The panic's own message has gone to standard error, which is the log.
         std::process::exit(code.unwrap_or(1))
     }

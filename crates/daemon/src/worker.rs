@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -31,7 +32,7 @@ pub(crate) struct Inherited {
 }
 
 /// What a worker starts with, beside its configuration.
-pub(crate) struct Seat {
+pub(crate) struct WorkerStart {
     pub(crate) role: Role,
     pub(crate) board: WorkerTable,
     /// Its listening sockets.
@@ -43,8 +44,14 @@ pub(crate) struct Seat {
 }
 
 /// Runs the application in this process until its work is done. Returns the exit code.
-pub(crate) fn live<A: Application>(app: &mut A, generation: A::Generation, seat: Seat, inherited: &Inherited, console: &Console) -> i32 {
-    let Seat { role, board, sockets, channel, relieves } = seat;
+pub(crate) fn live<A: Application>(
+    app: &mut A,
+    generation: A::Generation,
+    start: WorkerStart,
+    inherited: &Inherited,
+    console: &Console,
+) -> i32 {
+    let WorkerStart { role, board, sockets, channel, relieves } = start;
     let single = channel.is_none();
     let settings = app.settings(&generation);
     let prepared = if single { set_environment(settings, inherited, console) } else { prepare(settings, role, inherited, console) };
@@ -83,7 +90,16 @@ pub(crate) fn live<A: Application>(app: &mut A, generation: A::Generation, seat:
 }
 
 /// The process is beyond use; the reason has been logged.
+#[derive(Debug)]
 struct Fatal;
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the process cannot go on")
+    }
+}
+
+impl std::error::Error for Fatal {}
 
 fn set_environment(settings: &Settings, inherited: &Inherited, console: &Console) -> Result<(), Fatal> {
     sys::environment::replace(&settings.environment(&inherited.environment)).map_err(|error| {

@@ -156,7 +156,7 @@ impl Builder<'_> {
 
     fn attach(&self, name: &[u8], kind: &Match, conf: &ConfMap, server: &ConfMap, is_server: bool) -> Result<Parts, Error> {
         let mut parts = Parts::default();
-        for (order, module) in self.modules.iter().enumerate() {
+        for (order, module) in (0..).zip(self.modules) {
             (module.attach)(&mut Attach {
                 conf,
                 server,
@@ -164,7 +164,7 @@ impl Builder<'_> {
                 name,
                 kind,
                 is_server,
-                order: order as u16,
+                order,
                 log: &self.log,
                 parts: &mut parts,
             })?;

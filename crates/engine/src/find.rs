@@ -1,4 +1,4 @@
-//! The choice of a server by host and of a location by URI (semantics: "Location matching").
+//! The choice of a server by host and of a location by URI (`ngx_http_find_virtual_server`, `ngx_http_core_find_location`).
 
 use http::location::{Found, Location, Locations, Match};
 use http::root::Endpoint;

@@ -1,5 +1,6 @@
 //! Runs requests: builds the tree of servers and locations, searches it, drives the phases, makes error pages.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod build;
 mod conflicts;

@@ -1,4 +1,4 @@
-//! Drives a request through its phases (semantics: "Phases of an HTTP request, in exact order").
+//! Drives a request through its phases (`ngx_http_core_run_phases`).
 //!
 //! Everything runs straight through until a handler must wait; only then does the rest of the run become a future.
 

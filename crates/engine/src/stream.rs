@@ -4,6 +4,7 @@ pub mod blocks;
 mod build;
 mod directives;
 mod listen;
+mod nodes;
 mod preread;
 mod proxy_protocol;
 pub mod run;

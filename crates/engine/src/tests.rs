@@ -1,17 +1,14 @@
 //! Requests through the phases: handlers of the test's own, and what comes of their responses.
 
 use crate::HttpEngine;
-use base::log::{ErrorLog, Level, Sink, Target};
-use conf::configs::ConfMap;
 use http::chain::{Chain, Piece};
-use http::connection::{Address, Connection, Downstream};
-use http::core::Core;
-use http::location::{Handler, Location, Locations, Match, Server};
-use http::metrics::WorkerCounters;
+use http::connection::Downstream;
+use http::core::{Core, ServerCore};
+use http::location::{Handler, Location, Locations, Match};
 use http::module::Parts;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
-use http::root::Http;
-use http::{Engine, Method, Outcome, Phase, Request, Step, Worker};
+use http::rig::{self, Rig};
+use http::{Engine, Outcome, Phase, Request, Step};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -87,7 +84,7 @@ fn location(name: &str, kind: Match, core: Core, handlers: Handlers) -> Rc<Locat
     for (order, (phase, run)) in (0..).zip(handlers) {
         parts.phases[phase as usize].push(Handler { order, run });
     }
-    Rc::new(parts.into_location(name.as_bytes().into(), kind, Rc::new(core), ConfMap::default(), Locations::default()))
+    rig::location(name, kind, core, parts)
 }
 
 struct Ran {
@@ -98,52 +95,18 @@ struct Ran {
 
 /// Runs `GET /` in a server with these locations.
 fn run(locations: Vec<Rc<Location>>) -> Ran {
-    let lines: Rc<RefCell<String>> = Rc::default();
-    let to = lines.clone();
-    let sink = Sink::Custom(Rc::new(move |_, line| to.borrow_mut().push_str(&String::from_utf8_lossy(line))));
-    let log = ErrorLog::new(vec![Target { sink, level: Level::Info }]);
-    let http = Rc::new(Http {
-        variables: Rc::default(),
-        main: ConfMap::default(),
-        servers: Vec::new(),
-        listens: Vec::new(),
-        paths: Rc::default(),
-    });
-    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), WorkerCounters::unshared(), |_| {}));
-    worker.set_engine(Rc::new(HttpEngine));
-    let address = Address::Ip(([127, 0, 0, 1], 80).into());
-    let connection = Connection {
-        id: 1,
-        peer: address.clone(),
-        local: address,
-        requests: Cell::new(1),
-        started_ms: 0,
-        tls: RefCell::default(),
-        proxy_protocol: RefCell::default(),
-    };
-    let server = Server {
-        name: Box::default(),
-        conf: ConfMap::default(),
-        core: Rc::default(),
-        tls: Default::default(),
-        own: location("", Match::Unnamed, Core::default(), Vec::new()),
-        locations: Locations::new(locations),
-    };
+    let rig = Rig::default();
+    rig.worker.set_engine(Rc::new(HttpEngine));
+    let own = location("", Match::Unnamed, Core::default(), Vec::new());
     let client = Rc::new(Client::default());
-    let request = Rc::new(Request::new(worker, http, Rc::new(connection), client.clone(), Rc::new(server)));
-    {
-        let mut line = request.line.borrow_mut();
-        line.method = Method::GET;
-        line.method_name = b"GET".to_vec();
-        line.uri = b"/".to_vec();
-    }
+    let request = rig.request(client.clone(), rig::server("", ServerCore::default(), own, Locations::new(locations)));
     request.flags.keepalive.set(true);
     if let Some(mut rest) = HttpEngine.run(&request) {
         let mut cx = Context::from_waker(Waker::noop());
         let done = (0..1000).any(|_| rest.as_mut().poll(&mut cx).is_ready());
         assert!(done, "the request waits for ever");
     }
-    let lines = lines.borrow().clone();
+    let lines = rig.lines.borrow().clone();
     Ran { request, client, lines }
 }
 

@@ -17,7 +17,7 @@ pub fn take() -> Vec<u8> {
 
 /// Lets go of the buffers that wait.
 pub fn clear() {
-    BUFFERS.with_borrow_mut(|kept| *kept = Vec::new());
+    BUFFERS.with_borrow_mut(|spare| *spare = Vec::new());
 }
 
 /// Gives a buffer back; its bytes are forgotten.
@@ -27,10 +27,10 @@ pub fn put(mut buffer: Vec<u8>) {
     }
     buffer.clear();
     // At the end of the process there may be nobody left to lend to.
-    let _ = BUFFERS.try_with(|kept| {
-        let mut kept = kept.borrow_mut();
-        if kept.len() < KEPT {
-            kept.push(buffer);
+    let _ = BUFFERS.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        if spare.len() < KEPT {
+            spare.push(buffer);
         }
     });
 }

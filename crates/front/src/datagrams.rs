@@ -61,10 +61,10 @@ impl Reply for ReplyPath {
     }
 
     fn take_back(&self, mut buffer: Vec<u8>) {
-        let mut kept = self.spare.0.borrow_mut();
-        if kept.len() < KEPT && buffer.capacity() <= LARGEST_KEPT {
+        let mut spare = self.spare.0.borrow_mut();
+        if spare.len() < KEPT && buffer.capacity() <= LARGEST_KEPT {
             buffer.clear();
-            kept.push(buffer);
+            spare.push(buffer);
         }
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn with_date(time: i64, f: impl FnOnce(&[u8])) {
     const KEPT: usize = 16;
     thread_local!(static DATES: RefCell<[(i64, [u8; 29]); KEPT]> = const { RefCell::new([(i64::MIN, [0; 29]); KEPT]) });
     DATES.with_borrow_mut(|dates| {
-        let place = (time as u64 % KEPT as u64) as usize;
+        let place = usize::try_from(time.rem_euclid(KEPT as i64)).unwrap_or_default();
         let Some((kept, text)) = dates.get_mut(place) else { return };
         if *kept != time {
             *text = wire::date::http(time);

@@ -1,5 +1,6 @@
 //! Front ends: a worker's event loop, the protocols of its connections, and `stream` sessions.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod active;
 pub mod buffers;

@@ -103,16 +103,16 @@ impl Output {
     pub(crate) fn truncate_end(&mut self, bytes: u64) {
         let mut left = bytes.min(self.queued);
         self.queued -= left;
-        let from_tail = left.min((self.tail.len() - self.sent) as u64);
-        self.tail.truncate(self.tail.len() - from_tail as usize);
-        left -= from_tail;
+        let from_tail = usize::try_from(left).unwrap_or(usize::MAX).min(self.tail.len() - self.sent);
+        self.tail.truncate(self.tail.len() - from_tail);
+        left -= from_tail as u64;
         while left > 0
             && let Some(mut piece) = self.pieces.pop_back()
         {
             let kept = piece.len().saturating_sub(left);
             left -= piece.len() - kept;
             match &mut piece {
-                Piece::Bytes(bytes) => bytes.truncate(kept as usize),
+                Piece::Bytes(bytes) => bytes.truncate(usize::try_from(kept).unwrap_or(usize::MAX)),
                 Piece::File(file) => file.end = file.start + kept,
             }
             if kept > 0 {
@@ -148,7 +148,7 @@ impl Output {
         Ok(if self.queued == 0 { Sent::All } else { Sent::Enough })
     }
 
-    /// Sends what is gathered and then `data` from where it is; answers how many bytes of it have left. The rest is the caller's.
+    /// Sends what is gathered and then `data` from where it is; returns how many bytes of it have left. The rest is the caller's.
     ///
     /// # Errors
     /// Those of write(2) except `WouldBlock`.
@@ -242,7 +242,7 @@ impl Output {
                 }
                 return;
             }
-            left -= length as usize;
+            left -= usize::try_from(length).unwrap_or(left);
             self.pieces.pop_front();
         }
         if self.queued == 0 {

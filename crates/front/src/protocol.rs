@@ -203,9 +203,14 @@ impl Front {
         self.protocols_in(endpoint.protocols).filter_map(|index| Some((index, self.protocol(index)?)))
     }
 
+    /// Sets of protocols have 32 bits.
+    fn protocol_count(&self) -> u8 {
+        u8::try_from(self.protocols.len()).unwrap_or(u8::MAX)
+    }
+
     /// The indices of a set of protocols, best first.
     pub(crate) fn protocols_in(&self, set: u32) -> impl Iterator<Item = u8> + use<'_> {
-        (0..self.protocols.len() as u8).filter(move |index| set & 1 << index != 0)
+        (0..self.protocol_count()).filter(move |index| set & 1 << index != 0)
     }
 
     /// The protocol at an index of the table.
@@ -215,12 +220,12 @@ impl Front {
 
     /// The protocol that takes what no other one recognises: the last of the table.
     pub(crate) fn last_resort(&self) -> u8 {
-        (self.protocols.len() as u8).saturating_sub(1)
+        self.protocol_count().saturating_sub(1)
     }
 
     /// The index of a protocol in the table, by its name.
     pub(crate) fn index_of(&self, name: &str) -> u8 {
-        self.protocols.iter().position(|protocol| protocol.name == name).unwrap_or_default() as u8
+        (0..).zip(&self.protocols).find_map(|(index, protocol)| (protocol.name == name).then_some(index)).unwrap_or_default()
     }
 
     /// The parking lot.

@@ -2,6 +2,7 @@
 
 use crate::protocol::Accepted;
 use http::connection::Proxied;
+use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -17,6 +18,18 @@ pub enum Failure {
     /// `client_header_timeout`, or evicted.
     TimedOut,
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Bad(error) => error.fmt(f),
+            Failure::Closed => f.write_str("client closed connection before the PROXY header"),
+            Failure::TimedOut => f.write_str("client timed out before the PROXY header"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
 
 /// Reads the header; the deadline is already set on the connection's watch. The bytes behind it stay in the input.
 ///

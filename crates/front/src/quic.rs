@@ -67,7 +67,9 @@ pub(crate) fn receive(front: &Rc<Front>, fd: OwnedFd, listen: u32) {
     // A server with a certificate has one.
     let Some(key) = quic.key.get().cloned() else { return };
     let (segments, proves) = (quic.gso.unwrap_or(false), quic.retry.unwrap_or(false));
-    let setup = Setup { key, socket: front.worker.common.number as u8, process: process(), segments, proves, steers: true };
+    // One byte of a connection ID names the socket: beyond 256 workers, those that share a number forward to each other.
+    let [socket, ..] = front.worker.common.number.to_le_bytes();
+    let setup = Setup { key, socket, process: process(), segments, proves, steers: true };
     let worker = front.worker.clone();
     let count = move |what, times| worker.observers.add(counter(what), times);
     match Endpoint::new(fd, setup, Rc::new(count)) {

@@ -9,15 +9,25 @@ use http::method::Method;
 use http::root::Endpoint;
 use http::tls::ClientVerify;
 use http::{Core, Request, Server, log_request};
+use std::fmt;
 use std::rc::Rc;
 use wire::uri::normal;
 use wire::uri::shape::Shape;
 
 /// The status with which a request is refused before it has run.
+#[derive(Debug)]
 pub struct Refusal {
     /// Status to answer with.
     pub status: u16,
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the request is refused with status {}", self.status)
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 /// What a head says where it arrived, whatever the protocol.
 pub struct KnownRequest {

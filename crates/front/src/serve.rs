@@ -9,10 +9,8 @@ use base::clock;
 use base::errno;
 use base::log::Level;
 use daemon::{Command, Commands, WorkerSetup};
-use http::connection::Address;
 use http::core::default;
 use http::metrics::Counter;
-use http::root::{Endpoint, Listen};
 use http::{BoxFuture, Connection, Worker};
 use net::accept::{Acceptor, severity};
 use net::listener::Kind;
@@ -50,7 +48,7 @@ pub struct FrontOptions {
 impl Front {
     pub(crate) fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Accepted> {
         let http = self.worker.http();
-        let endpoint = http.listens.get(listen as usize).and_then(|l| endpoint_of(l, &info.local))?;
+        let endpoint = http.listens.get(listen as usize).and_then(|l| l.endpoint(&info.local))?;
         // SNI chose one when the connection was new.
         let server = info.tls_info().map_or_else(|| endpoint.default.clone(), |tls| tls.server.clone());
         let timeout = server.core.client_header_timeout.unwrap_or(default::TIMEOUT);
@@ -88,11 +86,6 @@ impl Front {
     }
 }
 
-pub(crate) fn endpoint_of(listen: &Listen, local: &Address) -> Option<Rc<Endpoint>> {
-    let specific = listen.endpoints.iter().find(|(address, _)| address == local);
-    specific.or(listen.endpoints.last()).map(|(_, endpoint)| endpoint.clone())
-}
-
 /// Drives a future apart from any connection, on this thread.
 pub fn spawn(future: BoxFuture<()>) {
     tokio::task::spawn_local(future);
@@ -100,17 +93,17 @@ pub fn spawn(future: BoxFuture<()>) {
 
 /// So many sockets are taken from the kernel in one turn of the event loop, and all of them served before the next. Of a thousand that are
 /// ready, the first ones would have left the near caches when their turn comes.
-const TURN: usize = 64;
+const TURN: u32 = 64;
 
 /// The whole life of a worker. Returns the exit code.
-pub fn run(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32 {
+pub fn run(worker: Rc<Worker>, setup: WorkerSetup, options: FrontOptions) -> i32 {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().max_io_events_per_tick(TURN).event_interval(2 * TURN as u32).on_thread_unpark(clock::stale);
+    builder.enable_all().max_io_events_per_tick(TURN as usize).event_interval(2 * TURN).on_thread_unpark(clock::stale);
     let runtime = builder.build_local(Default::default());
     let log = worker.log.clone();
     match runtime {
         Ok(runtime) => {
-            let code = runtime.block_on(live(worker, seat, setup));
+            let code = runtime.block_on(live(worker, setup, options));
             runtime.shutdown_timeout(Duration::ZERO);
             code
         }
@@ -121,12 +114,12 @@ pub fn run(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32 {
     }
 }
 
-async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32 {
-    let FrontOptions { connections, listening, protocols, reopen, start, end } = setup;
+async fn live(worker: Rc<Worker>, setup: WorkerSetup, options: FrontOptions) -> i32 {
+    let FrontOptions { connections, listening, protocols, reopen, start, end } = options;
     let log = worker.log.clone();
-    let share = Share::new(seat.board, seat.role, connections.max(1));
+    let share = Share::new(setup.board, setup.role, connections.max(1));
     let front = Front::new(worker.clone(), protocols, share, connections);
-    let (front, mut commands) = match front.and_then(|front| Ok((Rc::new(front), seat.commands.start(log.clone())?))) {
+    let (front, mut commands) = match front.and_then(|front| Ok((Rc::new(front), setup.commands.start(log.clone())?))) {
         Ok(both) => both,
         Err(error) => {
             base::log!(log, Level::Emerg, 0, "epoll_create1() failed {}", errno::describe(&error));
@@ -168,12 +161,12 @@ async fn live(worker: Rc<Worker>, seat: WorkerSetup, setup: FrontOptions) -> i32
     });
     tokio::task::spawn_local(tend_lot(front.clone()));
     worker.offer_unix_listeners(listening.iter().filter_map(Listening::unix_name).collect());
-    if seat.relieves {
+    if setup.relieves {
         worker.wait_for_predecessors();
     }
     start(&worker);
     listening.iter().for_each(|one| one.service.started(&front, &listening));
-    let acceptors = listen(&front, seat.listeners, &listening, seat.single);
+    let acceptors = listen(&front, setup.listeners, &listening, setup.single);
     worker.offer_unix_listeners(Vec::new());
     front.share.enter(acceptors.iter().map(|(acceptor, _)| acceptor.clone()).collect());
     let accepting =

@@ -18,7 +18,7 @@ impl Config for Blocks {
 }
 
 impl Blocks {
-    /// Adds a block; answers its index.
+    /// Adds a block; returns its index.
     pub fn push(&mut self, frame: Frame) -> usize {
         self.list.push(frame);
         self.list.len() - 1

@@ -137,7 +137,7 @@ impl Body {
         !self.expected
     }
 
-    /// `Content-Length`; `None` for a chunked body that has not been read.
+    /// `Content-Length`, bytes; `None` for a chunked body that has not been read.
     pub fn length(&self) -> Option<u64> {
         self.length.get()
     }
@@ -276,7 +276,7 @@ pub fn read(request: &Rc<Request>) -> Step {
     }
 }
 
-/// Answers `Expect: 100-continue`, once, on the first need of the body.
+/// Responds to `Expect: 100-continue`, once, on the first need of the body.
 pub fn send_continue(request: &Rc<Request>) {
     if request.flags.expects_continue.replace(false) && request.version() >= Version::Http11 && !request.flags.header_sent.get() {
         request.wire.write_interim(request, 100, &Headers::default());

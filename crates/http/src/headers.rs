@@ -233,7 +233,7 @@ impl Headers {
         before - self.items.len()
     }
 
-    /// Removes all fields called `name`; answers how many there were.
+    /// Removes all fields called `name`; returns how many there were.
     pub fn remove(&mut self, name: &[u8]) -> usize {
         self.remove_after(0, name)
     }

@@ -38,6 +38,8 @@ pub mod request;
 pub mod request_pool;
 pub mod resolving;
 pub mod response;
+#[cfg(any(test, feature = "rig"))]
+pub mod rig;
 pub mod root;
 pub mod set_function;
 pub mod set_header;

@@ -22,7 +22,7 @@ pub struct Handler {
     pub run: Rc<dyn Fn(&Rc<Request>) -> Step>,
 }
 
-/// Looks on when a request begins; answers nothing, which makes it cheaper than a handler of a phase.
+/// Looks on when a request begins; returns nothing, which makes it cheaper than a handler of a phase.
 pub(crate) type BeginHook = Rc<dyn Fn(&Request)>;
 
 /// A header filter; runs when the head is about to leave.

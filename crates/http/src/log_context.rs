@@ -1,4 +1,4 @@
-//! The tail of an error log line: `, client: …, server: …, request: "…"` (semantics: "Error log format").
+//! The tail of an error log line: `, client: …, server: …, request: "…"` (`ngx_http_log_error`).
 
 use crate::request::{HEALTH_CHECK, Request};
 

@@ -19,7 +19,7 @@ pub type Module = session::Module<Request>;
 
 impl Modular for Request {
     type Worker = Worker;
-    type Place<'a> = Attach<'a>;
+    type Attach<'a> = Attach<'a>;
 }
 
 /// A location being built: what a module's `attach` sees.

@@ -113,7 +113,7 @@ async fn in_pieces(request: Rc<Request>, chain: Chain) -> Outcome {
     all.finish(Ok(Chain { pieces: held.into_iter().collect(), flush, last })).await
 }
 
-/// Shortens a large file's piece, and answers the rest of it.
+/// Shortens a large file's piece, and returns the rest of it.
 fn split(piece: &mut Piece) -> Option<Piece> {
     let Piece::File(file) = piece else { return None };
     let end = file.start + PIECE;

@@ -175,7 +175,7 @@ impl Request {
     }
 }
 
-/// Goes on with `next` when `step` has its response, waiting only if it waits.
+/// Goes on with `next` when `step` has its answer, waiting only if it waits.
 pub fn then(step: Step, next: impl FnOnce(Outcome) -> Step + 'static) -> Step {
     match step {
         Step::Now(outcome) => next(outcome),

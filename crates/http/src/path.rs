@@ -36,7 +36,7 @@ impl std::error::Error for PathError {}
 pub struct MappedPath {
     /// The path's bytes.
     pub bytes: Vec<u8>,
-    /// Length of the root part.
+    /// Length of the root part, bytes.
     pub root_length: usize,
 }
 

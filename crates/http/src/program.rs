@@ -1,7 +1,7 @@
 //! The rewrite program of a location: `set`, `if`, `rewrite`, `return` and `break` as a flat list of operations.
 //!
 //! The rewrite module fills it; other modules append operations of their own at the place where their directive
-//! stands (`set_by_lua`), which may wait. (semantics: "`if`, rewrite loops, return".)
+//! stands (`set_by_lua`), which may wait.
 
 use crate::location::Location;
 use crate::request::Request;

@@ -1,5 +1,8 @@
 //! A request: one value from its first byte to its log line, whatever protocol brought it.
 
+mod contexts;
+mod subrequest;
+
 use crate::Cache;
 use crate::body::{Body, BodyState};
 use crate::connection::{Address, Connection, Transport};
@@ -14,7 +17,7 @@ use crate::worker::Worker;
 use base::clock::{self, Now};
 use base::log::{ErrorLog, Level};
 use session::client::write_log;
-use session::contexts::{Contexts, Reusable};
+use session::contexts::Contexts;
 use session::{Outcome, Step};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -34,44 +37,8 @@ pub enum Jump {
     Named(Vec<u8>),
 }
 
-/// How a subrequest's variables relate to its parent's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubrequestVariables {
-    /// The same array.
-    Shared,
-    /// A copy.
-    Copied,
-    /// None known.
-    Fresh,
-}
-
-/// The body of a subrequest.
-pub enum SubrequestBody {
-    /// None.
-    Nothing,
-    /// The parent's, shared.
-    Parents,
-    /// One of its own.
-    Own(Body),
-}
-
-/// What a subrequest shall be.
-pub struct Subrequest<'a> {
-    /// Path, normalised.
-    pub uri: &'a [u8],
-    /// Query string.
-    pub args: &'a [u8],
-    /// Method with its name; `None` is GET.
-    pub method: Option<(Method, &'a [u8])>,
-    /// Where the response goes.
-    pub wire: Transport,
-    /// Its body.
-    pub body: SubrequestBody,
-    /// Its variables.
-    pub variables: SubrequestVariables,
-}
-
 pub use crate::flags::Flags;
+pub use subrequest::{Subrequest, SubrequestBody, SubrequestVariables};
 
 /// [`Request::purpose`] of a request that asks whether a server is well; which one says [`Request::upstream_for_log`].
 pub const HEALTH_CHECK: &str = "health check";
@@ -155,7 +122,7 @@ pub struct Request {
     pub action: Cell<&'static str>,
     /// What code that no client waits for runs in it, for the log (`context: ...`); empty for a client's request.
     pub purpose: Cell<&'static str>,
-    /// `$limit_rate` as assigned; `None` follows the configuration.
+    /// `$limit_rate` as assigned, bytes a second; `None` follows the configuration.
     pub limit_rate: Cell<Option<u64>>,
 }
 
@@ -167,50 +134,6 @@ impl Request {
     pub fn new(worker: Rc<Worker>, http: Rc<Http>, connection: Rc<Connection>, wire: Transport, server: Rc<Server>) -> Request {
         let cache = Rc::new(Cache::new(http.variables.clone()));
         Request::assemble(worker, http, connection, wire, server, cache)
-    }
-
-    /// Creates a subrequest of `parent`, with the connection and the configuration of its parent.
-    pub fn child(parent: &Rc<Request>, what: Subrequest<'_>) -> Request {
-        let cache = Rc::new(Cache::new(parent.cache.table()));
-        let mut child = Request::assemble(
-            parent.worker.clone(),
-            parent.http.clone(),
-            parent.connection.clone(),
-            what.wire.clone(),
-            parent.server(),
-            cache,
-        );
-        child.init_subrequest(parent, what);
-        child
-    }
-
-    /// Makes a vacated request a subrequest of `parent`.
-    pub(crate) fn init_subrequest(&mut self, parent: &Rc<Request>, what: Subrequest<'_>) {
-        match what.variables {
-            SubrequestVariables::Shared => self.cache = parent.cache.clone(),
-            SubrequestVariables::Copied => self.cache.copy_from(&parent.cache),
-            SubrequestVariables::Fresh => {}
-        }
-        self.assign(parent.connection.clone(), what.wire, parent.server());
-        self.client.get_mut().clone_from(&parent.client.borrow());
-        self.number.set(parent.number.get());
-        self.parent = Some(parent.clone());
-        self.depth = parent.depth.saturating_add(1);
-        match what.body {
-            SubrequestBody::Nothing => {}
-            SubrequestBody::Parents => self.body.get_mut().clone_from(&parent.body.borrow()),
-            SubrequestBody::Own(body) => *self.body.get_mut() = Rc::new(body),
-        }
-        self.headers.get_mut().copy_from(&parent.headers.borrow());
-        let method = what.method.unwrap_or((Method::GET, b"GET"));
-        self.line.get_mut().derive(&parent.line.borrow(), what.uri, what.args, method);
-        self.flags.internal.set(true);
-        // nginx's word for what goes on is the connection's: a request that begins clears it for those around it.
-        let mut outer = Some(parent);
-        while let Some(request) = outer {
-            request.action.set("");
-            outer = request.parent.as_ref();
-        }
     }
 
     fn assemble(
@@ -351,72 +274,6 @@ impl Request {
     /// Core values of the location.
     pub fn core(&self) -> Rc<crate::core::Core> {
         self.location.borrow().core.clone()
-    }
-
-    /// The module context of type `T`, made from `Default` on first use; cleared by internal redirects.
-    pub fn context<T: Default + 'static>(&self) -> Rc<T> {
-        self.contexts.find().unwrap_or_else(|| self.contexts.add(Rc::new(T::default()), None))
-    }
-
-    /// As [`Request::context`] for a type whose memory serves the next request too.
-    pub fn context_reused<T: Default + Reusable>(&self) -> Rc<T> {
-        self.contexts.find().unwrap_or_else(|| self.contexts.add(Rc::new(T::default()), Some(T::clear)))
-    }
-
-    /// The module context of type `T`, if there is one.
-    pub fn find_context<T: 'static>(&self) -> Option<Rc<T>> {
-        self.contexts.find_live()
-    }
-
-    /// Stores a module context, replacing one of the same type.
-    pub fn set_context<T: 'static>(&self, value: Rc<T>) {
-        self.contexts.remove::<T>();
-        self.contexts.add(value, None);
-    }
-
-    /// Removes the module context of type `T`.
-    pub fn remove_context<T: 'static>(&self) {
-        self.contexts.remove::<T>();
-    }
-
-    /// As [`Request::context`], but internal redirects do not clear it.
-    pub fn client_context<T: Default + 'static>(&self) -> Rc<T> {
-        let found = self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok());
-        found.unwrap_or_else(|| {
-            let made = Rc::new(T::default());
-            self.lasting.borrow_mut().push(made.clone());
-            made
-        })
-    }
-
-    /// What [`Request::set_lasting`] or [`Request::client_context`] left, if anything.
-    pub fn find_lasting<T: 'static>(&self) -> Option<Rc<T>> {
-        self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok())
-    }
-
-    /// Stores a value that internal redirects do not clear, replacing one of the same type.
-    pub fn set_lasting<T: 'static>(&self, value: Rc<T>) {
-        let mut lasting = self.lasting.borrow_mut();
-        lasting.retain(|any| !any.is::<T>());
-        lasting.push(value);
-    }
-
-    /// Forgets all module contexts (internal redirect).
-    pub fn clear_contexts(&self) {
-        self.contexts.clear();
-    }
-
-    /// Registers what must happen when the request ends, in reverse order of registration.
-    pub fn on_end(&self, f: impl FnOnce(&Rc<Request>) + 'static) {
-        self.cleanups.borrow_mut().push(Box::new(f));
-    }
-
-    /// Runs and forgets what [`Request::on_end`] registered.
-    pub fn run_cleanups(self: &Rc<Request>) {
-        loop {
-            let Some(f) = self.cleanups.borrow_mut().pop() else { return };
-            f(self);
-        }
     }
 
     #[inline]

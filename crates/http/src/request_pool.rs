@@ -92,9 +92,9 @@ impl RequestPool {
             return;
         }
         own.vacate(self.detached.clone(), self.no_wire.clone());
-        let mut kept = self.idle.borrow_mut();
-        if kept.len() < KEPT {
-            kept.push(request);
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < KEPT {
+            idle.push(request);
         }
     }
 }

@@ -9,7 +9,7 @@ pub struct Response {
     pub status: u16,
     /// A status line of its own (`ngx.status`'s reason, an upstream's line), e.g. `200 Fine`; empty for the standard text.
     pub status_line: Vec<u8>,
-    /// Body length, if known; `None` means chunked or close.
+    /// Body length in bytes, if known; `None` means chunked or close.
     pub content_length: Option<u64>,
     /// `Content-Type` without charset; empty for none.
     pub content_type: Vec<u8>,

@@ -36,6 +36,14 @@ pub struct Listen {
     pub endpoints: Vec<(Address, Rc<Endpoint>)>,
 }
 
+impl Listen {
+    /// The servers behind `local`, an address of this machine: those of that address alone, or else those of any.
+    pub fn endpoint(&self, local: &Address) -> Option<Rc<Endpoint>> {
+        let specific = self.endpoints.iter().find(|(address, _)| address == local);
+        specific.or(self.endpoints.last()).map(|(_, endpoint)| endpoint.clone())
+    }
+}
+
 /// Location-level values as `http` itself says them, kept in [`Http::main`]: in force where there is no request.
 pub struct Defaults(pub ConfMap);
 

@@ -11,7 +11,7 @@ pub trait Tunnel {
     /// Those of the connection.
     fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>>;
 
-    /// Sends; answers how many bytes were taken.
+    /// Sends; returns how many bytes were taken.
     ///
     /// # Errors
     /// Those of the connection.

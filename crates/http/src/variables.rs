@@ -19,7 +19,7 @@ pub type SetValue = variable::SetValue<Request>;
 /// A request's variable that was looked up by its name.
 pub type Named = variable::by_name::Named<Request>;
 
-/// A getter of a request's variable: appends and answers true, or answers false for "not found".
+/// A getter of a request's variable: appends and returns true, or returns false for "not found".
 pub fn getter(f: impl Fn(&Request, &mut Vec<u8>) -> bool + 'static) -> Get {
     Rc::new(f)
 }

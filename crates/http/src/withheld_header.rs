@@ -23,7 +23,7 @@ pub(crate) enum WithheldHeader {
 impl Request {
     /// Runs the header filters that have waited, and sends the head.
     ///
-    /// Answers `Ok`, `Error`, or the status that a filter wants instead.
+    /// Returns `Ok`, `Error`, or the status that a filter wants instead.
     pub fn send_withheld_header(self: &Rc<Request>) -> Step {
         match self.withheld_header.replace(WithheldHeader::None) {
             WithheldHeader::Waiting(next) => output::run_header_filters(self, next),

@@ -1,4 +1,4 @@
-//! What the end of a handler means for its request (`ngx_http_lua_handle_exit`; semantics: "Lua request lifecycle").
+//! What the end of a handler means for its request (`ngx_http_lua_handle_exit`).
 
 use crate::dev_page;
 use crate::send;

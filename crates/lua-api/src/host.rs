@@ -178,7 +178,7 @@ pub fn request(cx: &CallContext) -> Result<(Rc<Host>, Rc<Request>), Raise> {
     host::client_session(cx)
 }
 
-/// As [`request`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.
+/// As [`request`], for fast rows: runs `f`, or leaves the error's text in the output buffer and returns `failed`.
 #[inline]
 pub(crate) fn with_request<R>(cx: &CallContext, failed: R, f: impl FnOnce(&Host, &Rc<Request>) -> R) -> R {
     host::with_served(cx, failed, f)

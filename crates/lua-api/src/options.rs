@@ -30,8 +30,8 @@ pub fn rows() -> Vec<Row> {
     let at = Context::HTTP_IF;
     vec![
         row::flag("lua_need_request_body", at, "Reads the request body before Lua runs.", |o: &mut Options| &mut o.need_body),
-        row::flag("lua_use_default_type", at, "Gives answers of Lua the default type.", |o: &mut Options| &mut o.use_default_type),
-        row::flag("lua_http10_buffering", at, "Gathers answers to HTTP/1.0.", |o: &mut Options| &mut o.http10_buffering),
+        row::flag("lua_use_default_type", at, "Gives responses of Lua the default type.", |o: &mut Options| &mut o.use_default_type),
+        row::flag("lua_http10_buffering", at, "Gathers responses to HTTP/1.0.", |o: &mut Options| &mut o.http10_buffering),
         row::flag("lua_transform_underscores_in_response_headers", at, "Makes `_` in ngx.header's names `-`.", |o: &mut Options| {
             &mut o.transform_underscores
         }),

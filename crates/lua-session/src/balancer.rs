@@ -4,11 +4,12 @@
 use crate::host::Host;
 use crate::protocol::Protocol;
 use crate::state::Balancing;
+use base::authority;
 use lua::{CallContext, Group, Row};
 use lua_lib::ANYWHERE;
 use net::address::SocketAddress;
 use session::paths::os_path;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use upstream::balancer::{Pooling, Target, Timeouts};
 
 /// `nil` and the text in the output buffer.
@@ -81,32 +82,12 @@ fn parse_peer(text: &[u8], port: u16) -> Result<SocketAddress, &'static str> {
     if text.contains(['/', '?']) {
         return Err("invalid host");
     }
-    let (host, given) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, behind) = rest.split_once(']').ok_or("invalid host")?;
-            let given = match behind.strip_prefix(':') {
-                Some(port) => Some(port),
-                None if behind.is_empty() => None,
-                None => return Err("invalid host"),
-            };
-            (Err(host), given)
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (Ok(host), Some(port)),
-            None => (Ok(text), None),
-        },
-    };
-    let port = match given {
-        Some(given) => base::text::parse_port(given.as_bytes()).ok_or("invalid port")?,
-        None => port,
-    };
-    let ip = match host {
-        Err(six) => IpAddr::V6(six.parse::<Ipv6Addr>().map_err(|_| "invalid IPv6 address")?),
-        Ok("") => return Err("no host"),
+    let peer = authority::parse(text)?;
+    match peer.host {
+        authority::Host::Ip(ip) => Ok(SocketAddr::new(ip, peer.port.unwrap_or(port)).into()),
         // Names are for a resolver.
-        Ok(four) => IpAddr::V4(four.parse().map_err(|_| "no host allowed")?),
-    };
-    Ok(SocketAddr::new(ip, port).into())
+        authority::Host::Name(_) => Err("no host allowed"),
+    }
 }
 
 fn set_current_peer<P: Protocol>(cx: &CallContext, address: &[u8], port: f64, host: &[u8]) -> i32 {
@@ -170,7 +151,7 @@ fn recreate_request<P: Protocol>(cx: &CallContext) -> i32 {
 }
 
 fn bind_to_local_addr<P: Protocol>(cx: &CallContext, text: &[u8]) -> i32 {
-    balancing::<P>(cx, |balancing| match parse_local(text) {
+    balancing::<P>(cx, |balancing| match authority::parse_socket_address(text) {
         Some(address) => {
             balancing.balancer.bind(address);
             DONE
@@ -180,13 +161,6 @@ fn bind_to_local_addr<P: Protocol>(cx: &CallContext, text: &[u8]) -> i32 {
             REFUSED
         }
     })
-}
-
-/// `IP`, `IPv4:PORT`, `[IPv6]:PORT`
-fn parse_local(text: &[u8]) -> Option<SocketAddr> {
-    let text = std::str::from_utf8(text).ok()?;
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).ok().or_else(|| text.parse().ok())
 }
 
 fn set_upstream_tls<P: Protocol>(cx: &CallContext, on: i32) -> i32 {
@@ -229,6 +203,5 @@ mod tests {
             assert_eq!(parse_peer(text.as_bytes(), 80), Err(error), "{text}");
         }
         assert!(parse_peer(&[b"unix:/".as_slice(), &[b'a'; 200]].concat(), 80).is_err());
-        assert!(parse_local(b"127.0.0.1:5").is_some() && parse_local(b"[::1]").is_some() && parse_local(b"a").is_none());
     }
 }

@@ -8,6 +8,7 @@ use session::paths::Paths;
 use session::{Client, Complex, Session};
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -134,6 +135,7 @@ fn file_error(file: &Path, error: LuaError) -> LoadError {
 }
 
 /// Code that cannot be loaded.
+#[derive(Debug)]
 pub struct LoadError {
     /// The line to log.
     pub text: Vec<u8>,
@@ -143,8 +145,16 @@ pub struct LoadError {
     pub error: LuaError,
 }
 
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.text))
+    }
+}
+
+impl std::error::Error for LoadError {}
+
 impl LoadError {
-    /// Logs it; answers the status.
+    /// Logs it; returns the status.
     pub fn report(&self, session: &impl Client) -> u16 {
         session.log(Level::Error, &self.text);
         self.status

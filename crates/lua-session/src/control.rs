@@ -11,7 +11,7 @@ pub const STOP: i32 = 0;
 /// The glue returns to its caller.
 pub const RETURN: i32 = 1;
 
-/// The part's rows and glue. `exit` is the fast row of that name: it gets a number and answers [`STOP`], [`RETURN`], or a negative
+/// The part's rows and glue. `exit` is the fast row of that name: it gets a number and returns [`STOP`], [`RETURN`], or a negative
 /// number for an error, whose text is in the output buffer.
 #[must_use]
 pub fn group<P: Protocol>(exit: Row) -> Group {

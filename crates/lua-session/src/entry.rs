@@ -10,6 +10,7 @@ use lua::{ChunkId, Completion, Job, LuaError, LuaPhase, Stack, Started};
 use lua_lib::{Machine, Runtime};
 use session::{BoxFuture, Client, Configured, Join};
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 use sys::boxed::pinned;
 
@@ -36,11 +37,24 @@ pub enum Run<T> {
 }
 
 /// Code that cannot run, which has been logged: what to answer, and why.
+#[derive(Debug)]
 pub struct Refusal {
     /// The status.
     pub status: u16,
     /// The cause.
     pub error: LuaError,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
 }
 
 fn with_leave(phase: LuaPhase, options: &RunOptions) -> LuaPhase {

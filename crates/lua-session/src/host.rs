@@ -248,7 +248,7 @@ pub fn with_served<P: Protocol, R>(cx: &CallContext, failed: R, f: impl FnOnce(&
     with_session(cx, failed, f)
 }
 
-/// As [`session()`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.
+/// As [`session()`], for fast rows: runs `f`, or leaves the error's text in the output buffer and returns `failed`.
 #[inline]
 pub fn with_session<P: Protocol, R>(cx: &CallContext, failed: R, f: impl FnOnce(&Host<P>, &Rc<P::Session>) -> R) -> R {
     cx.with_host::<Host<P>, _>(|host| match host {

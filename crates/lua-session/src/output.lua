@@ -2,7 +2,7 @@ local b = ...
 local C, R, cx, text, ngx = b.C, b.R, b.cx, b.text, b.ngx
 local error, select, type = error, select, type
 local RAISE, raised, PENDING, wait = b.RAISE, b.raised, b.PENDING, b.wait
-local say, print_any, native_emit = R.say, R.print, b.N.emit
+local native_emit = b.N.emit
 local c_say, c_print, begin, done, c_add, c_add_number = C.say_text, C.print_text, C.begin, C.done, C.add, C.add_number
 
 -- Sends what was gathered where a Lua filter looks at it.
@@ -91,55 +91,35 @@ local function put_many(newline, n, p, q, r, s, t, u, ...)
     return rc
 end
 
-function ngx.say(...)
-    local n = select("#", ...)
-    if n == 1 then
-        local s = ...
-        if type(s) == "string" then
-            return say_text(s)
+-- `one` sends a string, `row` whatever else is not simple.
+local function printer(newline, one, row)
+    return function(...)
+        local n = select("#", ...)
+        if n == 1 then
+            local s = ...
+            if type(s) == "string" then
+                return one(s)
+            end
         end
+        if n <= 12 then
+            local rc
+            if n <= 6 then
+                rc = put(newline, n, ...)
+            else
+                rc = put_many(newline, n, ...)
+            end
+            if rc == K.DONE then
+                return 1
+            end
+            if rc then
+                return finish(rc)
+            end
+        end
+        return row(...)
     end
-    if n <= 12 then
-        local rc
-        if n <= 6 then
-            rc = put(1, n, ...)
-        else
-            rc = put_many(1, n, ...)
-        end
-        if rc == K.DONE then
-            return 1
-        end
-        if rc then
-            return finish(rc)
-        end
-    end
-    return say(...)
 end
 
-function ngx.print(...)
-    local n = select("#", ...)
-    if n == 1 then
-        local s = ...
-        if type(s) == "string" then
-            return print_text(s)
-        end
-    end
-    if n <= 12 then
-        local rc
-        if n <= 6 then
-            rc = put(0, n, ...)
-        else
-            rc = put_many(0, n, ...)
-        end
-        if rc == K.DONE then
-            return 1
-        end
-        if rc then
-            return finish(rc)
-        end
-    end
-    return print_any(...)
-end
+ngx.say, ngx.print = printer(1, say_text, R.say), printer(0, print_text, R.print)
 
 ngx.flush, ngx.eof = R.flush, R.eof
 if R.send_headers then

@@ -26,7 +26,7 @@ pub struct SessionState {
 pub struct Balancing {
     /// What is said to the proxy.
     pub balancer: Rc<BalancerContext>,
-    /// `balancer_keepalive`
+    /// `balancer_keepalive`, connections
     pub pool_size: usize,
 }
 

@@ -100,7 +100,7 @@ fn hex(from: &[u8], mut each: impl FnMut(u8)) {
     }
 }
 
-/// Writes each byte of `from` as two digits; answers where the next byte goes.
+/// Writes each byte of `from` as two digits; returns where the next byte goes.
 ///
 /// # Safety
 /// `length` bytes at `from` are readable, twice as many at `to` writable.

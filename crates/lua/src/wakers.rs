@@ -44,7 +44,7 @@ impl Wakers {
         Waker::from(Arc::new(ThreadWaker { id, rung: AtomicBool::new(false), board: self.0.clone() }))
     }
 
-    /// Has this task woken from now on; answers how many bells have rung.
+    /// Has this task woken from now on; returns how many bells have rung.
     pub(crate) fn listen(&self, task: &Waker) -> usize {
         let mut written = self.0.lock();
         match &mut written.task {

@@ -31,10 +31,10 @@ impl Config for Conf {
 fn rows() -> Vec<Row> {
     let at = Context::HTTP_ALL;
     vec![
-        Row::new("add_before_body", at, Arity::exactly(1), "URI whose answer goes before the body.", |cx| {
+        Row::new("add_before_body", at, Arity::exactly(1), "URI whose response goes before the body.", |cx| {
             cx.once(&mut cx.location::<Conf>().before, cx.arg(0).into())
         }),
-        Row::new("add_after_body", at, Arity::exactly(1), "URI whose answer goes after the body.", |cx| {
+        Row::new("add_after_body", at, Arity::exactly(1), "URI whose response goes after the body.", |cx| {
             cx.once(&mut cx.location::<Conf>().after, cx.arg(0).into())
         }),
         Row::new("addition_types", at, Arity::AtLeast(1), "Types besides text/html that are added to.", |cx| {

@@ -12,7 +12,7 @@ mod workers;
 mod zones;
 
 use crate::keyval::{KeyvalZones, ZoneRef};
-use crate::zones as told;
+use crate::zones as meters;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
@@ -257,7 +257,7 @@ fn root(call: &Call<'_>) -> ApiResult {
                 Some("connections") => status::connections(&call),
                 Some("ssl") => status::ssl(&call),
                 Some("slabs") => zones::slabs(&call),
-                Some("resolvers") => zones::counters(&call, &told::RESOLVERS, ("ResolverZoneNotFound", "resolver zone not found")),
+                Some("resolvers") => zones::counters(&call, &meters::RESOLVERS, ("ResolverZoneNotFound", "resolver zone not found")),
                 Some("workers") => workers::answer(&call),
                 Some("http") => http_part(&call),
                 Some("stream") if is_there(&call) => stream_part(&call),
@@ -282,10 +282,10 @@ fn http_part(call: &Call<'_>) -> ApiResult {
             keyvals::answer(&call, declared.map(KeyvalZones::all).unwrap_or_default())
         }
         Some("requests") => status::requests(&call),
-        Some("server_zones") => zones::counters(&call, &told::SERVERS, ("ServerZoneNotFound", "server zone not found")),
-        Some("location_zones") => zones::counters(&call, &told::PLACES, ("LocationZoneNotFound", "location zone not found")),
-        Some("limit_conns") => zones::counters(&call, &told::CONNECTION_LIMITS, ("LimitConnNotFound", "limit_conn not found")),
-        Some("limit_reqs") => zones::counters(&call, &told::REQUEST_LIMITS, ("LimitReqNotFound", "limit_req not found")),
+        Some("server_zones") => zones::counters(&call, &meters::SERVERS, ("ServerZoneNotFound", "server zone not found")),
+        Some("location_zones") => zones::counters(&call, &meters::LOCATION_ZONES, ("LocationZoneNotFound", "location zone not found")),
+        Some("limit_conns") => zones::counters(&call, &meters::CONNECTION_LIMITS, ("LimitConnNotFound", "limit_conn not found")),
+        Some("limit_reqs") => zones::counters(&call, &meters::REQUEST_LIMITS, ("LimitReqNotFound", "limit_req not found")),
         Some("caches") => zones::caches(&call),
         Some("upstreams") => {
             let directory = call.request.http.main.get::<Directory>().cloned().unwrap_or_default();
@@ -300,8 +300,8 @@ fn stream_part(call: &Call<'_>) -> ApiResult {
     let known = call.request.worker.state::<ApiState>();
     match part {
         None => call.index(&["server_zones", "limit_conns", "keyvals", "upstreams"]),
-        Some("server_zones") => zones::counters(&call, &told::SESSIONS, ("ServerZoneNotFound", "server zone not found")),
-        Some("limit_conns") => zones::counters(&call, &told::SESSION_LIMITS, ("LimitConnNotFound", "limit_conn not found")),
+        Some("server_zones") => zones::counters(&call, &meters::SESSIONS, ("ServerZoneNotFound", "server zone not found")),
+        Some("limit_conns") => zones::counters(&call, &meters::SESSION_LIMITS, ("LimitConnNotFound", "limit_conn not found")),
         Some("keyvals") => keyvals::answer(&call, &known.stream_keyvals.borrow()),
         Some("upstreams") => {
             let directory = known.stream.borrow().clone().unwrap_or_default();

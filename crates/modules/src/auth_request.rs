@@ -37,7 +37,7 @@ fn rows() -> Vec<Row> {
             let uri = if cx.arg(0) == b"off" { b"" } else { cx.arg(0) };
             cx.once(&mut cx.location::<AuthRequest>().uri, uri.into())
         }),
-        Row::new("auth_request_set", Context::HTTP_ALL, Arity::exactly(2), "Sets a variable from the answer.", set),
+        Row::new("auth_request_set", Context::HTTP_ALL, Arity::exactly(2), "Sets a variable from the response.", set),
     ]
 }
 

@@ -71,8 +71,8 @@ impl<T: Clone> BodyCache<T> {
         }
         let key = Key { address: body.as_ptr().addr(), length: body.len(), settings_key: way };
         let mut inner = self.inner.borrow_mut();
-        if let Some(kept) = inner.bodies.get(&key) {
-            return Lookup::Known(kept.made.clone());
+        if let Some(entry) = inner.bodies.get(&key) {
+            return Lookup::Known(entry.made.clone());
         }
         if inner.recent.contains(&Some(key)) {
             return Lookup::Keep(key);
@@ -110,10 +110,10 @@ impl<T> Inner<T> {
     /// Drops the bodies that only this table still holds.
     fn clear_out(&mut self) {
         let memory = &mut self.memory;
-        self.bodies.retain(|_, kept| {
-            let needed = !kept.body.is_unique();
+        self.bodies.retain(|_, entry| {
+            let needed = !entry.body.is_unique();
             if !needed {
-                *memory -= kept.size;
+                *memory -= entry.size;
             }
             needed
         });
@@ -124,12 +124,12 @@ impl<T> Inner<T> {
 mod tests {
     use super::*;
 
-    fn lookup(kept: &BodyCache<Bytes>, body: &Bytes, level: usize) -> Option<Bytes> {
-        match kept.lookup(&body.clone(), level) {
+    fn lookup(cache: &BodyCache<Bytes>, body: &Bytes, level: usize) -> Option<Bytes> {
+        match cache.lookup(&body.clone(), level) {
             Lookup::Known(packed) => Some(packed),
             Lookup::Keep(key) => {
                 let packed = Bytes::from(format!("{} at {level}", body.len()));
-                kept.insert(key, body, &packed, packed.len());
+                cache.insert(key, body, &packed, packed.len());
                 None
             }
             Lookup::Make => None,
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_third_time_nothing_is_packed() {
-        let kept = BodyCache::default();
+        let cache = BodyCache::default();
         let (body, other) = (Bytes::from(vec![1; 1000]), Bytes::from(vec![1; 1000]));
         for (body, level, expected) in [
             (&body, 2, None),
@@ -150,37 +150,37 @@ mod tests {
             (&body, 9, Some("1000 at 9")),
             (&body, 2, Some("1000 at 2")),
         ] {
-            assert_eq!(lookup(&kept, body, level).as_deref(), expected.map(str::as_bytes));
+            assert_eq!(lookup(&cache, body, level).as_deref(), expected.map(str::as_bytes));
         }
         for _ in 0..3 {
-            assert!(matches!(kept.lookup(&Bytes::from(vec![1; 1000]), 2), Lookup::Make), "nobody else holds it");
+            assert!(matches!(cache.lookup(&Bytes::from(vec![1; 1000]), 2), Lookup::Make), "nobody else holds it");
             let long = Bytes::from(vec![0; LONGEST + 1]);
-            assert!(lookup(&kept, &long, 2).is_none());
+            assert!(lookup(&cache, &long, 2).is_none());
         }
     }
 
     #[test]
     fn memory_is_bounded_and_what_is_needed_stays() {
-        let kept = BodyCache::default();
+        let cache = BodyCache::default();
         let needed = Bytes::from(vec![1; 1000]);
         for _ in 0..2 {
-            lookup(&kept, &needed, 2);
+            lookup(&cache, &needed, 2);
         }
         for _ in 0..400 {
             let passing = Bytes::from(vec![2; LONGEST]);
             for _ in 0..2 {
-                lookup(&kept, &passing, 2);
+                lookup(&cache, &passing, 2);
             }
-            assert!(kept.inner.borrow().memory <= MEMORY);
+            assert!(cache.inner.borrow().memory <= MEMORY);
         }
-        assert!(lookup(&kept, &needed, 2).is_some());
+        assert!(lookup(&cache, &needed, 2).is_some());
         let held: Vec<_> = (0..400).map(|_| Bytes::from(vec![2; LONGEST])).collect();
         for body in &held {
             for _ in 0..2 {
-                lookup(&kept, body, 2);
+                lookup(&cache, body, 2);
             }
         }
-        let inner = kept.inner.borrow();
+        let inner = cache.inner.borrow();
         assert!(inner.memory <= MEMORY);
         assert_eq!(inner.memory, inner.bodies.values().map(|k| k.body.len() + k.made.len()).sum::<usize>());
     }

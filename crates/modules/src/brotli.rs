@@ -39,7 +39,7 @@ impl Config for Conf {
 fn rows() -> Vec<Row> {
     let at = Context::HTTP_ALL;
     vec![
-        row::flag::<Conf>("brotli", Context::HTTP_IF, "Compresses answers with brotli.", |c| &mut c.on),
+        row::flag::<Conf>("brotli", Context::HTTP_IF, "Compresses responses with brotli.", |c| &mut c.on),
         Row::new("brotli_comp_level", at, Arity::exactly(1), "Level of compression, 0 to 11.", |cx| {
             let level = u32::try_from(cx.number(0)?).unwrap_or(u32::MAX);
             if level > 11 {

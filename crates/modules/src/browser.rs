@@ -84,7 +84,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn variables(variables: &mut Variables) {
-    let said = |age: Age, own: fn(&Browsers) -> &Option<Rc<[u8]>>| {
+    let value_of_age = |age: Age, own: fn(&Browsers) -> &Option<Rc<[u8]>>| {
         getter(move |request: &Request, out: &mut Vec<u8>| {
             let browsers = request.conf::<Browsers>();
             if browsers.age(request.headers.borrow().get(b"user-agent")) == age {
@@ -93,8 +93,8 @@ fn variables(variables: &mut Variables) {
             true
         })
     };
-    variables.define("modern_browser", CHANGEABLE, said(Age::Modern, |own| &own.modern_value));
-    variables.define("ancient_browser", CHANGEABLE, said(Age::Ancient, |own| &own.ancient_value));
+    variables.define("modern_browser", CHANGEABLE, value_of_age(Age::Modern, |own| &own.modern_value));
+    variables.define("ancient_browser", CHANGEABLE, value_of_age(Age::Ancient, |own| &own.ancient_value));
     let msie = getter(|request, out| {
         if request.headers.borrow().get(b"user-agent").is_some_and(is_msie) {
             out.push(b'1');

@@ -1,7 +1,8 @@
 //! Networks in CIDR notation, addresses in text, and the client address behind trusted proxies.
 
+use base::authority::parse_socket_address;
 use session::Address;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// A network in CIDR notation (RFC 4632), or all unix sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,16 +94,7 @@ pub(crate) fn parse_address(text: &[u8]) -> Option<Address> {
     if text.starts_with(b"unix:") {
         return Some(Address::Unix(None));
     }
-    let text = std::str::from_utf8(text).ok()?;
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Some(Address::Ip(address));
-    }
-    let bare = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
-    let ip = match bare {
-        Some(inner) => IpAddr::V6(inner.parse::<Ipv6Addr>().ok()?),
-        None => text.parse::<IpAddr>().ok()?,
-    };
-    Some(Address::Ip(SocketAddr::new(ip, 0)))
+    parse_socket_address(text).map(Address::Ip)
 }
 
 /// The client that trusted proxies name in a list such as `X-Forwarded-For`: the last address, or with `recursive`

@@ -142,7 +142,7 @@ pub(crate) fn define_ratio<C: Coding>(variables: &mut Variables, name: &'static 
     });
 }
 
-/// Compression of one answer under way.
+/// Compression of one response under way.
 struct Packing<C: Coding> {
     coding: Rc<C>,
     cache: Rc<BodyCache<Bytes>>,
@@ -163,9 +163,9 @@ enum Stage<E> {
 }
 
 impl<C: Coding> Packing<C> {
-    fn new(coding: Rc<C>, kept: Rc<BodyCache<Bytes>>, settings: C::Settings, length: Option<u64>) -> Self {
+    fn new(coding: Rc<C>, cache: Rc<BodyCache<Bytes>>, settings: C::Settings, length: Option<u64>) -> Self {
         let stage = RefCell::new(Stage::Fresh);
-        Packing { coding, cache: kept, settings, length, stage, bytes_in: Cell::new(0), bytes_out: Cell::new(0) }
+        Packing { coding, cache, settings, length, stage, bytes_in: Cell::new(0), bytes_out: Cell::new(0) }
     }
 
     /// Packs pieces as they come.

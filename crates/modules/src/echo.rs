@@ -106,9 +106,9 @@ fn rows() -> Vec<Row> {
         content("echo_sleep", one, Action::Sleep, "Waits so many seconds."),
         content("echo_blocking_sleep", one, Action::BlockingSleep, "Stops the worker for so many seconds."),
         content("echo_reset_timer", none, Action::ResetTimer, "Starts $echo_timer_elapsed anew."),
-        content("echo_location", two, Action::Location { wait }, "Writes the answer of a subrequest."),
+        content("echo_location", two, Action::Location { wait }, "Writes the response of a subrequest."),
         content("echo_location_async", two, Action::Location { wait: go_on }, "The same beside other subrequests."),
-        content("echo_subrequest", more, Action::Subrequest { wait }, "Writes the answer of a subrequest with method and body."),
+        content("echo_subrequest", more, Action::Subrequest { wait }, "Writes the response of a subrequest with method and body."),
         content("echo_subrequest_async", more, Action::Subrequest { wait: go_on }, "The same beside other subrequests."),
         content("echo_request_body", none, Action::RequestBody, "Writes the request body that was read."),
         content("echo_read_request_body", none, Action::ReadRequestBody, "Reads the request body."),
@@ -125,7 +125,7 @@ fn rows() -> Vec<Row> {
             add(&mut cx.location::<Echo>().after, command);
             Ok(())
         }),
-        Row::new("echo_status", HERE, one, "The status of the answer.", |cx| {
+        Row::new("echo_status", HERE, one, "The status of the response.", |cx| {
             let status = u16::try_from(cx.number(0)?).map_err(|_| cx.invalid_value(0))?;
             cx.once(&mut cx.location::<Echo>().status, status)
         }),

@@ -1,4 +1,4 @@
-//! Files on disk as answers: opening them safely, keeping hot ones, sending them.
+//! Files on disk as responses: opening them safely, keeping hot ones, sending them.
 
 pub mod cache;
 pub mod lru;

@@ -29,7 +29,7 @@ impl Config for Conf {
 fn rows() -> Vec<Row> {
     let at = Context::HTTP_ALL;
     vec![
-        row::flag::<Conf>("gunzip", at, "Unpacks answers for clients that do not take gzip.", |c| &mut c.on),
+        row::flag::<Conf>("gunzip", at, "Unpacks responses for clients that do not take gzip.", |c| &mut c.on),
         Row::new("gunzip_buffers", at, Arity::exactly(2), "Accepted; buffers grow as needed.", |cx| check_buffers(cx)),
     ]
 }

@@ -35,7 +35,7 @@ impl Config for Conf {
 fn rows() -> Vec<Row> {
     let at = Context::HTTP_ALL;
     vec![
-        row::flag::<Conf>("gzip", Context::HTTP_IF, "Compresses answers.", |c| &mut c.on),
+        row::flag::<Conf>("gzip", Context::HTTP_IF, "Compresses responses.", |c| &mut c.on),
         Row::new("gzip_comp_level", at, Arity::exactly(1), "Level of compression, 1 to 9.", |cx| {
             let level = cx.number(0)?;
             if !(1..=9).contains(&level) {

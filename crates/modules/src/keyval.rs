@@ -130,14 +130,14 @@ fn keyval_zone<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
         options.zone.filter(|(name, _)| !name.is_empty()).ok_or_else(|| cx.error("\"keyval_zone\" must have \"zone\" parameter"))?;
     let place = cx.main::<KeyvalZones<S>>().place(&name, cx.error(""));
     let owner = if S::OUTERMOST == Request::OUTERMOST { OWNER } else { STREAM_OWNER };
-    let (zone, kept) = {
+    let (zone, is_kept) = {
         let mut zones = cx.global::<Zones>();
-        let kept = zones.previous(&name, owner).is_some_and(|zone| zone.size() == size);
+        let is_kept = zones.previous(&name, owner).is_some_and(|zone| zone.size() == size);
         let zone = zones.claim(&name, owner, size).map_err(|error| match error {
             ClaimError::Bound(_) => cx.error(format!("keyval_zone \"{name}\" is already defined")),
             error => cx.error(error.to_string()),
         })?;
-        (zone, kept)
+        (zone, is_kept)
     };
     {
         // Keys of another kind would not be found.
@@ -153,7 +153,7 @@ fn keyval_zone<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
         }
     }
     let pairs = Pairs::new(&zone, options.kind, options.timeout, options.state);
-    if !kept {
+    if !is_kept {
         pairs.load().map_err(|text| cx.error(text))?;
     }
     // The zone was not declared a moment ago.

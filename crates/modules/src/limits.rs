@@ -129,13 +129,13 @@ pub(crate) fn zone_and_size(cx: &Cx<'_>, i: usize) -> Result<(String, usize), Er
 }
 
 /// Declares a zone: maps it, or takes over the one of the configuration before. `kind` tells zones of different protocols and limits
-/// apart; `said` is nginx's word for the limit where a zone that is kept has another key.
+/// apart; `title` is nginx's word for the limit where a zone that is kept has another key.
 ///
 /// # Errors
 /// nginx's texts for a zone that is bound already, or kept with another key.
 pub(crate) fn declare<S: Session, T: 'static>(
     cx: &Cx<'_>,
-    (kind, said): (&'static Kind, &str),
+    (kind, title): (&'static Kind, &str),
     zone: (String, usize),
     extra: T,
 ) -> Result<(), Error> {
@@ -164,7 +164,7 @@ pub(crate) fn declare<S: Session, T: 'static>(
             note.extend_from_slice(key.source());
         } else if **note != *key.source() {
             let (new, old) = (String::from_utf8_lossy(key.source()), String::from_utf8_lossy(&note));
-            return Err(cx.error(format!("{said} \"{name}\" uses the \"{new}\" key while previously it used the \"{old}\" key")));
+            return Err(cx.error(format!("{title} \"{name}\" uses the \"{new}\" key while previously it used the \"{old}\" key")));
         }
     }
     let meter = cx.global::<Zones>().meters.claim(kind, &name);

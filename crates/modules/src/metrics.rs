@@ -1,6 +1,7 @@
 //! `metrics`: what all workers have counted, for programs (beyond nginx).
 
 pub(crate) mod json;
+mod overview;
 mod prometheus;
 mod report;
 mod zones;

@@ -9,6 +9,7 @@ use conf::row::{self, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, content_type, log_request};
+use std::fmt;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
@@ -138,10 +139,22 @@ fn milliseconds(text: &[u8]) -> Option<u64> {
 }
 
 /// Why nothing can be cut out.
+#[derive(Debug)]
 enum Failure {
     Fault(Mp4Error),
     Read(io::Error),
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Fault(fault) => fault.fmt(f),
+            Failure::Read(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl From<Mp4Error> for Failure {
     fn from(fault: Mp4Error) -> Failure {

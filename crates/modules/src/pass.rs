@@ -1,5 +1,6 @@
 //! `pass`: another listener of this process, of `http` or `stream`, serves the connection (nginx manual, `ngx_stream_pass_module`).
 
+use base::authority::parse_socket_address;
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -7,7 +8,6 @@ use conf::scope::Config;
 use conf::tree::Error;
 use session::Address;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use stream::pass::PassedConnection;
 use stream::{Attach, Complex, Core, Levels, Module, Outcome, Session, log_session, status};
@@ -140,16 +140,14 @@ impl fmt::Display for Unusable {
     }
 }
 
+impl std::error::Error for Unusable {}
+
 fn address(text: &[u8]) -> Result<Address, Unusable> {
     if let Some(path) = text.strip_prefix(b"unix:").filter(|path| !path.is_empty()) {
         return Ok(Address::Unix(Some(session::paths::os_path(path))));
     }
-    let text = std::str::from_utf8(text).map_err(|_| Unusable::Address)?;
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return if address.port() == 0 { Err(Unusable::Port) } else { Ok(Address::Ip(address)) };
-    }
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    Err(if bare.parse::<IpAddr>().is_ok() { Unusable::Port } else { Unusable::Address })
+    let address = parse_socket_address(text).ok_or(Unusable::Address)?;
+    if address.port() == 0 { Err(Unusable::Port) } else { Ok(Address::Ip(address)) }
 }
 
 #[cfg(test)]

@@ -193,8 +193,8 @@ fn one_part(cut: &RangeFilter, pieces: Vec<Piece>) -> Vec<Piece> {
 }
 
 fn all_parts(cut: &RangeFilter, pieces: Vec<Piece>, last: bool) -> Vec<Piece> {
-    let mut kept = cut.pieces.borrow_mut();
-    kept.extend(pieces);
+    let mut gathered = cut.pieces.borrow_mut();
+    gathered.extend(pieces);
     if !last || cut.done.replace(true) {
         return Vec::new();
     }
@@ -203,14 +203,14 @@ fn all_parts(cut: &RangeFilter, pieces: Vec<Piece>, last: bool) -> Vec<Piece> {
     for range in cut.ranges.borrow().iter() {
         out.extend(heads.next().map(|h| Piece::Bytes(h.into())));
         let mut from = 0;
-        for piece in kept.iter() {
+        for piece in gathered.iter() {
             let to = from + piece.len();
             push_overlap(piece, from, to, *range, &mut out);
             from = to;
         }
     }
     out.extend(heads.next().map(|h| Piece::Bytes(h.into())));
-    kept.clear();
+    gathered.clear();
     out
 }
 

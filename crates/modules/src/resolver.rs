@@ -1,6 +1,7 @@
 //! `resolver`, `resolver_timeout`: name servers for names that are looked up while requests run (nginx manual,
 //! `ngx_http_core_module`; `local=` is OpenResty's).
 
+use base::authority::{self, Host};
 use base::errno::describe;
 use conf::context::Arity;
 use conf::row::{self, Cx, Row};
@@ -11,7 +12,7 @@ use resolver::{Resolver, Settings};
 use session::paths::MainContext;
 use session::{Configured, Join};
 use shm::Zones;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -96,22 +97,12 @@ fn parameter(cx: &Cx<'_>, i: usize, settings: &mut Settings) -> Result<(), Error
 
 /// The addresses of `HOST[:PORT]`.
 fn servers(text: &str) -> Result<Vec<SocketAddr>, &'static str> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    if let Some(inner) = bare {
-        return inner.parse::<IpAddr>().map(|ip| vec![SocketAddr::new(ip, PORT)]).map_err(|_| "invalid IPv6 address");
+    let server = authority::parse(text)?;
+    let port = server.port.unwrap_or(PORT);
+    match server.host {
+        Host::Ip(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+        Host::Name(name) => Ok((name, port).to_socket_addrs().map_err(|_| "host not found")?.collect()),
     }
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return if address.port() == 0 { Err("invalid port") } else { Ok(vec![address]) };
-    }
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (host, base::text::parse_port(port.as_bytes()).ok_or("invalid port")?),
-        None => (text, PORT),
-    };
-    if host.is_empty() {
-        return Err("no host");
-    }
-    let found: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(|_| "host not found")?.collect();
-    Ok(found)
 }
 
 /// Adds the name servers of a file like `/etc/resolv.conf`.
@@ -154,6 +145,7 @@ mod tests {
         assert_eq!(one("127.0.0.1:+53").unwrap_err(), "invalid port");
         assert_eq!(one(":53").unwrap_err(), "no host");
         assert_eq!(one("[::g]").unwrap_err(), "invalid IPv6 address");
+        assert_eq!(one("::1").unwrap_err(), "invalid port");
         assert_eq!(one("nothing.invalid").unwrap_err(), "host not found");
     }
 

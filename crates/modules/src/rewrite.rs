@@ -43,7 +43,7 @@ fn rows() -> Vec<Row> {
     vec![
         Row::new("set", HERE, Arity::exactly(2), "Assigns a value to a variable.", set),
         Row::new("rewrite", HERE, Arity::Between(2, 3), "Changes the URI of requests that match an expression.", replace::row),
-        Row::new("return", HERE, Arity::Between(1, 2), "Ends processing and answers.", return_row),
+        Row::new("return", HERE, Arity::Between(1, 2), "Ends processing and sends a response.", return_row),
         Row::new("break", HERE, Arity::exactly(0), "Ends the current set of rewrite directives.", break_row),
         Row::new("if", Context::SERVER | Context::LOCATION, Arity::AtLeast(1), "Directives under a condition.", if_row).with_block(),
         row::flag("rewrite_log", Context::HTTP_EVERYWHERE, "Logs what rewrites do, at notice.", |o: &mut Options| &mut o.log),

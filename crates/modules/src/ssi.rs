@@ -12,6 +12,7 @@ use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, Variabl
 use order::Progress;
 use page::Page;
 use session::variable::NO_CACHE;
+use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -57,7 +58,7 @@ fn rows() -> Vec<Row> {
         row::flag::<Conf>("ssi_last_modified", at, "Keeps Last-Modified.", |c| &mut c.last_modified),
         row::size::<Conf>("ssi_value_length", at, "Longest value of a parameter.", |c| &mut c.value_length),
         row::size::<Conf>("ssi_min_file_chunk", at, "Accepted; text is never copied to be sent.", |c| &mut c.min_file_chunk),
-        row::size::<Conf>("subrequest_output_buffer_size", at, "Longest answer that becomes a variable.", |c| &mut c.longest_answer),
+        row::size::<Conf>("subrequest_output_buffer_size", at, "Longest response that becomes a variable.", |c| &mut c.longest_answer),
         Row::new("ssi_types", at, Arity::AtLeast(1), "Types besides text/html that are searched.", |cx| {
             Types::add(&mut cx.location::<Conf>().types, cx);
             Ok(())
@@ -73,6 +74,14 @@ fn variables(variables: &mut Variables) {
 /// Why a command failed, for the log; the page shows the error message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct CommandError(String);
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CommandError {}
 
 fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     let conf = at.conf::<Conf>();

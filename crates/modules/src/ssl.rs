@@ -42,7 +42,7 @@ pub const MODULE: Module = Module {
 
 /// TLS of servers of `stream`. Rows that are the same in both are those above.
 pub const STREAM: stream::Module = stream::Module {
-    rows: || [session::rows(), rows::certificates::<stream::Session>(rows::STREAM_SERVERS)].concat(),
+    rows: || [session::rows(), rows::certificates::<stream::Session>(session::STREAM_SERVERS)].concat(),
     levels: |all| {
         levels::<stream::Session>(all);
         session::levels(all);

@@ -172,7 +172,7 @@ impl Search {
         At::No
     }
 
-    /// Copies and replaces until a part is full; answers how many bytes are settled.
+    /// Copies and replaces until a part is full; returns how many bytes are settled.
     fn run(&mut self, text: &[u8], end: bool, out: &mut Vec<u8>) -> usize {
         let mut at = 0;
         let mut copied = 0;

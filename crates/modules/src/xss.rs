@@ -43,17 +43,17 @@ fn levels(levels: &mut Levels) {
 fn rows() -> Vec<Row> {
     let at = Context::HTTP_IF;
     vec![
-        row::flag::<Conf>("xss_get", at, "Makes answers to GET calls of a function that the request names.", |c| &mut c.get),
+        row::flag::<Conf>("xss_get", at, "Makes responses to GET calls of a function that the request names.", |c| &mut c.get),
         Row::new("xss_callback_arg", at, Arity::exactly(1), "The argument of the request that names the function.", |cx| {
             cx.once(&mut cx.location::<Conf>().callback_arg, cx.arg(0).into())
         }),
-        Row::new("xss_input_types", at, Arity::AtLeast(1), "Types of answers that become calls.", |cx| {
+        Row::new("xss_input_types", at, Arity::AtLeast(1), "Types of responses that become calls.", |cx| {
             Types::add_to(&mut cx.location::<Conf>().input_types, &["application/json"], cx);
             Ok(())
         }),
-        row::flag::<Conf>("xss_check_status", at, "Only answers with status 200 and 201 become calls.", |c| &mut c.check_status),
+        row::flag::<Conf>("xss_check_status", at, "Only responses with status 200 and 201 become calls.", |c| &mut c.check_status),
         row::flag::<Conf>("xss_override_status", at, "A call has status 200, so that browsers run it.", |c| &mut c.override_status),
-        Row::new("xss_output_type", at, Arity::AtLeast(1), "The type of an answer that became a call.", |cx| {
+        Row::new("xss_output_type", at, Arity::AtLeast(1), "The type of a response that became a call.", |cx| {
             cx.once(&mut cx.location::<Conf>().output_type, cx.arg(0).into())
         }),
     ]

@@ -17,21 +17,21 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// One kind of zones, and how they are told.
-pub(crate) struct Told {
+pub(crate) struct ZoneKind {
     pub(crate) kind: &'static Kind,
     pub(crate) value: fn(&Meter) -> Value,
 }
 
-pub(crate) const SERVERS: Told = Told { kind: &HTTP_SERVERS, value: server };
-pub(crate) const PLACES: Told = Told { kind: &LOCATIONS, value: location };
-pub(crate) const SESSIONS: Told = Told { kind: &STREAM_SERVERS, value: stream_server };
-pub(crate) const REQUEST_LIMITS: Told = Told { kind: &limits::REQUESTS, value: request_limit };
-pub(crate) const CONNECTION_LIMITS: Told = Told { kind: &limits::CONNECTIONS, value: connection_limit };
-pub(crate) const SESSION_LIMITS: Told = Told { kind: &limits::STREAM_CONNECTIONS, value: connection_limit };
-pub(crate) const RESOLVERS: Told = Told { kind: &resolver::status::ZONES, value: resolver_zone };
+pub(crate) const SERVERS: ZoneKind = ZoneKind { kind: &HTTP_SERVERS, value: server };
+pub(crate) const LOCATION_ZONES: ZoneKind = ZoneKind { kind: &LOCATIONS, value: location };
+pub(crate) const SESSIONS: ZoneKind = ZoneKind { kind: &STREAM_SERVERS, value: stream_server };
+pub(crate) const REQUEST_LIMITS: ZoneKind = ZoneKind { kind: &limits::REQUESTS, value: request_limit };
+pub(crate) const CONNECTION_LIMITS: ZoneKind = ZoneKind { kind: &limits::CONNECTIONS, value: connection_limit };
+pub(crate) const SESSION_LIMITS: ZoneKind = ZoneKind { kind: &limits::STREAM_CONNECTIONS, value: connection_limit };
+pub(crate) const RESOLVERS: ZoneKind = ZoneKind { kind: &resolver::status::ZONES, value: resolver_zone };
 
 /// The zones of a worker's configuration, by name.
-pub(crate) fn meters(worker: &Worker, of: &Told) -> Vec<Rc<Meter>> {
+pub(crate) fn meters(worker: &Worker, of: &ZoneKind) -> Vec<Rc<Meter>> {
     let zones = worker.state::<RefCell<Zones>>();
     let mut found: Vec<Rc<Meter>> = zones.borrow().meters.of(of.kind).cloned().collect();
     found.sort_by(|one, other| one.name().cmp(other.name()));
@@ -110,11 +110,11 @@ fn put_traffic(value: &mut Value, counters: &[u64]) {
 
 /// What is counted of handshakes; `hosts`: also with servers, whose names may be wrong.
 pub(crate) fn tls(count: impl Fn(TlsCounter) -> u64, hosts: bool) -> Value {
-    let told = |counters: &[(&str, TlsCounter)]| {
+    let fields_of = |counters: &[(&str, TlsCounter)]| {
         let fields = counters.iter().map(|(name, counter)| ((*name).to_owned(), count(*counter).into()));
         Value::Object(fields.collect())
     };
-    let mut value = told(&[
+    let mut value = fields_of(&[
         ("handshakes", TlsCounter::Handshakes),
         ("handshakes_failed", TlsCounter::Failed),
         ("session_reuses", TlsCounter::Reuses),
@@ -130,7 +130,7 @@ pub(crate) fn tls(count: impl Fn(TlsCounter) -> u64, hosts: bool) -> Value {
     ];
     faults.extend(hosts.then_some(("hostname_mismatch", TlsCounter::HostnameMismatch)));
     faults.push(("other", TlsCounter::OtherFault));
-    value.put("verify_failures", told(&faults));
+    value.put("verify_failures", fields_of(&faults));
     value
 }
 
@@ -178,10 +178,10 @@ pub(crate) const ANSWERS: [(&str, ResolverCounter); 8] = [
 
 fn resolver_zone(zone: &Meter) -> Value {
     let counters = zone.read();
-    let told = |all: &[(&str, ResolverCounter)]| {
+    let fields_of = |all: &[(&str, ResolverCounter)]| {
         Value::Object(all.iter().map(|(name, counter)| ((*name).to_owned(), at(&counters, *counter as usize).into())).collect())
     };
-    object([("requests", told(&QUESTIONS)), ("responses", told(&ANSWERS))])
+    object([("requests", fields_of(&QUESTIONS)), ("responses", fields_of(&ANSWERS))])
 }
 
 /// The results of a cache's look-ups, by the names that the API has for them, and whether the upstream's response may have been written.

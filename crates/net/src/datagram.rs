@@ -46,7 +46,7 @@ impl Datagram {
         })
     }
 
-    /// Sends one datagram; answers how much of it went. Never waits.
+    /// Sends one datagram; returns how much of it went. Never waits.
     ///
     /// # Errors
     /// `WouldBlock` when the socket takes nothing, otherwise what send(2) reports.

@@ -26,17 +26,30 @@ use base::clock;
 use base::errno;
 use base::log::Level;
 use http::{Outcome, Step, log_request};
+use std::fmt;
 use std::io;
 use std::task::{Context, Poll};
 use sys::boxed::pinned;
 
 /// Why there is no head.
+#[derive(Debug)]
 enum AttemptError {
     /// The server: condition, status, line for the log.
     Server(u32, u16, Vec<u8>),
     /// The client.
     Client(Outcome),
 }
+
+impl fmt::Display for AttemptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AttemptError::Server(_, _, line) => f.write_str(&String::from_utf8_lossy(line)),
+            AttemptError::Client(outcome) => write!(f, "the client ended the request: {outcome:?}"),
+        }
+    }
+}
+
+impl std::error::Error for AttemptError {}
 
 /// One try.
 pub struct Attempt<'a> {

@@ -10,6 +10,7 @@ use balance::{Choice, Peer};
 use base::clock;
 use base::log::Level;
 use http::{Outcome, Request};
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,12 +26,24 @@ pub struct Limits {
 }
 
 /// Why the group's balancer gave no server.
+#[derive(Debug)]
 pub enum BalanceError {
     /// This is the response.
     Answer(Outcome),
     /// The try has failed.
     Failed(Failure),
 }
+
+impl fmt::Display for BalanceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BalanceError::Answer(outcome) => write!(f, "the balancer ended the request: {outcome:?}"),
+            BalanceError::Failed(failure) => failure.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BalanceError {}
 
 impl Exchange {
     /// Asks the group's balancer for the server of the next try. `None`: the group chooses.

@@ -22,10 +22,10 @@ use http::{Outcome, Request};
 use std::borrow::Cow;
 use std::ops::Range;
 use wire::chunked::{Decoder, Step};
-use wire::fastcgi::answer::{Body, LogMessage};
 use wire::fastcgi::record::Records;
+use wire::fastcgi::response::{Body, LogMessage};
 use wire::h1::response::ResponseHead;
-use wire::memcached::answer::Value;
+use wire::memcached::reply::Value;
 use wire::redis::Replies;
 use wire::span::Span;
 

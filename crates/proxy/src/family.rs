@@ -87,7 +87,7 @@ pub(crate) fn some_rows<T: Member>(suffixes: &[&str]) -> Vec<Row> {
 fn plain_rows<T: Member>() -> Vec<Row> {
     let n = name::<T>;
     vec![
-        row::flag::<T>(n("buffering"), ALL, "Reads the answer ahead of the client.", |t| &mut t.family().buffering),
+        row::flag::<T>(n("buffering"), ALL, "Reads the response ahead of the client.", |t| &mut t.family().buffering),
         row::flag::<T>(n("request_buffering"), ALL, "Reads the whole request body before the upstream is asked.", |t| {
             &mut t.family().request_buffering
         }),
@@ -129,18 +129,18 @@ fn plain_rows<T: Member>() -> Vec<Row> {
 fn sized_rows<T: Member>() -> Vec<Row> {
     let n = name::<T>;
     vec![
-        row::size::<T>(n("buffer_size"), ALL, "Buffer for the answer's head.", |t| &mut t.family().buffer_size),
+        row::size::<T>(n("buffer_size"), ALL, "Buffer for the response's head.", |t| &mut t.family().buffer_size),
         row::size::<T>(n("busy_buffers_size"), ALL, "Bytes that may wait for the client.", |t| &mut t.family().busy_buffers_size),
-        row::offset::<T>(n("max_temp_file_size"), ALL, "Most bytes of an answer kept in a file.", |t| &mut t.family().max_temp_file_size),
+        row::offset::<T>(n("max_temp_file_size"), ALL, "Most bytes of a response kept in a file.", |t| &mut t.family().max_temp_file_size),
         row::size::<T>(n("temp_file_write_size"), ALL, "Bytes written to that file at a time.", |t| &mut t.family().temp_file_write_size),
-        Row::new(n("buffers"), ALL, Arity::exactly(2), "Number and size of buffers for the answer.", |cx| {
+        Row::new(n("buffers"), ALL, Arity::exactly(2), "Number and size of buffers for the response.", |cx| {
             let value = (cx.number(0)?, cx.size(1)?);
             if value.0 == 0 || value.1 == 0 {
                 return Err(cx.invalid_value(0));
             }
             cx.once(&mut cx.location::<T>().family().buffers, value)
         }),
-        Row::new(n("temp_path"), ALL, Arity::Between(1, 4), "Directory of files for answers.", temp_path::<T>),
+        Row::new(n("temp_path"), ALL, Arity::Between(1, 4), "Directory of files for responses.", temp_path::<T>),
         // Linux has no settable low-water mark for sending; nginx ignores it there as well.
         Row::new(n("send_lowat"), ALL, Arity::exactly(1), "Accepted for nginx's sake; Linux has no such mark.", |cx| cx.size(0).map(drop)),
         // The sets of names here are not hash tables of a fixed size.
@@ -173,7 +173,7 @@ fn header_rows<T: Member>() -> Vec<Row> {
 fn store_rows<T: Member>() -> Vec<Row> {
     let n = name::<T>;
     vec![
-        Row::new(n("store"), ALL, Arity::exactly(1), "Makes files of answers.", store::<T>),
+        Row::new(n("store"), ALL, Arity::exactly(1), "Makes files of responses.", store::<T>),
         Row::new(n("store_access"), ALL, Arity::Between(1, 3), "Permissions of these files.", |cx| {
             let access = http::permissions::read(cx)?;
             cx.once(&mut cx.location::<T>().family().store.access, access)

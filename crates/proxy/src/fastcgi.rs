@@ -55,7 +55,7 @@ fn rows() -> Vec<Row> {
             cx.once(&mut cx.location::<Values<FastCgiConf>>().conf.alone.index, cx.arg(0).into())
         }),
         Row::new("fastcgi_split_path_info", all, Arity::exactly(1), "Splits a URI into script and path.", split),
-        Row::new("fastcgi_catch_stderr", all, Arity::exactly(1), "An error message that makes the answer invalid.", |cx| {
+        Row::new("fastcgi_catch_stderr", all, Arity::exactly(1), "An error message that makes the response invalid.", |cx| {
             Rc::make_mut(cx.location::<Values<FastCgiConf>>().conf.alone.catch.get_or_insert_default()).push(cx.arg(0).into());
             Ok(())
         }),

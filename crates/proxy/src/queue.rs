@@ -2,6 +2,7 @@
 
 use balance::Choice;
 use std::cell::Cell;
+use std::fmt;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -27,6 +28,17 @@ pub enum QueueError {
     /// The client is gone.
     Gone,
 }
+
+impl fmt::Display for QueueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            QueueError::NoServer => "no server became free",
+            QueueError::Gone => "the client is gone",
+        })
+    }
+}
+
+impl std::error::Error for QueueError {}
 
 /// A place in the queue.
 struct QueueSlot<'a>(&'a Cell<usize>);

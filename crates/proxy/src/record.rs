@@ -80,7 +80,7 @@ impl Record {
         }
     }
 
-    /// How long the head of the current try took.
+    /// How long the head of the current try took, milliseconds.
     #[must_use]
     pub fn header_time(&self) -> u64 {
         self.tries.borrow().last().and_then(|last| last.header).unwrap_or(0)

@@ -3,6 +3,7 @@
 use crate::settings::{Plan, next};
 use balance::Verdict;
 use http::Method;
+use std::fmt;
 
 /// Why a try failed.
 #[derive(Debug)]
@@ -16,6 +17,14 @@ pub struct Failure {
     /// Bytes of the client's body have been taken that cannot be taken again.
     pub consumed: bool,
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the try failed with status {}", self.status)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl Failure {
     /// What the server is blamed for: 403 and 404 are answers, not faults.

@@ -6,6 +6,7 @@ use http::body::{self, Body, BodyState, TempFile};
 use http::connection::BodyRead;
 use http::{Outcome, Request, log_request};
 use net::stream::Stream;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -45,6 +46,17 @@ pub enum SendError {
     /// The file with the body cannot be read.
     File(io::Error),
 }
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Upstream(error) | SendError::File(error) => error.fmt(f),
+            SendError::Client(outcome) => write!(f, "the client's body failed: {outcome:?}"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
 
 /// The state of sending one request over one connection.
 #[derive(Default)]

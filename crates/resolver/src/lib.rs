@@ -3,6 +3,7 @@
 //! `wire::dns` knows the messages, [`query`] one exchange with a server, `flight` lets callers that want the same name share one
 //! look-up; the [`Resolver`] here has the servers and the cache.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod failure;
 mod lookup;

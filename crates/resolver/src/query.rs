@@ -1,5 +1,6 @@
 //! Queries to one server: over UDP from a random port, over TCP when the answer is truncated.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -65,6 +66,18 @@ pub struct ServerError {
     pub error: io::Error,
 }
 
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed {}", self.call, base::errno::describe(&self.error))
+    }
+}
+
+impl std::error::Error for ServerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
 fn failed_call(call: &'static str) -> impl FnOnce(io::Error) -> ServerError {
     move |error| ServerError { call, error }
 }
@@ -83,7 +96,8 @@ pub async fn query(server: SocketAddr, questions: &mut [Query]) -> Result<(), Se
     for question in questions.iter_mut().filter(|question| !question.is_answered()) {
         // Two numbers differ, so that each answer has one question.
         question.id = loop {
-            let id = getrandom::u32().map_err(|error| failed_call("getrandom()")(io::Error::other(error)))? as u16;
+            let [first, second, ..] = getrandom::u32().map_err(|error| failed_call("getrandom()")(io::Error::other(error)))?.to_ne_bytes();
+            let id = u16::from_ne_bytes([first, second]);
             if last != Some(id) {
                 break id;
             }

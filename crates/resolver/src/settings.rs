@@ -1,7 +1,7 @@
 //! Name resolution at run time: the settings of `resolver` and `resolver_timeout`.
 
 use crate::Resolver;
-use base::errno::{describe, severity};
+use base::errno::severity;
 use base::log::ErrorLog;
 use conf::scope::Config;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ pub fn log_trouble(resolver: &Resolver, log: &ErrorLog) {
     let log = log.clone();
     resolver.on_trouble(move |server, trouble| {
         let level = severity(&trouble.error);
-        base::log!(log, level, 0, "{} failed {} while resolving, resolver: {server}", trouble.call, describe(&trouble.error));
+        base::log!(log, level, 0, "{trouble} while resolving, resolver: {server}");
     });
 }
 

@@ -1,5 +1,6 @@
 //! What HTTP and stream sessions have in common: variables, complex values, regular expressions, phases, their worker.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod address;
 pub mod alarms;

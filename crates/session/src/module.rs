@@ -13,7 +13,7 @@ pub trait Modular: Client {
     /// The worker as the protocol sees it.
     type Worker: 'static;
     /// What a module joins: a location, or a server of `stream`, while it is built.
-    type Place<'a>;
+    type Attach<'a>;
 }
 
 /// A module: one feature, one file. Every member may be empty (see [`Module::named`]).
@@ -31,7 +31,7 @@ pub struct Module<S: Modular> {
     /// Runs once when the protocol's outermost block has been read, before values are inherited.
     pub complete: fn(&Frame) -> Result<(), Error>,
     /// Joins a place whose values are merged.
-    pub attach: fn(&mut S::Place<'_>) -> Result<(), Error>,
+    pub attach: fn(&mut S::Attach<'_>) -> Result<(), Error>,
     /// Completes a server that has been built; the number is its place in the file.
     pub server: fn(&S::Server, usize, &Frame) -> Result<(), Error>,
     /// Runs in each worker when it starts.

@@ -24,7 +24,7 @@ pub enum Outcome {
 
 /// A handler's answer, now or later. Only a handler that must wait allocates.
 pub enum Step {
-    /// The response.
+    /// The outcome.
     Now(Outcome),
     /// Drive this to get it.
     Wait(BoxFuture<Outcome>),

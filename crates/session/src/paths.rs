@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// Paths that relative names resolve against (semantics: "Command line").
+/// Paths that relative names resolve against (`-p`, `-c`).
 #[derive(Clone, Debug, Default)]
 pub struct Paths {
     /// `-p`: logs, pid, roots, Lua files. Ends with `/`.

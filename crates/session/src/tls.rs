@@ -13,6 +13,7 @@ use crate::handshake_end::{HandshakeEnd, TlsCounter};
 use crate::outcome::BoxFuture;
 use crate::worker::Worker;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 use tls::certificate::CertificateDer;
 use tls::error::TlsError;
@@ -68,6 +69,7 @@ impl<S: Secured> ClientHello<S> {
 }
 
 /// Why a handshake is refused.
+#[derive(Debug)]
 pub struct Rejection {
     /// The alert that the client gets (RFC 8446, 6.2).
     pub alert: u8,
@@ -75,6 +77,18 @@ pub struct Rejection {
     pub detail: String,
     /// The log context of the handshake.
     pub error: TlsError,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Rejection {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
 }
 
 /// How a handshake goes on: now, or after a wait.

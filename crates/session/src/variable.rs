@@ -2,7 +2,7 @@
 //!
 //! A variable named in the configuration gets an index, and its value is kept with the session after the first
 //! evaluation; one marked [`NO_CACHE`] is evaluated again whenever a complex value mentions it. `ngx.var` reads by
-//! name. (semantics: "Variables".)
+//! name.
 
 use crate::captures::Captures;
 use conf::tree::SettingError;
@@ -26,7 +26,7 @@ pub trait Session: Sized + 'static {
     fn variable_cycle(&self, name: &str);
 }
 
-/// Appends the value to the buffer and answers true, or answers false: not found.
+/// Appends the value to the buffer and returns true, or returns false: not found.
 pub type Get<S> = Rc<dyn Fn(&S, &mut Vec<u8>) -> bool>;
 /// Assigns; none makes the variable not found.
 pub type SetValue<S> = Rc<dyn Fn(&S, Option<&[u8]>)>;
@@ -146,7 +146,7 @@ impl<S: Session> Variables<S> {
         if let Some(index) = self.by_name.get(&name) {
             return *index;
         }
-        let index = VarIndex(self.indexed.len() as u32);
+        let index = VarIndex(u32::try_from(self.indexed.len()).unwrap_or(u32::MAX));
         self.indexed.push(Indexed { name: name.as_str().into(), get: None, set: None, flags: 0 });
         self.by_name.insert(name, index);
         index
@@ -210,6 +210,8 @@ impl fmt::Display for UnknownVariable {
         write!(f, "unknown \"{}\" variable", self.name)
     }
 }
+
+impl std::error::Error for UnknownVariable {}
 
 impl From<UnknownVariable> for String {
     fn from(unknown: UnknownVariable) -> String {

@@ -255,18 +255,18 @@ mod tests {
     #[test]
     fn who_is_told_of_its_end_may_register_more() {
         let worker = Rc::new(worker());
-        let told = Rc::new(Cell::new(0));
-        let (own, seen) = (Rc::downgrade(&worker), told.clone());
+        let received = Rc::new(Cell::new(0));
+        let (own, seen) = (Rc::downgrade(&worker), received.clone());
         worker.on_exiting(move || {
             let worker = own.upgrade().unwrap();
             assert!(worker.exiting.get(), "it is known to exit before anybody is told");
             seen.set(seen.get() + 1);
             worker.on_exiting(|| {});
         });
-        let seen = told.clone();
+        let seen = received.clone();
         worker.on_exiting(move || seen.set(seen.get() + 10));
         worker.begin_exit();
-        assert_eq!(told.get(), 11);
+        assert_eq!(received.get(), 11);
     }
 
     #[test]

@@ -106,8 +106,8 @@ impl Zones {
     /// # Errors
     /// [`ClaimError::Bound`] with the zone if this configuration has it already, for callers who may share it.
     pub fn claim(&mut self, name: &str, owner: &'static str, size: usize) -> Result<Rc<Zone>, ClaimError> {
-        let kept = self.previous(name, owner).filter(|zone| zone.size() == size).cloned();
-        self.take(name, owner, size, kept, Zone::new)
+        let previous = self.previous(name, owner).filter(|zone| zone.size() == size).cloned();
+        self.take(name, owner, size, previous, Zone::new)
     }
 
     /// As [`Zones::claim`], but a new binary may have it ([`Zones::files`]). `format` numbers what `owner` keeps in it.
@@ -115,8 +115,8 @@ impl Zones {
     /// # Errors
     /// As [`Zones::claim`].
     pub fn claim_lasting(&mut self, name: &str, owner: &'static str, format: u32, size: usize) -> Result<Rc<Zone>, ClaimError> {
-        let kept = self.previous(name, owner).filter(|zone| zone.size() == size).cloned();
-        self.take(name, owner, size, kept, |name, owner, size| Zone::persistent(name, owner, format, size))
+        let previous = self.previous(name, owner).filter(|zone| zone.size() == size).cloned();
+        self.take(name, owner, size, previous, |name, owner, size| Zone::persistent(name, owner, format, size))
     }
 
     /// The files by which a new binary gets zones.

@@ -5,6 +5,7 @@ use base::log::Level;
 use lua_lib::socket::settings::SocketOptions;
 use net::deadline::Limit;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::io;
 use std::task::{Context, Poll, Waker};
 use stream::{Session, log_session};
@@ -20,6 +21,17 @@ pub(crate) enum SendError {
     /// The connection is gone.
     Lost,
 }
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::TimedOut => "client send timed out",
+            SendError::Lost => "client connection lost",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
 
 /// The output of one session.
 #[derive(Default)]

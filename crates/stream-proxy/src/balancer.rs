@@ -5,12 +5,14 @@ use crate::settings::Plan;
 use balance::{Choice, Selection};
 use base::clock;
 use base::log::Level;
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use stream::{Outcome, Session, status};
 use upstream::balancer::{Balancer, BalancerAnswer, BalancerContext, Decision, Failure};
 
 /// Why the group's balancer gave no server.
+#[derive(Debug)]
 pub(crate) enum BalanceError {
     /// There is no server left.
     NobodyLeft,
@@ -19,6 +21,18 @@ pub(crate) enum BalanceError {
     /// That is the session's end.
     Answer(Outcome),
 }
+
+impl fmt::Display for BalanceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BalanceError::NobodyLeft => f.write_str("no server is left"),
+            BalanceError::Failed => f.write_str("the balancer failed this try"),
+            BalanceError::Answer(outcome) => write!(f, "the balancer ended the session: {outcome:?}"),
+        }
+    }
+}
+
+impl std::error::Error for BalanceError {}
 
 /// What the group's balancer and the tries of a session tell each other.
 pub(crate) struct BalancerState {

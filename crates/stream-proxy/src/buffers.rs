@@ -19,22 +19,22 @@ pub struct Buffers {
 impl Buffers {
     /// An empty buffer with room for `size` bytes.
     pub fn take(&self, size: usize) -> Vec<u8> {
-        let mut kept = self.empty.borrow_mut();
+        let mut spare = self.empty.borrow_mut();
         let fits = |buffer: &Vec<u8>| buffer.capacity() >= size && buffer.capacity() <= size.saturating_mul(2);
-        match kept.iter().rposition(fits) {
-            Some(at) => kept.swap_remove(at),
+        match spare.iter().rposition(fits) {
+            Some(at) => spare.swap_remove(at),
             None => Vec::with_capacity(size),
         }
     }
 
     /// Gives one back. The one that has been here longest makes room for it.
     pub fn put(&self, mut buffer: Vec<u8>) {
-        let mut kept = self.empty.borrow_mut();
-        if kept.len() >= KEPT {
-            kept.swap_remove(0);
+        let mut spare = self.empty.borrow_mut();
+        if spare.len() >= KEPT {
+            spare.swap_remove(0);
         }
         buffer.clear();
-        kept.push(buffer);
+        spare.push(buffer);
     }
 
     /// Room for a datagram.
@@ -44,9 +44,9 @@ impl Buffers {
 
     /// Gives it back.
     pub(crate) fn put_full(&self, buffer: Box<[u8]>) {
-        let mut kept = self.full.borrow_mut();
-        if kept.len() < KEPT {
-            kept.push(buffer);
+        let mut spare = self.full.borrow_mut();
+        if spare.len() < KEPT {
+            spare.push(buffer);
         }
     }
 }

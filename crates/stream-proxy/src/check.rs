@@ -76,7 +76,7 @@ fn rows() -> Vec<Row> {
             let time = cx.time_ms(0)?;
             cx.once(&mut cx.location::<Timeout>().0, time)
         }),
-        Row::new("match", Context::STREAM, Arity::exactly(1), "What a well server answers a health check with.", |cx| {
+        Row::new("match", Context::STREAM, Arity::exactly(1), "What a healthy server responds to a health check with.", |cx| {
             Tests::read(cx, test::read)
         })
         .with_block(),

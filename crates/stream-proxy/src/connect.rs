@@ -12,6 +12,7 @@ use net::connect::{Failure, Options};
 use net::datagram::Datagram;
 use net::stream::Stream;
 use socket2::SockRef;
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,12 +29,24 @@ pub enum Route {
 }
 
 /// Why there is no connection; it has been logged.
+#[derive(Debug)]
 pub enum ConnectError {
     /// The server is to blame: another may be tried.
     Failed,
     /// No server would be better off.
     Internal,
 }
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ConnectError::Failed => "the server could not be connected to",
+            ConnectError::Internal => "no server could be connected to",
+        })
+    }
+}
+
+impl std::error::Error for ConnectError {}
 
 /// The session, the plan and the server of an attempt.
 pub struct Job<'a> {

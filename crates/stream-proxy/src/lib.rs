@@ -3,6 +3,7 @@
 //! [`handler`] is a session's way: it chooses a server, [`connect`]s, and goes on to the next one where it may. What then moves the
 //! bytes is [`relay`] for connections and [`datagrams`] for UDP. What is remembered of the tries is a [`record`].
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod balancer;
 pub mod buffers;

@@ -7,6 +7,7 @@ use conf::tree::SettingError;
 use conf::tree::{Error, Span};
 use resolver::settings::Resolving;
 use std::cell::OnceCell;
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use stream::{Complex, Session, Variables, log_session};
@@ -34,7 +35,16 @@ pub struct Target {
 }
 
 /// There is no target; it has been logged.
+#[derive(Debug)]
 pub struct NoTarget;
+
+impl fmt::Display for NoTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("proxy_pass names no server")
+    }
+}
+
+impl std::error::Error for NoTarget {}
 
 impl Pass {
     /// Reads the directive.

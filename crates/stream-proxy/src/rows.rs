@@ -42,7 +42,7 @@ fn rows() -> Vec<Row> {
             rate(cx, |p| &mut p.download_rate)
         }),
         row::number("proxy_requests", HERE, "Datagrams of a client that make a session.", |p: &mut Proxy| &mut p.requests),
-        row::number("proxy_responses", HERE, "Datagrams that answer one of the client's.", |p: &mut Proxy| &mut p.responses),
+        row::number("proxy_responses", HERE, "Datagrams that respond to one of the client's.", |p: &mut Proxy| &mut p.responses),
         Row::new("proxy_protocol", HERE, Arity::exactly(1), "Tells upstreams about the client (PROXY protocol).", |cx| {
             let value = cx.choice(0, &[("off", None), ("on", Some(Header::Line)), ("v2", Some(Header::Binary))])?;
             cx.once(&mut cx.location::<Proxy>().header, value.into())

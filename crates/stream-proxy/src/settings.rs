@@ -36,17 +36,17 @@ pub struct Proxy {
     pub pass: Option<Rc<Pass>>,
     /// `proxy_bind`; the inner `None` is `off`
     pub bind: Option<Switch<Bind<Session>>>,
-    /// `proxy_connect_timeout`
+    /// `proxy_connect_timeout`, milliseconds
     pub connect_timeout: Option<u64>,
-    /// `proxy_timeout`
+    /// `proxy_timeout`, milliseconds
     pub timeout: Option<u64>,
-    /// `proxy_next_upstream_timeout`
+    /// `proxy_next_upstream_timeout`, milliseconds
     pub next_timeout: Option<u64>,
     /// `proxy_next_upstream_tries`
     pub next_tries: Option<u64>,
     /// `proxy_next_upstream`
     pub next: Option<bool>,
-    /// `proxy_buffer_size`
+    /// `proxy_buffer_size`, bytes
     pub buffer_size: Option<u64>,
     /// `proxy_upload_rate`
     pub upload_rate: Option<Complex>,

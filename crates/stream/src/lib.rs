@@ -2,6 +2,7 @@
 //!
 //! A module sees this crate and nothing beside it. The engine runs sessions, the front accepts them.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod client;
 pub mod configuration;

@@ -17,7 +17,7 @@ pub type Module = session::Module<Session>;
 
 impl Modular for Session {
     type Worker = Worker;
-    type Place<'a> = Attach<'a>;
+    type Attach<'a> = Attach<'a>;
 }
 
 /// A server being built: what a module's `attach` sees.

@@ -14,7 +14,7 @@ pub enum Phase {
     Ssl,
     /// A look at the first bytes; see [`crate::Attach::preread`].
     Preread,
-    /// What is done for the client: proxying, or an answer.
+    /// What is done for the client: proxying, or a response.
     Content,
     /// After the session.
     Log,

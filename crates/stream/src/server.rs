@@ -23,7 +23,7 @@ pub struct Handler {
 pub enum Preread {
     /// Undecided: it is called again when more bytes were received.
     More,
-    /// The answer. `Ok` ends the phase, `Declined` leaves it to the next handler.
+    /// What comes of it. `Ok` ends the phase, `Declined` leaves it to the next handler.
     Now(Outcome),
     /// Drive this to get it.
     Wait(BoxFuture<Outcome>),

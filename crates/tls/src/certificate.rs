@@ -193,9 +193,9 @@ impl Pair {
 
     /// The same with a stapled OCSP answer.
     #[must_use]
-    pub fn with_ocsp(&self, answer: Option<Vec<u8>>) -> Self {
+    pub fn with_ocsp(&self, response: Option<Vec<u8>>) -> Self {
         let mut key = CertifiedKey::clone(&self.key);
-        key.ocsp = answer;
+        key.ocsp = response;
         Self { key: Arc::new(key) }
     }
 

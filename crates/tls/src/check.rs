@@ -87,8 +87,8 @@ pub fn ocsp(data: &[u8]) {
     let Some((length, rest)) = data.split_first_chunk() else { return };
     let Some((certificate, answer)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) else { return };
     let certificate = CertificateDer::from(certificate);
-    let judge = |verify| crate::ocsp::verify(answer, &certificate, &certificate, verify, 1_800_000_000);
-    let (verified, unverified) = (judge(true), judge(false));
+    let verify_with = |verify| crate::ocsp::verify(answer, &certificate, &certificate, verify, 1_800_000_000);
+    let (verified, unverified) = (verify_with(true), verify_with(false));
     assert!(verified.is_err() || verified == unverified);
     let _ = (crate::ocsp::responder(&certificate), crate::ocsp::request(&certificate, &certificate));
 }

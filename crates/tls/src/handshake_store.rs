@@ -46,8 +46,8 @@ impl HandshakeStore {
 
     /// Takes what was kept, for the client that showed its name. False when it is not what was given out: code may have
     /// mixed up servers, and a session proves something only where it was made.
-    pub fn provide(&self, kept: &[u8]) -> bool {
-        let Some((context, rest)) = kept.split_first_chunk::<CONTEXT>() else { return false };
+    pub fn provide(&self, serialized: &[u8]) -> bool {
+        let Some((context, rest)) = serialized.split_first_chunk::<CONTEXT>() else { return false };
         let Some((time, value)) = rest.split_first_chunk::<TIME>() else { return false };
         if context != self.context.bytes() {
             return false;
@@ -75,8 +75,8 @@ impl HandshakeStore {
 
 impl StoresServerSessions for HandshakeStore {
     fn put(&self, id: Vec<u8>, value: Vec<u8>) -> bool {
-        let kept = [&self.context.bytes()[..], &now().to_be_bytes(), &value].concat();
-        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = Some(NewSession { id: id.clone(), value: kept });
+        let serialized = [&self.context.bytes()[..], &now().to_be_bytes(), &value].concat();
+        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = Some(NewSession { id: id.clone(), value: serialized });
         self.below.as_ref().is_none_or(|below| below.put(id, value))
     }
 

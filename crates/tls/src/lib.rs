@@ -13,8 +13,9 @@
 //! - [`tickets`] and [`store`] keep a server's sessions, bound to a [`tickets::Context`]; [`names`] says what is in a
 //!   certificate; [`ocsp`] asks and verifies whether it was revoked.
 //! - A chain never fails a handshake: when it is over, [`session::Session::verdict`] says what was found, as in nginx,
-//!   where the answer to a bad client certificate is a page. **Who configures verification has to ask.**
+//!   where the response to a bad client certificate is a page. **Who configures verification has to ask.**
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod alert;
 pub mod buffer;

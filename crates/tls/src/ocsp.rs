@@ -14,7 +14,7 @@ use crate::verify::parsed::{Parsed, may_be_issuer, parse, signs, validity, verif
 /// How far clocks may be apart, in seconds.
 const SKEW: i64 = 300;
 
-/// How many certificates of an answer are tried as its signer.
+/// How many certificates of a response are tried as its signer.
 const SIGNERS: usize = 4;
 
 const SHA1_OBJECT: &[u8] = &[0x2b, 0x0e, 0x03, 0x02, 0x1a];
@@ -45,7 +45,7 @@ impl Status {
     }
 }
 
-/// An answer that may be believed.
+/// A response that may be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OcspResponse {
     /// What it says.
@@ -54,10 +54,10 @@ pub struct OcspResponse {
     pub until: Option<i64>,
 }
 
-/// Why an answer is worth nothing, in nginx's words.
+/// Why a response is worth nothing, in nginx's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OcspError {
-    /// It is no answer.
+    /// It is no response.
     Malformed,
     /// The responder answers with an error.
     NotSuccessful(u8),
@@ -138,15 +138,15 @@ pub fn request(certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_>) ->
 /// (`ssl_stapling_verify`).
 ///
 /// # Errors
-/// When the answer is worth nothing.
+/// When the response is worth nothing.
 pub fn verify(
-    answer: &[u8],
+    response: &[u8],
     certificate: &CertificateDer<'_>,
     issuer: &CertificateDer<'_>,
     verify: bool,
     now: i64,
 ) -> Result<OcspResponse, OcspError> {
-    let mut outer = Reader(single(answer, 0x10).ok_or(OcspError::Malformed)?);
+    let mut outer = Reader(single(response, 0x10).ok_or(OcspError::Malformed)?);
     let code = outer.next(Tag::Enumerated.0).and_then(|any| any.data.first().copied()).ok_or(OcspError::Malformed)?;
     if code != 0 {
         return Err(OcspError::NotSuccessful(code));
@@ -158,10 +158,10 @@ pub fn verify(
         return Err(OcspError::Unverified);
     }
     let found = basic.status_of(&certificate, &issuer).ok_or(OcspError::NotFound)?;
-    if found.from > now + SKEW || found.answer.until.is_some_and(|until| until < now - SKEW || until < found.from) {
+    if found.from > now + SKEW || found.response.until.is_some_and(|until| until < now - SKEW || until < found.from) {
         return Err(OcspError::OutOfDate);
     }
-    Ok(found.answer)
+    Ok(found.response)
 }
 
 /// The hashes by which an issuer is named.
@@ -236,7 +236,7 @@ struct Basic<'a> {
 
 /// What is said about one certificate.
 struct SingleResponse {
-    answer: OcspResponse,
+    response: OcspResponse,
     from: i64,
 }
 
@@ -261,7 +261,7 @@ fn basic(mut outer: Reader<'_>) -> Option<Basic<'_>> {
 }
 
 impl Basic<'_> {
-    /// Whether the issuer signed the answer, or one to whom it gave that right.
+    /// Whether the issuer signed the response, or one to whom it gave that right.
     fn is_signed(&self, issuer: &Parsed<'_>, now: i64) -> bool {
         let mut rest = self.certificates;
         let sent = std::iter::from_fn(|| {
@@ -289,7 +289,7 @@ impl Basic<'_> {
     }
 }
 
-/// What one part of an answer says, if it is about this certificate.
+/// What one part of a response says, if it is about this certificate.
 fn matching_single(mut part: Reader<'_>, certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> Option<SingleResponse> {
     let mut id = Reader(part.next(0x10)?.data);
     let object = Reader(id.next(0x10)?.data).next(Tag::Oid.0)?;
@@ -312,7 +312,7 @@ fn matching_single(mut part: Reader<'_>, certificate: &Parsed<'_>, issuer: &Pars
         Some(any) => Some(time(&mut Reader(any.data))?),
         None => None,
     };
-    Some(SingleResponse { answer: OcspResponse { status, until }, from })
+    Some(SingleResponse { response: OcspResponse { status, until }, from })
 }
 
 fn time(reader: &mut Reader<'_>) -> Option<i64> {

@@ -35,6 +35,18 @@ pub struct Failed {
     pub error: TlsError,
 }
 
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Failed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
 impl QuicSession {
     /// A handshake that has seen no byte yet; `parameters` are the transport's, as they go over the wire.
     ///

@@ -1,6 +1,6 @@
 //! `*_bind`: the local address of connections to upstream servers.
 
-use crate::url;
+use base::authority::parse_socket_address;
 use base::log::Level;
 use conf::row::Cx;
 use conf::tree::Error;
@@ -40,7 +40,7 @@ pub fn read<S: Session>(cx: &Cx<'_>) -> Result<Option<Bind<S>>, Error> {
     };
     let address = Complex::compile(cx.arg(0), &mut cx.global::<Variables<S>>()).map_err(|e| cx.error(e))?;
     if let Some(text) = address.literal()
-        && url::parse_local(text).is_none()
+        && parse_socket_address(text).is_none()
     {
         return Err(cx.error(format!("invalid address \"{}\"", cx.text(0))));
     }
@@ -57,7 +57,7 @@ impl<S: Client> Bind<S> {
         if text.is_empty() {
             return None;
         }
-        let local = url::parse_local(&text);
+        let local = parse_socket_address(&text);
         if local.is_none() {
             log_client!(session, Level::Error, "invalid local address \"{}\"", String::from_utf8_lossy(&text));
         }

@@ -4,6 +4,7 @@
 //! choosing of their own, which cannot meet. What only one protocol has (idle connections, `sticky`) it keeps in its part of a
 //! block's builder and of a group.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod balancer;
 pub mod bind;

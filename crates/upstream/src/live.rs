@@ -8,6 +8,7 @@ use crate::directory::Named;
 use crate::url::{self, Host};
 use balance::{Edit, Member, Refusal, Server, ServerState, Template};
 use base::clock;
+use std::fmt;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -52,6 +53,14 @@ pub struct ApiError {
     pub text: String,
 }
 
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
 impl ApiError {
     /// A fault with status 400.
     #[must_use]
@@ -67,6 +76,18 @@ pub struct SaveError {
     pub path: PathBuf,
     /// Why.
     pub error: io::Error,
+}
+
+impl fmt::Display for SaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "state file \"{}\" could not be written {}", self.path.display(), base::errno::describe(&self.error))
+    }
+}
+
+impl std::error::Error for SaveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
 }
 
 /// The result of a change: the server, if it still exists, and whether the change was saved.

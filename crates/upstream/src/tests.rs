@@ -267,20 +267,20 @@ fn hosts_of_urls_find_groups_or_make_them() {
     let frame = read::<Bound>("upstream App { server 127.0.0.1; }").unwrap();
     let groups = frame.main.get::<Upstreams<Bound>>();
     let parse = |text: &str| url::parse(text.as_bytes(), 80).unwrap();
-    let settle = |text: &str, port| hosts::resolve(&groups, &parse(text), port);
-    assert_eq!(&*settle("app", 80).unwrap().name, "App");
-    assert_eq!(settle("app:80", 80).err().unwrap(), "upstream \"App\" may not have port 80".into());
-    assert_eq!(settle("127.0.0.1", 0).err().unwrap(), "no port in upstream \"127.0.0.1\"".into());
-    assert_eq!(settle("a.invalid", 80).err().unwrap(), "host not found in upstream \"a.invalid\"".into());
-    assert_eq!(&*settle("127.0.0.1", 80).unwrap().full_name, "127.0.0.1:80");
-    assert_eq!(&*settle("[::1]:81", 80).unwrap().full_name, "[::1]:81");
-    assert_eq!(&*settle("unix:/run/a:/b", 0).unwrap().full_name, "unix:/run/a");
+    let resolve = |text: &str, port| hosts::resolve(&groups, &parse(text), port);
+    assert_eq!(&*resolve("app", 80).unwrap().name, "App");
+    assert_eq!(resolve("app:80", 80).err().unwrap(), "upstream \"App\" may not have port 80".into());
+    assert_eq!(resolve("127.0.0.1", 0).err().unwrap(), "no port in upstream \"127.0.0.1\"".into());
+    assert_eq!(resolve("a.invalid", 80).err().unwrap(), "host not found in upstream \"a.invalid\"".into());
+    assert_eq!(&*resolve("127.0.0.1", 80).unwrap().full_name, "127.0.0.1:80");
+    assert_eq!(&*resolve("[::1]:81", 80).unwrap().full_name, "[::1]:81");
+    assert_eq!(&*resolve("unix:/run/a:/b", 0).unwrap().full_name, "unix:/run/a");
     // URLs with variables find groups, with the usual port too, and hosts that fixed ones have made.
     let known = |text: &str| hosts::known(&groups, &parse(text), 80);
     assert!(known("APP").is_some() && known("app:80").is_some() && known("app:81").is_none());
     assert!(known("127.0.0.1").is_none() && known("localhost").is_none());
-    let made = settle("localhost", 80).unwrap();
-    assert!(Rc::ptr_eq(&made, &settle("LocalHost:80", 80).unwrap()));
+    let made = resolve("localhost", 80).unwrap();
+    assert!(Rc::ptr_eq(&made, &resolve("LocalHost:80", 80).unwrap()));
     assert!(Rc::ptr_eq(&made, &known("localhost:80").unwrap()));
     assert!(known("localhost:81").is_none());
 }

@@ -1,8 +1,9 @@
 //! Server addresses and URLs as configurations write them.
 
+use base::authority;
 use conf::tree::SettingError;
 use net::address::SocketAddress;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -57,13 +58,10 @@ pub fn parse(text: &[u8], default_port: u16) -> Result<Url, &'static str> {
     }
     let end = memchr::memchr2(b'/', b'?', text).unwrap_or(text.len());
     let (authority, rest) = text.split_at(end);
-    let (host, port) = split_port(authority)?;
-    if host.is_empty() {
-        return Err("no host");
-    }
-    let parsed = parse_host(host)?;
+    let authority = authority::parse(std::str::from_utf8(authority).map_err(|_| "invalid host")?)?;
+    let (host, port) = (checked_host(authority.host)?, authority.port);
     let shown = port.filter(|p| *p != default_port);
-    let mut host_header = host.to_vec();
+    let mut host_header = authority.host_text.as_bytes().to_vec();
     if let Some(port) = shown {
         host_header.push(b':');
         base::text::push_number(&mut host_header, u64::from(port));
@@ -74,7 +72,7 @@ pub fn parse(text: &[u8], default_port: u16) -> Result<Url, &'static str> {
     if uri.first() == Some(&b'?') {
         uri.insert(0, b'/');
     }
-    Ok(Url { host: parsed, port, host_header: host_header.into(), port_text: port_text.into(), uri: uri.into(), secure: false })
+    Ok(Url { host, port, host_header: host_header.into(), port_text: port_text.into(), uri: uri.into(), secure: false })
 }
 
 fn parse_unix(text: &[u8]) -> Result<Url, &'static str> {
@@ -103,44 +101,12 @@ fn unix(path: &[u8], uri: &[u8]) -> Url {
     }
 }
 
-/// Splits `HOST:PORT`; the brackets of an IPv6 address stay with the host.
-fn split_port(authority: &[u8]) -> Result<(&[u8], Option<u16>), &'static str> {
-    let colon = match authority.first() {
-        Some(b'[') => {
-            let close = memchr::memchr(b']', authority).ok_or("invalid host")?;
-            match authority.get(close + 1) {
-                None => return Ok((authority, None)),
-                Some(b':') => close + 1,
-                Some(_) => return Err("invalid host"),
-            }
-        }
-        _ => match memchr::memchr(b':', authority) {
-            Some(at) => at,
-            None => return Ok((authority, None)),
-        },
-    };
-    let (host, port) = authority.split_at(colon);
-    let port = base::text::parse_port(port.get(1..).unwrap_or_default()).ok_or("invalid port")?;
-    Ok((host, Some(port)))
-}
-
-fn parse_host(host: &[u8]) -> Result<Host, &'static str> {
-    let text = std::str::from_utf8(host).map_err(|_| "invalid host")?;
-    if let Some(inner) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
-        return inner.parse::<Ipv6Addr>().map(|ip| Host::Ip(ip.into())).map_err(|_| "invalid IPv6 address");
+fn checked_host(host: authority::Host<'_>) -> Result<Host, &'static str> {
+    match host {
+        authority::Host::Ip(ip) => Ok(Host::Ip(ip)),
+        authority::Host::Name(name) if name.bytes().any(|byte| byte <= b' ' || byte == 0x7f) => Err("invalid host"),
+        authority::Host::Name(name) => Ok(Host::Name(name.as_bytes().into())),
     }
-    if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
-        return Err("invalid host");
-    }
-    Ok(text.parse::<IpAddr>().map_or_else(|_| Host::Name(host.into()), Host::Ip))
-}
-
-/// Parses the address of `*_bind`: `ADDRESS`, `ADDRESS:PORT`, `[V6]:PORT`.
-#[must_use]
-pub fn parse_local(text: &[u8]) -> Option<SocketAddr> {
-    let text = std::str::from_utf8(text).ok()?;
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).ok().or_else(|| text.parse().ok())
 }
 
 /// The addresses behind a URL, names asked from the system's resolver.
@@ -208,7 +174,5 @@ mod tests {
         let list = resolve(b"127.0.0.1").unwrap();
         assert_eq!(list.first().map(ToString::to_string).as_deref(), Some("127.0.0.1:80"));
         assert!(resolve(b"nothing.invalid").unwrap_err().to_string().starts_with("host not found in upstream"));
-        assert_eq!(parse_local(b"127.0.0.2:0"), Some("127.0.0.2:0".parse().unwrap()));
-        assert_eq!(parse_local(b"x"), None);
     }
 }

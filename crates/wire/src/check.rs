@@ -13,8 +13,8 @@ use crate::h1::framing;
 use crate::h1::request::{Head, Limits, Status};
 use crate::h1::response::{self, ResponseHead};
 use crate::json::{Document, Rules, Token};
-use crate::memcached::answer::{self, Reply, Value};
 use crate::memcached::line::{RequestLine, push_key};
+use crate::memcached::reply::{self, Reply, Value};
 use crate::proxy_protocol;
 use crate::range::{self, Ranges};
 use crate::tls::hello::{Hello, Status as HelloStatus};
@@ -184,9 +184,9 @@ pub fn memcached(data: &[u8]) {
     }
     for line in ["get k\r\n", "set k 0 0 1\r\n", "delete k\r\n", "incr k 1\r\n", "flush_all\r\n", "version\r\n", "stats\r\n"] {
         let Some(asked) = RequestLine::of(line.as_bytes()) else { continue };
-        let whole = answer::parse(&asked, data, 4096);
+        let whole = reply::parse(&asked, data, 4096);
         for cut in 0..data.len() {
-            let part = answer::parse(&asked, data.get(..cut).unwrap_or_default(), 4096);
+            let part = reply::parse(&asked, data.get(..cut).unwrap_or_default(), 4096);
             assert!(part == Ok(Reply::Partial) || part == whole, "{line} {cut}");
         }
         match whole {

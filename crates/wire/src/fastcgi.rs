@@ -1,5 +1,5 @@
 //! FastCGI 1.0: a request as records, and the records of a response.
 
-pub mod answer;
 pub mod record;
 pub mod request;
+pub mod response;

@@ -3,5 +3,5 @@
 //! A response is evaluated against the command that asked for it; a value belongs to the key that was asked for, has the
 //! length that its head says, and ends in `END`.
 
-pub mod answer;
 pub mod line;
+pub mod reply;

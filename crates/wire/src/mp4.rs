@@ -23,6 +23,16 @@ pub enum Mp4Error {
     In(String),
 }
 
+impl fmt::Display for Mp4Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mp4Error::Of(words) | Mp4Error::In(words) => f.write_str(words),
+        }
+    }
+}
+
+impl std::error::Error for Mp4Error {}
+
 impl Mp4Error {
     /// The line for the error log.
     #[must_use]

@@ -103,8 +103,8 @@ fn version_1(data: &[u8]) -> Result<Status, ProxyError> {
     let window = data.get(..V1_MAX).unwrap_or(data);
     let Some(end) = window.iter().position(|&b| b == b'\n') else {
         // What cannot become a header is not waited for.
-        let said = window.get(V1_SIGNATURE.len()..).unwrap_or_default();
-        let fits = |word: &&[u8]| said.iter().zip(word.iter()).all(|(a, b)| a == b);
+        let family = window.get(V1_SIGNATURE.len()..).unwrap_or_default();
+        let fits = |word: &&[u8]| family.iter().zip(word.iter()).all(|(a, b)| a == b);
         let may_become = [&b"TCP4 "[..], b"TCP6 ", b"UNKNOWN"].iter().any(fits);
         return if data.len() < V1_MAX && may_become { Ok(Status::Partial) } else { Err(ProxyError::Broken) };
     };

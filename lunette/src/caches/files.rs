@@ -23,7 +23,7 @@ pub(super) fn answers(root: &Path) -> impl Iterator<Item = StoredResponse> {
         loop {
             if let Some(path) = found.pop() {
                 match read(path) {
-                    Some(answer) => return Some(answer),
+                    Some(stored) => return Some(stored),
                     None => continue,
                 }
             }
@@ -52,5 +52,5 @@ pub(super) fn find(root: &Path, wanted: &[u8]) -> Option<StoredResponse> {
     let digest = key::digest(wanted);
     let levels = || 0..=2_u8;
     let all = levels().flat_map(|a| levels().flat_map(move |b| levels().map(move |c| [a, b, c])));
-    all.filter_map(|levels| read(key::path(root, levels, &digest))).find(|answer| answer.head.key == wanted)
+    all.filter_map(|levels| read(key::path(root, levels, &digest))).find(|stored| stored.head.key == wanted)
 }

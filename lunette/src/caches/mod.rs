@@ -128,14 +128,14 @@ fn get(root: &Path, key: &[u8], body_only: bool) -> io::Result<i32> {
 fn purge(root: &Path, purge: &Purge<'_>) -> io::Result<i32> {
     let found = match purge.target {
         PurgeTarget::Key(key) => match find(root, key) {
-            Some(answer) => Some(answer),
+            Some(stored) => Some(stored),
             None => return Ok(print_error(&format!("nothing is kept under \"{}\"", String::from_utf8_lossy(key)))),
         },
         PurgeTarget::Prefix(_) | PurgeTarget::Tag(_) => None,
     };
     cache::purges::add(root, i64::try_from(base::clock::epoch_ms()).unwrap_or(i64::MAX), purge)?;
-    if let Some(answer) = found.filter(|_| !purge.soft) {
-        std::fs::remove_file(answer.path)?;
+    if let Some(stored) = found.filter(|_| !purge.soft) {
+        std::fs::remove_file(stored.path)?;
     }
     Ok(0)
 }

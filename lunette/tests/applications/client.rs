@@ -1,6 +1,6 @@
 //! Requests that a browser would make, and answers that come in parts.
 
-use crate::rig::{Answer, PATIENCE, exchange, parse};
+use crate::rig::{PATIENCE, Response, exchange, parse};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -15,7 +15,7 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: 
 }
 
 /// Sends a request and reads its answer.
-pub(crate) fn send(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub(crate) fn send(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
     parse(&exchange(port, &request(method, path, headers, body)).unwrap()).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::compare::compare;
 use crate::page::{Exchange, Page};
-use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, parse};
+use crate::rig::{Foreground, Prefix, Response, exchange, free_port, parse};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -91,7 +91,7 @@ impl Copy {
         assert!(!requests.is_empty(), "the README has no requests");
         for one in requests {
             let bytes = exchange(self.port(), one.request.as_bytes()).unwrap_or_else(|error| panic!("{}: {error}", one.title()));
-            let answer = if bytes.is_empty() { Answer::default() } else { parse(&bytes).unwrap() };
+            let answer = if bytes.is_empty() { Response::default() } else { parse(&bytes).unwrap() };
             if let Err(error) = compare(&one.response, &answer) {
                 panic!("{}: {error}\nerror log: {}", one.title(), self.prefix.read("logs/error.log"));
             }

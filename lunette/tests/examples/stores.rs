@@ -1,12 +1,12 @@
 //! The two architectures: everything on one machine, and data on many; and what they keep when servers die.
 
 use crate::copy::Copy;
-use crate::rig::{Answer, Foreground, exchange, free_port, parse, until};
+use crate::rig::{Foreground, Response, exchange, free_port, parse, until};
 use crate::server::{At, Server, program};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn ask(copy: &Copy, method: &str, path: &str, body: &str) -> Answer {
+fn ask(copy: &Copy, method: &str, path: &str, body: &str) -> Response {
     let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     parse(&exchange(copy.port(), request.as_bytes()).unwrap()).unwrap()
 }

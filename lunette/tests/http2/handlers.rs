@@ -1,6 +1,6 @@
 //! The same handlers answer the same over HTTP/1 and HTTP/2.
 
-use crate::rig::{Answer, exchange, h2::Client, parse};
+use crate::rig::{Response, exchange, h2::Client, parse};
 use crate::server;
 use std::fmt::Write;
 
@@ -73,7 +73,7 @@ fn locations() -> String {
     text
 }
 
-fn http1(port: u16, path: &str, body: Option<&str>) -> Answer {
+fn http1(port: u16, path: &str, body: Option<&str>) -> Response {
     let method = if body.is_some() { "POST" } else { "GET" };
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-In: here\r\n");
     match body {
@@ -84,7 +84,7 @@ fn http1(port: u16, path: &str, body: Option<&str>) -> Answer {
 }
 
 /// What belongs to the connection or to the moment, and how names are written, is the protocol's.
-fn plain(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+fn plain(answer: &Response) -> (u16, Vec<(String, String)>, String) {
     let own = ["date", "connection", "transfer-encoding", "keep-alive"];
     let mut headers: Vec<_> = answer.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
     headers.retain(|(name, _)| !own.contains(&name.as_str()));

@@ -1,13 +1,13 @@
 //! The API: what it tells, and groups that it changes in all workers, across reloads, restarts and deaths.
 
 use crate::backend::{Backend, Mood};
-use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, get, parse, until};
+use crate::rig::{Foreground, Prefix, Response, exchange, free_port, get, parse, until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::thread;
 
-pub(crate) fn ask(port: u16, method: &str, path: &str, body: &str) -> Answer {
+pub(crate) fn ask(port: u16, method: &str, path: &str, body: &str) -> Response {
     let head = format!("{method} /api{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
     parse(&exchange(port, format!("{head}{body}").as_bytes()).unwrap()).unwrap()
 }

@@ -1,6 +1,6 @@
 //! An HTTP/2 client in clear text: requests side by side, and frames by hand.
 
-use super::{Answer, PATIENCE, Written};
+use super::{PATIENCE, Response, Written};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use wire::hpack::{Decoder, Encoder, Fields, Limits};
 pub(crate) struct Reply {
     /// Statuses of informational answers.
     pub(crate) interim: Vec<u16>,
-    pub(crate) answer: Answer,
+    pub(crate) answer: Response,
     pub(crate) trailers: Vec<(String, String)>,
     pub(crate) reset: Option<u32>,
     pub(crate) ended: bool,
@@ -270,7 +270,7 @@ impl Client {
 ///
 /// # Errors
 /// Those of the connection, and a stream that was reset without an answer.
-pub(crate) fn exchange(port: u16, block: &str) -> io::Result<Answer> {
+pub(crate) fn exchange(port: u16, block: &str) -> io::Result<Response> {
     let written = Written::read(block);
     let mut client = Client::connect(port);
     let stream = client.request(written.method, written.path, &written.fields(), written.body);

@@ -1,6 +1,6 @@
 //! A client of HTTP/3 on the rig's QUIC.
 
-use super::{Answer, PATIENCE, Written, quic};
+use super::{PATIENCE, Response, Written, quic};
 use quinn_proto::{Dir, StreamId};
 use wire::h3::frame::{FrameHead, integer, kind, push_integer, setting, stream};
 use wire::hpack::{Fields, Limits};
@@ -215,7 +215,7 @@ impl Client {
 ///
 /// # Errors
 /// Those of the connection, and a stream that was reset without an answer.
-pub(crate) fn exchange(port: u16, block: &str) -> std::io::Result<Answer> {
+pub(crate) fn exchange(port: u16, block: &str) -> std::io::Result<Response> {
     let written = Written::read(block);
     let mut client = Client::connect(port);
     let stream = client.request(written.method, written.path, &written.fields(), written.body);
@@ -224,5 +224,5 @@ pub(crate) fn exchange(port: u16, block: &str) -> std::io::Result<Answer> {
         return Err(std::io::Error::other(format!("no answer: reset {:?}, lost {:?}", reply.reset, client.quic.lost)));
     }
     let headers = [reply.fields, reply.trailers].concat();
-    Ok(Answer { status: reply.status, headers, body: reply.body })
+    Ok(Response { status: reply.status, headers, body: reply.body })
 }

@@ -252,13 +252,13 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// A response, taken apart.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
@@ -314,7 +314,7 @@ pub(crate) fn exchange(port: u16, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// Those of the connection, or an answer that is none.
-pub(crate) fn get(port: u16, path: &str) -> Result<Answer, String> {
+pub(crate) fn get(port: u16, path: &str) -> Result<Response, String> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     parse(&exchange(port, request.as_bytes()).map_err(|error| error.to_string())?)
 }
@@ -323,14 +323,14 @@ pub(crate) fn get(port: u16, path: &str) -> Result<Answer, String> {
 ///
 /// # Errors
 /// What is not like a response.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Answer, String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Response, String> {
     let wrong = || format!("not a response: {:?}", String::from_utf8_lossy(bytes));
     let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(wrong)?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok()).ok_or_else(wrong)?;
     let headers: Vec<_> = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    let mut answer = Answer { status, headers, body: bytes[end + 4..].to_vec() };
+    let mut answer = Response { status, headers, body: bytes[end + 4..].to_vec() };
     if (100..200).contains(&answer.status) && answer.status != 101 {
         return parse(&answer.body);
     }

@@ -1,6 +1,6 @@
 //! Answers compressed with brotli: over each protocol, in pieces, from the cache of bodies, and never twice.
 
-use crate::rig::{Answer, Foreground, PATIENCE, Prefix, exchange, free_port, get, h2, h3, parse, until};
+use crate::rig::{Foreground, PATIENCE, Prefix, Response, exchange, free_port, get, h2, h3, parse, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -35,7 +35,7 @@ fn text() -> String {
     (0..20_000_u32).map(|n| format!("{} line\n", n.wrapping_mul(n) % 977)).collect()
 }
 
-fn ask(port: u16, method: &str, path: &str, headers: &str) -> Answer {
+fn ask(port: u16, method: &str, path: &str, headers: &str) -> Response {
     let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
     parse(&exchange(port, request.as_bytes()).unwrap()).unwrap()
 }

@@ -1,6 +1,6 @@
 //! What a cache's key must tell apart, and answers that are not for everybody.
 
-use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, parse};
+use crate::rig::{Foreground, Prefix, Response, exchange, free_port, parse};
 
 fn start(directives: &str) -> (Prefix, u16, Foreground) {
     let (prefix, port, upstream) = (Prefix::new(), free_port(), free_port());
@@ -23,7 +23,7 @@ fn start(directives: &str) -> (Prefix, u16, Foreground) {
     (prefix, port, running)
 }
 
-fn ask(port: u16, line: &str, fields: &str) -> Answer {
+fn ask(port: u16, line: &str, fields: &str) -> Response {
     let request = format!("{line} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n");
     parse(&exchange(port, request.as_bytes()).unwrap()).unwrap()
 }

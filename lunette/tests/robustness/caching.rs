@@ -1,6 +1,6 @@
 //! A cache gives no wrong answer: damaged files, other workers, purges, restarts, clients that leave, a directory that is none.
 
-use crate::rig::{Answer, Foreground, Prefix, accept_request, exchange, free_port, get, parse, signal, until};
+use crate::rig::{Foreground, Prefix, Response, accept_request, exchange, free_port, get, parse, signal, until};
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
@@ -43,11 +43,11 @@ impl Site {
         self.running = Some(Foreground::start(&self.prefix, port, "").unwrap());
     }
 
-    fn get(&self, path: &str) -> Answer {
+    fn get(&self, path: &str) -> Response {
         get(self.port, path).unwrap()
     }
 
-    fn ask(&self, method: &str, path: &str, kind: &str) -> Answer {
+    fn ask(&self, method: &str, path: &str, kind: &str) -> Response {
         let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nX-Kind: {kind}\r\nConnection: close\r\n\r\n");
         parse(&exchange(self.port, request.as_bytes()).unwrap()).unwrap()
     }
@@ -66,7 +66,7 @@ fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn status(answer: &Answer) -> &str {
+fn status(answer: &Response) -> &str {
     answer.header("X-Cache").unwrap_or_default()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `CACHE_MODEL_STEPS=100000 cargo test -p lunette --test robustness model` takes more steps than an ordinary run.
 
-use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, parse, signal, until};
+use crate::rig::{Foreground, Prefix, Response, exchange, free_port, parse, signal, until};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ fn start() -> (Prefix, u16, Foreground) {
     (prefix, port, running)
 }
 
-fn ask(port: u16, method: &str, path: &str, fields: &str) -> Option<Answer> {
+fn ask(port: u16, method: &str, path: &str, fields: &str) -> Option<Response> {
     let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{fields}Connection: close\r\n\r\n");
     exchange(port, request.as_bytes()).ok().and_then(|bytes| parse(&bytes).ok())
 }

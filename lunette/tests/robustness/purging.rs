@@ -1,6 +1,6 @@
 //! Purges by tag, prefix and key reach all workers and all times: soft ones, ones from the command line, a restart in between.
 
-use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, parse, until};
+use crate::rig::{Foreground, Prefix, Response, exchange, free_port, parse, until};
 use std::fs;
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ impl Site {
         self.running = Some(Foreground::start(&self.prefix, port, "").unwrap());
     }
 
-    fn ask(&self, method: &str, path: &str, fields: &str) -> Answer {
+    fn ask(&self, method: &str, path: &str, fields: &str) -> Response {
         let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{fields}Connection: close\r\n\r\n");
         parse(&exchange(self.port, request.as_bytes()).unwrap()).unwrap()
     }

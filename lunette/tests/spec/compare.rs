@@ -1,12 +1,12 @@
 //! Whether an answer is the one that a page shows.
 
-use crate::rig::Answer;
+use crate::rig::Response;
 
 /// The first line is the status (0: closed without an answer), then headers, then a blank line and the body.
 ///
 /// # Errors
 /// What differs.
-pub(crate) fn compare(expected: &str, answer: &Answer) -> Result<(), String> {
+pub(crate) fn compare(expected: &str, answer: &Response) -> Result<(), String> {
     let (head, body) = match expected.split_once("\n\n") {
         Some((head, body)) => (head, Some(body)),
         None => (expected.trim_end_matches('\n'), None),

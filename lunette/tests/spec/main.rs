@@ -10,7 +10,7 @@ mod rig;
 
 use compare::compare;
 use page::{Example, Exchange, Page, Way};
-use rig::{Answer, Foreground, Prefix, exchange, free_port, h2, h3, parse};
+use rig::{Foreground, Prefix, Response, exchange, free_port, h2, h3, parse};
 use std::path::{Path, PathBuf};
 
 /// Fewer examples than this would mean that the pages were not found.
@@ -106,7 +106,7 @@ fn ask(ports: &Ports, one: &Exchange) -> Result<(), String> {
         Way::H3 => h3::exchange(ports.0[2].1, &request).map_err(failed)?,
         Way::H1 => {
             let bytes = exchange(ports.0[2].1, request.as_bytes()).map_err(failed)?;
-            if bytes.is_empty() { Answer::default() } else { parse(&bytes)? }
+            if bytes.is_empty() { Response::default() } else { parse(&bytes)? }
         }
         Way::Bytes { port, udp } => {
             let port = ports.fill(port).parse().map_err(|_| format!("no port {port}"))?;

@@ -1,6 +1,6 @@
 //! `image_filter`: images from files, upstreams and code, whole and in parts, and what becomes of those that are none.
 
-use crate::rig::{Answer, Prefix, exchange, free_port, get, h2, parse};
+use crate::rig::{Prefix, Response, exchange, free_port, get, h2, parse};
 use crate::serve;
 use image::{ImageFormat, RgbImage};
 use std::io::Cursor;
@@ -18,7 +18,7 @@ fn noise(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     data.into_inner()
 }
 
-fn size(answer: &Answer) -> (u32, u32) {
+fn size(answer: &Response) -> (u32, u32) {
     assert_eq!(answer.status, 200, "{answer:?}");
     let image = image::load_from_memory(&answer.body).unwrap();
     (image.width(), image.height())

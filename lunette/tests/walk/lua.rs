@@ -250,7 +250,7 @@ fn odd_arguments_are_taken_as_in_openresty() {
         end
         ngx.say(pcall(function() return (ndk.set_var.set_decode_hex("x")) end))"#;
     let port = serve(&prefix, "", &format!("location / {{ content_by_lua_block {{ {code} }} }}"));
-    let expected = "34 [bar, ]\n456, 789\n[]\n11 1030\nnilunsupported option keepidle\ntrue true true true \
+    let expected = "34 [bar, ]\n456, 789\n[]\ntruetrue 1030\nnilunsupported option keepidle\ntrue true true true \
                     falsecontent_by_lua(nginx.conf:8):20: calling directive set_decode_hex failed with code -1\n";
     assert_eq!(say(port, "/?x=y"), (200, expected.to_owned()), "{}", prefix.read("logs/error.log"));
     assert!(prefix.read("logs/error.log").contains("set_decode_hex: invalid value"));

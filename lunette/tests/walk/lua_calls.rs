@@ -162,7 +162,7 @@ fn options_of_connections() {
             (
                 "local s = tcp() ngx.print(show(s:setoption('reuseaddr', true), s:setoption('rcvbuf', 10000), s:setoption('tcp-nodelay', true)), ';', \
                  show(s:getoption('reuseaddr'), s:getoption('tcp-nodelay'), s:getoption('rcvbuf') > 1, s:getoption('sndbuf') > 1))",
-                "1 1 1;1 1 true true",
+                "true true true;1 1 true true",
             ),
             ("local s = tcp() ngx.print(type(s:getfd())) s:close() ngx.print(show(s:getfd()))", "numbernil closed"),
             (

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod advice;
-mod answers;
 mod balancer;
 mod command_line;
 mod diagnostics;
@@ -25,6 +24,7 @@ mod post_action;
 mod processes;
 mod ready;
 mod refused;
+mod responses;
 mod resty;
 #[path = "../rig/mod.rs"]
 mod rig;
@@ -33,9 +33,10 @@ mod sessions;
 mod ssi;
 mod stream;
 mod stream_lua;
+mod stream_lua_calls;
 mod traces;
 mod tunnel;
-mod upstream_answers;
+mod upstream_responses;
 mod verdicts;
 
 use rig::Prefix;

@@ -1,6 +1,6 @@
 //! What `metrics` tells, and `lunette top`, which reads it.
 
-use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, get, parse, until};
+use crate::rig::{Foreground, Prefix, Response, exchange, free_port, get, parse, until};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -184,12 +184,14 @@ fn parsed_by_python(text: &str) {
     if !python.exists() {
         return;
     }
+    // All of it is read first: who stops early breaks the pipe.
     let code = "import sys
+text = sys.stdin.read()
 try:
     from prometheus_client.parser import text_string_to_metric_families as parse
 except ImportError:
     sys.exit(0)
-names = [family.name for family in parse(sys.stdin.read())]
+names = [family.name for family in parse(text)]
 assert len(names) > 20 and len(names) == len(set(names)), names";
     let mut command = Command::new(python);
     let mut child = command.args(["-c", code]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -219,7 +221,7 @@ fn many_upstream_servers_are_told_in_parts() {
         ),
     );
     let _server = Foreground::start(&prefix, port, "daemon off; master_process off;").unwrap();
-    let old = |path: &str, method: &str| -> Answer {
+    let old = |path: &str, method: &str| -> Response {
         // Version 1.0: the body has no chunks.
         parse(&exchange(port, format!("{method} {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap()).unwrap()
     };

@@ -1,4 +1,4 @@
-//! The server that is expected to be done first: by the average time of its answers and the number of its requests.
+//! The server that is expected to be done first: by the average time of its responses and the number of its requests.
 //!
 //! The constants are nginx's: times are told apart in steps of 20 ms, and beyond 5 s not at all; a server that nobody has asked
 //! for `fail_timeout` gets half its time, so that a slow one has its chance again.
@@ -54,10 +54,10 @@ pub(crate) fn expected(peer: &Peer, measure: Measure, now_ms: u64) -> i128 {
     i128::from(time) * (1 + i128::from(peer.connections()))
 }
 
-/// Moves an average towards a value.
+/// Moves an average towards a value, by a twentieth of the way.
 fn average(peer: &Peer, counter: Counter, value: i64) {
     let old = peer.get(counter);
-    let new = if old == 0 { value } else { (0.5 + (value as f64 * 0.05 + old as f64 * 0.95)) as i64 };
+    let new = if old == 0 { value } else { old.saturating_mul(19).saturating_add(value).saturating_add(10) / 20 };
     peer.set(counter, new);
 }
 

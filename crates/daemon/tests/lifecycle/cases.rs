@@ -189,7 +189,7 @@ fn reload_good_and_bad() {
     assert_eq!(rig.ask().0, "old");
     assert!(alive(worker));
     let waiting = rig.connect();
-    // The listener is taken in order, so an answer to a later client shows that the first one was accepted.
+    // The listener is taken in order, so a response to a later client shows that the first one was accepted.
     rig.ask();
     rig.configure("answer new\nworkers 3\n");
     assert!(rig.run(&["-s", "reload"]).status.success());
@@ -257,7 +257,7 @@ fn graceful_quit() {
     let master = rig.start("answer a\n");
     let (_, worker) = rig.ask();
     let waiting = rig.connect();
-    // The listener is taken in order, so an answer to a later client shows that the first one was accepted.
+    // The listener is taken in order, so a response to a later client shows that the first one was accepted.
     rig.ask();
     rig.signal(master, SIGQUIT);
     rig.until("the title", || title(worker) == "nginx: worker process is shutting down");

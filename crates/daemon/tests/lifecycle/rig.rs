@@ -66,7 +66,7 @@ impl Rig {
         stream
     }
 
-    /// One question on a new connection: the answer and the worker's process id.
+    /// One question on a new connection: the response and the worker's process id.
     pub(crate) fn ask(&self) -> (String, i32) {
         answer(&self.connect())
     }
@@ -120,7 +120,7 @@ impl Drop for Rig {
     }
 }
 
-/// Sends a line and reads the answer.
+/// Sends a line and reads the response.
 pub(crate) fn answer(mut stream: &TcpStream) -> (String, i32) {
     stream.write_all(b"?\n").unwrap();
     let mut line = String::new();

@@ -16,6 +16,6 @@ pub(super) fn rows() -> Vec<Row> {
         choice("satisfy", "Whether all access checks must allow a request, or any one.", &[("all", false), ("any", true)], |core| {
             &mut core.satisfy_any
         }),
-        row::time_ms("auth_delay", Context::HTTP_ALL, "How long an answer 401 is held back.", |core: &mut Core| &mut core.auth_delay),
+        row::time_ms("auth_delay", Context::HTTP_ALL, "How long a response 401 is held back.", |core: &mut Core| &mut core.auth_delay),
     ]
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::new("error_page", Context::HTTP_IF, Arity::AtLeast(2), "What answers in place of an error.", error_page),
+        Row::new("error_page", Context::HTTP_IF, Arity::AtLeast(2), "What is served in place of an error.", error_page),
         Row::new("no_error_pages", Context::HTTP_IF, Arity::exactly(0), "Forgets the error pages of outer levels.", |cx| {
             reject_duplicate(cx)?;
             if cx.location::<Core>().error_pages.is_some() {
@@ -20,7 +20,7 @@ pub(super) fn rows() -> Vec<Row> {
             cx.location::<Core>().error_pages = Some(Rc::default());
             Ok(())
         }),
-        Row::new("post_action", Context::HTTP_IF, Arity::exactly(1), "Where a request goes on when its answer is over.", |cx| {
+        Row::new("post_action", Context::HTTP_IF, Arity::exactly(1), "Where a request goes on when its response is over.", |cx| {
             cx.once(&mut cx.location::<Core>().post_action, cx.arg(0).into())
         }),
         row::flag("recursive_error_pages", Context::HTTP_ALL, "Error pages may have error pages.", |core: &mut Core| {

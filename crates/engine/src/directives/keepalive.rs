@@ -29,7 +29,7 @@ pub(super) fn rows() -> Vec<Row> {
         }),
         choice(
             "lingering_close",
-            "Reads on before closing, so that the client sees the answer.",
+            "Reads on before closing, so that the client sees the response.",
             &[("off", Lingering::Off), ("on", Lingering::On), ("always", Lingering::Always)],
             |core| &mut core.lingering_close,
         ),

@@ -1,9 +1,10 @@
 //! The address of a `listen` directive, which may expand to several.
 
+use base::authority;
 use conf::row::Cx;
 use conf::tree::Error;
 use net::address::SocketAddress as SocketPlace;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 /// The addresses that the first argument names.
@@ -22,7 +23,7 @@ pub(crate) fn places(cx: &Cx<'_>) -> Result<Vec<SocketPlace>, Error> {
     if given.contains('/') {
         return Err(refused("invalid host"));
     }
-    let (host, ports) = split_port(&given);
+    let (host, ports) = authority::split(&given).map_err(|error| refused(error.text()))?;
     let ports = match ports {
         None if !host.is_empty() && host.bytes().all(|b| b.is_ascii_digit() || b == b'-') => port_range(host).map(|r| (String::new(), r)),
         None => Some((host.to_owned(), (80, 80))),
@@ -33,7 +34,7 @@ pub(crate) fn places(cx: &Cx<'_>) -> Result<Vec<SocketPlace>, Error> {
         return Err(refused("invalid port range"));
     }
     let mut places = Vec::new();
-    for ip in addresses(&host).ok_or_else(|| refused("host not found"))? {
+    for ip in addresses(&host).map_err(refused)? {
         for port in first..=last {
             let place = SocketPlace::Internet(SocketAddr::new(ip, port));
             if !places.contains(&place) {
@@ -44,14 +45,6 @@ pub(crate) fn places(cx: &Cx<'_>) -> Result<Vec<SocketPlace>, Error> {
     Ok(places)
 }
 
-fn split_port(text: &str) -> (&str, Option<&str>) {
-    let from = text.rfind(']').unwrap_or(0);
-    match text.get(from..).and_then(|tail| tail.rfind(':')) {
-        Some(colon) => (text.get(..from + colon).unwrap_or_default(), text.get(from + colon + 1..)),
-        None => (text, None),
-    }
-}
-
 fn port_range(text: &str) -> Option<(u16, u16)> {
     let parse = |text: &str| base::text::parse_port(text.as_bytes());
     match text.split_once('-') {
@@ -60,16 +53,14 @@ fn port_range(text: &str) -> Option<(u16, u16)> {
     }
 }
 
-fn addresses(host: &str) -> Option<Vec<IpAddr>> {
+fn addresses(host: &str) -> Result<Vec<IpAddr>, &'static str> {
     if host.is_empty() || host == "*" {
-        return Some(vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)]);
+        return Ok(vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)]);
     }
-    if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        return inner.parse::<Ipv6Addr>().ok().map(|ip| vec![IpAddr::V6(ip)]);
-    }
-    if let Ok(ip) = host.parse::<Ipv4Addr>() {
-        return Some(vec![IpAddr::V4(ip)]);
-    }
-    let found: Vec<IpAddr> = (host, 80).to_socket_addrs().ok()?.map(|a| a.ip()).collect();
-    (!found.is_empty()).then_some(found)
+    let name = match authority::parse_host(host)? {
+        authority::Host::Ip(ip) => return Ok(vec![ip]),
+        authority::Host::Name(name) => name,
+    };
+    let found: Vec<IpAddr> = (name, 80).to_socket_addrs().map_err(|_| "host not found")?.map(|address| address.ip()).collect();
+    if found.is_empty() { Err("host not found") } else { Ok(found) }
 }

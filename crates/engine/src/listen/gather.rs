@@ -102,7 +102,7 @@ impl<V> AddressGroup<V> {
     /// only names the address again may leave them out (`ngx_http_add_addresses`). `before` is what was spoken until now.
     fn redefines(&mut self, before: u64, wanted: &ListenRequest) -> bool {
         let now = wanted.protocol_bits();
-        let differs = self.protocol_bits.is_some_and(|said| said != now);
+        let differs = self.protocol_bits.is_some_and(|known| known != now);
         if now & !before != 0 {
             let warns = (self.request.with_options && !wanted.with_options) || self.changed || before & !now != 0;
             (self.protocol_bits, self.changed) = (Some(before), true);

@@ -1,10 +1,10 @@
 //! The blocks `stream` and `server` while the configuration is read.
 
+use super::nodes::{ServerNode, Servers};
 use super::{build, directives, listen};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row, Unsupported};
-use conf::scope::Frame;
-use conf::tree::{Error, Span};
+use conf::tree::Error;
 use net::listener::ListenSpec;
 use session::paths::MainContext;
 use std::rc::Rc;
@@ -15,20 +15,6 @@ use stream::{Configuration, Module, Variables};
 pub struct Finished {
     /// `None` when the configuration has no `stream`. With it the sockets to open, one for each of its listens.
     pub stream: Option<(Rc<Configuration>, Vec<ListenSpec>)>,
-}
-
-/// A server as read.
-pub(super) struct ServerNode {
-    /// Its scopes.
-    pub(super) frame: Frame,
-    /// Where it stands.
-    pub(super) span: Span,
-}
-
-/// The servers, in order; kept in the main scope of `stream`.
-#[derive(Default)]
-pub(super) struct Servers {
-    pub(super) list: Vec<ServerNode>,
 }
 
 /// Rows of the blocks, of `listen`, and of the core module.

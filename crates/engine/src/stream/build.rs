@@ -1,7 +1,7 @@
 //! Builds the immutable servers that sessions run on.
 
-use super::blocks::{ServerNode, Servers};
 use super::listen;
+use super::nodes::{ServerNode, Servers};
 use crate::build::unknown_variable;
 use base::log::{ErrorLog, Level};
 use conf::configs::ConfMap;
@@ -66,13 +66,13 @@ impl Builder<'_> {
         let values = self.levels.location.merge(&node.frame.location, &self.outer.1);
         let core = values.share::<Core>().unwrap_or_default();
         let mut parts = Parts::default();
-        for (order, module) in self.modules.iter().enumerate() {
+        for (order, module) in (0..).zip(self.modules) {
             (module.attach)(&mut Attach {
                 values: &values,
                 server_values: &server_values,
                 main: &self.main,
                 name: module.name,
-                order: order as u16,
+                order,
                 log: core.error_log.as_ref().unwrap_or(&self.log),
                 parts: &mut parts,
             })?;

@@ -3,8 +3,10 @@
 pub mod arrival;
 pub mod body;
 pub mod connection;
+mod downstream;
 pub(crate) mod head_cache;
 pub(crate) mod head_out;
 pub mod linger;
+pub mod raw;
 pub mod serve;
 pub mod upload;

@@ -28,21 +28,65 @@ pub enum Application {
     Hq,
 }
 
+/// Whether a stream is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// When something comes.
+    #[default]
+    Ready,
+    /// Right now.
+    Busy,
+    /// Not while the body is not being consumed.
+    Paused,
+    /// Not until a field section has the table entries that it refers to.
+    Blocked,
+}
+
+/// The client's half of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReceiveState {
+    /// More may come.
+    #[default]
+    Open,
+    /// The client has ended it.
+    Ended,
+    /// Nothing that still comes is wanted.
+    Unwanted,
+}
+
+/// Our half of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SendState {
+    /// More may follow.
+    #[default]
+    Open,
+    /// It ends behind `out`.
+    Ending,
+    /// The end was handed to the transport.
+    Ended,
+}
+
+/// A stream's place among those that have something to send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// It has nothing to send.
+    #[default]
+    None,
+    /// It is queued, or has got something more to send during its turn.
+    Queued,
+    /// It has its turn.
+    Current,
+}
+
 /// What is kept of a request's stream, from its first byte until its last has left.
 #[derive(Debug)]
 pub struct StreamState {
     /// Received data that the protocol has not processed.
     pub input: Vec<u8>,
-    /// The client has ended it.
-    pub ended: bool,
-    /// Nothing that still comes is wanted.
-    pub unwanted: bool,
-    /// It is being read.
-    pub busy: bool,
-    /// Reading is paused because the body is not being consumed.
-    pub paused: bool,
-    /// Reading rests because a field section waits for the table.
-    pub waits: bool,
+    /// What may still come.
+    pub receiving: ReceiveState,
+    /// Whether it is read.
+    pub reading: Reading,
     /// Something has come of a request that is not whole.
     pub started: bool,
     /// When the head must be whole or the last bytes must have left; monotonic milliseconds.
@@ -55,38 +99,70 @@ pub struct StreamState {
     pub unsent: Bytes,
     /// How much of a DATA frame's content is missing whose head is written.
     pub frame: usize,
-    /// The stream ends behind `out`.
-    pub finish: bool,
-    /// The end was handed to the transport.
-    pub finished: bool,
+    /// Whether it ends.
+    pub sending: SendState,
     /// Its request is over: it goes when `out` is empty.
     pub request_over: bool,
-    /// It stands among those that have something to send, or has its turn.
-    pub queued: bool,
-    /// It has had something to say since its turn began.
-    pub again: bool,
+    /// Whether it has something to send.
+    pub turn: Turn,
 }
 
 impl Default for StreamState {
     fn default() -> Self {
         StreamState {
             input: Vec::new(),
-            ended: false,
-            unwanted: false,
-            busy: false,
-            paused: false,
-            waits: false,
+            receiving: ReceiveState::Open,
+            reading: Reading::Ready,
             started: false,
             until: NEVER,
             out: Vec::new(),
             sent: 0,
             unsent: Bytes::new(),
             frame: 0,
-            finish: false,
-            finished: false,
+            sending: SendState::Open,
             request_over: false,
-            queued: false,
-            again: false,
+            turn: Turn::None,
+        }
+    }
+}
+
+impl StreamState {
+    /// The client has ended its half.
+    pub fn set_received(&mut self) {
+        if self.receiving == ReceiveState::Open {
+            self.receiving = ReceiveState::Ended;
+        }
+    }
+
+    /// The table has what a field section refers to.
+    pub fn unblock(&mut self) {
+        if self.reading == Reading::Blocked {
+            self.reading = Reading::Ready;
+        }
+    }
+
+    /// Reading goes on after a pause. False: it was not paused.
+    pub fn resume(&mut self) -> bool {
+        let paused = self.reading == Reading::Paused;
+        if paused {
+            self.reading = Reading::Ready;
+        }
+        paused
+    }
+
+    /// Nothing that still comes is wanted. True: the client has to be told.
+    pub fn discard(&mut self) -> bool {
+        let open = self.receiving == ReceiveState::Open;
+        if open {
+            self.receiving = ReceiveState::Unwanted;
+        }
+        open
+    }
+
+    /// Nothing follows what is in `out`.
+    pub fn end(&mut self) {
+        if self.sending == SendState::Open {
+            self.sending = SendState::Ending;
         }
     }
 }
@@ -135,12 +211,8 @@ impl H3 {
 
     /// The stream has something to send.
     pub fn queue_send(&self, id: u64) {
-        let new = self.with_wire(id, |wire| {
-            wire.again = true;
-            !std::mem::replace(&mut wire.queued, true)
-        });
-        let new = new.unwrap_or(false);
-        if !new {
+        let before = self.with_wire(id, |wire| std::mem::replace(&mut wire.turn, Turn::Queued));
+        if before != Some(Turn::None) {
             return;
         }
         let priority = self.codec.borrow().priority(id);
@@ -165,7 +237,7 @@ impl H3 {
             let Some(id) = self.next_ready() else { return false };
             // A head waits for what comes behind it, unless it has waited for the transport.
             let waited = self.with_wire(id, |wire| {
-                wire.again = false;
+                wire.turn = Turn::Current;
                 wire.sent > 0 || wire.frame > 0 || !wire.unsent.is_empty() || wire.out.len() > SMALL
             });
             if waited.unwrap_or(false) {
@@ -177,8 +249,8 @@ impl H3 {
             self.flush(id);
             // All of what ends has been handed over, or the transport tells when it takes the rest.
             let more = self.with_wire(id, |wire| {
-                wire.queued = false;
-                wire.again && !wire.finish
+                let again = std::mem::take(&mut wire.turn) == Turn::Queued;
+                again && wire.sending == SendState::Open
             });
             if more.unwrap_or(false) {
                 self.queue_send(id);
@@ -210,8 +282,8 @@ impl H3 {
             buffers::put(std::mem::take(&mut wire.out));
             wire.sent = 0;
         }
-        if wire.finish && !wire.finished && wire.frame == 0 {
-            wire.finished = true;
+        if wire.sending == SendState::Ending && wire.frame == 0 {
+            wire.sending = SendState::Ended;
             self.quic.finish(StreamId(id));
         }
         if wire.request_over {
@@ -259,16 +331,16 @@ impl H3 {
         self.codec.borrow_mut().close_request(id);
         let mut wires = self.wires.borrow_mut();
         let Some(wire) = wires.get_mut(&id) else { return };
-        if !wire.ended && !std::mem::replace(&mut wire.unwanted, true) {
+        if wire.discard() {
             self.quic.stop_sending(StreamId(id), code.unwrap_or(Code::NO_ERROR).0);
         }
-        if wire.finished && code.is_none() {
-            wires.remove(&id);
-        } else if wire.finish && wire.frame == 0 && code.is_none() {
-            wire.request_over = true;
-        } else {
-            self.quic.reset(StreamId(id), code.unwrap_or(Code::INTERNAL_ERROR).0);
-            wires.remove(&id);
+        match wire.sending {
+            SendState::Ended if code.is_none() => drop(wires.remove(&id)),
+            SendState::Ending if wire.frame == 0 && code.is_none() => wire.request_over = true,
+            _ => {
+                self.quic.reset(StreamId(id), code.unwrap_or(Code::INTERNAL_ERROR).0);
+                wires.remove(&id);
+            }
         }
     }
 

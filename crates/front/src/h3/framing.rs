@@ -1,6 +1,6 @@
 //! Encoding of responses on the streams of a connection.
 
-use super::connection::{Application, H3, SMALL};
+use super::connection::{Application, H3, SMALL, StreamState};
 use crate::buffers;
 use crate::streams::carrier::Carrier;
 use crate::streams::hub::Hub;
@@ -53,7 +53,9 @@ impl H3 {
         self.with_wire(id, |wire| {
             wire.frame = wire.frame.saturating_sub(length);
             wire.unsent = content;
-            wire.finish |= end && length == wanted && wire.frame == 0;
+            if end && length == wanted && wire.frame == 0 {
+                wire.end();
+            }
         });
         H3::queue_send(self, id);
         length
@@ -133,7 +135,7 @@ impl Carrier for H3 {
     }
 
     fn release(&self, id: u64, (): &(), _: usize) {
-        if self.with_wire(id, |wire| std::mem::take(&mut wire.paused)).unwrap_or(false) {
+        if self.with_wire(id, StreamState::resume).unwrap_or(false) {
             self.resume.borrow_mut().push(id);
             self.hub.kick();
         }
@@ -144,8 +146,7 @@ impl Carrier for H3 {
     }
 
     fn discard(&self, id: u64, (): &()) {
-        let receiving = self.with_wire(id, |wire| !wire.ended && !std::mem::replace(&mut wire.unwanted, true));
-        if receiving.unwrap_or(false) {
+        if self.with_wire(id, StreamState::discard).unwrap_or(false) {
             self.quic.stop_sending(StreamId(id), Code::NO_ERROR.0);
         }
     }
@@ -159,7 +160,9 @@ impl Carrier for H3 {
             if self.speech == Application::H3 {
                 self.codec.borrow_mut().respond(id, status, fields, &mut wire.out);
             }
-            wire.finish = end;
+            if end {
+                wire.end();
+            }
             wire.out.len() - before
         });
         H3::queue_send(self, id);
@@ -169,7 +172,7 @@ impl Carrier for H3 {
     fn data(&self, id: u64, (): &(), part: &[u8], end: bool) -> usize {
         let taken = self.content(id, part);
         if end && taken == part.len() {
-            self.with_wire(id, |wire| wire.finish = true);
+            self.with_wire(id, StreamState::end);
             H3::queue_send(self, id);
         }
         taken
@@ -200,7 +203,7 @@ impl Carrier for H3 {
             if self.speech == Application::H3 {
                 self.codec.borrow_mut().headers(id, None, fields.iter(), &mut wire.out);
             }
-            wire.finish = true;
+            wire.end();
         });
         H3::queue_send(self, id);
     }

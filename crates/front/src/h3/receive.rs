@@ -1,6 +1,6 @@
 //! Input from the streams of a connection.
 
-use super::connection::{Application, H3, StreamState};
+use super::connection::{Application, H3, Reading, ReceiveState, StreamState};
 use super::hq;
 use crate::active::{Activity, NEVER};
 use crate::buffers;
@@ -64,23 +64,32 @@ impl H3 {
     }
 
     /// Reads a stream for as long as its data is wanted.
+    ///
+    /// # Errors
+    /// The client broke a rule of the protocol: the connection must end.
     pub fn read_stream(self: &Rc<Self>, id: u64) -> Result<(), Failure> {
-        if self.with_wire(id, |wire| wire.waits && !wire.unwanted).unwrap_or(false) {
-            return self.look_ahead(id);
+        let wanted = self.with_wire(id, |wire| (wire.receiving != ReceiveState::Unwanted).then_some(wire.reading));
+        match wanted.flatten() {
+            Some(Reading::Blocked) => return self.look_ahead(id),
+            Some(Reading::Ready | Reading::Paused) => {}
+            Some(Reading::Busy) | None => return Ok(()),
         }
         let begun = self.with_wire(id, |wire| {
-            let free = !(wire.busy || wire.unwanted);
-            wire.busy |= free;
-            free.then(|| (std::mem::take(&mut wire.input), wire.ended))
+            wire.reading = Reading::Busy;
+            (std::mem::take(&mut wire.input), wire.receiving == ReceiveState::Ended)
         });
-        let Some((mut input, mut ended)) = begun.flatten() else { return Ok(()) };
+        let Some((mut input, mut ended)) = begun else { return Ok(()) };
         if input.capacity() == 0 {
             input = buffers::take();
         }
         let result = self.read_on(id, &mut input, &mut ended);
         self.with_wire(id, |wire| {
-            wire.busy = false;
-            wire.ended |= ended;
+            if wire.reading == Reading::Busy {
+                wire.reading = Reading::Ready;
+            }
+            if ended {
+                wire.set_received();
+            }
             if !input.is_empty() {
                 std::mem::swap(&mut wire.input, &mut input);
             }
@@ -102,11 +111,13 @@ impl H3 {
         let came = self.with_wire(id, |wire| {
             let room = PIECE.saturating_sub(wire.input.len());
             let came = match room {
-                _ if wire.ended => Ok((0, true)),
+                _ if wire.receiving == ReceiveState::Ended => Ok((0, true)),
                 0 => Err(self.stop_reading(id)),
                 _ => self.read(id, room, &mut wire.input),
             };
-            wire.ended |= came.as_ref().is_ok_and(|came| came.1);
+            if came.as_ref().is_ok_and(|came| came.1) {
+                wire.set_received();
+            }
             came.err()
         });
         match came.flatten() {
@@ -126,21 +137,21 @@ impl H3 {
                 };
                 input.drain(..used);
                 // What nobody wants any more is not read.
-                let over = self.with_wire(id, |wire| wire.unwanted).unwrap_or(true);
+                let over = self.with_wire(id, |wire| wire.receiving == ReceiveState::Unwanted).unwrap_or(true);
                 if stopped || over || *ended {
                     return Ok(ReadEnd::All);
                 }
             }
             let room = self.hub.stream(id).map_or(PIECE, |stream| BODY.saturating_sub(stream.unread()));
             if room == 0 {
-                self.with_wire(id, |wire| wire.paused = true);
+                self.with_wire(id, |wire| wire.reading = Reading::Paused);
                 return Ok(self.stop_reading(id));
             }
             match self.read(id, room.min(PIECE), input) {
                 Ok((0, false)) => return Ok(ReadEnd::All),
                 Ok((_, true)) => {
                     *ended = true;
-                    self.with_wire(id, |wire| wire.ended = true);
+                    self.with_wire(id, StreamState::set_received);
                 }
                 Ok(_) => {}
                 Err(came) => return Ok(came),
@@ -187,12 +198,12 @@ impl H3 {
                 }
                 Event::Incomplete => {
                     self.hub.log(Level::Info, "client closed connection");
-                    self.with_wire(id, |wire| wire.ended = true);
+                    self.with_wire(id, StreamState::set_received);
                     self.close_stream(id, Some(Code::REQUEST_INCOMPLETE));
                     return Ok((at, true));
                 }
                 Event::Blocked => {
-                    self.with_wire(id, |wire| (wire.waits, wire.started) = (true, true));
+                    self.with_wire(id, |wire| (wire.reading, wire.started) = (Reading::Blocked, true));
                     return Ok((at, true));
                 }
             }
@@ -241,7 +252,7 @@ impl H3 {
     fn reset_by_client(self: &Rc<Self>, id: u64, code: u64) -> Result<(), Failure> {
         self.codec.borrow_mut().reset_by_peer()?;
         let begun = self.with_wire(id, |wire| {
-            wire.unwanted = true;
+            wire.receiving = ReceiveState::Unwanted;
             wire.started
         });
         let Some(begun) = begun else { return Ok(()) };

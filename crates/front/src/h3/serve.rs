@@ -1,6 +1,6 @@
 //! The life cycle of a connection: accepts streams, runs requests, sends responses, until it is closed.
 
-use super::connection::{Application, H3};
+use super::connection::{Application, H3, StreamState};
 use crate::active::{Activity, NEVER};
 use crate::protocol::Front;
 use crate::quic::{Opened, Protocol, words};
@@ -193,7 +193,7 @@ impl Serving {
         loop {
             let next = conn.codec.borrow_mut().next_unblocked();
             let Some(id) = next else { break };
-            conn.with_wire(id, |wire| wire.waits = false);
+            conn.with_wire(id, StreamState::unblock);
             conn.read_stream(id)?;
         }
         loop {

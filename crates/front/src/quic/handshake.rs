@@ -4,7 +4,6 @@ use super::{Opened, Protocol, transport, words};
 use crate::active::Activity;
 use crate::handshake::{count, limited, log, named};
 use crate::protocol::{Front, Listener};
-use crate::serve::endpoint_of;
 use base::clock;
 use base::log::Level;
 use http::Connection;
@@ -36,7 +35,7 @@ pub(super) fn accept(front: &Rc<Front>, newcomer: Incoming, address: &Address, l
         _ => address.clone(),
     };
     let http = front.worker.http();
-    let Some(endpoint) = http.listens.get(listen as usize).and_then(|listen| endpoint_of(listen, &local)) else { return };
+    let Some(endpoint) = http.listens.get(listen as usize).and_then(|listen| listen.endpoint(&local)) else { return };
     let server = endpoint.default.clone();
     if newcomer.is_forged() {
         return newcomer.reject_token();

@@ -1,6 +1,7 @@
 //! One stream: the wire of one request.
 
 mod ending;
+mod state;
 mod tunnel;
 
 use super::carrier::Carrier;
@@ -17,6 +18,7 @@ use http::connection::{BodyError, BodyRead};
 use http::core::default;
 use http::tunnel::Tunnel;
 use http::{Downstream, Headers, Request};
+use state::{BodyState, ResponseState, Stage};
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, ErrorKind};
@@ -39,24 +41,11 @@ pub struct Stream<C: Carrier> {
     /// The response's trailers.
     trailers: RefCell<Headers>,
     body: RefCell<Received>,
-    /// The body is complete.
-    body_ended: Cell<bool>,
-    /// The body is not what was announced.
-    body_bad: Cell<bool>,
-    /// The head has been written.
-    answered: Cell<bool>,
+    body_state: Cell<BodyState>,
+    response_state: Cell<ResponseState>,
     /// The response says that something is wrong.
     refused: Cell<bool>,
-    /// The response is complete in the queue.
-    ended: Cell<bool>,
-    /// END_STREAM was sent.
-    closed: Cell<bool>,
-    /// The request is finished: nothing more is written.
-    done: Cell<bool>,
-    /// ... and the connection looks after what is left.
-    unattended: Cell<bool>,
-    /// The response has left, and the request's body may still end.
-    leaving: Cell<bool>,
+    stage: Cell<Stage>,
     /// The peer is gone.
     reset: Cell<bool>,
     /// What was queued when it was.
@@ -91,15 +80,10 @@ impl<C: Carrier> Stream<C> {
             output: RefCell::default(),
             trailers: RefCell::default(),
             body: RefCell::default(),
-            body_ended: Cell::new(body_ended),
-            body_bad: Cell::new(false),
-            answered: Cell::new(false),
+            body_state: Cell::new(if body_ended { BodyState::Complete } else { BodyState::Open }),
+            response_state: Cell::new(ResponseState::Open),
             refused: Cell::new(false),
-            ended: Cell::new(false),
-            closed: Cell::new(false),
-            done: Cell::new(false),
-            unattended: Cell::new(false),
-            leaving: Cell::new(false),
+            stage: Cell::new(Stage::Request),
             reset: Cell::new(false),
             unsent: Cell::new(0),
             flush: Cell::new(false),
@@ -172,23 +156,19 @@ impl<C: Carrier> Stream<C> {
     fn send_content(&self, quota: usize) {
         let mut output = self.output.borrow_mut();
         let queued = output.queued();
-        let whole = self.ended.get() && self.trailers.borrow().is_empty() && !self.is_answered_early();
-        let sent = match output.next() {
+        let whole = self.is_complete() && self.trailers.borrow().is_empty() && !self.is_answered_early();
+        let (sent, ended) = match output.next() {
             Next::Memory(bytes) => {
                 let part = bytes.get(..quota).unwrap_or(bytes);
                 let end = whole && part.len() as u64 == queued;
                 let sent = self.conn.data(self.id, &self.own, part, end);
-                self.closed.set(end && sent == part.len());
-                sent
+                (sent, end && sent == part.len())
             }
             Next::File(file) => {
                 let length = usize::try_from(file.end - file.start).unwrap_or(usize::MAX).min(quota);
                 let end = whole && length as u64 == queued;
                 match self.conn.file(self.id, &self.own, file, length, end) {
-                    Ok(sent) => {
-                        self.closed.set(end && sent == length);
-                        sent
-                    }
+                    Ok(sent) => (sent, end && sent == length),
                     Err(_) => {
                         // A file that became shorter than announced: the response cannot be completed.
                         drop(output);
@@ -197,6 +177,9 @@ impl<C: Carrier> Stream<C> {
                 }
             }
         };
+        if ended {
+            self.response_state.set(ResponseState::Ended);
+        }
         output.consume(sent);
     }
 
@@ -250,11 +233,14 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
     }
 
     fn take_body(&self, data: &[u8], end: bool, bad: bool) {
-        if !self.done.get() {
+        if !self.is_finished() {
             self.body.borrow_mut().push(data);
         }
-        self.body_ended.set(self.body_ended.get() || end);
-        self.body_bad.set(self.body_bad.get() || bad);
+        if bad {
+            self.body_state.set(BodyState::Invalid);
+        } else if end && self.body_state.get() == BodyState::Open {
+            self.body_state.set(BodyState::Complete);
+        }
         self.waiting.wake();
     }
 
@@ -267,13 +253,13 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
         self.unsent.set(self.unsent.get() + self.output.borrow().queued());
         self.output.borrow_mut().clear();
         self.waiting.wake();
-        if self.done.get() {
+        if self.is_finished() {
             self.close();
         }
     }
 
     fn check(&self) {
-        if self.leaving.get() {
+        if self.stage.get() == Stage::Lingering {
             let over = self.watch().write_expired() || !self.conn.is_receiving(self.id, &self.own);
             if over {
                 self.end();
@@ -281,7 +267,7 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
             }
             return;
         }
-        if self.done.get() {
+        if self.is_finished() {
             let watch = self.watch();
             if watch.write_expired() {
                 return self.reset_stream(C::SLOW);
@@ -313,11 +299,9 @@ impl<C: Carrier> Downstream for Stream<C> {
             self.chunk.set(self.conn.chunk(location));
         });
         let (size, end) = head::write(&*self.conn, self.id, &self.own, self.extended.get(), request);
-        self.answered.set(true);
         self.refused.set(request.response.borrow().status >= 400);
         if end {
-            self.ended.set(true);
-            self.closed.set(true);
+            self.response_state.set(ResponseState::Ended);
         }
         let size = size as u64;
         request.header_size.set(size);
@@ -328,7 +312,7 @@ impl<C: Carrier> Downstream for Stream<C> {
     }
 
     fn write(&self, request: &Request, data: &[u8]) {
-        if self.reset.get() || self.closed.get() {
+        if self.reset.get() || self.is_ended() {
             return;
         }
         let before = self.output.borrow().queued();
@@ -337,12 +321,12 @@ impl<C: Carrier> Downstream for Stream<C> {
     }
 
     fn write_chain(&self, request: &Request, chain: Chain) {
-        if self.reset.get() || self.closed.get() {
+        if self.reset.get() || self.is_ended() {
             return;
         }
         let before = self.output.borrow().queued();
         chain.pieces.into_iter().for_each(|piece: Piece| self.output.borrow_mut().push(piece));
-        if chain.last && !self.ended.replace(true) {
+        if chain.last && !self.complete() {
             self.keep_trailers(request);
         }
         if chain.flush || chain.last {
@@ -400,7 +384,7 @@ impl<C: Carrier> Downstream for Stream<C> {
     }
 
     fn poll_body(&self, cx: &mut Context<'_>, request: &Request, out: &mut Vec<u8>, limit: usize) -> Poll<Result<BodyRead, BodyError>> {
-        if self.body_bad.get() {
+        if self.body_state.get() == BodyState::Invalid {
             return Poll::Ready(Err(BodyError::Invalid));
         }
         let taken = self.body.borrow_mut().take(limit, out);
@@ -410,7 +394,7 @@ impl<C: Carrier> Downstream for Stream<C> {
             request.note_received(taken as u64);
             return Poll::Ready(Ok(BodyRead::Data(taken)));
         }
-        if self.body_ended.get() {
+        if self.body_state.get() == BodyState::Complete {
             return Poll::Ready(Ok(BodyRead::End));
         }
         if self.reset.get() {

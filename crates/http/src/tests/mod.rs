@@ -1,23 +1,20 @@
 //! A request without a connection, for the tests of what modules ask of one.
 
-mod answers;
 mod bodies;
 mod paths;
+mod responses;
 
 use crate::chain::{Chain, Piece};
-use crate::connection::{Address, BodyError, BodyRead, Connection, Downstream};
-use crate::core::Core;
+use crate::connection::{Address, BodyError, BodyRead, Downstream};
+use crate::core::{Core, ServerCore};
 use crate::headers::Headers;
-use crate::location::{BodyFilter, Filtered, Location, Locations, Match, Server};
+use crate::location::{BodyFilter, Filtered, Location, Locations, Match};
 use crate::method::Method;
-use crate::metrics::WorkerCounters;
 use crate::module::Parts;
 use crate::request::Request;
-use crate::root::{Http, Paths};
-use crate::worker::Worker;
+use crate::rig::{self, Rig};
+use crate::root::Paths;
 use crate::{Complex, Variables};
-use base::log::{ErrorLog, Level, Sink, Target};
-use conf::configs::ConfMap;
 use session::Outcome;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -150,50 +147,20 @@ fn complex(text: &str) -> Complex {
 
 fn location(core: Core, filters: Vec<BodyFilter>) -> Rc<Location> {
     let parts = Parts { body_filters: filters, ..Parts::default() };
-    Rc::new(parts.into_location(Box::default(), Match::Unnamed, Rc::new(core), ConfMap::default(), Locations::default()))
+    rig::location("", Match::Unnamed, core, parts)
 }
 
 fn setup(given: RequestSpec) -> Fixture {
-    let lines: Rc<RefCell<String>> = Rc::default();
-    let to = lines.clone();
-    let sink = Sink::Custom(Rc::new(move |_, line| to.borrow_mut().push_str(&String::from_utf8_lossy(line))));
-    let log = ErrorLog::new(vec![Target { sink, level: Level::Info }]);
-    let paths = Paths { prefix: "/srv/".into(), conf_prefix: "/srv/conf/".into() };
-    let http = Rc::new(Http {
-        variables: Rc::default(),
-        main: ConfMap::default(),
-        servers: Vec::new(),
-        listens: Vec::new(),
-        paths: Rc::new(paths),
-    });
-    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), WorkerCounters::unshared(), |_| {}));
-    let connection = Connection {
-        id: 1,
-        peer: Address::Ip(([127, 0, 0, 1], 1000).into()),
-        local: given.local,
-        requests: Cell::new(1),
-        started_ms: 0,
-        tls: RefCell::default(),
-        proxy_protocol: RefCell::default(),
-    };
-    let server = Server {
-        name: given.server_name.as_bytes().into(),
-        conf: ConfMap::default(),
-        core: Rc::default(),
-        tls: Default::default(),
-        own: location(given.core, given.filters),
-        locations: Locations::default(),
-    };
+    let rig = Rig::new(Paths { prefix: "/srv/".into(), conf_prefix: "/srv/conf/".into() });
+    let server = rig::server(given.server_name, ServerCore::default(), location(given.core, given.filters), Locations::default());
     let client = Rc::new(Client::default());
-    let request = Rc::new(Request::new(worker, http, Rc::new(connection), client.clone(), Rc::new(server)));
+    let request = rig.request_over(rig::connection(given.local), client.clone(), server);
     {
         let mut line = request.line.borrow_mut();
-        line.method = Method::GET;
-        line.method_name = b"GET".to_vec();
         line.uri = given.uri.as_bytes().to_vec();
         line.host = given.host.as_bytes().to_vec();
     }
-    Fixture { request, client, lines }
+    Fixture { request, client, lines: rig.lines }
 }
 
 /// What comes of a step that waits for nothing that does not come.

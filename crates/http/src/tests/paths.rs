@@ -3,6 +3,8 @@
 use super::*;
 use crate::core::Root;
 use crate::path::{PathError, UriBelowAlias};
+use crate::root::Http;
+use conf::configs::ConfMap;
 
 fn rooted(path: &str, alias: bool, cut: Option<usize>) -> Core {
     Core { root: Some(Root { path: complex(path), alias, cut }), ..Core::default() }

@@ -1,4 +1,4 @@
-//! `ngx.location.capture`, `ngx.location.capture_multi` (`ngx_http_lua_subrequest.c`; semantics: "Subrequests").
+//! `ngx.location.capture`, `ngx.location.capture_multi` (`ngx_http_lua_subrequest.c`).
 
 mod wire;
 
@@ -155,7 +155,7 @@ fn captures(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise
     Ok(later(children, at_once, issuer.engine, pending, push_lists))
 }
 
-/// Waits for the subrequests, which may be running already, and answers what `push` makes of them.
+/// Waits for the subrequests, which may be running already, and returns what `push` makes of them.
 fn later(
     mut children: Vec<Child>,
     running: bool,

@@ -29,7 +29,7 @@ pub(super) fn group() -> Group {
 
 /// Tables of `ngx.ctx` that stay until their request ends, because code knows their numbers.
 #[derive(Default)]
-struct KeptCtx(RefCell<Vec<HandshakeCtx>>);
+struct SavedCtx(RefCell<Vec<HandshakeCtx>>);
 
 /// The number of the request's `ngx.ctx`, which is its own until the request ends, over internal redirects too.
 fn ctx_keep(cx: &CallContext) -> i32 {
@@ -39,9 +39,9 @@ fn ctx_keep(cx: &CallContext) -> i32 {
         let slot = host.state.common.ctx.slot(&host.slots).saturating_abs();
         // Without a client nothing is redirected, and what a handshake leaves has a life of its own.
         if request.purpose.get().is_empty()
-            && let Some(kept) = host.state.common.ctx.share()
+            && let Some(saved) = host.state.common.ctx.share()
         {
-            request.client_context::<KeptCtx>().0.borrow_mut().push(kept);
+            request.client_context::<SavedCtx>().0.borrow_mut().push(saved);
         }
         slot
     })
@@ -61,7 +61,7 @@ fn field_count(cx: &CallContext) -> i32 {
     with_request(cx, -1, |_, request| i32::try_from(request.headers.borrow().len()).unwrap_or(i32::MAX))
 }
 
-/// Puts name and value of a field of the request; answers the name's length.
+/// Puts name and value of a field of the request; returns the name's length.
 fn field(cx: &CallContext, at: i32) -> i32 {
     with_request(cx, -1, |_, request| {
         let headers = request.headers.borrow();

@@ -96,7 +96,7 @@ fn unsafe_uri(byte: u8, uri: &[u8]) -> Vec<u8> {
     text
 }
 
-/// `set_uri(uri, jump, binary)`; answers whether the handler must stop.
+/// `set_uri(uri, jump, binary)`; returns whether the handler must stop.
 fn set_uri(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let n = stack.top();
     if !(1..=3).contains(&n) {

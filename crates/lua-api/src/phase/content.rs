@@ -27,7 +27,7 @@ impl Config for Conf {
 
 fn rows() -> Vec<Row> {
     let contexts = Context::LOCATION | Context::LOCATION_IF;
-    directive::rows("content_by_lua", contexts, "Makes the answer in Lua.", |cx, code| cx.once(&mut cx.location::<Conf>().code, code))
+    directive::rows("content_by_lua", contexts, "Makes the response in Lua.", |cx, code| cx.once(&mut cx.location::<Conf>().code, code))
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

@@ -16,7 +16,9 @@ pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>,
 type Conf = PhaseCode<Request, { LuaPhase::LOG.bit }>;
 
 fn rows() -> Vec<Row> {
-    directive::rows("log_by_lua", Context::HTTP_IF, "Runs Lua after the answer.", |cx, code| cx.once(&mut cx.location::<Conf>().code, code))
+    directive::rows("log_by_lua", Context::HTTP_IF, "Runs Lua after the response.", |cx, code| {
+        cx.once(&mut cx.location::<Conf>().code, code)
+    })
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

@@ -29,7 +29,7 @@ pub struct Limit {
     pub empty_ones: bool,
 }
 
-/// Fills the table at `table`; answers how many `&` and `=` told of arguments were read, and where reading ended.
+/// Fills the table at `table`; returns how many `&` and `=` told of arguments were read, and where reading ended.
 pub fn fill(stack: &mut Stack<'_>, table: usize, text: &[u8], limit: Limit) -> bool {
     let (mut key, mut value) = (Vec::new(), Vec::new());
     let mut stored = 0;

@@ -374,24 +374,23 @@ local function replace_by_template(subj, regex, replace, opts, all)
     return result, count
 end
 
-function re.sub(subj, regex, replace, opts)
+-- `all` is 1 for every match, 0 for the first.
+local function substituted(subj, regex, replace, opts, all)
     if type(subj) ~= "string" then
         subj = tostring(subj)
     end
     if type(replace) == "function" then
-        return replace_by_call(subj, regex, replace, opts, false)
+        return replace_by_call(subj, regex, replace, opts, all == 1)
     end
-    return replace_by_template(subj, regex, type(replace) == "string" and replace or tostring(replace), opts, 0)
+    return replace_by_template(subj, regex, type(replace) == "string" and replace or tostring(replace), opts, all)
+end
+
+function re.sub(subj, regex, replace, opts)
+    return substituted(subj, regex, replace, opts, 0)
 end
 
 function re.gsub(subj, regex, replace, opts)
-    if type(subj) ~= "string" then
-        subj = tostring(subj)
-    end
-    if type(replace) == "function" then
-        return replace_by_call(subj, regex, replace, opts, true)
-    end
-    return replace_by_template(subj, regex, type(replace) == "string" and replace or tostring(replace), opts, 1)
+    return substituted(subj, regex, replace, opts, 1)
 end
 
 -- For code that keeps what was compiled and searches with it (see re_match_compile).

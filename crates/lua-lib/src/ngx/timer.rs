@@ -1,4 +1,4 @@
-//! `ngx.timer.at`, `ngx.timer.every` (`ngx_http_lua_timer.c`; semantics: "Timers").
+//! `ngx.timer.at`, `ngx.timer.every` (`ngx_http_lua_timer.c`).
 
 use crate::host::{HostFactory, expect_host};
 use crate::machine::Machine;
@@ -129,7 +129,7 @@ impl Timer {
         Alarms::after(&self.worker, self.delay)
     }
 
-    /// Answers true if the worker's exit came first.
+    /// Returns true if the worker's exit came first.
     async fn wait(&self, alarm: Alarm) -> bool {
         let timers = &self.runtime.timers;
         let exit = timers.wake.notified();

@@ -201,7 +201,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Enters a process and answers its number.
+    /// Enters a process and returns its number.
     pub fn add(&self, process: Rc<Process>) -> u64 {
         let id = self.next.get() + 1;
         self.next.set(id);

@@ -39,7 +39,7 @@ pub fn bind(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         return Ok(2);
     };
     let text = String::from_utf8_lossy(stack.check_bytes(2, "bind")?).into_owned();
-    let Some(ip) = names::literal(&text) else {
+    let Some(ip) = base::authority::parse_ip(&text) else {
         fail(stack, "bad address");
         return Ok(2);
     };

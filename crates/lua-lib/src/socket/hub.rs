@@ -49,7 +49,7 @@ impl Hub {
         self.deadlines.limit(after)
     }
 
-    /// Makes a TCP socket for a request and answers its number.
+    /// Makes a TCP socket for a request and returns its number.
     pub fn open(&self, owner: &Rc<Resources>) -> (u64, Rc<Socket>) {
         let mut socket = self.spare.borrow_mut().pop().unwrap_or_default();
         match Rc::get_mut(&mut socket) {
@@ -59,7 +59,7 @@ impl Hub {
         (self.sockets.borrow_mut().add(AnySocket::Tcp(socket.clone())), socket)
     }
 
-    /// Enters a UDP socket and answers its number.
+    /// Enters a UDP socket and returns its number.
     pub(crate) fn add_datagrams(&self, socket: Rc<Datagrams>) -> u64 {
         self.sockets.borrow_mut().add(AnySocket::Udp(socket))
     }

@@ -244,6 +244,10 @@ pub fn stream_option(stack: &mut Stack<'_>, stream: Option<&Stream>, set: bool) 
         _ => return now(fail(stack, &format!("unsupported option {}", String::from_utf8_lossy(&name)))),
     };
     match result {
+        Ok(_) if set => {
+            stack.push_bool(true);
+            1
+        }
         Ok(value) => now(number(stack, value as f64)),
         Err(error) => now(fail(stack, &base::errno::strerror(error.raw_os_error().unwrap_or(0)).to_lowercase())),
     }

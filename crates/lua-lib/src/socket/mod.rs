@@ -1,4 +1,4 @@
-//! Cosockets: `ngx.socket` (`ngx_http_lua_socket_tcp.c`, `ngx_http_lua_socket_udp.c`; semantics: "Cosockets").
+//! Cosockets: `ngx.socket` (`ngx_http_lua_socket_tcp.c`, `ngx_http_lua_socket_udp.c`).
 
 pub mod call;
 pub mod connect;

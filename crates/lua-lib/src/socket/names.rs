@@ -1,11 +1,12 @@
 //! Resolves a peer that a script names to an address.
 
+use base::authority::{self, Host};
 use lua::Value;
 use net::address::SocketAddress;
 use resolver::Resolver;
 use resolver::settings::Resolving;
 use std::ffi::OsStr;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -34,12 +35,6 @@ pub fn unix_path(host: &[u8]) -> Option<PathBuf> {
     scheme.eq_ignore_ascii_case(b"unix:").then(|| PathBuf::from(OsStr::from_bytes(path)))
 }
 
-/// An address as text; IPv6 may stand in brackets.
-#[must_use]
-pub fn literal(host: &str) -> Option<IpAddr> {
-    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
-}
-
 /// A port, unless the number is none.
 #[must_use]
 pub fn port(number: f64) -> Option<u16> {
@@ -51,23 +46,16 @@ pub fn port(number: f64) -> Option<u16> {
 /// # Errors
 /// nginx's words for what is wrong.
 fn address(host: &str, port: u16) -> Result<Option<SocketAddr>, &'static str> {
-    if let Some(ip) = literal(host) {
+    if let Some(ip) = authority::parse_ip(host) {
         return Ok(Some(SocketAddr::new(ip, port)));
     }
     if host.contains(['/', '?']) {
         return Err("invalid host");
     }
-    let colon = if host.starts_with('[') { host.find("]:").map(|at| at + 1) } else { host.find(':') };
-    let (name, own) = colon.map_or((host, None), |at| (host.get(..at).unwrap_or_default(), host.get(at + 1..)));
-    let own = match own {
-        Some(text) => base::text::parse_port(text.as_bytes()).ok_or("invalid port")?,
-        None => port,
-    };
-    match literal(name) {
-        Some(ip) => Ok(Some(SocketAddr::new(ip, own))),
-        None if name.is_empty() => Err("no host"),
-        None if name.starts_with('[') => Err("invalid IPv6 address"),
-        None => Ok(None),
+    let authority = authority::parse(host)?;
+    match authority.host {
+        Host::Ip(ip) => Ok(Some(SocketAddr::new(ip, authority.port.unwrap_or(port)))),
+        Host::Name(_) => Ok(None),
     }
 }
 

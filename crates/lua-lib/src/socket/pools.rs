@@ -129,7 +129,7 @@ impl Pool {
         }
     }
 
-    /// Closes what is dead or expired; answers how many.
+    /// Closes what is dead or expired; returns how many.
     fn sweep(&self) -> usize {
         let now = clock::monotonic_ms();
         let dead: Vec<IdleConnection> = {
@@ -300,7 +300,7 @@ impl Pools {
         self.tended.get()
     }
 
-    /// Closes dead and expired idle connections from time to time; answers the task to spawn, the first time.
+    /// Closes dead and expired idle connections from time to time; returns the task to spawn, the first time.
     pub fn maintain(self: &Rc<Self>, log: &ErrorLog) -> Option<BoxFuture<()>> {
         if self.tended.replace(true) {
             return None;

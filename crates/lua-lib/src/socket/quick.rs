@@ -70,7 +70,7 @@ fn is_usable(host: &dyn Host, socket: &Socket, works: u8) -> bool {
     socket.silent.get() && socket.is_free(works) && socket.belongs_to(host.resources())
 }
 
-/// Connects with an idle connection of the pool `HOST:PORT` and answers the socket's number; `id` is its number if it has one
+/// Connects with an idle connection of the pool `HOST:PORT` and returns the socket's number; `id` is its number if it has one
 /// already. 0: this is the row's affair.
 fn connect(cx: &CallContext, id: f64, host: &[u8], port: f64) -> f64 {
     with_host(cx, |here| reconnect(here?, id, host, port)).map_or(0.0, |id| id as f64)
@@ -156,7 +156,7 @@ fn receive(cx: &CallContext, id: f64, count: f64, own: f64) -> i32 {
     .unwrap_or(ELSEWHERE)
 }
 
-/// Sends what the kernel takes at once and answers how much that is; negative: nothing was tried.
+/// Sends what the kernel takes at once and returns how much that is; negative: nothing was tried.
 fn send(cx: &CallContext, id: f64, data: &[u8]) -> f64 {
     let sent = with_host(cx, |host| {
         let host = host?;

@@ -28,7 +28,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// Keeps what another library made and wrote as DER; answers its number.
+/// Keeps what another library made and wrote as DER; returns its number.
 fn push_object(cx: &CallContext, stack: &mut Stack<'_>, object: Option<Object>) -> usize {
     match host(cx).zip(object) {
         Some((host, object)) => stack.push_number(host.runtime().state::<Objects>().add(object)),

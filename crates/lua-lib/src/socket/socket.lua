@@ -2,7 +2,7 @@ local b = ...
 local R, C, ngx, cx, text, wait, can_wait = b.R, b.C, b.ngx, b.cx, b.text, b.wait, b.can_wait
 local error, select, type, setmetatable, tonumber = error, select, type, setmetatable, tonumber
 local getmetatable, newproxy, floor, rawget = getmetatable, newproxy, math.floor, rawget
-local RAISE, send_list = b.RAISE, b.N.send_list
+local RAISE, raised, send_list = b.RAISE, b.raised, b.N.send_list
 local quick_buffered, quick_receive, quick_send = C.quick_buffered, C.quick_receive, C.quick_send
 local quick_allowed, quick_connect, quick_keep = C.quick_allowed, C.quick_connect, C.quick_keep
 
@@ -30,7 +30,7 @@ if ngx.config.subsystem == "stream" then
     function methods.setoption(self, option, value)
         if option == "ip-transparent" and value ~= nil then
             self[11] = value and value ~= 0
-            return 1
+            return true
         end
         return R.setoption(self, option, value)
     end
@@ -317,8 +317,23 @@ local function sender(row, quick)
     end
 end
 
+-- `ngx.req.socket`: `take` gives the number of the client's socket, `meta_of` what its object can do.
+local function client(take, meta_of)
+    return function(...)
+        local id, message, level = take(...)
+        if id == RAISE then
+            return raised(message, level)
+        end
+        if not id then
+            return nil, message
+        end
+        return setmetatable({ id }, meta_of(message, ...))
+    end
+end
+
 -- For sockets of other kinds.
 getmetatable(ngx).sockets = {
+    client = client,
     receiveuntil = receiveuntil, receiver = receiver, sender = sender,
     settimeout = methods.settimeout, settimeouts = methods.settimeouts,
 }

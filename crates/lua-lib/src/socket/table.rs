@@ -24,7 +24,7 @@ fn place(id: u64) -> usize {
 }
 
 impl<T> Table<T> {
-    /// Enters something and answers its number, which is never 0.
+    /// Enters something and returns its number, which is never 0.
     pub fn add(&mut self, value: T) -> u64 {
         let at = self.free.pop().unwrap_or(self.places.len());
         // Counting starts again after billions of entries: by then nobody knows the old numbers.

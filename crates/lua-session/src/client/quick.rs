@@ -62,7 +62,7 @@ fn begin<C: ClientSocket>(cx: &CallContext, id: f64, count: f64, own: f64) -> Op
     parked.then_some(PARKED)
 }
 
-/// Sends what the kernel takes at once and answers how much that is, [`REFUSED`], or that nothing was tried.
+/// Sends what the kernel takes at once and returns how much that is, [`REFUSED`], or that nothing was tried.
 fn send<C: ClientSocket>(cx: &CallContext, id: f64, data: &[u8]) -> f64 {
     let Some((_, client)) = usable::<C>(cx, id, WRITING) else { return NO };
     if data.is_empty() || client.socket().inner.borrow().write_closed || client.make_way().is_err() {

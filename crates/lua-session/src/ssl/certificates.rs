@@ -119,7 +119,7 @@ fn priv_key_pem_to_der(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, 
     Ok(push_result(stack, found.map(|(_, der)| der).map_err(|_| NO_KEY)))
 }
 
-/// Keeps what was parsed; answers its number and its DER.
+/// Keeps what was parsed; returns its number and its DER.
 fn push_parsed<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>, parsed: Result<(Object, Vec<u8>), &str>) -> Result<usize, Raise> {
     match parsed {
         Ok((object, der)) => {

@@ -21,7 +21,7 @@ pub(crate) struct SetCertificates {
     pub(crate) chains: Vec<Chain>,
     /// Keys, the last one set last.
     pub(crate) keys: Vec<Key>,
-    /// An answer of OCSP to staple.
+    /// A response of OCSP to staple.
     pub(crate) staple: Option<Vec<u8>>,
     /// Who verifies the client's certificate.
     pub(crate) clients: Option<Arc<ClientVerifier>>,
@@ -54,9 +54,9 @@ impl SetCertificates {
             return Ok(settings);
         }
         if !self.cleared {
-            let kept = settings.pairs().iter().filter(|old| !pairs.iter().any(|pair| pair.is_like(old)));
-            let kept: Vec<Pair> = kept.cloned().collect();
-            pairs.extend(kept);
+            let others = settings.pairs().iter().filter(|old| !pairs.iter().any(|pair| pair.is_like(old)));
+            let others: Vec<Pair> = others.cloned().collect();
+            pairs.extend(others);
         }
         if let Some(staple) = &self.staple {
             pairs = pairs.iter().map(|pair| pair.with_ocsp(Some(staple.clone()))).collect();

@@ -55,7 +55,7 @@ fn handshake_state<P: Protocol>(cx: &CallContext) -> Result<Result<Rc<HandshakeS
     Ok(shake.ok_or_else(missing))
 }
 
-/// Answers `true`, or `nil` and why not.
+/// Returns `true`, or `nil` and why not.
 fn push_success(stack: &mut Stack<'_>, result: Result<(), &str>) -> usize {
     match result {
         Ok(()) => {
@@ -66,7 +66,7 @@ fn push_success(stack: &mut Stack<'_>, result: Result<(), &str>) -> usize {
     }
 }
 
-/// Answers a string, or `nil` and why there is none.
+/// Returns a string, or `nil` and why there is none.
 fn push_result(stack: &mut Stack<'_>, result: Result<impl AsRef<[u8]>, &str>) -> usize {
     match result {
         Ok(bytes) => {

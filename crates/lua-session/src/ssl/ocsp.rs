@@ -7,7 +7,7 @@ use tls::certificate::{CertificateDer, Chain};
 use tls::ocsp::{self, Status};
 
 const ALL: PhaseSet = PhaseSet::EVERYWHERE;
-/// The extension by which clients ask for an answer of OCSP.
+/// The extension by which clients ask for a response of OCSP.
 const STATUS_REQUEST: u16 = 5;
 
 /// The part's rows and glue.
@@ -62,11 +62,11 @@ fn request(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 /// `validate(answer, chain)`: `true` and until when it is good, or `nil` and why not.
 fn validate(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let answer = stack.check_bytes(1, "validate_ocsp_response")?.to_vec();
+    let response = stack.check_bytes(1, "validate_ocsp_response")?.to_vec();
     let chain = chain(stack, 2, "validate_ocsp_response")?;
     let judged = chain.as_ref().map_err(|text| (*text).to_owned()).and_then(|chain| {
         let (own, issuer) = two(chain)?;
-        let found = ocsp::verify(&answer, own, issuer, true, base::clock::now().sec).map_err(|error| error.to_string())?;
+        let found = ocsp::verify(&response, own, issuer, true, base::clock::now().sec).map_err(|error| error.to_string())?;
         match found.status {
             Status::Good => Ok(found.until),
             other => Err(format!("certificate status \"{}\" in the OCSP response", other.text())),
@@ -86,11 +86,11 @@ fn validate(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 fn staple<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let answer = stack.check_bytes(1, "set_ocsp_status_resp")?.to_vec();
+    let response = stack.check_bytes(1, "set_ocsp_status_resp")?.to_vec();
     let asked = handshake_state::<P>(cx)?.and_then(|shake| {
         let asked = shake.client_hello()?.hello.extension(STATUS_REQUEST).is_some();
         if asked {
-            shake.certificates.borrow_mut().staple = Some(answer);
+            shake.certificates.borrow_mut().staple = Some(response);
         }
         Ok(asked)
     });

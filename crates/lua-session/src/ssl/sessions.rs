@@ -44,10 +44,10 @@ fn value<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, 
 }
 
 fn set_session<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let kept = stack.check_bytes(1, "set_serialized_session")?;
+    let serialized = stack.check_bytes(1, "set_serialized_session")?;
     let result = handshake_state::<P>(cx)?.and_then(|shake| match &*shake.handed.borrow() {
-        Some(_) if kept.is_empty() => Err("invalid session length"),
-        Some(handed) if handed.provide(kept) => Ok(()),
+        Some(_) if serialized.is_empty() => Err("invalid session length"),
+        Some(handed) if handed.provide(serialized) => Ok(()),
         Some(_) => Err("failed to de-serialize session"),
         None => Err("bad lua context"),
     });

@@ -32,8 +32,8 @@ pub(super) fn answer(call: &Call<'_>, places: &[Rc<ZoneRef>]) -> ApiResult {
     let pairs = declared().find(|(known, _)| *known == name).map(|(_, pairs)| pairs);
     let pairs = pairs.ok_or_else(|| not_found("KeyvalNotFound", "keyval not found"))?;
     match call.method {
-        Method::POST => change(&call, pairs, |told| add(pairs, told)).map(|()| Reply::Empty(201)),
-        Method::PATCH => change(&call, pairs, |told| modify(pairs, told)).map(|()| Reply::Empty(204)),
+        Method::POST => change(&call, pairs, |members| add(pairs, members)).map(|()| Reply::Empty(201)),
+        Method::PATCH => change(&call, pairs, |members| modify(pairs, members)).map(|()| Reply::Empty(204)),
         Method::DELETE => change(&call, pairs, |_| {
             pairs.clear();
             Ok(())
@@ -66,10 +66,10 @@ fn all(pairs: &Pairs) -> Value {
 
 /// Makes a change, and keeps what has become of it.
 fn change(call: &Call<'_>, pairs: &Pairs, make: impl FnOnce(&[(String, Value)]) -> Result<(), ApiError>) -> Result<(), ApiError> {
-    let told = if call.method == Method::DELETE { Value::Object(Vec::new()) } else { call.json()? };
-    let Value::Object(told) = told else { return Err(bad_request("invalid JSON")) };
+    let members = if call.method == Method::DELETE { Value::Object(Vec::new()) } else { call.json()? };
+    let Value::Object(members) = members else { return Err(bad_request("invalid JSON")) };
     let changing = pairs.change();
-    make(&told)?;
+    make(&members)?;
     if let Err((path, error)) = pairs.save(&changing) {
         let (path, error) = (path.display(), errno::describe(&error));
         log_request!(call.request, Level::Crit, "state file \"{path}\" could not be written {error}");
@@ -107,18 +107,18 @@ fn refused(refused: AddError, otherwise: ApiError) -> ApiError {
     }
 }
 
-fn add(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), ApiError> {
-    if told.is_empty() {
+fn add(pairs: &Pairs, members: &[(String, Value)]) -> Result<(), ApiError> {
+    if members.is_empty() {
         return Err(bad_request("key required"));
     }
-    if told.len() > 1 && !pairs.all().is_empty() {
+    if members.len() > 1 && !pairs.all().is_empty() {
         return Err(bad_request("only one key can be added"));
     }
     let read = |(key, value): &(String, Value)| {
         let (value, expire) = read_entry(pairs, value)?;
         Ok((key.clone(), value.ok_or_else(|| bad_request("invalid JSON"))?, expire))
     };
-    let all: Vec<_> = told.iter().map(read).collect::<Result<_, ApiError>>()?;
+    let all: Vec<_> = members.iter().map(read).collect::<Result<_, ApiError>>()?;
     for (key, value, expire) in all {
         let exists = ApiError { status: 409, code: "KeyvalKeyExists", text: "key already exists".to_owned() };
         pairs.store(&key, &value, expire, StoreMode::Absent).map_err(|error| refused(error, exists))?;
@@ -126,9 +126,9 @@ fn add(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn modify(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), ApiError> {
-    let [(key, value)] = told else {
-        return Err(bad_request(if told.is_empty() { "key required" } else { "only one key can be updated" }));
+fn modify(pairs: &Pairs, members: &[(String, Value)]) -> Result<(), ApiError> {
+    let [(key, value)] = members else {
+        return Err(bad_request(if members.is_empty() { "key required" } else { "only one key can be updated" }));
     };
     let none = || not_found("KeyvalKeyNotFound", "keyval key not found");
     if *value == Value::Null {

@@ -3,7 +3,6 @@
 use super::value::{Value, object};
 use super::{ApiResult, Call, Reply, change, no_path};
 use balance::{Member, ServerState};
-use base::errno;
 use base::log::Level;
 use http::{Method, Request, log_request};
 use upstream::directory::Named;
@@ -57,8 +56,7 @@ pub(super) fn answer(call: &Call<'_>, named: &Named, protocol: &str) -> ApiResul
 fn saved(request: &Request, changed: Changed) -> Option<Member> {
     let (member, saved) = changed;
     if let Err(unsaved) = saved {
-        let (path, error) = (unsaved.path.display(), errno::describe(&unsaved.error));
-        log_request!(request, Level::Crit, "state file \"{path}\" could not be written {error}");
+        log_request!(request, Level::Crit, "{unsaved}");
     }
     member
 }

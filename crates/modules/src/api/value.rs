@@ -1,6 +1,5 @@
 //! JSON values of API requests and responses.
 
-use crate::metrics::json::push_text;
 use std::io::Write;
 use wire::json::JsonError;
 use wire::json::{Document, Rules, Token};
@@ -149,9 +148,32 @@ fn build(
     })
 }
 
+/// A text between quotes.
+pub(crate) fn push_text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            0..0x20 => {
+                // Writing to memory cannot fail, here and below.
+                let _ = write!(out, "\\u{byte:04x}");
+            }
+            _ => out.push(byte),
+        }
+    }
+    out.push(b'"');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_quoted() {
+        let mut out = Vec::new();
+        push_text("a\"b\\\u{1}ü", &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "\"a\\\"b\\\\\\u0001ü\"");
+    }
 
     #[test]
     fn there_and_back() {

@@ -3,7 +3,7 @@
 use super::value::{Value, object};
 use super::{ApiResult, Call, Reply};
 use crate::ssl::SESSION_ZONES;
-use crate::zones::{self, Told};
+use crate::zones::{self, ZoneKind};
 use http::Method;
 use http::cache_report::CacheReports;
 use shm::{Dict, Zone, Zones};
@@ -32,10 +32,10 @@ fn entries<T>(call: &Call<'_>, missing: NotFound, all: &[(&str, T)], read: impl 
 }
 
 /// Zones of one kind.
-pub(super) fn counters(call: &Call<'_>, told: &Told, missing: NotFound) -> ApiResult {
-    let zones = zones::meters(&call.request.worker, told);
+pub(super) fn counters(call: &Call<'_>, kind: &ZoneKind, missing: NotFound) -> ApiResult {
+    let zones = zones::meters(&call.request.worker, kind);
     let named: Vec<_> = zones.iter().map(|zone| (zone.name(), zone)).collect();
-    entries(call, missing, &named, |zone| (told.value)(zone), |zone| zone.reset())
+    entries(call, missing, &named, |zone| (kind.value)(zone), |zone| zone.reset())
 }
 
 /// Caches.

@@ -39,7 +39,7 @@ fn sibling_name(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Writes `data` to a fresh file beside `path` and answers its name. A failure shows when the file is moved.
+/// Writes `data` to a fresh file beside `path` and returns its name. A failure shows when the file is moved.
 pub(super) fn fresh_file(path: &Path, data: &[u8], parents: bool, access: u32) -> PathBuf {
     let temp = sibling_name(path);
     if parents {

@@ -77,7 +77,7 @@ impl<V> Lru<V> {
         self.node(at).map(|node| &mut node.value)
     }
 
-    /// Stores a value as the most recently used; answers the one that it replaces.
+    /// Stores a value as the most recently used; returns the one that it replaces.
     pub fn insert(&mut self, key: &[u8], value: V) -> Option<V> {
         let old = self.remove(key);
         let key: Rc<[u8]> = key.into();

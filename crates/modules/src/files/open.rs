@@ -3,6 +3,7 @@
 use nix::fcntl::{AtFlags, OFlag, open as open_path, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -80,6 +81,14 @@ pub struct Failure {
     /// `errno`.
     pub errno: i32,
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed {}", self.call, base::errno::describe(&io::Error::from_raw_os_error(self.errno)))
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl Failure {
     fn new(call: &'static str, errno: nix::errno::Errno) -> Failure {

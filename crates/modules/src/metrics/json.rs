@@ -1,27 +1,12 @@
 //! The report as one JSON object.
 
+use super::overview::Overview;
 use super::prometheus::push_seconds;
-use super::report::Overview;
+use crate::api::value::push_text;
 use base::text::push_number;
 use http::metrics::{BOUNDS, Counter, Histogram};
 use std::io::Write;
 use upstream::directory::Member;
-
-/// A text between quotes.
-pub(crate) fn push_text(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            0..0x20 => {
-                // Writing to memory cannot fail, here and below.
-                let _ = write!(out, "\\u{byte:04x}");
-            }
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'"');
-}
 
 /// All but the servers of upstream groups, whose list it begins.
 pub(super) fn overview(overview: &Overview, out: &mut Vec<u8>) {
@@ -110,17 +95,5 @@ pub(super) fn servers(first: bool, members: &[Member], out: &mut Vec<u8>) {
             );
         }
         out.push(b'}');
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_quoted() {
-        let mut out = Vec::new();
-        push_text("a\"b\\\u{1}ü", &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), "\"a\\\"b\\\\\\u0001ü\"");
     }
 }

@@ -1,6 +1,6 @@
 //! The text format of Prometheus: all samples of a family stand together behind its `HELP` and `TYPE`.
 
-use super::report::{Overview, Process};
+use super::overview::{Overview, Process};
 use base::text::push_number;
 use http::metrics::{BOUNDS, Counter, Counts, Histogram};
 use std::io::Write;
@@ -15,8 +15,9 @@ pub(super) const FAMILIES: [ServerFamily; 8] = [
     ("upstream_server_connections", "gauge", "Requests that a server serves now.", |member| Some(member.connections())),
     ("upstream_server_failures", "gauge", "Failures of a server since it last was well.", |member| Some(member.fails())),
     ("upstream_server_unhealthy", "gauge", "Whether health checks keep a server out: 1 after one failed, 2 before the first.", |member| {
-        let kept = [("unhealthy", 1), ("checking", 2)].iter().find(|(state, _)| member.state() == *state).map_or(0, |(_, number)| *number);
-        member.checks().map(|_| kept).or(Some(kept).filter(|kept| *kept > 0))
+        let number =
+            [("unhealthy", 1), ("checking", 2)].iter().find(|(state, _)| member.state() == *state).map_or(0, |(_, number)| *number);
+        member.checks().map(|_| number).or(Some(number).filter(|number| *number > 0))
     }),
     ("upstream_server_health_checks_total", "counter", "Health checks of a server.", |member| member.checks().map(|[all, ..]| all)),
     ("upstream_server_health_checks_failed_total", "counter", "Health checks of a server that failed.", |member| {

@@ -1,8 +1,9 @@
 //! A report in parts, each made in well below a millisecond.
 
+use super::overview::{Overview, Process};
 use super::{json, prometheus, zones};
 use http::Request;
-use http::metrics::{Counter, Totals};
+use http::metrics::Counter;
 use upstream::directory::{Directory, Member};
 
 /// Servers of upstream groups in one part.
@@ -26,38 +27,18 @@ impl Format {
     }
 }
 
-/// A process that counts.
-pub(super) struct Process {
-    pub(super) pid: u32,
-    /// Connections that are open.
-    pub(super) connections: u64,
-    /// Requests so far.
-    pub(super) requests: u64,
-    /// Memory that is resident, in bytes; the system may not tell.
-    pub(super) resident: Option<u64>,
-}
-
 /// What can be told at once.
-pub(super) struct Overview {
-    pub(super) sums: Totals,
-    pub(super) processes: Vec<Process>,
-    /// Zones and caches, in the report's format.
-    pub(super) zones: Vec<u8>,
-}
-
-impl Overview {
-    pub(super) fn of(request: &Request, format: Format) -> Overview {
-        let worker = &request.worker;
-        worker.read_gauges();
-        let process = |(pid, [connections, requests]): (u32, [u64; 2])| Process { pid, connections, requests, resident: resident(pid) };
-        let processes = worker.observers.processes([Counter::Active, Counter::Requests]).into_iter().map(process).collect();
-        let mut text = Vec::new();
-        match format {
-            Format::Prometheus => zones::prometheus(request, &mut text),
-            Format::Json => zones::json(request, &mut text),
-        }
-        Overview { sums: worker.observers.sums(), processes, zones: text }
+fn overview(request: &Request, format: Format) -> Overview {
+    let worker = &request.worker;
+    worker.read_gauges();
+    let process = |(pid, [connections, requests]): (u32, [u64; 2])| Process { pid, connections, requests, resident: resident(pid) };
+    let processes = worker.observers.processes([Counter::Active, Counter::Requests]).into_iter().map(process).collect();
+    let mut text = Vec::new();
+    match format {
+        Format::Prometheus => zones::prometheus(request, &mut text),
+        Format::Json => zones::json(request, &mut text),
     }
+    Overview { sums: worker.observers.sums(), processes, zones: text }
 }
 
 /// Bytes of memory that a process has in RAM.
@@ -88,7 +69,7 @@ impl Report {
             Format::Prometheus => prometheus::FAMILIES.len(),
             Format::Json => 1,
         };
-        Report { format, overview: Some(Overview::of(request, format)), members, family: 0, at: 0, families }
+        Report { format, overview: Some(overview(request, format)), members, family: 0, at: 0, families }
     }
 
     /// Whether the last part has been made.

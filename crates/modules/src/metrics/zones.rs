@@ -2,7 +2,7 @@
 
 use super::prometheus::{family, push_label};
 use crate::api::value::{Value, object};
-use crate::zones::{self, Told};
+use crate::zones::{self, ZoneKind};
 use ::session::handshake_end::TlsCounter;
 use ::session::status_zone::{BEGUN, DISCARDED, RECEIVED, SENT, TLS};
 use http::Request;
@@ -128,8 +128,8 @@ fn families<Z: ?Sized>(label: &str, all: &[(&str, &Z)], families: &[Family<Z>], 
     }
 }
 
-fn meters(request: &Request, told: &Told, with: &[Family<[u64]>], out: &mut Vec<u8>) {
-    let zones = zones::meters(&request.worker, told);
+fn meters(request: &Request, kind: &ZoneKind, with: &[Family<[u64]>], out: &mut Vec<u8>) {
+    let zones = zones::meters(&request.worker, kind);
     let counted: Vec<_> = zones.iter().map(|zone| (zone.name(), zone.totals())).collect();
     families("zone", &counted.iter().map(|(name, counters)| (*name, &**counters)).collect::<Vec<_>>(), with, out);
 }
@@ -141,7 +141,7 @@ fn caches(request: &Request) -> &[Rc<dyn CacheReport>] {
 /// All of them for Prometheus.
 pub(super) fn prometheus(request: &Request, out: &mut Vec<u8>) {
     meters(request, &zones::SERVERS, &SERVERS, out);
-    meters(request, &zones::PLACES, &LOCATIONS, out);
+    meters(request, &zones::LOCATION_ZONES, &LOCATIONS, out);
     meters(request, &zones::SESSIONS, &SESSIONS, out);
     meters(request, &zones::REQUEST_LIMITS, &REQUEST_LIMITS, out);
     meters(request, &zones::CONNECTION_LIMITS, &CONNECTION_LIMITS, out);
@@ -152,14 +152,14 @@ pub(super) fn prometheus(request: &Request, out: &mut Vec<u8>) {
 
 /// All of them as the API tells them, as further fields of an object.
 pub(super) fn json(request: &Request, out: &mut Vec<u8>) {
-    let map = |told: &Told| {
-        let zones = zones::meters(&request.worker, told);
-        Value::Object(zones.iter().map(|zone| (zone.name().to_owned(), (told.value)(zone))).collect())
+    let map = |kind: &ZoneKind| {
+        let zones = zones::meters(&request.worker, kind);
+        Value::Object(zones.iter().map(|zone| (zone.name().to_owned(), (kind.value)(zone))).collect())
     };
     let caches = caches(request).iter().map(|cache| (cache.meter().name().to_owned(), zones::cache(&**cache))).collect();
     let all = object([
         ("server_zones", map(&zones::SERVERS)),
-        ("location_zones", map(&zones::PLACES)),
+        ("location_zones", map(&zones::LOCATION_ZONES)),
         ("stream_server_zones", map(&zones::SESSIONS)),
         ("limit_reqs", map(&zones::REQUEST_LIMITS)),
         ("limit_conns", map(&zones::CONNECTION_LIMITS)),

@@ -134,25 +134,25 @@ pub(crate) fn rows() -> Vec<Row> {
     let plain = Context::HTTP_ALL;
     let all = plain.union(Context::LOCATION_IF);
     vec![
-        Row::new("srcache_fetch", all, Arity::Between(2, 3), "Where answers are fetched from.", |cx| {
+        Row::new("srcache_fetch", all, Arity::Between(2, 3), "Where responses are fetched from.", |cx| {
             let value = target(cx)?;
             cx.once(&mut cx.location::<Conf>().fetch, value)
         }),
-        Row::new("srcache_store", all, Arity::Between(2, 3), "Where answers are stored.", |cx| {
+        Row::new("srcache_store", all, Arity::Between(2, 3), "Where responses are stored.", |cx| {
             let value = target(cx)?;
             cx.once(&mut cx.location::<Conf>().store, value)
         }),
-        Row::new("srcache_fetch_skip", all, Arity::exactly(1), "When an answer is not fetched.", |cx| {
+        Row::new("srcache_fetch_skip", all, Arity::exactly(1), "When a response is not fetched.", |cx| {
             let value = Rc::new(complex(cx, 0)?);
             cx.once(&mut cx.location::<Conf>().fetch_skip, value)
         }),
-        Row::new("srcache_store_skip", all, Arity::exactly(1), "When an answer is not stored.", |cx| {
+        Row::new("srcache_store_skip", all, Arity::exactly(1), "When a response is not stored.", |cx| {
             let value = Rc::new(complex(cx, 0)?);
             cx.once(&mut cx.location::<Conf>().store_skip, value)
         }),
         Row::new("srcache_methods", plain, Arity::AtLeast(1), "Methods besides GET and HEAD that are looked at.", methods),
-        Row::new("srcache_store_statuses", all, Arity::AtLeast(1), "Statuses of answers that are stored.", statuses),
-        row::size::<Conf>("srcache_store_max_size", all, "Larger answers are not stored.", |c| &mut c.max_size),
+        Row::new("srcache_store_statuses", all, Arity::AtLeast(1), "Statuses of responses that are stored.", statuses),
+        row::size::<Conf>("srcache_store_max_size", all, "Larger responses are not stored.", |c| &mut c.max_size),
         row::size::<Conf>("srcache_header_buffer_size", all, "The longest line of a stored head.", |c| &mut c.line_size),
         Row::new("srcache_store_hide_header", all, Arity::exactly(1), "A field that is not stored.", |cx| {
             cx.location::<Conf>().hidden.get_or_insert_default().push(cx.arg(0).into());
@@ -162,14 +162,14 @@ pub(crate) fn rows() -> Vec<Row> {
             cx.location::<Conf>().passed.get_or_insert_default().push(cx.arg(0).into());
             Ok(())
         }),
-        row::flag::<Conf>("srcache_ignore_content_encoding", all, "Stores encoded answers too.", |c| &mut c.ignore_encoding),
+        row::flag::<Conf>("srcache_ignore_content_encoding", all, "Stores encoded responses too.", |c| &mut c.ignore_encoding),
         row::flag::<Conf>("srcache_request_cache_control", plain, "Heeds the request's Cache-Control.", |c| &mut c.request_control),
-        row::flag::<Conf>("srcache_response_cache_control", plain, "Heeds the answer's Cache-Control.", |c| &mut c.response_control),
-        row::flag::<Conf>("srcache_store_private", plain, "Stores private answers too.", |c| &mut c.store_private),
-        row::flag::<Conf>("srcache_store_no_store", plain, "Stores answers with no-store too.", |c| &mut c.store_no_store),
-        row::flag::<Conf>("srcache_store_no_cache", plain, "Stores answers with no-cache too.", |c| &mut c.store_no_cache),
-        row::flag::<Conf>("srcache_store_ranges", all, "Stores answers to requests for ranges too.", |c| &mut c.store_ranges),
-        row::time_sec::<Conf>("srcache_default_expire", all, "How long answers live that do not say it.", |c| &mut c.default_expire),
-        row::time_sec::<Conf>("srcache_max_expire", all, "How long answers live at most.", |c| &mut c.max_expire),
+        row::flag::<Conf>("srcache_response_cache_control", plain, "Heeds the response's Cache-Control.", |c| &mut c.response_control),
+        row::flag::<Conf>("srcache_store_private", plain, "Stores private responses too.", |c| &mut c.store_private),
+        row::flag::<Conf>("srcache_store_no_store", plain, "Stores responses with no-store too.", |c| &mut c.store_no_store),
+        row::flag::<Conf>("srcache_store_no_cache", plain, "Stores responses with no-cache too.", |c| &mut c.store_no_cache),
+        row::flag::<Conf>("srcache_store_ranges", all, "Stores responses to requests for ranges too.", |c| &mut c.store_ranges),
+        row::time_sec::<Conf>("srcache_default_expire", all, "How long responses live that do not say it.", |c| &mut c.default_expire),
+        row::time_sec::<Conf>("srcache_max_expire", all, "How long responses live at most.", |c| &mut c.max_expire),
     ]
 }

@@ -237,9 +237,9 @@ mod tests {
     #[test]
     fn commands_are_read() {
         let text = "<!--# echo var=\"a --> b\"  default = 'it\\'s \\$' -->".as_bytes();
-        let kept = CachedCommand::of(text);
-        let command = kept.read.as_ref().unwrap();
-        let params = command.params(kept.written(text));
+        let cached = CachedCommand::of(text);
+        let command = cached.read.as_ref().unwrap();
+        let params = command.params(cached.written(text));
         assert_eq!(command.kind(), Kind::Echo);
         assert_eq!((params.need("var"), params.get("default")), (&b"a --> b"[..], Some(&b"it's \\$"[..])));
         assert_eq!((params.get("encoding"), params.get("nothing")), (None, None));

@@ -44,8 +44,8 @@ impl Page {
         let mut work = self.work.borrow_mut();
         let Work { parser, tokens, longest_value, .. } = &mut *work;
         if let ([Piece::Bytes(body)], true, true) = (&*chain.pieces, chain.last, parser.is_new()) {
-            let kept: Rc<BodyCache<Rc<[Part]>>> = request.worker.state();
-            match kept.lookup(body, *longest_value) {
+            let cached: Rc<BodyCache<Rc<[Part]>>> = request.worker.state();
+            match cached.lookup(body, *longest_value) {
                 Lookup::Known(parts) => {
                     tokens.extend(take_apart(body, &parts));
                     return Ok(());
@@ -55,7 +55,7 @@ impl Page {
                     parser.feed(body.clone(), &mut all);
                     parser.finish(&mut all);
                     let parts: Rc<[Part]> = all.iter().map(Part::of).collect();
-                    kept.insert(key, body, &parts, parts.iter().map(Part::size).sum());
+                    cached.insert(key, body, &parts, parts.iter().map(Part::size).sum());
                     tokens.extend(all);
                     return Ok(());
                 }
@@ -254,7 +254,7 @@ impl Work {
                 return;
             }
             Token::Command(text) => self.execute_parsed(request, page, &text),
-            Token::Kept(text, kept) => self.execute_cached(request, page, &text, &kept),
+            Token::Kept(text, cached) => self.execute_cached(request, page, &text, &cached),
         };
         if let Err(CommandError(why)) = result {
             log_request!(request, Level::Error, "{why}");
@@ -296,13 +296,13 @@ impl Work {
         self.carry_out(request, page, command.kind(), &command.params(rest))
     }
 
-    fn execute_cached(&mut self, request: &Rc<Request>, page: &Page, text: &[u8], kept: &CachedCommand) -> Result<(), CommandError> {
-        if !self.applies(kept.spec, text) {
+    fn execute_cached(&mut self, request: &Rc<Request>, page: &Page, text: &[u8], cached: &CachedCommand) -> Result<(), CommandError> {
+        if !self.applies(cached.spec, text) {
             return Ok(());
         }
-        self.state.check_placement(kept.spec.map(|known| known.kind))?;
-        let command = kept.read.as_ref().map_err(CommandError::clone)?;
-        self.carry_out(request, page, command.kind(), &command.params(kept.written(text)))
+        self.state.check_placement(cached.spec.map(|known| known.kind))?;
+        let command = cached.read.as_ref().map_err(CommandError::clone)?;
+        self.carry_out(request, page, command.kind(), &command.params(cached.written(text)))
     }
 
     fn carry_out(&mut self, request: &Rc<Request>, page: &Page, kind: Kind, params: &Params<'_>) -> Result<(), CommandError> {

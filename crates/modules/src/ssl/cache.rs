@@ -147,8 +147,8 @@ impl Bytes for Builtin {
     }
 
     fn get(&self, key: &SessionKey, _: &[u8]) -> Option<Vec<u8>> {
-        let kept = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.sessions.get(key).filter(|(until, _)| *until > clock::epoch_ms()).map(|(_, value)| value.clone())
+        let store = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        store.sessions.get(key).filter(|(until, _)| *until > clock::epoch_ms()).map(|(_, value)| value.clone())
     }
 
     fn take(&self, key: &SessionKey, id: &[u8]) -> Option<Vec<u8>> {

@@ -84,7 +84,7 @@ impl<S: Secured> ServerHandshakes<S> {
         ServerHandshakes { alpn, settings, certificates, watch, reject, by_alpn: RefCell::default(), responders, changes: Cell::new(0) }
     }
 
-    /// Has responders asked that are due, and forgets settings with answers of before.
+    /// Has responders asked that are due, and forgets settings with earlier responses.
     fn maintain(&self, worker: &Rc<Worker>) {
         let stapled = self.responders.stapled.borrow();
         stapled.iter().flatten().for_each(|stapling| stapling.maintain(worker));
@@ -101,8 +101,8 @@ impl<S: Secured> ServerHandshakes<S> {
         if stapled.is_empty() {
             return settings.clone();
         }
-        let answers = stapled.iter().map(|stapling| stapling.as_ref().and_then(|stapling| stapling.answer())).chain(repeat(None));
-        let pairs = self.certificates.fixed().iter().zip(answers).map(|(pair, answer)| pair.with_ocsp(answer)).collect();
+        let responses = stapled.iter().map(|stapling| stapling.as_ref().and_then(|stapling| stapling.der())).chain(repeat(None));
+        let pairs = self.certificates.fixed().iter().zip(responses).map(|(pair, response)| pair.with_ocsp(response)).collect();
         settings.with_pairs(pairs)
     }
 

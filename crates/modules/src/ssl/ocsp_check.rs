@@ -117,9 +117,9 @@ impl OcspCheck {
                 &found
             }
         };
-        let answer = responder.query(&self.resolving, &question).await?;
+        let response = responder.query(&self.resolving, &question).await?;
         let now = clock::now().sec;
-        let judged = ocsp::verify(&answer, certificate, issuer, true, now);
+        let judged = ocsp::verify(&response, certificate, issuer, true, now);
         let judged = judged.map_err(|error| format!("{error}, responder: {}", responder.log_context()))?;
         self.cache(&key, judged.status, judged.until.map_or(0, |until| until - now));
         Ok(judged.status)

@@ -1,5 +1,6 @@
 //! Queries an OCSP responder over HTTP (`ngx_event_openssl_stapling.c`).
 
+use base::authority::{self, Host};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use net::address::SocketAddress;
@@ -11,7 +12,7 @@ use wire::uri::escape::{Class, escape};
 
 /// How long a responder may take in all.
 const LIMIT: Duration = Duration::from_secs(60);
-/// The longest answer.
+/// The longest response.
 const LONGEST: usize = 64 * 1024;
 
 base::message_error! {
@@ -41,17 +42,14 @@ impl Responder {
         let rest = url.get(7..).filter(|_| url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")));
         let rest = rest.ok_or("invalid URL prefix")?;
         let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        if host.is_empty() || host.starts_with(':') {
-            return Err("no host");
-        }
-        let bracket = host.strip_prefix('[').and_then(|host| host.split_once(']'));
-        let (name, port) = match bracket {
-            Some((name, port)) => (name, port.strip_prefix(':')),
-            None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
+        let authority = authority::parse(host)?;
+        let name = match authority.host {
+            Host::Ip(ip) => ip.to_string(),
+            Host::Name(name) => name.to_owned(),
         };
-        let port = port.map_or(Ok(80), |port| base::text::parse_port(port.as_bytes()).ok_or("invalid port"))?;
+        let port = authority.port.unwrap_or(80);
         let slash = if path.ends_with('/') { "" } else { "/" };
-        Ok(Responder { host: host.to_owned(), name: name.to_owned(), port, path: format!("{path}{slash}"), addresses: Vec::new() })
+        Ok(Responder { host: host.to_owned(), name, port, path: format!("{path}{slash}"), addresses: Vec::new() })
     }
 
     /// Has the system look the name up now, for the case that there is no resolver.
@@ -92,7 +90,7 @@ impl Responder {
         let mut last = StatusError::from("OCSP responder prematurely closed connection");
         for address in addresses {
             match tokio::time::timeout(LIMIT, self.exchange(address, question)).await {
-                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => last = error,
                 Err(_) => last = "OCSP responder timed out (110: Connection timed out)".into(),
             }
@@ -111,8 +109,8 @@ impl Responder {
         let mut bytes = Vec::new();
         loop {
             let count = stream.read(&mut bytes).await.map_err(|error| failed("recv", &error))?;
-            if let Some(answer) = body(&bytes, count == 0)? {
-                return Ok(answer.to_vec());
+            if let Some(response) = body(&bytes, count == 0)? {
+                return Ok(response.to_vec());
             }
             if count == 0 {
                 return Err("OCSP responder prematurely closed connection".into());
@@ -132,7 +130,7 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((bytes.get(..at)?, bytes.get(at + length..)?))
 }
 
-/// The body of an answer, once it is whole; `ended`: nothing more will come.
+/// The body of a response, once it is whole; `ended`: nothing more will come.
 fn body(bytes: &[u8], ended: bool) -> Result<Option<&[u8]>, StatusError> {
     let invalid = || StatusError::from("OCSP responder sent invalid response");
     let Some((head, body)) = split(bytes) else { return Ok(None) };

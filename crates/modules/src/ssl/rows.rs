@@ -2,6 +2,7 @@
 
 use super::build::Inheritable;
 use super::ocsp_check::{self, OcspMode};
+use super::session::STREAM_SERVERS;
 use super::{Names, SessionCache, Ssl, cache};
 use base::text;
 use conf::context::{Arity, Context};
@@ -14,7 +15,6 @@ use std::rc::Rc;
 use tls::commands::Commands;
 
 pub(super) const SERVERS: Context = Context::HTTP.union(Context::SERVER);
-pub(super) const STREAM_SERVERS: Context = Context::STREAM.union(Context::STREAM_SERVER);
 /// Where most rows are the same for both.
 const BOTH: Context = SERVERS.union(STREAM_SERVERS);
 
@@ -115,8 +115,8 @@ pub(super) fn rows() -> Vec<Row> {
             cx.once(&mut cx.server::<Ssl>().timeout, value)
         }),
         file("ssl_dhparam", "Checked only: there is no DHE.", |ssl| &mut ssl.dhparam),
-        flag("ssl_stapling", "Sends the answer of an OCSP responder.", |ssl| &mut ssl.stapling),
-        file("ssl_stapling_file", "An OCSP answer.", |ssl| &mut ssl.stapling_file),
+        flag("ssl_stapling", "Sends the response of an OCSP responder.", |ssl| &mut ssl.stapling),
+        file("ssl_stapling_file", "An OCSP response.", |ssl| &mut ssl.stapling_file),
         Row::new("ssl_ocsp", BOTH, one, "Asks whether clients' certificates were revoked.", |cx| {
             let value = match cx.text(0).as_ref() {
                 "off" => OcspMode::Off,

@@ -1,13 +1,12 @@
 //! TLS in `stream`: the handshake phase, and the directives specific to `stream` (nginx manual, `ngx_stream_ssl_module`).
 
-use super::rows::STREAM_SERVERS;
 use ::session::handshake_end::HandshakeEnd;
 use ::session::status_zone::ServerZone;
 use ::session::tls::{ClientVerify, Failed};
 use ::session::worker::StreamEvent;
 use ::session::{Levels, Outcome};
 use base::log::Level;
-use conf::context::Arity;
+use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
@@ -29,6 +28,9 @@ impl Config for StreamConf {
         conf::inherit!(self, parent; timeout, alpn);
     }
 }
+
+/// Where the rows of `stream` stand.
+pub(super) const STREAM_SERVERS: Context = Context::STREAM.union(Context::STREAM_SERVER);
 
 pub(super) fn levels(levels: &mut Levels) {
     levels.server::<StreamConf>();

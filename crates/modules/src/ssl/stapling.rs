@@ -11,7 +11,7 @@ use std::rc::Rc;
 use tls::certificate::{CertificateDer, Pair};
 use tls::ocsp::{self, Status};
 
-/// How long an answer is kept before the next one is asked for, seconds; and how long a failure is.
+/// How long a response is kept before the next one is asked for, seconds; and how long a failure is.
 const RENEWED: i64 = 3600;
 const TRIED: i64 = 300;
 
@@ -32,9 +32,9 @@ pub(super) struct Source {
     pub(super) log: Option<ErrorLog>,
 }
 
-/// An answer, and until when it is good.
+/// A response, and until when it is good.
 struct CachedResponse {
-    answer: Vec<u8>,
+    der: Vec<u8>,
     until: Option<i64>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Stapling {
     issuer: CertificateDer<'static>,
     responder: Responder,
     response: RefCell<Option<CachedResponse>>,
-    /// How often `kept` has changed.
+    /// How often `cached` has changed.
     changes: Cell<u64>,
     /// When to ask next.
     refresh: Cell<i64>,
@@ -102,22 +102,22 @@ impl Stapling {
         pair.certificates().first() == Some(&self.certificate)
     }
 
-    /// How often the answer has changed. One that is no longer good goes.
+    /// How often the response has changed. One that is no longer good goes.
     pub(super) fn changes(&self) -> u64 {
-        let over = self.response.borrow().as_ref().is_some_and(|kept| kept.until.is_some_and(|until| until < now()));
+        let over = self.response.borrow().as_ref().is_some_and(|cached| cached.until.is_some_and(|until| until < now()));
         if over {
             self.store(None);
         }
         self.changes.get()
     }
 
-    /// The answer, if there is one.
-    pub(super) fn answer(&self) -> Option<Vec<u8>> {
-        self.response.borrow().as_ref().map(|kept| kept.answer.clone())
+    /// The response, if there is one.
+    pub(super) fn der(&self) -> Option<Vec<u8>> {
+        self.response.borrow().as_ref().map(|cached| cached.der.clone())
     }
 
-    fn store(&self, kept: Option<CachedResponse>) {
-        self.response.replace(kept);
+    fn store(&self, cached: Option<CachedResponse>) {
+        self.response.replace(cached);
         self.changes.set(self.changes.get() + 1);
     }
 
@@ -130,9 +130,9 @@ impl Stapling {
         let (own, worker_log) = (self.clone(), worker.log.clone());
         worker.spawn(Box::pin(async move {
             let next = match own.fetch().await {
-                Ok(kept) => {
-                    let until = kept.until.map_or(i64::MAX, |until| until.saturating_sub(TRIED));
-                    own.store(Some(kept));
+                Ok(cached) => {
+                    let until = cached.until.map_or(i64::MAX, |until| until.saturating_sub(TRIED));
+                    own.store(Some(cached));
                     until.min(now() + RENEWED).max(now() + TRIED)
                 }
                 Err(text) => {
@@ -150,10 +150,10 @@ impl Stapling {
 
     async fn fetch(&self) -> Result<CachedResponse, StatusError> {
         let question = ocsp::request(&self.certificate, &self.issuer).ok_or("OCSP_cert_to_id() failed")?;
-        let answer = self.responder.query(&self.source.resolving, &question).await?;
-        let found = ocsp::verify(&answer, &self.certificate, &self.issuer, self.source.verify, now()).map_err(|error| error.to_string())?;
+        let der = self.responder.query(&self.source.resolving, &question).await?;
+        let found = ocsp::verify(&der, &self.certificate, &self.issuer, self.source.verify, now()).map_err(|error| error.to_string())?;
         match found.status {
-            Status::Good => Ok(CachedResponse { answer, until: found.until }),
+            Status::Good => Ok(CachedResponse { der, until: found.until }),
             other => Err(format!("certificate status \"{}\" in the OCSP response", other.text()).into()),
         }
     }

@@ -139,7 +139,7 @@ impl Connection {
         Some(code.into_inner())
     }
 
-    /// Writes to a stream; answers how much of `data` it took. Less than all: it takes nothing more now, and [`Event::Writable`] tells
+    /// Writes to a stream; returns how much of `data` it took. Less than all: it takes nothing more now, and [`Event::Writable`] tells
     /// when it does.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Datagrams that are sent in one batch.
 
+use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 
@@ -17,12 +18,24 @@ pub(super) struct TransmitQueue {
 }
 
 /// Why the socket did not take a transmission.
+#[derive(Debug)]
 pub(super) enum TransmitError {
     /// The socket takes nothing now.
     Full,
     /// It could not be sent and is lost, as packets may be.
     Lost(io::Error),
 }
+
+impl fmt::Display for TransmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TransmitError::Full => f.write_str("the socket takes nothing now"),
+            TransmitError::Lost(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TransmitError {}
 
 impl TransmitQueue {
     /// A buffer for the next transmission; empty.

@@ -99,6 +99,17 @@ pub enum WriteError {
     Gone,
 }
 
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WriteError::Stopped(code) => write!(f, "stream stopped by peer, code {code:#x}"),
+            WriteError::Gone => f.write_str("stream is closed"),
+        }
+    }
+}
+
+impl std::error::Error for WriteError {}
+
 /// A code as it goes over the wire; one that is too large becomes the largest.
 pub(super) fn code(code: u64) -> VarInt {
     VarInt::from_u64(code).unwrap_or(VarInt::MAX)

@@ -10,16 +10,29 @@ use ::upstream::refusal;
 use ::upstream::secure::handshake::{self, HandshakeError};
 use http::Outcome;
 use net::connect::Failure;
+use std::fmt;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 use sys::boxed::pinned;
 
 /// Why there is no connection.
+#[derive(Debug)]
 enum ConnectError {
     Connect(Failure),
     Shake(HandshakeError),
 }
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectError::Connect(failure) => failure.fmt(f),
+            ConnectError::Shake(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
 
 impl Attempt<'_> {
     pub(super) async fn connect(&self) -> Result<Box<UpstreamConnection>, End> {

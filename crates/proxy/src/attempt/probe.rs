@@ -9,6 +9,7 @@ use crate::relay::READING;
 use crate::sender::Sender;
 use ::upstream::secure::handshake::error_line;
 use base::log::Level;
+use std::fmt;
 use std::task::{Context, Poll};
 use sys::boxed::pinned;
 use wire::chunked::Step;
@@ -24,10 +25,19 @@ pub struct ProbeAnswer {
 }
 
 /// There is no response; it has been logged, and the request's action says what failed.
+#[derive(Debug)]
 pub struct ProbeFailure {
     /// The connection had been idle: a fresh one may do better.
     pub stale: bool,
 }
+
+impl fmt::Display for ProbeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.stale { "the idle connection gave no response" } else { "the server gave no response" })
+    }
+}
+
+impl std::error::Error for ProbeFailure {}
 
 /// What a read has brought.
 enum Read {

@@ -75,7 +75,7 @@ pub struct CacheConf {
     pub revalidate: Option<bool>,
     /// `*_cache_convert_head`
     pub convert_head: Option<bool>,
-    /// `*_cache_max_range_offset`
+    /// `*_cache_max_range_offset`, bytes
     pub max_range_offset: Option<u64>,
 }
 

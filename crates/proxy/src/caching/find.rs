@@ -63,11 +63,11 @@ pub struct Caching {
     pub fetch: Option<Fetch>,
     /// What is no longer fresh.
     pub stale: Option<Rc<Stored>>,
-    /// When the key that stands now got its first response, if it is known.
+    /// When the key that stands now got its first response, milliseconds since the epoch, if it is known.
     pub born_ms: Option<i64>,
     /// The key's version when the upstream was asked.
     pub version: u64,
-    /// When that was.
+    /// When that was, milliseconds since the epoch.
     pub asked_ms: i64,
     counted: bool,
     uses: u32,

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-/// The largest body that is kept.
+/// The largest body that is kept, bytes.
 pub const LARGEST: u64 = 64 * 1024;
 /// Bytes that all of them may have.
 const ROOM: usize = 32 << 20;

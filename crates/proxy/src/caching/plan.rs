@@ -47,7 +47,7 @@ pub struct CachePlan {
     pub revalidate: bool,
     /// `*_cache_convert_head`
     pub convert_head: bool,
-    /// `*_cache_max_range_offset`
+    /// `*_cache_max_range_offset`, bytes
     pub max_range_offset: Option<u64>,
 }
 

@@ -30,17 +30,17 @@ pub fn rows<T: Caching>() -> Vec<Row> {
     let n = |suffix: &str| format!("{}_{suffix}", T::NAME);
     let mut rows = vec![
         Row::new(n("cache_path"), Context::HTTP, Arity::AtLeast(2), "A cache: its directory and the zone of its keys.", path::set),
-        Row::new(n("cache"), ALL, Arity::exactly(1), "The cache that answers are kept in.", zone::<T>),
-        Row::new(n("cache_key"), ALL, Arity::exactly(1), "What an answer is found by.", |cx| {
+        Row::new(n("cache"), ALL, Arity::exactly(1), "The cache that responses are kept in.", zone::<T>),
+        Row::new(n("cache_key"), ALL, Arity::exactly(1), "What a response is found by.", |cx| {
             let value = compile(cx, 0)?;
             cx.once(&mut cx.location::<T>().cache_conf().key, value)
         }),
-        Row::new(n("cache_valid"), ALL, Arity::AtLeast(1), "How long answers are fresh that do not say it.", valid::<T>),
-        Row::new(n("cache_methods"), ALL, Arity::AtLeast(1), "Methods whose answers are kept.", |cx| {
+        Row::new(n("cache_valid"), ALL, Arity::AtLeast(1), "How long responses are fresh that do not say it.", valid::<T>),
+        Row::new(n("cache_methods"), ALL, Arity::AtLeast(1), "Methods whose responses are kept.", |cx| {
             let value = bits(cx, &method::WORDS)?;
             cx.once(&mut cx.location::<T>().cache_conf().methods, value)
         }),
-        Row::new(n("cache_use_stale"), ALL, Arity::AtLeast(1), "When an answer that is no longer fresh is given.", |cx| {
+        Row::new(n("cache_use_stale"), ALL, Arity::AtLeast(1), "When a response that is no longer fresh is given.", |cx| {
             let mut words: Vec<_> = T::FAILURES.iter().copied().filter(|(_, bit)| *bit != next::NON_IDEMPOTENT).collect();
             words.push(("updating", UPDATING));
             let value = bits(cx, &words)?;
@@ -50,7 +50,7 @@ pub fn rows<T: Caching>() -> Vec<Row> {
             let value = predicates(cx)?;
             cx.once(&mut cx.location::<T>().cache_conf().bypass, value)
         }),
-        Row::new(n("no_cache"), ALL, Arity::AtLeast(1), "When an answer is not kept.", |cx| {
+        Row::new(n("no_cache"), ALL, Arity::AtLeast(1), "When a response is not kept.", |cx| {
             let value = predicates(cx)?;
             cx.once(&mut cx.location::<T>().cache_conf().no_cache, value)
         }),
@@ -62,23 +62,23 @@ pub fn rows<T: Caching>() -> Vec<Row> {
             let value = Rc::from(cx.arg(0));
             cx.once(&mut cx.location::<T>().cache_conf().purge_method, value)
         }),
-        Row::new(n("cache_purge_tag"), ALL, Arity::AtLeast(1), "Tags of the answers that such a request removes.", |cx| {
+        Row::new(n("cache_purge_tag"), ALL, Arity::AtLeast(1), "Tags of the responses that such a request removes.", |cx| {
             let value = predicates(cx)?;
             cx.once(&mut cx.location::<T>().cache_conf().purge_tag, value)
         }),
-        Row::new(n("cache_purge_soft"), ALL, Arity::AtLeast(1), "When a purge leaves answers that are not fresh.", |cx| {
+        Row::new(n("cache_purge_soft"), ALL, Arity::AtLeast(1), "When a purge leaves responses that are not fresh.", |cx| {
             let value = predicates(cx)?;
             cx.once(&mut cx.location::<T>().cache_conf().purge_soft, value)
         }),
-        row::flag::<T>(n("cache_rfc9111"), ALL, "Keeps and gives answers by the rules of RFC 9111.", |t| &mut t.cache_conf().rfc9111),
-        row::number::<T>(n("cache_min_uses"), ALL, "Requests for an answer before it is kept.", |t| &mut t.cache_conf().min_uses),
-        row::flag::<T>(n("cache_background_update"), ALL, "Fetches anew while the old answer is given.", |t| {
+        row::flag::<T>(n("cache_rfc9111"), ALL, "Keeps and gives responses by the rules of RFC 9111.", |t| &mut t.cache_conf().rfc9111),
+        row::number::<T>(n("cache_min_uses"), ALL, "Requests for a response before it is kept.", |t| &mut t.cache_conf().min_uses),
+        row::flag::<T>(n("cache_background_update"), ALL, "Fetches anew while the old response is given.", |t| {
             &mut t.cache_conf().background_update
         }),
-        row::flag::<T>(n("cache_lock"), ALL, "Lets one request at a time fetch an answer.", |t| &mut t.cache_conf().lock),
+        row::flag::<T>(n("cache_lock"), ALL, "Lets one request at a time fetch a response.", |t| &mut t.cache_conf().lock),
         row::time_ms::<T>(n("cache_lock_timeout"), ALL, "How long others wait for that one.", |t| &mut t.cache_conf().lock_timeout),
         row::time_ms::<T>(n("cache_lock_age"), ALL, "When another request may fetch too.", |t| &mut t.cache_conf().lock_age),
-        row::flag::<T>(n("cache_revalidate"), ALL, "Asks whether an old answer still holds.", |t| &mut t.cache_conf().revalidate),
+        row::flag::<T>(n("cache_revalidate"), ALL, "Asks whether an old response still holds.", |t| &mut t.cache_conf().revalidate),
         row::offset::<T>(n("cache_max_range_offset"), ALL, "Ranges behind this are not kept.", |t| &mut t.cache_conf().max_range_offset),
     ];
     if T::NAME == "proxy" {

@@ -133,7 +133,7 @@ impl Link {
         self.client.head(fields(lines), end, &mut self.out);
     }
 
-    /// Queues content as one frame, as much of it as the server takes, and answers how much that was.
+    /// Queues content as one frame, as much of it as the server takes, and returns how much that was.
     pub fn data(&mut self, data: &[u8], end: bool) -> usize {
         self.client.data(data, end, &mut self.out)
     }

@@ -10,7 +10,7 @@ use conf::tree::Error;
 pub(super) fn rows() -> Vec<Row> {
     vec![
         Row::new("health_check", Context::LOCATION, Arity::AtLeast(0), "The location's servers are asked regularly.", health_check),
-        Row::new("match", Context::HTTP, Arity::exactly(1), "What a well server answers a health check with.", |cx| {
+        Row::new("match", Context::HTTP, Arity::exactly(1), "What a healthy server responds to a health check with.", |cx| {
             Tests::read(cx, test::read)
         })
         .with_block(),

@@ -5,9 +5,9 @@ use super::{Dialect, Encoded, Envelope, Framing, Head, Job, RequestContext, Sent
 use base::log::Level;
 use http::Request;
 use std::rc::Rc;
-use wire::fastcgi::answer::{Body, message};
 use wire::fastcgi::record::{Piece, Stream};
 use wire::fastcgi::request;
+use wire::fastcgi::response::{Body, message};
 use wire::h1::response::ResponseHead;
 
 /// `fastcgi_pass`

@@ -7,8 +7,8 @@ use http::{Method, Outcome, Request, content_type, log_request};
 use session::Session;
 use session::variable::{VarIndex, get};
 use wire::h1::response::ResponseHead;
-use wire::memcached::answer::{self, Reply, StatusReply, Value};
 use wire::memcached::line::{Command, DATA_END, KeyError, RequestLine, is_number, push_key};
+use wire::memcached::reply::{self, Reply, StatusReply, Value};
 use wire::span::Span;
 
 /// Most digits of flags and times.
@@ -135,7 +135,7 @@ pub(crate) fn check_key(request: &Request, index: VarIndex, name: &str, text: &m
 /// The line for the error log.
 pub(crate) fn head(input: &[u8], context: &RequestContext<'_>) -> Result<Head, Vec<u8>> {
     let Some(request) = RequestLine::of(context.written) else { return Err(b"no memcached command was sent".to_vec()) };
-    let reply = answer::parse(&request, input, context.limit).map_err(|error| error.message(&request, input))?;
+    let reply = reply::parse(&request, input, context.limit).map_err(|error| error.message(&request, input))?;
     let made = |length, status, body, content_length, keep_alive| UpstreamResponse {
         length,
         status,
@@ -239,7 +239,7 @@ impl Dialect for Memc {
         }
         content_type::set_by_extension(request);
         if let Framing::Value(..) = answer.body {
-            let flags = answer::flags_of(head);
+            let flags = reply::flags_of(head);
             request.cache().set(self.names.flags, flags);
             if self.flags_to_last_modified {
                 request.response.borrow_mut().last_modified = parse_number(flags).and_then(|time| i64::try_from(time).ok());

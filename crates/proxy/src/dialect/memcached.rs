@@ -6,8 +6,8 @@ use base::text::parse_number;
 use http::{Method, Outcome, Request, content_type};
 use session::variable::{VarIndex, get};
 use wire::h1::response::ResponseHead;
-use wire::memcached::answer::{ReplyError, flags_of};
 use wire::memcached::line::{Command, RequestLine, push_key};
+use wire::memcached::reply::{ReplyError, flags_of};
 
 /// `memcached_pass`
 pub(crate) struct Memcached {

@@ -6,7 +6,7 @@ use base::text::parse_number;
 use http::{Method, Outcome, Request, content_type, log_request};
 use session::variable::{VarIndex, get};
 use wire::h1::response::ResponseHead;
-use wire::memcached::answer::Value;
+use wire::memcached::reply::Value;
 use wire::redis::{self, GetReply};
 use wire::span::Span;
 use wire::uri::escape::{Class, escape};

@@ -6,7 +6,7 @@ use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::module::Module;
 
-/// The directive.
+/// `queue`
 pub const MODULE: Module = Module { rows, ..Module::named("upstream_queue") };
 
 const TIMEOUT_MS: u64 = 60_000;

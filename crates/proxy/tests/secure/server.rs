@@ -40,7 +40,7 @@ impl Authority {
         self.directory.join(name).display().to_string()
     }
 
-    /// Signs a certificate for `name`, writes `NAME.crt` and `NAME.key` and answers what is in them.
+    /// Signs a certificate for `name`, writes `NAME.crt` and `NAME.key` and returns what is in them.
     pub(crate) fn sign(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();

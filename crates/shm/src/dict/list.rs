@@ -123,7 +123,7 @@ impl<'a> Shard<'a> {
 }
 
 impl Dict {
-    /// Adds an item at an end of a list, which is made if there is none; answers the new length. No live entry has to go for it.
+    /// Adds an item at an end of a list, which is made if there is none; returns the new length. No live entry has to go for it.
     ///
     /// # Errors
     /// [`Refusal::NotList`], [`Refusal::NoMemory`].

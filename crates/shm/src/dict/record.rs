@@ -110,7 +110,7 @@ impl Arena {
         self.memory.atomic_u64(offset)
     }
 
-    /// The entry of a key, looking at `most` at most. Without the lock the answer may be wrong.
+    /// The entry of a key, looking at `most` at most. Without the lock the result may be wrong.
     #[inline]
     pub(super) fn find(&self, spot: &Slot<'_>, most: usize) -> Option<Record<'_>> {
         let mut next = self.record(load(self.bucket(spot.bucket)?) as u32);

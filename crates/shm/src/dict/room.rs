@@ -8,6 +8,7 @@ use super::pool::largest_block;
 use super::record::{Record, kind, stamp};
 use super::shard::{Arena, Shard, at};
 use super::value::Refusal;
+use std::fmt;
 use std::sync::atomic::Ordering;
 
 /// Entries that are dropped under one lock at most.
@@ -39,6 +40,17 @@ pub(super) enum RoomError {
     Full,
 }
 
+impl fmt::Display for RoomError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RoomError::Refused(refusal) => refusal.fmt(f),
+            RoomError::Full => f.write_str("no room in the shard"),
+        }
+    }
+}
+
+impl std::error::Error for RoomError {}
+
 impl Shard<'_> {
     /// Removes an entry.
     pub(super) fn remove(&self, record: Record<'_>) {
@@ -52,7 +64,7 @@ impl Shard<'_> {
         self.free(record.offset);
     }
 
-    /// Drops up to `most` expired entries that were not used for long; answers how many.
+    /// Drops up to `most` expired entries that were not used for long; returns how many.
     pub(super) fn tidy(&self, now: u64, most: usize) -> usize {
         let mut dropped = 0;
         while dropped < most

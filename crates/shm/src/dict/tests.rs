@@ -317,7 +317,7 @@ fn lost_one_shard_at_most(d: &Dict, before: &[Vec<u8>], step: u64) {
     assert!(lost.len() <= 1 || full.count() <= 1, "step {step}: {total} in shards {lost:?}");
 }
 
-/// Dying is what matters, not the answer.
+/// Dying is what matters, not the result.
 fn quiet<T>(_: T) {}
 
 fn hundred(d: &Dict) {

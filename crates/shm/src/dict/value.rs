@@ -1,5 +1,7 @@
 //! Values stored in a dictionary and results of operations.
 
+use std::fmt;
+
 /// What an entry holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -49,6 +51,14 @@ pub enum Refusal {
     /// `value is a list`
     IsList,
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl Refusal {
     /// The text that Lua code sees.

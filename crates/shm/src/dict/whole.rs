@@ -118,7 +118,7 @@ impl Dict {
         });
     }
 
-    /// Removes up to `max` expired entries (0: all); answers how many.
+    /// Removes up to `max` expired entries (0: all); returns how many.
     pub fn flush_expired(&self, max: usize, now: u64) -> usize {
         let mut removed = 0;
         self.each_entry(|shard, record| {

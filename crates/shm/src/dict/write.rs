@@ -43,7 +43,7 @@ impl<'a> Shard<'a> {
 }
 
 impl Dict {
-    /// Stores; answers whether live entries had to go.
+    /// Stores; returns whether live entries had to go.
     ///
     /// # Errors
     /// [`Refusal::Exists`], [`Refusal::NotFound`] by `how.when`; [`Refusal::NoMemory`], with whether live entries went.

@@ -1,7 +1,6 @@
 local b = ...
 local R, C, cx, text, ngx = b.R, b.C, b.cx, b.text, b.ngx
-local setmetatable, error, tonumber, sockets = setmetatable, error, tonumber, getmetatable(ngx).sockets
-local take, raised, RAISE = b.N.client, b.raised, b.RAISE
+local error, sockets = error, getmetatable(ngx).sockets
 
 local stream = {
     receive = sockets.receiver(R.client_receive, C.client_quick_receive), receiveany = R.client_receiveany,
@@ -14,16 +13,9 @@ local datagrams = { receive = R.datagram_receive, send = R.datagram_send, settim
 stream.__index, datagrams.__index = stream, datagrams
 
 -- What is given is not looked at: the socket is always the connection itself.
-function ngx.req.socket(...)
-    local id, message, level = take(...)
-    if id == RAISE then
-        return raised(message, level)
-    end
-    if not id then
-        return nil, message
-    end
-    return setmetatable({ id }, message == K.IS_UDP and datagrams or stream)
-end
+ngx.req.socket = sockets.client(b.N.client, function(kind)
+    return kind == K.IS_UDP and datagrams or stream
+end)
 ngx.req.get_original_addr = R.original_address
 
 function ngx.req.start_time()

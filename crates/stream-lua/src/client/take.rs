@@ -7,6 +7,7 @@ use lua::{CallContext, Raise, Stack};
 use lua_lib::socket::{call, keepalive};
 use lua_session::client::ClientSocket;
 use lua_session::{SessionState, host};
+use session::Address;
 use socket2::SockRef;
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -49,6 +50,9 @@ pub(super) fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Resu
     Ok(known.unwrap_or_else(|| keepalive::stream_option(stack, None, set)))
 }
 
+const NOT_IPV4: &str = "failed to get IPv4 origin addr";
+const NOT_IPV6: &str = "failed to get IPv6 origin addr";
+
 /// `ngx.req.get_original_addr()`: where the client wanted to go before the packet filter sent it here.
 pub(super) fn original_address(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, session) = host::session::<Sessions>(cx)?;
@@ -57,13 +61,18 @@ pub(super) fn original_address(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
         let socket = SockRef::from(&descriptor);
         let local = socket.local_addr().map_err(|_| "failed to get socket family")?;
         let address = match local.as_socket() {
-            Some(SocketAddr::V4(_)) => socket.original_dst_v4().map_err(|_| "failed to get IPv4 origin addr"),
-            Some(SocketAddr::V6(_)) => socket.original_dst_v6().map_err(|_| "failed to get IPv6 origin addr"),
+            Some(SocketAddr::V4(_)) => socket.original_dst_v4().map_err(|_| NOT_IPV4),
+            Some(SocketAddr::V6(_)) => socket.original_dst_v6().map_err(|_| NOT_IPV6),
             None => Err("unsupported address family: 1"),
         }?;
         address.as_socket().map(|address| address.to_string()).ok_or("invalid fd")
     });
-    match found.unwrap_or(Err("no connection")) {
+    // The system knows it of no datagram.
+    let of_datagram = || match &session.connection.local {
+        Address::Ip(SocketAddr::V6(_)) => Err(NOT_IPV6),
+        Address::Ip(SocketAddr::V4(_)) | Address::Unix(_) => Err(NOT_IPV4),
+    };
+    match found.unwrap_or_else(of_datagram) {
         Ok(text) => {
             stack.push_bytes(text.as_bytes());
             Ok(1)

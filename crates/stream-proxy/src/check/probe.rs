@@ -196,8 +196,8 @@ impl Prober {
             socket.readable().await?;
             match socket.receive_ready(&mut buffer) {
                 Ok(count) => {
-                    let said = buffer.get(..count).unwrap_or_default();
-                    return Ok(self.test.as_ref().is_none_or(|test| test.matches(said) == Some(true)));
+                    let received = buffer.get(..count).unwrap_or_default();
+                    return Ok(self.test.as_ref().is_none_or(|test| test.matches(received) == Some(true)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),

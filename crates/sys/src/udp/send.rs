@@ -99,7 +99,7 @@ fn write_address(name: &mut libc::sockaddr_storage, to: SocketAddr) -> libc::soc
     }
 }
 
-/// Writes the control messages of a packet into the room of `header`; answers how much of it they take.
+/// Writes the control messages of a packet into the room of `header`; returns how much of it they take.
 fn write_control(header: &libc::msghdr, packet: &Transmit<'_>) -> usize {
     let mut writer = Writer { header, used: 0 };
     let mapped = matches!(packet.to, SocketAddr::V6(to) if to.ip().to_ipv4_mapped().is_some());

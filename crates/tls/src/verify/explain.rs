@@ -4,12 +4,12 @@
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::x509::X509Version;
 
+use super::crl::Crls;
 use super::parsed::{
     Parsed, Trusted, Usage, critical_supported, fits_own, is_self_issued, issuers, may_be_issuer, may_sign, parse, seconds, usage_allows,
     validity, verified,
 };
 use super::reason::Verdict;
-use super::trust::Trust;
 
 /// No chain is followed further.
 const LONGEST: usize = 12;
@@ -24,11 +24,17 @@ struct Followed<'a> {
     rooted: bool,
 }
 
-/// Everything that is wrong with a chain, in OpenSSL's order.
-pub(super) fn chain(trust: &Trust, leaf: &Parsed<'_>, others: &[CertificateDer<'_>], usage: Usage, now: UnixTime) -> Vec<Verdict> {
+/// Everything that is wrong with a chain to these authorities, in OpenSSL's order: `depth` is how many certificates may stand between.
+pub(super) fn chain(
+    (trusted, crls, depth): (&[Trusted], &Crls, usize),
+    leaf: &Parsed<'_>,
+    others: &[CertificateDer<'_>],
+    usage: Usage,
+    now: UnixTime,
+) -> Vec<Verdict> {
     let mut found = Vec::new();
-    let mut chain = follow(&trust.trusted, leaf, others, now);
-    let longest = trust.depth.saturating_add(2);
+    let mut chain = follow(trusted, leaf, others, now);
+    let longest = depth.saturating_add(2);
     if chain.path.len() > longest || chain.path.len() >= LONGEST {
         found.push(Verdict::new(22));
         // There OpenSSL stops looking for issuers.
@@ -47,7 +53,7 @@ pub(super) fn chain(trust: &Trust, leaf: &Parsed<'_>, others: &[CertificateDer<'
         }));
     }
     constraints(path, usage, &mut found);
-    trust.crls.check(path, now, &mut found);
+    crls.check(path, now, &mut found);
     signatures(&chain, now, &mut found);
     found
 }

@@ -8,8 +8,7 @@ use super::parsed::Parsed;
 /// common name. An address may also stand there as if it were a host's name: nginx asks OpenSSL only for that.
 pub(crate) fn matches(certificate: &Parsed<'_>, name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    let address: Option<Vec<u8>> = bare.parse::<std::net::IpAddr>().ok().map(|address| match address {
+    let address: Option<Vec<u8>> = base::authority::parse_ip(name).map(|address| match address {
         std::net::IpAddr::V4(four) => four.octets().to_vec(),
         std::net::IpAddr::V6(six) => six.octets().to_vec(),
     });

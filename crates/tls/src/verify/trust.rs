@@ -72,7 +72,7 @@ impl Trust {
         let mut found = Vec::new();
         let path = self.path(own, others, usage, now).or_else(|| private_leaf::path(&self.trusted, own, &leaf, usage, now));
         let Some(path) = path.filter(|path| path.len() <= self.depth.saturating_add(1)) else {
-            found = explain::chain(self, &leaf, others, usage, now);
+            found = explain::chain((&self.trusted, &self.crls, self.depth), &leaf, others, usage, now);
             return if found.is_empty() { vec![Verdict::UNSPECIFIED] } else { found };
         };
         let all: Vec<_> = std::iter::once(leaf.clone()).chain(path.iter().filter_map(parse)).collect();

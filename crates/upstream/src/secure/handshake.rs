@@ -6,6 +6,7 @@ use base::log::Level;
 use net::stream::Stream;
 use net::tls::{Failure, TlsStream};
 use session::{Client, log_client};
+use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,6 +28,18 @@ pub enum HandshakeError {
     /// The server took too long.
     TimedOut,
 }
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HandshakeError::Internal => "no TLS session can be offered",
+            HandshakeError::Server => "the TLS handshake with the server failed",
+            HandshakeError::TimedOut => "the TLS handshake timed out",
+        })
+    }
+}
+
+impl std::error::Error for HandshakeError {}
 
 /// A session, and what its server was found to be.
 struct HandshakeDone {

@@ -18,7 +18,7 @@ pub trait ChooseCertificate<S> {
 
 /// Verifies a server. It may take its time.
 pub trait VerifyServer<S> {
-    /// Answers OpenSSL's code of what is wrong with the server; 0 is nothing.
+    /// Returns OpenSSL's code of what is wrong with the server; 0 is nothing.
     fn verify(&self, session: &Rc<S>, shown: ServerChain) -> BoxFuture<Result<u16, TlsError>>;
 }
 

@@ -197,7 +197,7 @@ impl<S: Session> Secured<S> {
         let pair = self.certificate.as_ref().map(|(certificate, key)| (text(certificate), text(key)));
         let certificate = pair.filter(|(name, _)| !name.is_empty()).map(|(name, key)| (file(&self.paths, &name), file(&self.paths, &key)));
         let mut identity = vec![u8::from(sent)];
-        let told = if sent || self.verify { name.as_str() } else { "" };
+        let verified_name = if sent || self.verify { name.as_str() } else { "" };
         let pair = certificate.iter().flat_map(|(name, key)| [name.as_bytes(), key.as_bytes()]);
         let alpn = self.alpn.as_ref().map(|names| offerable(names.iter().map(|name| name.to_vec(session))));
         let mut add = |part: &[u8]| {
@@ -205,7 +205,7 @@ impl<S: Session> Secured<S> {
             identity.extend_from_slice(&part.len().to_ne_bytes());
             identity.extend_from_slice(part);
         };
-        std::iter::once(told.as_bytes()).chain(pair).for_each(&mut add);
+        std::iter::once(verified_name.as_bytes()).chain(pair).for_each(&mut add);
         alpn.iter().flatten().for_each(|name| add(name));
         Target { name, sent, certificate, alpn, identity: identity.into() }
     }

@@ -2,9 +2,9 @@
 
 use crate::cgi::{self, Name, Pairs};
 use crate::chunked::Step;
-use crate::fastcgi::answer::Body;
 use crate::fastcgi::record::{Piece, Records, Stream};
 use crate::fastcgi::request;
+use crate::fastcgi::response::Body;
 use crate::h1::response::{Limits, ResponseError, ResponseHead, Status};
 use crate::redis::Replies;
 use crate::{scgi, uwsgi};

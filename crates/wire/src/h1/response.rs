@@ -13,7 +13,7 @@ use std::fmt;
 pub struct Limits {
     /// `proxy_buffer_size`, bytes: the whole head must fit.
     pub size: usize,
-    /// Header lines.
+    /// How many header lines there may be.
     pub max_headers: usize,
 }
 

@@ -6,14 +6,10 @@ use super::error::{ErrorCode, Failure};
 use super::event::{BodyFault, Event, Refusal, StreamError};
 use super::frame::{self, FrameHead, flag, kind};
 use super::request::{RequestHead, Rules, check_trailers};
-use super::step::Step;
-use super::stream::{End, Stream};
+use super::step::{BlockFrames, Step};
+use super::stream::{End, Incoming, Outgoing, Stream, Waiting};
 use super::tree::Dependency;
 use crate::hpack::HpackError;
-
-/// A header block of more frames is a flood (VU#421644), and so is one with more that are empty.
-const MAX_FRAMES: u32 = 256;
-const MAX_EMPTY: u32 = 8;
 
 impl Codec {
     pub(super) fn headers_frame(&mut self, head: FrameHead, payload: &[u8]) -> Step<Event<'static>> {
@@ -44,7 +40,7 @@ impl Codec {
         self.last_head.begin(whole.unwrap_or_default(), end, self.decoder.edits());
         self.fields.reset(matches!(purpose, Purpose::Dropped(_)));
         self.partial.clear();
-        self.block = Some(Block { stream: head.stream, end, purpose, size: 0, frames: 1, empty: 0 });
+        self.block = Some(Block { stream: head.stream, end, purpose, size: 0, frames: BlockFrames::default() });
         self.reading = Reading::Block { left: len - pad, pad, last: head.has(flag::END_HEADERS) };
         Ok(Some((frame::HEAD + front, None)))
     }
@@ -93,13 +89,10 @@ impl Codec {
             released: 0,
             expected: None,
             declared: 0,
-            in_closed: false,
-            out_closed: false,
+            incoming: Incoming::Open,
+            outgoing: Outgoing::Head,
             reset: None,
-            deaf: false,
-            queued: false,
-            starved: false,
-            answered: false,
+            waiting: Waiting::Nothing,
             priority,
         });
         if dependency.is_some() {
@@ -128,9 +121,7 @@ impl Codec {
         let Some(block) = self.block.as_mut().filter(|block| block.stream == head.stream) else {
             return Err(Failure::identifier("CONTINUATION"));
         };
-        block.frames += 1;
-        block.empty += u32::from(head.len == 0);
-        if block.frames > MAX_FRAMES || block.empty > MAX_EMPTY {
+        if !block.frames.count(head) {
             return Err(Failure::new(ErrorCode::ENHANCE_YOUR_CALM, "http2 flood detected"));
         }
         self.reading = Reading::Block { left: head.len, pad: 0, last: head.has(flag::END_HEADERS) };
@@ -173,16 +164,7 @@ impl Codec {
     }
 
     fn decode(&mut self, part: &[u8], complete: bool) -> Result<(), HpackError> {
-        let limits = &self.config.headers;
-        if self.partial.is_empty() {
-            let used = self.decoder.decode(part, complete, limits, &mut self.fields)?;
-            self.partial.extend_from_slice(part.get(used..).unwrap_or(&[]));
-        } else {
-            self.partial.extend_from_slice(part);
-            let used = self.decoder.decode(&self.partial, complete, limits, &mut self.fields)?;
-            self.partial.drain(..used);
-        }
-        Ok(())
+        self.decoder.decode_part(part, complete, &self.config.headers, &mut self.partial, &mut self.fields)
     }
 
     fn block_complete(&mut self, out: &mut Vec<u8>) -> Result<Option<Event<'static>>, Failure> {
@@ -210,13 +192,12 @@ impl Codec {
 
     fn admit_request(&mut self, id: u32, head: RequestHead, end: bool, size: usize, again: bool) -> Event<'static> {
         if let Some(stream) = self.streams.get_mut(id) {
-            stream.in_closed = end;
+            stream.incoming = Incoming::after(end, head.fault.is_some());
             // The frame overrides the field (RFC 9218, 7).
             stream.priority = stream.priority.or(head.priority);
             // Behind CONNECT there is no body with a length (RFC 9113, 8.5).
             stream.expected = head.content_length.filter(|_| head.protocol.is_none());
             stream.declared = head.content_length.unwrap_or(0);
-            stream.deaf = head.fault.is_some();
         }
         Event::Request { stream: id, head, end, size, again }
     }
@@ -231,14 +212,13 @@ impl Codec {
             let end = stream.reset;
             return self.frame_on_closed(id, end, "HEADERS", out).map(|()| None);
         }
-        if stream.in_closed {
+        if stream.incoming == Incoming::Closed {
             return self.stream_error(id, ErrorCode::STREAM_CLOSED, StreamError::HeadersHalfClosed, out).map(Some);
         }
         if !block.end {
             return self.stream_error(id, ErrorCode::PROTOCOL_ERROR, StreamError::Trailers, out).map(Some);
         }
-        stream.in_closed = true;
-        if stream.deaf {
+        if std::mem::replace(&mut stream.incoming, Incoming::Closed) == Incoming::Discarded {
             return Ok(None);
         }
         let declared = stream.declared;

@@ -70,7 +70,7 @@ struct Session {
     failed: bool,
 }
 
-/// A whole session, with answers: the same whatever the input's pieces are; bounded; and what is sent is well-formed.
+/// A whole session, with responses: the same whatever the input's pieces are; bounded; and what is sent is well-formed.
 pub fn h2_session(data: &[u8]) {
     let input = [PREFACE, data].concat();
     let whole = session(&input, input.len());

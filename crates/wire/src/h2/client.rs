@@ -38,6 +38,7 @@ use super::budget::{Budget, Class, Flood};
 use super::error::{ErrorCode, Failure};
 use super::frame::{self, FrameHead, PREFACE, flag, kind};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, id};
+use super::step::BlockFrames;
 use crate::hpack::{Decoder, Encoder, Fields, Limits};
 
 /// So many SETTINGS and PINGs may be answered while the server takes no response.
@@ -100,8 +101,20 @@ enum Reading {
 #[derive(Clone, Copy, Debug)]
 struct Block {
     end: bool,
-    frames: u32,
-    empty: u32,
+    frames: BlockFrames,
+}
+
+/// How far the response has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum ResponseState {
+    /// Its head is awaited.
+    Head,
+    /// Content or trailers may follow.
+    Body,
+    /// The server sent END_STREAM.
+    Complete,
+    /// ... and RST_STREAM behind it.
+    Reset,
 }
 
 /// The stream of the request.
@@ -112,12 +125,14 @@ struct Stream {
     recv_window: i64,
     /// We sent END_STREAM.
     out_closed: bool,
+    response: ResponseState,
+}
+
+impl Stream {
     /// The server sent END_STREAM.
-    in_closed: bool,
-    /// The head was received.
-    answered: bool,
-    /// The server sent RST_STREAM behind its response.
-    reset: bool,
+    fn is_answered(&self) -> bool {
+        self.response >= ResponseState::Complete
+    }
 }
 
 /// The client's side of a connection.
@@ -167,7 +182,7 @@ impl Client {
             first_window: DEFAULT_WINDOW,
             send_window: DEFAULT_WINDOW,
             recv_window: MAX_WINDOW,
-            stream: Stream { id: 0, send_window: 0, recv_window: 0, out_closed: true, in_closed: true, answered: true, reset: false },
+            stream: Stream { id: 0, send_window: 0, recv_window: 0, out_closed: true, response: ResponseState::Complete },
             owed: 0,
             leaving: false,
             failed: false,
@@ -183,9 +198,7 @@ impl Client {
             send_window: self.first_window,
             recv_window: MAX_WINDOW,
             out_closed: false,
-            in_closed: false,
-            answered: false,
-            reset: false,
+            response: ResponseState::Head,
         };
         self.unprocessed = false;
     }
@@ -209,9 +222,9 @@ impl Client {
     /// Whether another request can follow: this one was sent and answered whole, and the server stays.
     #[must_use]
     pub fn is_reusable(&self) -> bool {
-        let Stream { id, in_closed, out_closed, .. } = self.stream;
+        let Stream { id, out_closed, .. } = self.stream;
         let between = self.reading == Reading::Head && self.block.is_none();
-        in_closed && out_closed && between && !self.leaving && !self.failed && i64::from(id) + 2 <= MAX_WINDOW
+        self.stream.is_answered() && out_closed && between && !self.leaving && !self.failed && i64::from(id) + 2 <= MAX_WINDOW
     }
 
     /// Whether the server has said of its failure that it did nothing with the request: it can be sent again in any case.
@@ -250,7 +263,7 @@ impl Client {
         usize::try_from(self.stream.send_window.min(self.send_window)).unwrap_or(0).min(frame::DEFAULT_SIZE)
     }
 
-    /// Appends as much of `data` as one frame and the windows allow, and answers how much that was. With `end` and all of it sent, the
+    /// Appends as much of `data` as one frame and the windows allow, and returns how much that was. With `end` and all of it sent, the
     /// request is complete; no data at all and `end` need no window.
     pub fn data(&mut self, data: &[u8], end: bool, out: &mut Vec<u8>) -> usize {
         let len = data.len().min(self.quota());

@@ -8,7 +8,8 @@ use super::priority::Priority;
 use super::request::RequestHead;
 use super::schedule::{Schedule, SendPriority};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, PeerSettings, id};
-use super::stream::{End, Stream, Streams};
+use super::step::BlockFrames;
+use super::stream::{End, Incoming, Outgoing, Stream, Streams, Waiting};
 use super::tree::Tree;
 use crate::hpack::{Decoder, Encoder, Fields, Limits};
 use crate::repeat::LastHead;
@@ -21,7 +22,7 @@ const LONGEST_REPEATED: usize = 128;
 pub struct Config {
     /// `http2_max_concurrent_streams`.
     pub max_streams: usize,
-    /// `http2_body_preread_size`: each stream's first window.
+    /// `http2_body_preread_size`: each stream's first window, bytes.
     pub window: u32,
     /// The sizes of header blocks: `large_client_header_buffers`, `max_headers`.
     pub headers: Limits,
@@ -76,8 +77,7 @@ pub(super) struct Block {
     pub(super) purpose: Purpose,
     /// Bytes so far.
     pub(super) size: usize,
-    pub(super) frames: u32,
-    pub(super) empty: u32,
+    pub(super) frames: BlockFrames,
 }
 
 /// What is sent after GOAWAY to learn that the client has seen it.
@@ -309,8 +309,8 @@ impl Codec {
     pub(super) fn close_stream(&mut self, id: u32, by: End) {
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.reset = stream.reset.or(Some(by));
-        (stream.in_closed, stream.out_closed, stream.starved) = (true, true, false);
-        if std::mem::take(&mut stream.queued) {
+        (stream.incoming, stream.outgoing) = (Incoming::Closed, Outgoing::Closed);
+        if std::mem::take(&mut stream.waiting) == Waiting::Turn {
             self.schedule.remove(id);
         }
     }
@@ -318,21 +318,22 @@ impl Codec {
     /// The caller is done with the stream. What is not complete is reset, as nginx does: INTERNAL_ERROR when the response is not,
     /// NO_ERROR when only the request is not.
     pub fn close(&mut self, id: u32, out: &mut Vec<u8>) {
-        let Some(&Stream { in_closed, out_closed, reset, .. }) = self.streams.get(id) else { return };
+        let Some(&Stream { incoming, outgoing, reset, .. }) = self.streams.get(id) else { return };
+        let response_is_whole = outgoing == Outgoing::Closed;
         let end = match reset {
             Some(end) => end,
-            None if in_closed && out_closed => End::Whole,
+            None if incoming == Incoming::Closed && response_is_whole => End::Whole,
             None => End::ByUs,
         };
-        if reset.is_none() && out_closed {
+        if reset.is_none() && response_is_whole {
             self.budget.refund_stream();
         }
         if end == End::ByUs {
-            self.end_by_us(id, if out_closed { ErrorCode::NO_ERROR } else { ErrorCode::INTERNAL_ERROR }, out);
+            self.end_by_us(id, if response_is_whole { ErrorCode::NO_ERROR } else { ErrorCode::INTERNAL_ERROR }, out);
         }
         if let Some(stream) = self.streams.remove(id) {
             self.grown -= stream.window - i64::from(self.config.window);
-            if stream.queued {
+            if stream.waiting == Waiting::Turn {
                 self.schedule.remove(id);
             }
         }

@@ -45,8 +45,8 @@
 //! | `priority`, `tree`, `schedule` | which stream sends next |
 //! | `budget` | what a peer may do for nothing |
 //! | `event` | what the caller learns |
+//! | `step` | what receiving has in common at both ends |
 //! | `conn`, `receive`, `block`, `send` | the server's connection: state, frames in, header blocks in, frames out |
-//! | `repeat` | a header block that comes again |
 //! | `client` | the other side, one request at a time |
 
 mod block;

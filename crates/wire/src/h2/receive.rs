@@ -6,9 +6,9 @@ use super::error::{ErrorCode, Failure};
 use super::event::{BodyFault, Event, Poll, StreamError};
 use super::frame::{self, FrameHead, PREFACE, flag, kind, u32_at};
 use super::priority::Priority;
-use super::settings::{MAX_WINDOW, id};
+use super::settings::{MAX_WINDOW, id, parameters};
 use super::step::{Step, until_event};
-use super::stream::End;
+use super::stream::{End, Incoming, Outgoing};
 use super::tree::Dependency;
 
 /// SETTINGS above this are not looked at.
@@ -184,15 +184,16 @@ impl Codec {
             return self.stream_error(id, ErrorCode::FLOW_CONTROL_ERROR, error, out).map(|event| (false, Some(event)));
         }
         stream.recv_window -= head.len as i64;
-        if stream.in_closed {
+        if stream.incoming == Incoming::Closed {
             return self.stream_error(id, ErrorCode::STREAM_CLOSED, StreamError::HalfClosed, out).map(|event| (false, Some(event)));
         }
-        if stream.deaf {
-            stream.in_closed = head.has(flag::END_STREAM);
+        if stream.incoming == Incoming::Discarded {
+            let end = head.has(flag::END_STREAM);
+            stream.incoming = Incoming::after(end, true);
             // What nobody reads still has to be as long as the request says (RFC 9113, 8.1.1).
             let rest = stream.expected.map(|expected| expected.checked_sub((head.len - padding) as u64));
             stream.expected = rest.flatten();
-            if rest.is_some_and(|rest| rest.is_none_or(|rest| rest > 0 && stream.in_closed)) {
+            if rest.is_some_and(|rest| rest.is_none_or(|rest| rest > 0 && end)) {
                 self.end_by_us(id, ErrorCode::PROTOCOL_ERROR, out);
             }
             return Ok((false, None));
@@ -226,7 +227,8 @@ impl Codec {
         } else {
             self.reading = Reading::Data { stream: id, left, pad, end, deliver };
         }
-        let Some(stream) = self.streams.get_mut(id).filter(|stream| deliver && stream.reset.is_none() && !stream.deaf) else {
+        let Some(stream) = self.streams.get_mut(id).filter(|stream| deliver && stream.reset.is_none() && stream.incoming == Incoming::Open)
+        else {
             return Ok(Some((data.len(), None)));
         };
         let end = end && left == 0;
@@ -240,8 +242,7 @@ impl Codec {
                 Some(rest) => *expected = rest,
             }
         }
-        stream.deaf = fault.is_some();
-        stream.in_closed = end;
+        stream.incoming = Incoming::after(end, fault.is_some());
         if fault.is_some() {
             // The request is given up, which the peer could provoke again and again (CVE-2025-8671).
             self.budget.charge(Class::Reset, 1)?;
@@ -308,7 +309,7 @@ impl Codec {
             self.budget.charge(Class::Ignored, 1)?;
             return Ok(None);
         };
-        if !stream.out_closed {
+        if stream.outgoing != Outgoing::Closed {
             self.budget.charge(Class::Reset, 1)?;
         }
         self.close_stream(id, End::ByPeer);
@@ -325,9 +326,7 @@ impl Codec {
             return Ok(None);
         }
         let before = self.peer.initial_window;
-        for parameter in payload.as_chunks::<6>().0 {
-            let &[a, b, c, d, e, f] = parameter;
-            let (name, value) = (u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f]));
+        for (name, value) in parameters(payload) {
             self.peer.apply(name, value)?;
             if name == id::HEADER_TABLE_SIZE {
                 self.encoder.set_max(value as usize);

@@ -4,6 +4,7 @@ use super::conn::{Codec, DRAIN_PING};
 use super::error::ErrorCode;
 use super::frame::{self, FrameHead, flag, kind};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW};
+use super::stream::{Incoming, Outgoing, Waiting};
 use crate::hpack::{Encoder, FieldList};
 
 /// The largest window of a stream whose content is taken as fast as it comes.
@@ -52,11 +53,15 @@ impl Codec {
     ) -> bool {
         let Some(stream) = self.streams.get_mut(id) else { return false };
         // A head comes once and first, trailers after it.
-        if stream.out_closed || self.failed || stream.answered == status.is_some() {
+        let expected = if status.is_some() { Outgoing::Head } else { Outgoing::Content };
+        if self.failed || stream.outgoing != expected {
             return false;
         }
-        stream.answered = stream.answered || status.is_some_and(|status| status >= 200);
-        stream.out_closed = end;
+        if end {
+            stream.outgoing = Outgoing::Closed;
+        } else if status.is_none_or(|status| status >= 200) {
+            stream.outgoing = Outgoing::Content;
+        }
         let start = out.len();
         out.extend_from_slice(&[0; frame::HEAD]);
         pack(&mut self.encoder, out);
@@ -67,11 +72,11 @@ impl Codec {
     /// How many bytes of content the stream may send now, in one frame.
     #[must_use]
     pub fn quota(&self, id: u32) -> usize {
-        let Some(stream) = self.streams.get(id).filter(|stream| !stream.out_closed && !self.failed) else { return 0 };
+        let Some(stream) = self.streams.get(id).filter(|stream| stream.outgoing != Outgoing::Closed && !self.failed) else { return 0 };
         usize::try_from(stream.send_window.min(self.send_window)).unwrap_or(0).min(self.peer.frame_size)
     }
 
-    /// Appends as much of `data` as the windows allow, in frames of at most the peer's size, and answers how much that was. With `end`
+    /// Appends as much of `data` as the windows allow, in frames of at most the peer's size, and returns how much that was. With `end`
     /// and all of it sent, the stream is complete; no data at all and `end` need no window.
     pub fn data(&mut self, id: u32, data: &[u8], end: bool, out: &mut Vec<u8>) -> usize {
         let mut sent = 0;
@@ -95,11 +100,13 @@ impl Codec {
     pub fn data_head(&mut self, id: u32, len: usize, end: bool, out: &mut Vec<u8>) -> bool {
         let allowed = self.quota(id);
         let Some(stream) = self.streams.get_mut(id) else { return false };
-        if stream.out_closed || self.failed || len > allowed || !stream.answered {
+        if stream.outgoing != Outgoing::Content || self.failed || len > allowed {
             return false;
         }
         stream.send_window -= len as i64;
-        stream.out_closed = end;
+        if end {
+            stream.outgoing = Outgoing::Closed;
+        }
         self.send_window -= len as i64;
         self.budget.sent_data();
         FrameHead { len, kind: kind::DATA, flags: if end { flag::END_STREAM } else { 0 }, stream: id }.write(out);
@@ -111,13 +118,14 @@ impl Codec {
     pub fn queue(&mut self, id: u32) {
         let rank = self.rank(id);
         let Some(stream) = self.streams.get_mut(id) else { return };
-        if stream.queued || stream.out_closed {
+        if stream.waiting == Waiting::Turn || stream.outgoing == Outgoing::Closed {
             return;
         }
-        stream.starved = stream.send_window <= 0;
-        stream.queued = !stream.starved;
-        if stream.queued {
+        if stream.send_window > 0 {
+            stream.waiting = Waiting::Turn;
             self.schedule.push(id, rank);
+        } else {
+            stream.waiting = Waiting::Window;
         }
     }
 
@@ -126,14 +134,14 @@ impl Codec {
         while self.send_window > 0 && !self.failed {
             let id = self.schedule.pop()?;
             let Some(stream) = self.streams.get_mut(id) else { continue };
-            stream.queued = false;
-            if stream.out_closed {
+            stream.waiting = Waiting::Nothing;
+            if stream.outgoing == Outgoing::Closed {
                 continue;
             }
             if stream.send_window > 0 {
                 return Some(id);
             }
-            stream.starved = true;
+            stream.waiting = Waiting::Window;
         }
         None
     }
@@ -149,18 +157,20 @@ impl Codec {
     #[must_use]
     #[cfg(test)]
     pub(crate) fn is_starved(&self, id: u32) -> bool {
-        self.streams.get(id).is_some_and(|stream| stream.starved || (stream.queued && self.send_window <= 0))
+        self.streams
+            .get(id)
+            .is_some_and(|stream| stream.waiting == Waiting::Window || (stream.waiting == Waiting::Turn && self.send_window <= 0))
     }
 
     pub(super) fn credit_stream(&mut self, id: u32) {
-        let waits = self.streams.get_mut(id).is_some_and(|stream| stream.send_window > 0 && std::mem::take(&mut stream.starved));
-        if waits {
+        if self.streams.get(id).is_some_and(|stream| stream.send_window > 0 && stream.waiting == Waiting::Window) {
             self.queue(id);
         }
     }
 
     pub(super) fn feed_all(&mut self) {
-        let waiting: Vec<u32> = self.streams.iter_mut().filter(|stream| stream.starved).map(|stream| stream.id).collect();
+        let waiting: Vec<u32> =
+            self.streams.iter_mut().filter(|stream| stream.waiting == Waiting::Window).map(|stream| stream.id).collect();
         for id in waiting {
             self.credit_stream(id);
         }
@@ -173,7 +183,7 @@ impl Codec {
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.released = stream.released.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
         let released = i64::from(stream.released);
-        if stream.in_closed || released < (stream.window / 2).max(1) {
+        if stream.incoming == Incoming::Closed || released < (stream.window / 2).max(1) {
             return;
         }
         let unread = stream.window - stream.recv_window - released;
@@ -188,7 +198,7 @@ impl Codec {
         let expected = i64::try_from(stream.expected.unwrap_or(0)).unwrap_or(i64::MAX);
         let wished = expected.min(LARGEST).min(stream.window + MOST_GROWN - self.grown).max(DEFAULT_WINDOW);
         let lacks = wished - stream.window;
-        if lacks > 0 && !stream.in_closed {
+        if lacks > 0 && stream.incoming != Incoming::Closed {
             self.grow_window(id, 0, lacks, out);
         }
     }
@@ -202,7 +212,7 @@ impl Codec {
     }
 
     fn grant(&mut self, id: u32, amount: u32, out: &mut Vec<u8>) {
-        let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.in_closed) else { return };
+        let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.incoming != Incoming::Closed) else { return };
         let amount = i64::from(amount).min(MAX_WINDOW - stream.recv_window);
         if amount > 0 {
             stream.recv_window += amount;
@@ -210,7 +220,7 @@ impl Codec {
         }
     }
 
-    /// What the peer may still send on the stream.
+    /// How many bytes the peer may still send on the stream.
     #[must_use]
     pub fn receive_window(&self, id: u32) -> i64 {
         self.streams.get(id).map_or(0, |stream| stream.recv_window)
@@ -219,13 +229,13 @@ impl Codec {
     /// The peer may still send on the stream.
     #[must_use]
     pub fn is_receiving(&self, id: u32) -> bool {
-        self.streams.get(id).is_some_and(|stream| !stream.in_closed && stream.reset.is_none())
+        self.streams.get(id).is_some_and(|stream| stream.incoming != Incoming::Closed && stream.reset.is_none())
     }
 
     /// What still comes of the stream's body is dropped and not given back to its window.
     pub fn discard(&mut self, id: u32) {
-        if let Some(stream) = self.streams.get_mut(id) {
-            stream.deaf = true;
+        if let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.incoming == Incoming::Open) {
+            stream.incoming = Incoming::Discarded;
         }
     }
 

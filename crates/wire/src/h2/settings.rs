@@ -23,17 +23,17 @@ pub mod id {
     pub const NO_RFC7540_PRIORITIES: u16 = 9;
 }
 
-/// The largest window (RFC 9113, 6.9.1).
+/// The largest window, bytes (RFC 9113, 6.9.1).
 pub const MAX_WINDOW: i64 = 0x7fff_ffff;
 /// The window of every stream and of the connection before any setting, bytes (RFC 9113, 6.9.2).
 pub const DEFAULT_WINDOW: i64 = 65_535;
 
-/// What the peer told.
+/// What the peer's SETTINGS say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PeerSettings {
     /// New streams' windows for sending.
     pub initial_window: i64,
-    /// The largest payload that may be sent.
+    /// The largest payload that may be sent, bytes.
     pub frame_size: usize,
     /// It acknowledged ours.
     pub acknowledged: bool,
@@ -68,4 +68,9 @@ impl PeerSettings {
         }
         Ok(())
     }
+}
+
+/// The parameters of a SETTINGS payload in their order (RFC 9113, 6.5.1): identifier and value.
+pub(crate) fn parameters(payload: &[u8]) -> impl Iterator<Item = (u16, u32)> + '_ {
+    payload.as_chunks::<6>().0.iter().map(|&[a, b, c, d, e, f]| (u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f])))
 }

@@ -21,22 +21,61 @@ pub(super) struct Stream {
     pub(super) expected: Option<u64>,
     /// What `Content-Length` said.
     pub(super) declared: u64,
-    /// The peer sent END_STREAM, or nothing of it is wanted any more.
-    pub(super) in_closed: bool,
-    /// We sent END_STREAM.
-    pub(super) out_closed: bool,
+    /// The peer's half.
+    pub(super) incoming: Incoming,
+    /// Our half.
+    pub(super) outgoing: Outgoing,
     /// Who sent RST_STREAM.
     pub(super) reset: Option<End>,
-    /// What still comes of the body is dropped.
-    pub(super) deaf: bool,
-    /// It has something to send and waits in the schedule.
-    pub(super) queued: bool,
-    /// It has something to send but no window.
-    pub(super) starved: bool,
-    /// A head that is not an informational one was sent.
-    pub(super) answered: bool,
+    /// Whether it has something to send.
+    pub(super) waiting: Waiting,
     /// The `priority` field or PRIORITY_UPDATE.
     pub(super) priority: Option<Priority>,
+}
+
+/// The peer's half of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Incoming {
+    /// More may come.
+    Open,
+    /// What still comes of the body is dropped.
+    Discarded,
+    /// The peer sent END_STREAM, or the stream was reset.
+    Closed,
+}
+
+impl Incoming {
+    /// What follows a part of the message: END_STREAM closes the half, a fault makes the rest unwanted.
+    pub(super) fn after(end: bool, fault: bool) -> Self {
+        match (end, fault) {
+            (true, _) => Self::Closed,
+            (false, true) => Self::Discarded,
+            (false, false) => Self::Open,
+        }
+    }
+}
+
+/// Our half of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outgoing {
+    /// The head comes first; informational ones do not count.
+    Head,
+    /// Content or trailers may follow.
+    Content,
+    /// We sent END_STREAM, or the stream was reset.
+    Closed,
+}
+
+/// What a stream waits for in order to send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Nothing: it has nothing to send.
+    #[default]
+    Nothing,
+    /// Its turn in the schedule.
+    Turn,
+    /// A window.
+    Window,
 }
 
 /// How a stream ended that is not kept any more.

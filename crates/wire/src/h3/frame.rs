@@ -2,7 +2,7 @@
 
 /// The largest integer of QUIC's variable-length encoding: 2^62 - 1 (RFC 9000, 16).
 pub const MAX: u64 = (1 << 62) - 1;
-/// The longest head of a frame.
+/// The longest head of a frame, bytes.
 pub const HEAD: usize = 16;
 
 /// Types of frames.
@@ -35,9 +35,9 @@ pub mod kind {
 
 /// Identifiers of settings.
 pub mod setting {
-    /// The largest table for QPACK.
+    /// SETTINGS_QPACK_MAX_TABLE_CAPACITY: how many bytes the dynamic table may have (RFC 9204, 5).
     pub const QPACK_MAX_TABLE_CAPACITY: u64 = 0x1;
-    /// The largest field section.
+    /// SETTINGS_MAX_FIELD_SECTION_SIZE: how many bytes a field section may have (RFC 9114, 7.2.4.1).
     pub const MAX_FIELD_SECTION_SIZE: u64 = 0x6;
     /// How many streams may wait for the table.
     pub const QPACK_BLOCKED_STREAMS: u64 = 0x7;

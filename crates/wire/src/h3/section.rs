@@ -64,8 +64,8 @@ impl Codec {
     pub(super) fn decode(&mut self, place: usize, whole: &[u8], end: bool) -> Result<Option<Event<'static>>, Failure> {
         let Some(request) = self.requests.get_mut(place) else { return Ok(None) };
         let id = request.id;
-        let kept = std::mem::take(&mut request.section);
-        let section = if kept.is_empty() { whole } else { &kept };
+        let gathered = std::mem::take(&mut request.section);
+        let section = if gathered.is_empty() { whole } else { &gathered };
         let (edits, first) = (self.decoder.edits_before(section), request.phase == Phase::Head);
         if let Some(known) = self.last_head.find(section, end, edits).filter(|_| first) {
             request.waits = false;
@@ -91,7 +91,7 @@ impl Codec {
                     return Err(Failure { reason: "too many blocked streams", ..Failure::new(Code::DECOMPRESSION_FAILED, text) });
                 }
                 request.waits = true;
-                request.section = if kept.is_empty() { whole.to_vec() } else { kept };
+                request.section = if gathered.is_empty() { whole.to_vec() } else { gathered };
                 if !self.blocked.iter().any(|blocked| blocked.0 == id) {
                     self.blocked.push((id, required));
                 }

@@ -246,7 +246,7 @@ impl Decoder {
         self.table.memory()
     }
 
-    /// Reads the fields at the start of `block` into `fields` and answers how many bytes they took: all of them when `last`, else
+    /// Reads the fields at the start of `block` into `fields` and returns how many bytes they took: all of them when `last`, else
     /// what is left is the beginning of a field, which must be handed in again with more behind it.
     ///
     /// # Errors
@@ -267,6 +267,29 @@ impl Decoder {
             }
         }
         Ok(at)
+    }
+
+    /// As [`Self::decode`] for a block that comes in parts: `partial` holds the beginning of a field whose end has not come.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_part(
+        &mut self,
+        part: &[u8],
+        last: bool,
+        limits: &Limits,
+        partial: &mut Vec<u8>,
+        fields: &mut Fields,
+    ) -> Result<(), HpackError> {
+        if partial.is_empty() {
+            let used = self.decode(part, last, limits, fields)?;
+            partial.extend_from_slice(part.get(used..).unwrap_or(&[]));
+        } else {
+            partial.extend_from_slice(part);
+            let used = self.decode(partial, last, limits, fields)?;
+            partial.drain(..used);
+        }
+        Ok(())
     }
 
     fn field(&mut self, rest: &[u8], limits: &Limits, fields: &mut Fields) -> Result<usize, DecodeStop> {
@@ -367,7 +390,7 @@ fn bad_integer(bad: BadInteger, long: HpackError) -> DecodeStop {
     }
 }
 
-/// Appends the string at the start of `bytes` and answers how many bytes it took.
+/// Appends the string at the start of `bytes` and returns how many bytes it took.
 #[inline]
 fn string(bytes: &[u8], limits: &Limits, padding: u32, out: &mut Vec<u8>) -> Result<usize, DecodeStop> {
     let missing = DecodeStop::Partial { integer: false };

@@ -3,7 +3,7 @@
 use super::varint;
 use std::fmt;
 
-/// The longest first message that is put together; a transport need not take more (RFC 9000, 7.5), and none is known that is longer.
+/// The longest first message that is put together, bytes; a transport need not take more (RFC 9000, 7.5), and none is known that is longer.
 pub const LONGEST: usize = 16_384;
 
 /// How many gaps a message may have while it is not whole.

@@ -2,7 +2,7 @@
 
 use super::varint;
 
-/// The longest connection ID of version 1.
+/// The longest connection ID of version 1, bytes (RFC 9000, 17.2).
 pub const LONGEST_ID: usize = 20;
 
 /// The connection ID that the first packet of a datagram is for.

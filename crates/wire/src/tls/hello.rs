@@ -10,7 +10,7 @@ use std::fmt;
 /// The content type of handshake records.
 pub const HANDSHAKE: u8 = 22;
 
-/// The longest ClientHello that is read: what post-quantum key shares and padding need, several times over.
+/// The longest ClientHello that is read, bytes: what post-quantum key shares and padding need, several times over.
 pub const LONGEST: usize = 65_536;
 
 /// The longest payload of a record.

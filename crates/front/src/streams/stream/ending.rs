@@ -1,5 +1,6 @@
 //! The end of a stream: the response's last frame, and what the client may still send after it.
 
+use super::state::{ResponseState, Stage};
 use super::{LINGER, Stream};
 use crate::active::Watch;
 use crate::streams::carrier::Carrier;
@@ -13,16 +14,18 @@ impl<C: Carrier> Stream<C> {
 
     /// There is no more to the response than what is queued.
     pub fn finish_response(&self) {
-        self.ended.set(true);
+        self.complete();
     }
 
     /// The request is finished. What is queued still leaves; a response that is not whole is cut off.
     pub fn finish(&self, abort: bool) {
-        self.done.set(true);
+        self.stage.set(Stage::Finished);
         self.body.take();
         // What a tunnel has sent is whole when its handler ends.
-        self.ended.set(self.ended.get() || self.tunneled.get());
-        if abort || self.reset.get() || !self.ended.get() {
+        if self.tunneled.get() {
+            self.complete();
+        }
+        if abort || self.reset.get() || !self.is_complete() {
             return self.close();
         }
         self.conn.discard(self.id, &self.own);
@@ -31,8 +34,8 @@ impl<C: Carrier> Stream<C> {
         self.stop_waiting(Watch::write_by);
         let unattended = &self.conn.hub().unattended;
         unattended.set(unattended.get() + 1);
-        self.unattended.set(true);
-        if self.closed.get() { self.response_sent() } else { self.notify_ready() }
+        self.stage.set(Stage::Sending);
+        if self.is_ended() { self.response_sent() } else { self.notify_ready() }
     }
 
     /// The response has left. Who is still sending a body that nobody reads may end it: some clients take the reset of a stream that they
@@ -41,7 +44,7 @@ impl<C: Carrier> Stream<C> {
         let sends = self.reset_after.get().is_none() && self.conn.is_receiving(self.id, &self.own);
         if !sends {
             self.close();
-        } else if !self.leaving.replace(true) {
+        } else if self.stage.replace(Stage::Lingering) != Stage::Lingering {
             self.watch().write_by(clock::monotonic_ms().saturating_add(LINGER));
             self.conn.hub().set_watch(self.watch());
         }
@@ -53,24 +56,25 @@ impl<C: Carrier> Stream<C> {
         if hub.streams.borrow_mut().remove(&self.id).is_none() {
             return;
         }
-        if self.unattended.replace(false) {
+        if self.stage.get() > Stage::Finished {
+            self.stage.set(Stage::Finished);
             hub.unattended.set(hub.unattended.get().saturating_sub(1));
         }
         // nginx's words for a client that was too slow, where the response is not whole.
-        let late = (self.timed_out.get() && !self.closed.get()).then_some(C::SLOW);
+        let late = (self.timed_out.get() && !self.is_ended()).then_some(C::SLOW);
         self.conn.close(self.id, &self.own, self.reset_after.get().or(late));
         hub.offer();
     }
 
     /// Ends the stream once its content has left.
     pub(super) fn end_if_empty(&self) {
-        if !self.ended.get() || self.output.borrow().queued() > 0 {
+        if !self.is_complete() || self.output.borrow().queued() > 0 {
             return;
         }
         if !self.is_answered_early() {
             self.end();
         }
-        if self.done.get() {
+        if self.is_finished() {
             self.response_sent();
         }
     }
@@ -83,7 +87,7 @@ impl<C: Carrier> Stream<C> {
 
     /// Ends the response.
     pub(super) fn end(&self) {
-        if self.closed.replace(true) {
+        if self.response_state.replace(ResponseState::Ended) == ResponseState::Ended {
             return;
         }
         let trailers = self.trailers.take();

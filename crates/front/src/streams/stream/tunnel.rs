@@ -1,6 +1,7 @@
 //! The bytes of a stream opened by extended CONNECT (RFC 8441, RFC 9220).
 
 use super::Stream;
+use super::state::BodyState;
 use crate::streams::carrier::Carrier;
 use http::Downstream;
 use http::tunnel::Tunnel;
@@ -17,7 +18,7 @@ impl<C: Carrier> Tunnel for Stream<C> {
             self.release(count);
             return Poll::Ready(Ok(count));
         }
-        if self.body_ended.get() {
+        if self.body_state.get() != BodyState::Open {
             return Poll::Ready(Ok(0));
         }
         if self.reset.get() {
@@ -35,7 +36,7 @@ impl<C: Carrier> Tunnel for Stream<C> {
     }
 
     fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.ended.set(true);
+        self.complete();
         self.notify_ready();
         std::task::ready!(self.poll_drain(cx, 0))?;
         Poll::Ready(Ok(()))

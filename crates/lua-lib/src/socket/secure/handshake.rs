@@ -115,7 +115,7 @@ pub(super) fn socket(call: &Call, stack: &mut Stack<'_>) -> Result<Result<Rc<Soc
     Ok(socket.busy(&[Direction::Connecting, Direction::Resolving, Direction::Reading, Direction::Writing]).map_or(Ok(socket), Err))
 }
 
-/// The answer where the connection has TLS already. Whoever wants the server verified has it verified, whatever was wanted when
+/// The result where the connection has TLS already. Whoever wants the server verified has it verified, whatever was wanted when
 /// it was established: the connection may come from a pool.
 fn already_secure(call: &Call, socket: &Rc<Socket>, wanted: &HandshakeArgs, reporter: &Reporter) -> Option<Result<Value, SocketError>> {
     let inner = socket.inner.borrow();

@@ -22,7 +22,7 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// Keeps one; answers its number.
+    /// Keeps one; returns its number.
     pub fn add(&self, object: Object) -> f64 {
         let id = self.next.get() + 1;
         self.next.set(id);

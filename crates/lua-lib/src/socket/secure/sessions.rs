@@ -10,7 +10,7 @@ use tls::resume::Slot;
 pub struct Sessions(RefCell<Table<Arc<Slot>>>);
 
 impl Sessions {
-    /// Keeps a session and answers its number.
+    /// Keeps a session and returns its number.
     pub fn add(&self, slot: Arc<Slot>) -> u64 {
         self.0.borrow_mut().add(slot)
     }

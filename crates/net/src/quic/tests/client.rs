@@ -82,7 +82,7 @@ impl Client {
         }
     }
 
-    /// Sends `message` on a new stream and answers what comes back on it.
+    /// Sends `message` on a new stream and returns what comes back on it.
     pub(super) async fn exchange(&mut self, message: &[u8]) -> Result<Vec<u8>, Option<u64>> {
         let id = loop {
             match self.connection.streams().open(Dir::Bi) {

@@ -2,15 +2,11 @@
 
 use super::super::error::{ErrorCode, Failure};
 use super::super::frame::{self, FrameHead, flag};
-use super::super::step::Step;
+use super::super::step::{BlockFrames, Step};
 use super::receive::too_long_padding;
-use super::{Block, Client, Event, Reading};
+use super::{Block, Client, Event, Reading, ResponseState};
 use crate::hpack::HpackError;
 use crate::hpack::tables::STATIC;
-
-/// A header block of more frames is a flood (VU#421644), and so is one with more that are empty.
-const MAX_FRAMES: u32 = 256;
-const MAX_EMPTY: u32 = 8;
 
 impl Client {
     pub(super) fn headers_frame(&mut self, head: FrameHead, payload: &[u8]) -> Step<Event<'static>> {
@@ -27,16 +23,14 @@ impl Client {
         }
         self.fields.reset(false);
         self.partial.clear();
-        self.block = Some(Block { end: head.has(flag::END_STREAM), frames: 1, empty: 0 });
+        self.block = Some(Block { end: head.has(flag::END_STREAM), frames: BlockFrames::default() });
         self.reading = Reading::Block { left: len - pad, pad, last: head.has(flag::END_HEADERS) };
         Ok(Some((frame::HEAD + front, None)))
     }
 
     pub(super) fn continuation(&mut self, head: FrameHead) -> Step<Event<'static>> {
         let Some(block) = &mut self.block else { return Ok(None) };
-        block.frames += 1;
-        block.empty += u32::from(head.len == 0);
-        if block.frames > MAX_FRAMES || block.empty > MAX_EMPTY {
+        if !block.frames.count(head) {
             return Err(Failure::new(ErrorCode::ENHANCE_YOUR_CALM, "upstream sent too many http2 frames"));
         }
         self.reading = Reading::Block { left: head.len, pad: 0, last: head.has(flag::END_HEADERS) };
@@ -49,7 +43,8 @@ impl Client {
             return Ok(None);
         }
         let complete = last && len == left;
-        self.decode(rest.get(..len).unwrap_or(&[]), complete).map_err(hpack_failure)?;
+        let part = rest.get(..len).unwrap_or(&[]);
+        self.decoder.decode_part(part, complete, &self.limits, &mut self.partial, &mut self.fields).map_err(hpack_failure)?;
         // A field that goes on for longer than all may have is refused before its end.
         if self.partial.len() > 2 * self.limits.total + frame::DEFAULT_SIZE {
             return Err(hpack_failure(HpackError::TooLarge));
@@ -63,40 +58,29 @@ impl Client {
         Ok(Some((len, event)))
     }
 
-    fn decode(&mut self, part: &[u8], complete: bool) -> Result<(), HpackError> {
-        if self.partial.is_empty() {
-            let used = self.decoder.decode(part, complete, &self.limits, &mut self.fields)?;
-            self.partial.extend_from_slice(part.get(used..).unwrap_or(&[]));
-        } else {
-            self.partial.extend_from_slice(part);
-            let used = self.decoder.decode(&self.partial, complete, &self.limits, &mut self.fields)?;
-            self.partial.drain(..used);
-        }
-        Ok(())
-    }
-
     fn block_complete(&mut self) -> Result<Event<'static>, Failure> {
         let end = self.block.take().is_some_and(|block| block.end);
         if self.fields.overflowed() {
             return Err(hpack_failure(HpackError::TooLarge));
         }
         check_fields(self.fields.iter())?;
-        if self.stream.answered {
+        if self.stream.response == ResponseState::Body {
             if let Some((name, value)) = self.fields.iter().find(|(name, _)| name.starts_with(b":")) {
                 return Err(Failure::protocol(format!("upstream sent invalid trailer \"{}\"", display(name, value))));
             }
             if !end {
                 return Err(Failure::protocol("upstream sent trailer without end stream flag"));
             }
-            self.stream.in_closed = true;
+            self.stream.response = ResponseState::Complete;
             return Ok(Event::Trailers);
         }
         let status = status(self.fields.iter())?;
         if status < 200 && end {
             return Err(Failure::protocol("upstream prematurely closed stream"));
         }
-        self.stream.answered = status >= 200;
-        self.stream.in_closed = end;
+        if status >= 200 {
+            self.stream.response = if end { ResponseState::Complete } else { ResponseState::Body };
+        }
         Ok(Event::Head { status, end })
     }
 }

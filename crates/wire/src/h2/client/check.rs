@@ -74,7 +74,7 @@ fn take(client: &mut Client, event: Event<'_>, session: &mut Session) {
         Event::Trailers => session.events.push(format!("{event:?}")),
     }
     client.data(b"hello", false, &mut session.out);
-    if client.stream.in_closed && client.stream.id < 9 {
+    if client.stream.is_answered() && client.stream.id < 9 {
         client.data(b"", true, &mut session.out);
         send_request(client, &mut session.out);
     }

@@ -3,9 +3,9 @@
 use super::super::budget::Class;
 use super::super::error::{ErrorCode, Failure};
 use super::super::frame::{self, FrameHead, flag, kind, u32_at};
-use super::super::settings::{MAX_WINDOW, id};
+use super::super::settings::{MAX_WINDOW, id, parameters};
 use super::super::step::{Step, until_event};
-use super::{Client, Event, Poll, Reading, flood};
+use super::{Client, Event, Poll, Reading, ResponseState, flood};
 
 /// Below this, windows are filled again.
 const LOW: i64 = MAX_WINDOW / 4;
@@ -81,7 +81,7 @@ impl Client {
     /// Whether a frame of this kind and stream may come now.
     fn allows(&self, head: FrameHead) -> Result<(), Failure> {
         let continued = head.kind == kind::CONTINUATION;
-        let early = head.kind == kind::DATA && !self.stream.answered;
+        let early = head.kind == kind::DATA && self.stream.response == ResponseState::Head;
         if continued != self.block.is_some() || early {
             return Err(Failure::protocol(format!("upstream sent unexpected http2 frame: {}", head.kind)));
         }
@@ -95,7 +95,7 @@ impl Client {
         if !known {
             return Err(Failure::protocol(format!("upstream sent frame for unknown stream {id}")));
         }
-        if self.stream.in_closed && matches!(head.kind, kind::DATA | kind::HEADERS) {
+        if self.stream.is_answered() && matches!(head.kind, kind::DATA | kind::HEADERS) {
             return Err(Failure::new(ErrorCode::STREAM_CLOSED, format!("upstream sent frame for closed stream {id}")));
         }
         Ok(())
@@ -169,7 +169,9 @@ impl Client {
         } else {
             self.reading = Reading::Data { left, pad, end };
         }
-        self.stream.in_closed |= end_here;
+        if end_here {
+            self.stream.response = ResponseState::Complete;
+        }
         Some((data.len(), Some(Event::Data { data, end: end_here })))
     }
 
@@ -179,14 +181,14 @@ impl Client {
         }
         let code = ErrorCode(u32_at(payload, 0));
         // A server that has answered may say that it wants no more of the request (RFC 9113, 8.1).
-        if code != ErrorCode::NO_ERROR || !self.stream.in_closed {
-            self.unprocessed = code == ErrorCode::REFUSED_STREAM && !self.stream.answered;
+        if code != ErrorCode::NO_ERROR || !self.stream.is_answered() {
+            self.unprocessed = code == ErrorCode::REFUSED_STREAM && self.stream.response == ResponseState::Head;
             return Err(Failure::new(code, format!("upstream rejected request with error {}", code.0)));
         }
-        if self.stream.reset {
+        if self.stream.response == ResponseState::Reset {
             return Err(Failure::new(ErrorCode::STREAM_CLOSED, format!("upstream sent frame for closed stream {}", head.stream)));
         }
-        self.stream.reset = true;
+        self.stream.response = ResponseState::Reset;
         Ok(())
     }
 
@@ -195,8 +197,7 @@ impl Client {
             return Ok(());
         }
         self.count_owed("settings")?;
-        for &[a, b, c, d, e, f] in payload.as_chunks::<6>().0 {
-            let (name, value) = (u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f]));
+        for (name, value) in parameters(payload) {
             match name {
                 id::HEADER_TABLE_SIZE => self.encoder.set_max(value as usize),
                 id::INITIAL_WINDOW_SIZE => self.first_window_is(value)?,
@@ -236,7 +237,7 @@ impl Client {
         if last >= self.stream.id {
             return Ok(());
         }
-        self.unprocessed = !self.stream.answered;
+        self.unprocessed = self.stream.response == ResponseState::Head;
         Err(Failure::new(ErrorCode(code), format!("upstream sent goaway with error {code}")))
     }
 

@@ -1,6 +1,6 @@
 //! What modules make of requests and answers beyond the manual's examples: cookies of `userid`, ranges, films, limits, variables of heads.
 
-use crate::rig::{Answer, Foreground, Prefix, connect, exchange, free_port, get, parse, until};
+use crate::rig::{Foreground, Prefix, Response, connect, exchange, free_port, get, parse, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +19,7 @@ fn server(outer: &str, locations: &str) -> (Prefix, u16, Foreground) {
 }
 
 /// Asks with more fields in the head.
-fn ask(port: u16, path: &str, fields: &str) -> Answer {
+fn ask(port: u16, path: &str, fields: &str) -> Response {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{fields}Connection: close\r\n\r\n");
     parse(&exchange(port, request.as_bytes()).unwrap()).unwrap()
 }
@@ -352,7 +352,7 @@ fn parts_have_tags_and_answers_without_bodies_are_complete() {
     prefix.write("html/films/a.flv", &"x".repeat(100));
     let whole = ask(port, "/films/a.flv", "");
     let part = ask(port, "/films/a.flv?start=40", "");
-    let tag = |answer: &Answer| answer.header("ETag").unwrap_or_default().to_owned();
+    let tag = |answer: &Response| answer.header("ETag").unwrap_or_default().to_owned();
     assert!(tag(&whole).ends_with("-64\"") && tag(&part).ends_with(&format!("-{:x}\"", 13 + 60)), "{} {}", tag(&whole), tag(&part));
     assert_eq!(tag(&whole).split('-').next(), tag(&part).split('-').next());
     let range = ask(port, "/value", "Range: bytes=1-2\r\n");
