@@ -414,6 +414,7 @@ impl Run {
                 request.action.set("logging request");
                 request.finalize_bytes_sent();
                 request.worker.observers.request_ended(request);
+                request.with_location(|location| location.zones.ended(request));
             }
             for handler in request.location().handlers(Phase::Log) {
                 if let Step::Wait(future) = (handler.run)(request) {

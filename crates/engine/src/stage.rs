@@ -24,26 +24,17 @@ pub(crate) enum Stage {
 impl Stage {
     /// Where a request begins. Phases that its server does not use are passed by in one step.
     pub(crate) fn first(request: &Request) -> Stage {
-        if request.with_location(|own| own.is_idle_in(&[Phase::PostRead, Phase::ServerRewrite])) {
-            Stage::FindConfig
-        } else if request.flags.internal.get() {
-            Stage::ServerRewrite
-        } else {
-            Stage::first_busy(request)
-        }
-    }
-
-    /// The first stage at a server that does something before a location is searched. Hooks of the beginning alone are no reason to go through phases.
-    #[inline(never)]
-    fn first_busy(request: &Request) -> Stage {
+        let is_internal = request.flags.internal.get();
         request.with_location(|own| {
-            own.begin_hooks.iter().for_each(|hook| hook(request));
-            if !own.handlers(Phase::PostRead).is_empty() {
-                Stage::PostRead
-            } else if !own.handlers(Phase::ServerRewrite).is_empty() {
+            if !is_internal {
+                own.zones.begun(request);
+            }
+            if own.is_idle_in(&[Phase::PostRead, Phase::ServerRewrite]) {
+                Stage::FindConfig
+            } else if is_internal {
                 Stage::ServerRewrite
             } else {
-                Stage::FindConfig
+                Stage::PostRead
             }
         })
     }

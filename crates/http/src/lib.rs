@@ -36,6 +36,7 @@ pub mod purge_registry;
 pub mod quic;
 pub mod request;
 pub mod request_pool;
+pub mod request_zones;
 pub mod resolving;
 pub mod response;
 #[cfg(any(test, feature = "rig"))]

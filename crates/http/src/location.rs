@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::next_filters::NextFilters;
 use crate::phase::Phase;
 use crate::request::Request;
+use crate::request_zones::RequestZones;
 use conf::configs::ConfMap;
 use foldhash::fast::RandomState;
 use session::{BoxFuture, Outcome, Step};
@@ -21,9 +22,6 @@ pub struct Handler {
     /// Runs it.
     pub run: Rc<dyn Fn(&Rc<Request>) -> Step>,
 }
-
-/// Looks on when a request begins; returns nothing, which makes it cheaper than a handler of a phase.
-pub(crate) type BeginHook = Rc<dyn Fn(&Request)>;
 
 /// A header filter; runs when the head is about to leave.
 pub(crate) type HeaderFilter = Rc<dyn Fn(&Rc<Request>) -> Step>;
@@ -83,12 +81,11 @@ pub struct Location {
     pub core: Rc<Core>,
     /// Values of all modules.
     pub conf: ConfMap,
-    /// Called when a client's request begins, for a server's own values.
-    pub begin_hooks: Vec<BeginHook>,
+    /// Where its requests are counted.
+    pub zones: RequestZones,
     /// Handlers by phase, in order.
     pub phases: [Vec<Handler>; Phase::COUNT],
-    /// One bit for each of `phases` that has handlers, so that a request passes the others without looking; with begin hooks also that of the
-    /// first.
+    /// One bit for each of `phases` that has handlers, so that a request passes the others without looking.
     pub busy: u8,
     /// The handler that `*_pass`, `content_by_lua` and the like install; it alone makes the content.
     pub content: Option<Rc<dyn Fn(&Rc<Request>) -> Step>>,

@@ -1,9 +1,10 @@
 //! What a module attaches to: a location under construction.
 
 use crate::chain::Chain;
-use crate::location::{BeginHook, BodyFilter, Filtered, Handler, HeaderFilter, Location, Match};
+use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match};
 use crate::phase::Phase;
 use crate::request::Request;
+use crate::request_zones::RequestZones;
 use crate::worker::Worker;
 use base::log::ErrorLog;
 use conf::configs::ConfMap;
@@ -47,8 +48,8 @@ pub struct Attach<'a> {
 /// The lists of a location while it is built.
 #[derive(Default)]
 pub struct Parts {
-    /// Called when a request begins.
-    pub begin_hooks: Vec<BeginHook>,
+    /// Where requests are counted.
+    pub zones: RequestZones,
     /// Handlers by phase.
     pub phases: [Vec<Handler>; Phase::COUNT],
     /// The content handler.
@@ -79,9 +80,9 @@ impl Attach<'_> {
         self.main.share::<T>().unwrap_or_default()
     }
 
-    /// Registers what runs when a client's request begins at this server.
-    pub fn on_request_begin(&mut self, hook: impl Fn(&Request) + 'static) {
-        self.parts.begin_hooks.push(Rc::new(hook));
+    /// Counts this location's requests.
+    pub fn count_in(&mut self, zones: RequestZones) {
+        self.parts.zones = zones;
     }
 
     /// Registers a handler of a phase for this location.
@@ -138,20 +139,18 @@ impl Parts {
         children: crate::location::Locations,
     ) -> Location {
         // Lists grow by doubling, and locations are many.
-        self.begin_hooks.shrink_to_fit();
         self.phases.iter_mut().for_each(Vec::shrink_to_fit);
         self.header_filters.shrink_to_fit();
         self.body_filters.shrink_to_fit();
         // A list's place is its phase's number, and so is the phase's bit.
-        let begin = if self.begin_hooks.is_empty() { 0 } else { Phase::PostRead.bit() };
-        let busy = self.phases.iter().enumerate().fold(begin, |busy, (at, list)| busy | (u8::from(!list.is_empty()) << at));
+        let busy = self.phases.iter().enumerate().fold(0, |busy, (at, list)| busy | (u8::from(!list.is_empty()) << at));
         Location {
             busy,
             name,
             kind,
             core,
             conf,
-            begin_hooks: self.begin_hooks,
+            zones: self.zones,
             phases: self.phases,
             content: self.content,
             auto_redirect: self.auto_redirect,

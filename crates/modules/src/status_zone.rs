@@ -7,7 +7,8 @@ use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::switch::Switch;
 use conf::tree::Error;
-use http::{Attach, Module, Phase, Request};
+use http::request_zones::RequestZones;
+use http::{Attach, Module};
 use shm::meter::Kind;
 use shm::{Meter, Zones};
 use std::rc::Rc;
@@ -75,38 +76,8 @@ fn stream_levels(levels: &mut Levels) {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let server = place.server_conf::<ServerZone>().0.clone();
     let location = place.conf::<LocationZone>().0.clone().and_then(Switch::on);
-    if let Some(zone) = server.clone().filter(|_| place.is_server) {
-        place.on_request_begin(move |request| {
-            zone.add(BEGUN, 1);
-            request.flags.counted.set(true);
-        });
-    }
-    if server.is_some() || location.is_some() {
-        place.phase(Phase::Log, move |request| {
-            if request.is_main() {
-                ended(request, server.as_deref(), location.as_deref());
-            }
-            Step::Now(Outcome::Ok)
-        });
-    }
+    place.count_in(RequestZones { server, location });
     Ok(())
-}
-
-/// Counts a request that has ended.
-fn ended(request: &Request, server: Option<&Meter>, location: Option<&Meter>) {
-    let status = request.flags.header_sent.get().then(|| request.response.borrow().status);
-    let (received, sent) = (request.request_length.get(), request.bytes_sent.get());
-    if let Some(own) = server.and_then(lane) {
-        // One that was refused before its first phase has not begun anywhere else.
-        if !request.flags.counted.get() {
-            own.add(BEGUN, 1);
-        }
-        count_end(own, status, received, sent);
-    }
-    if let Some(own) = location.and_then(lane) {
-        own.add(BEGUN, 1);
-        count_end(own, status, received, sent);
-    }
 }
 
 /// The zone in which a session has begun.

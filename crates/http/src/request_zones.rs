@@ -1,0 +1,53 @@
+//! Where the requests of a server and a location are counted: the zones that `status_zone` names.
+//!
+//! They are fields of a location and no handlers of phases, because nearly all that such a handler costs is the way to it.
+
+use crate::request::Request;
+use session::status_zone::{BEGUN, count_end, lane};
+use shm::Meter;
+use std::rc::Rc;
+
+/// The zones of a location; none: nothing is counted.
+#[derive(Clone, Debug, Default)]
+pub struct RequestZones {
+    /// That of its server.
+    pub server: Option<Rc<Meter>>,
+    /// Its own.
+    pub location: Option<Rc<Meter>>,
+}
+
+impl RequestZones {
+    /// A client's request begins at the server whose values these are.
+    #[inline]
+    pub fn begun(&self, request: &Request) {
+        if let Some(own) = self.server.as_deref().and_then(lane) {
+            own.add(BEGUN, 1);
+            request.flags.counted.set(true);
+        }
+    }
+
+    /// A client's request has ended in the location whose values these are.
+    #[inline]
+    pub fn ended(&self, request: &Request) {
+        if self.server.is_some() || self.location.is_some() {
+            self.count(request);
+        }
+    }
+
+    #[inline(never)]
+    fn count(&self, request: &Request) {
+        let status = request.flags.header_sent.get().then(|| request.response.borrow().status);
+        let (received, sent) = (request.request_length.get(), request.bytes_sent.get());
+        if let Some(own) = self.server.as_deref().and_then(lane) {
+            // One that was refused before its first phase has not begun anywhere else.
+            if !request.flags.counted.get() {
+                own.add(BEGUN, 1);
+            }
+            count_end(own, status, received, sent);
+        }
+        if let Some(own) = self.location.as_deref().and_then(lane) {
+            own.add(BEGUN, 1);
+            count_end(own, status, received, sent);
+        }
+    }
+}
