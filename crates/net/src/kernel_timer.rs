@@ -56,6 +56,14 @@ impl KernelTimer {
         }
     }
 
+    /// Rings at this time at the latest. A ring that comes before it anyway is left as it is, which saves the call: who is woken looks
+    /// what is due, and sets the timer for the rest.
+    pub fn ring_by(&self, time: Instant) {
+        if self.at.get().is_none_or(|at| time < at) {
+            self.set(time);
+        }
+    }
+
     /// Ready when it has rung since; now and then without a reason.
     pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.by {
@@ -80,6 +88,22 @@ impl KernelTimer {
 mod tests {
     use super::*;
     use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn an_earlier_ring_serves_a_later_one() {
+        let at = |timer: &KernelTimer| timer.at.get();
+        for timer in [KernelTimer::default(), KernelTimer { by: Keeper::in_loop(), at: Cell::new(None) }] {
+            let (early, late) = (Instant::now() + Duration::from_millis(5), Instant::now() + FOREVER);
+            timer.ring_by(late);
+            assert_eq!(at(&timer), Some(late));
+            timer.ring_by(early);
+            timer.ring_by(late);
+            assert_eq!(at(&timer), Some(early));
+            poll_fn(|cx| timer.poll(cx)).await;
+            timer.ring_by(late);
+            assert_eq!(at(&timer), Some(late));
+        }
+    }
 
     #[tokio::test]
     async fn it_rings_when_it_was_last_set_to() {

@@ -100,7 +100,7 @@ impl Future for Alarm {
         drop(waiting);
         // A task that has not begun will look at all of them.
         if first && let (Some(timer), Some(time)) = (self.list.timer.get(), self.list.time_of(self.key)) {
-            timer.set(time);
+            timer.ring_by(time);
         }
         self.entered = true;
         Poll::Pending

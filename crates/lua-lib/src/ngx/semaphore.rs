@@ -8,9 +8,11 @@ use lua::{CallContext, Group, PhaseSet, Raise, Reply, Row, Stack, Suspension, Va
 use session::alarms::Alarms;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// The part's rows and glue.
 #[must_use]
@@ -50,7 +52,28 @@ struct Semaphore {
 #[derive(Default)]
 struct Waiter {
     granted: Cell<bool>,
-    notify: Notify,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Waiter {
+    fn grant(&self) {
+        self.granted.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn poll_granted(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.granted.get() {
+            return Poll::Ready(());
+        }
+        let mut waker = self.waker.borrow_mut();
+        match &mut *waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
 }
 
 impl Semaphores {
@@ -81,9 +104,8 @@ impl Semaphore {
         while self.resources.get() > 0 {
             let Some(next) = self.queue.borrow_mut().pop_front() else { return };
             self.resources.set(self.resources.get() - 1);
-            next.granted.set(true);
             self.waking.set(self.waking.get() + 1);
-            next.notify.notify_one();
+            next.grant();
         }
     }
 
@@ -167,11 +189,8 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     semaphore.queue.borrow_mut().push_back(waiter.clone());
     let place = QueuePosition { semaphore, waiter };
     Ok(Suspension::wait(|| async move {
-        tokio::select! {
-            biased;
-            () = place.waiter.notify.notified() => {}
-            () = alarm => {}
-        }
+        let mut alarm = pin!(alarm);
+        poll_fn(|cx| if place.waiter.poll_granted(cx).is_ready() { Poll::Ready(()) } else { alarm.as_mut().poll(cx) }).await;
         if place.semaphore.granted(&place.waiter) {
             return Ok(Reply::One(Value::Bool(true)));
         }
