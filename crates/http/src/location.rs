@@ -11,6 +11,7 @@ use conf::configs::ConfMap;
 use foldhash::fast::RandomState;
 use session::{BoxFuture, Outcome, Step};
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -120,6 +121,9 @@ impl Location {
     }
 }
 
+/// How many places of recent searches a level remembers.
+const RECENT: usize = 4;
+
 /// The locations of one level, prepared for the search.
 #[derive(Default)]
 pub struct Locations {
@@ -129,12 +133,15 @@ pub struct Locations {
     pub shorter: Vec<Option<u32>>,
     /// Those of `fixed` that want redirects to their trailing slash, by their name without it.
     pub redirects: HashMap<Box<[u8]>, Rc<Location>, RandomState>,
+    /// A bit for each of their lengths: most URIs have another, and need not be looked for.
+    redirect_lengths: u64,
     /// Regular expressions in the order of the file.
     pub regex: Vec<Rc<Location>>,
     /// `@name` locations.
     pub named: Vec<Rc<Location>>,
-    /// Where in `fixed` the last name was found that is a whole URI: a busy endpoint is asked for again.
-    recent: Cell<usize>,
+    /// Where in `fixed` the search began last, by a letter of the URI, so that a request that is rewritten finds both of its places: a busy
+    /// endpoint is asked for again.
+    recent: [Cell<u32>; RECENT],
 }
 
 /// Result of the search in the fixed locations.
@@ -164,6 +171,7 @@ impl Locations {
         let redirecting = locations.fixed.iter().filter(|l| l.auto_redirect);
         let by_name = redirecting.filter_map(|l| Some((Box::from(l.name.strip_suffix(b"/")?), l.clone())));
         locations.redirects = by_name.collect();
+        locations.redirect_lengths = locations.redirects.keys().fold(0, |bits, name| bits | length_bit(name));
         let rank = |l: &Location| u8::from(!matches!(l.kind, Match::Exact));
         locations.fixed.sort_by(|a, b| a.name.cmp(&b.name).then(rank(a).cmp(&rank(b))));
         locations.shorter = shorter(&locations.fixed);
@@ -179,14 +187,9 @@ impl Locations {
     pub fn find_fixed(&self, uri: &[u8]) -> Found {
         // Everything that sorts between the longest prefix of `uri` and `uri` itself starts with that prefix, so the
         // chain of ever shorter prefixes from the last name below `uri` meets it.
-        let recent = self.recent.get();
-        let mut candidate = match self.fixed.get(recent) {
-            Some(location) if *location.name == *uri => Some(recent),
-            _ => self.fixed.partition_point(|l| &*l.name <= uri).checked_sub(1),
-        };
+        let mut candidate = self.nearest(uri);
         while let Some((at, location)) = candidate.and_then(|at| Some((at, self.fixed.get(at)?))) {
             if *location.name == *uri {
-                self.recent.set(at);
                 let twin = at.checked_sub(1).and_then(|before| self.fixed.get(before)).filter(|l| *l.name == *uri);
                 let chosen = twin.unwrap_or(location);
                 return if matches!(chosen.kind, Match::Exact) { Found::Exact(chosen.clone()) } else { Found::Prefix(chosen.clone()) };
@@ -199,12 +202,36 @@ impl Locations {
         self.redirect(uri).unwrap_or(Found::Nothing)
     }
 
+    /// The last of the fixed locations whose name does not sort behind `uri`. Requests come in runs for the same place, so the one that was
+    /// found last is looked at first.
+    fn nearest(&self, uri: &[u8]) -> Option<usize> {
+        let letter = usize::from(uri.get(1).copied().unwrap_or_default());
+        let slot = self.recent.get(letter % RECENT)?;
+        let recent = slot.get() as usize;
+        let name = |at: usize| self.fixed.get(at).map(|location| &*location.name);
+        let is_nearest = match name(recent).map(|name| name.cmp(uri)) {
+            Some(Ordering::Equal) => true,
+            Some(Ordering::Less) => name(recent + 1).is_none_or(|next| next > uri),
+            Some(Ordering::Greater) | None => false,
+        };
+        if is_nearest {
+            return Some(recent);
+        }
+        let found = self.fixed.partition_point(|location| &*location.name <= uri).checked_sub(1)?;
+        slot.set(u32::try_from(found).unwrap_or_default());
+        Some(found)
+    }
+
     fn redirect(&self, uri: &[u8]) -> Option<Found> {
-        if self.redirects.is_empty() {
+        if self.redirect_lengths & length_bit(uri) == 0 {
             return None;
         }
         self.redirects.get(uri).map(|l| Found::Redirect(l.clone()))
     }
+}
+
+fn length_bit(name: &[u8]) -> u64 {
+    1 << (name.len() % u64::BITS as usize)
 }
 
 /// For each of the locations, which are sorted by name: the longest prefix location that is a proper prefix of its name.
@@ -265,18 +292,22 @@ mod tests {
             Found::Redirect(_) => "redirect".to_owned(),
             Found::Nothing => "nothing".to_owned(),
         };
-        for _ in 0..3 {
-            for (uri, expected) in [
-                ("/a", "= /a"),
-                ("/a", "= /a"),
-                ("/ab", "= /ab"),
-                ("/abc", "/a"),
-                ("/b/", "/b/"),
-                ("/", "/"),
-                ("/c", "/"),
-                ("x", "nothing"),
-            ] {
-                assert_eq!(name(uri), expected, "{uri}");
+        let expected = [
+            ("/a", "= /a"),
+            ("/a0", "/a"),
+            ("/ab", "= /ab"),
+            ("/abc", "/a"),
+            ("/b/", "/b/"),
+            ("/b/x", "/b/"),
+            ("/", "/"),
+            ("/c", "/"),
+            ("x", "nothing"),
+            ("", "nothing"),
+        ];
+        // Whatever was asked for before, and before that.
+        for (first, second) in expected.iter().flat_map(|first| expected.iter().map(move |second| (first, second))) {
+            for (uri, expected) in [first, second, second, first] {
+                assert_eq!(name(uri), *expected, "{uri} of {} and {}", first.0, second.0);
             }
         }
     }
