@@ -49,14 +49,6 @@ impl Input {
         }
     }
 
-    /// Moves unused bytes to the front before more are read behind them.
-    pub fn compact(&mut self) {
-        if self.used > 0 && self.used >= self.buffer.len() / 2 {
-            self.buffer.drain(..self.used);
-            self.used = 0;
-        }
-    }
-
     /// Reads what has arrived on `stream`. `Ok(0)` is the end of the stream. While nothing comes, no empty buffer is held.
     pub fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.poll_fill_with(stream, cx, SMALL)
@@ -68,23 +60,38 @@ impl Input {
             return Poll::Ready(Ok(0));
         }
         let size = wanted.clamp(SMALL, LARGE);
-        if self.buffer.is_empty() && self.buffer.capacity() < size {
-            let spare = if self.buffer.capacity() == 0 { buffers::take() } else { std::mem::take(&mut self.buffer) };
-            if spare.capacity() < size {
-                buffers::put(spare);
-                self.buffer = Vec::with_capacity(size);
-            } else {
-                self.buffer = spare;
+        let used = &mut self.used;
+        let read = stream.poll_read_with(cx, &mut self.buffer, |buffer| {
+            if buffer.is_empty() && buffer.capacity() < size {
+                lend(buffer, size);
             }
-        }
-        self.compact();
-        let read = stream.poll_read(cx, &mut self.buffer);
+            compact(buffer, used);
+        });
         match read {
             Poll::Ready(Ok(0)) => self.ended = true,
             Poll::Pending => self.release_buffer(),
             Poll::Ready(_) => {}
         }
         read
+    }
+}
+
+/// Gives an empty buffer room for `size` bytes.
+fn lend(buffer: &mut Vec<u8>, size: usize) {
+    let spare = if buffer.capacity() == 0 { buffers::take() } else { std::mem::take(buffer) };
+    if spare.capacity() < size {
+        buffers::put(spare);
+        *buffer = Vec::with_capacity(size);
+    } else {
+        *buffer = spare;
+    }
+}
+
+/// Moves unused bytes to the front before more are read behind them.
+fn compact(buffer: &mut Vec<u8>, used: &mut usize) {
+    if *used > 0 && *used >= buffer.len() / 2 {
+        buffer.drain(..*used);
+        *used = 0;
     }
 }
 

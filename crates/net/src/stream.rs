@@ -16,7 +16,6 @@ use std::task::{Context, Poll, ready};
 use socket2::SockRef;
 use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::task::coop::poll_proceed;
 
 use crate::tls::{Parked, TlsStream};
 pub use fresh::Fresh;
@@ -28,31 +27,29 @@ const ROOM: usize = 1024;
 /// More bytes follow, send(2); Linux has one number for all processors.
 const MSG_MORE: i32 = 0x8000;
 
-/// Receives from a registered socket, within the task's share of its turn.
+/// Receives from a registered socket, within the task's share of its turn. `$make_room` runs when something may be there, before a look.
 ///
 /// A read that gets less than it has room for has taken all there was. The loop is told so, which saves the call that would only say it: what
 /// comes later is reported as new.
 macro_rules! poll_receive {
-    ($stream:expr, $cx:expr, $into:expr, $most:expr) => {{
-        let room = ($into.capacity() - $into.len()).min($most);
-        let turn = ready!(poll_proceed($cx));
+    ($stream:expr, $cx:expr, $into:expr, $most:expr, $make_room:expr) => {{
         loop {
-            let mut last = None;
-            let result = $stream.try_io(Interest::READABLE, || {
-                let count = sys::descriptor::receive_at_most($stream.as_fd(), $into, room)?;
-                if count > 0 && count < room {
-                    last = Some(count);
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                Ok(count)
-            });
-            let result = last.map_or(result, Ok);
-            match result {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!($stream.poll_read_ready($cx))?,
+            ready!($stream.poll_read_ready($cx))?;
+            $make_room($into);
+            let room = ($into.capacity() - $into.len()).min($most);
+            let mut received = None;
+            let all_taken = $stream.try_io(Interest::READABLE, || match sys::descriptor::receive_at_most($stream.as_fd(), $into, room) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
                 result => {
-                    turn.made_progress();
-                    break Poll::Ready(result);
+                    let is_all = matches!(result, Ok(count) if count > 0 && count < room);
+                    received = Some(result);
+                    if is_all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
                 }
+            });
+            // What it says is known.
+            drop(all_taken);
+            if let Some(result) = received {
+                break Poll::Ready(result);
             }
         }
     }};
@@ -184,21 +181,40 @@ impl Stream {
 
     /// As [`Stream::try_read`], but arranges a wake-up when nothing is there.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        make_room(into);
-        self.poll_receive(cx, into, usize::MAX)
+        self.poll_receive(cx, into, usize::MAX, make_room)
+    }
+
+    /// As [`Stream::poll_read`]; `prepare` gives `into` its buffer as soon as something may be there, so that who waits needs none.
+    #[inline]
+    pub fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<u8>,
+        mut prepare: impl FnMut(&mut Vec<u8>),
+    ) -> Poll<io::Result<usize>> {
+        self.poll_receive(cx, into, usize::MAX, |into: &mut Vec<u8>| {
+            prepare(into);
+            make_room(into);
+        })
     }
 
     /// As [`Stream::poll_read`], but takes no more than `most` bytes from a socket and needs no more room than for them; what TLS has
     /// opened comes whole.
     pub fn poll_read_at_most(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>, most: usize) -> Poll<io::Result<usize>> {
-        into.reserve(most);
-        self.poll_receive(cx, into, most)
+        self.poll_receive(cx, into, most, |into: &mut Vec<u8>| into.reserve(most))
     }
 
     #[inline]
-    fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>, most: usize) -> Poll<io::Result<usize>> {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<u8>,
+        most: usize,
+        mut prepare: impl FnMut(&mut Vec<u8>),
+    ) -> Poll<io::Result<usize>> {
         if let Stream::Fresh(fresh) = self {
             if fresh.may_hold_bytes() {
+                prepare(into);
                 match fresh.read(into, most) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     result => return Poll::Ready(result),
@@ -209,9 +225,12 @@ impl Stream {
         match self {
             // It has just been registered.
             Stream::Fresh(_) => Poll::Pending,
-            Stream::Tcp(stream) => poll_receive!(stream, cx, into, most),
-            Stream::Unix(stream) => poll_receive!(stream, cx, into, most),
-            Stream::Tls(stream) => stream.poll_read(cx, into),
+            Stream::Tcp(stream) => poll_receive!(stream, cx, into, most, prepare),
+            Stream::Unix(stream) => poll_receive!(stream, cx, into, most, prepare),
+            Stream::Tls(stream) => {
+                prepare(into);
+                stream.poll_read(cx, into)
+            }
         }
     }
 
@@ -279,15 +298,15 @@ impl Stream {
         if let Some(only) = only {
             return match self {
                 Stream::Fresh(fresh) => Poll::Ready(fresh.write(only)),
-                Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, only),
-                Stream::Unix(stream) => Pin::new(stream).poll_write(cx, only),
+                Stream::Tcp(stream) => or_wait(stream.try_write(only), || Pin::new(stream).poll_write(cx, only)),
+                Stream::Unix(stream) => or_wait(stream.try_write(only), || Pin::new(stream).poll_write(cx, only)),
                 Stream::Tls(stream) => stream.poll_write(cx, pieces),
             };
         }
         match self {
             Stream::Fresh(fresh) => Poll::Ready(fresh.write_vectored(pieces, false)),
-            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Stream::Tcp(stream) => or_wait(stream.try_write_vectored(pieces), || Pin::new(stream).poll_write_vectored(cx, pieces)),
+            Stream::Unix(stream) => or_wait(stream.try_write_vectored(pieces), || Pin::new(stream).poll_write_vectored(cx, pieces)),
             Stream::Tls(stream) => stream.poll_write(cx, pieces),
         }
     }
@@ -469,6 +488,14 @@ impl Stream {
     /// What setsockopt(2) reports; the socket is closed in any case.
     pub fn reset(self) -> io::Result<()> {
         sys::socket::set_linger(self.descriptor()?, Some(0))
+    }
+}
+
+/// What a write at once has said, unless it has to wait: mostly a socket takes all, and the way to a wait costs as much as the rest.
+fn or_wait(at_once: io::Result<usize>, wait: impl FnOnce() -> Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    match at_once {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait(),
+        result => Poll::Ready(result),
     }
 }
 

@@ -60,10 +60,18 @@ impl Channel {
     /// Appends received bytes of the response to `input`. Ready with the number of bytes that were read; 0 is the end of the connection. What
     /// is wrong with frames is told by [`Channel::next`] and [`Channel::fault`], once earlier input was processed.
     #[inline]
-    pub fn poll_receive(&mut self, cx: &mut Context<'_>, input: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+    pub fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &mut Vec<u8>,
+        mut prepare: impl FnMut(&mut Vec<u8>),
+    ) -> Poll<io::Result<usize>> {
         match self {
-            Channel::Bytes(stream) => stream.poll_read(cx, input),
-            Channel::Frames(link) => link.poll_receive(cx, input),
+            Channel::Bytes(stream) => stream.poll_read_with(cx, input, prepare),
+            Channel::Frames(link) => {
+                prepare(input);
+                link.poll_receive(cx, input)
+            }
         }
     }
 

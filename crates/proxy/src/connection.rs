@@ -141,8 +141,10 @@ pub struct KeyView<'a> {
 
 impl KeyView<'_> {
     fn fits(&self, key: &Key) -> bool {
-        *self.address == key.address
-            && (self.protocol, self.kind, self.index) == (key.protocol, key.kind, key.index)
+        // Mostly both are the same bytes, which then need no look.
+        (Rc::ptr_eq(self.address, &key.address) || *self.address == key.address)
+            && (std::ptr::eq(self.protocol, key.protocol) || self.protocol == key.protocol)
+            && (self.kind, self.index) == (key.kind, key.index)
             && (self.local, &self.secure, self.host) == (key.local, &key.secure, key.host.as_ref())
     }
 

@@ -144,9 +144,8 @@ impl Exchange {
 
     /// Reads received bytes of the response, about `size` bytes at a time; a buffer is there only when something is.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>, channel: &mut Channel, size: usize) -> Poll<io::Result<usize>> {
-        let input = &mut self.scratch.input;
-        self.state.lend_input(input, size);
-        let poll = channel.poll_receive(cx, input);
+        let (input, state) = (&mut self.scratch.input, &self.state);
+        let poll = channel.poll_receive(cx, input, |input| state.lend_input(input, size));
         if poll.is_pending() && size > 0 {
             self.state.release_input(input);
         }

@@ -81,6 +81,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         request.action.set("sending to client");
         marked = request.parent.as_ref();
     }
+    exchange.state.put_record(&exchange.record);
     exchange.state.put_scratch(exchange.scratch);
     outcome
 }

@@ -7,7 +7,6 @@ use balance::Selection;
 use foldhash::HashMap;
 use http::Headers;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use wire::h1::header::{HeaderSpan, Rules, parse_section};
 use wire::h1::response::ResponseHead;
@@ -53,6 +52,8 @@ pub struct Record {
     /// `$proxy_port` of a URL with variables.
     pub port: RefCell<Vec<u8>>,
     started: Cell<u64>,
+    /// It lies among those that are given out again.
+    is_spare: Cell<bool>,
 }
 
 impl Record {
@@ -180,8 +181,9 @@ pub struct State {
     scratch: RefCell<Vec<Box<Scratch>>>,
     /// What answers are read into, the one that was used last at the end: while one is awaited, its exchange holds none of them.
     inputs: RefCell<Vec<Vec<u8>>>,
-    /// Records, the one that was given out last at the end; those of requests that are over are given out again.
-    records: RefCell<VecDeque<Rc<Record>>>,
+    /// Records of exchanges that have ended, the last one at the end: what it has touched is still near. Each is given out again once its
+    /// request is over, too.
+    records: RefCell<Vec<Rc<Record>>>,
     addresses: RefCell<HashMap<Box<[u8]>, Rc<Upstream>>>,
 }
 
@@ -241,19 +243,20 @@ impl State {
     #[must_use]
     pub fn record(&self) -> Rc<Record> {
         let mut records = self.records.borrow_mut();
-        if let Some(oldest) = records.pop_front() {
-            let is_over = Rc::strong_count(&oldest) == 1 && Rc::weak_count(&oldest) == 0;
-            records.push_back(oldest.clone());
-            if is_over {
-                oldest.clear();
-                return oldest;
-            }
+        let is_over = |record: &Rc<Record>| Rc::strong_count(record) == 1 && Rc::weak_count(record) == 0;
+        let Some(at) = records.iter().rposition(is_over) else { return Rc::default() };
+        let spare = records.remove(at);
+        spare.is_spare.set(false);
+        spare.clear();
+        spare
+    }
+
+    /// Gives a record out again as soon as its request no longer needs it.
+    pub(crate) fn put_record(&self, record: &Rc<Record>) {
+        let mut records = self.records.borrow_mut();
+        if records.len() < MAX_SPARE && !record.is_spare.replace(true) {
+            records.push(record.clone());
         }
-        let made = Rc::new(Record::default());
-        if records.len() < MAX_SPARE {
-            records.push_back(made.clone());
-        }
-        made
     }
 
     /// The group that stands for an address given by variables, made at its first use.
@@ -302,10 +305,13 @@ mod tests {
         assert!(!Rc::ptr_eq(&first, &second));
         first.begin(&Rc::from("a"), true, 0);
         let address = Rc::as_ptr(&first);
+        // The exchanges have ended, one of them twice, and the second one's request has not.
+        [&first, &second, &first].iter().for_each(|record| state.put_record(record));
+        assert!(!Rc::ptr_eq(&state.record(), &first), "its request has not ended either");
         drop(first);
         let again = [state.record(), state.record()];
-        let found = again.iter().find(|record| Rc::as_ptr(record) == address).unwrap();
-        assert!(found.tries.borrow().is_empty());
+        assert_eq!(Rc::as_ptr(&again[0]), address);
+        assert!(again[0].tries.borrow().is_empty());
         assert!(again.iter().all(|record| !Rc::ptr_eq(record, &second)));
     }
 }
