@@ -4,6 +4,7 @@
 //! ready, which saves the system call that would only say so.
 
 mod fresh;
+mod receive;
 mod traits;
 mod transport;
 
@@ -19,6 +20,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::tls::{Parked, TlsStream};
 pub use fresh::Fresh;
+use receive::poll_receive;
 pub use transport::Transport;
 
 /// How many free bytes a read makes sure of.
@@ -26,34 +28,6 @@ const ROOM: usize = 1024;
 
 /// More bytes follow, send(2); Linux has one number for all processors.
 const MSG_MORE: i32 = 0x8000;
-
-/// Receives from a registered socket, within the task's share of its turn. `$make_room` runs when something may be there, before a look.
-///
-/// A read that gets less than it has room for has taken all there was. The loop is told so, which saves the call that would only say it: what
-/// comes later is reported as new.
-macro_rules! poll_receive {
-    ($stream:expr, $cx:expr, $into:expr, $most:expr, $make_room:expr) => {{
-        loop {
-            ready!($stream.poll_read_ready($cx))?;
-            $make_room($into);
-            let room = ($into.capacity() - $into.len()).min($most);
-            let mut received = None;
-            let all_taken = $stream.try_io(Interest::READABLE, || match sys::descriptor::receive_at_most($stream.as_fd(), $into, room) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
-                result => {
-                    let is_all = matches!(result, Ok(count) if count > 0 && count < room);
-                    received = Some(result);
-                    if is_all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-                }
-            });
-            // What it says is known.
-            drop(all_taken);
-            if let Some(result) = received {
-                break Poll::Ready(result);
-            }
-        }
-    }};
-}
 
 /// A connected socket.
 #[derive(Debug)]
