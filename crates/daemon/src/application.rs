@@ -60,7 +60,7 @@ impl LoadError {
     /// All that is wrong, one by one.
     pub(crate) fn problems(&self) -> Vec<Diagnostic> {
         let own = Diagnostic { level: self.level, message: self.message.clone(), position: self.position.clone() };
-        let warnings = self.warnings.iter().map(|warning| Diagnostic::warning(warning));
+        let warnings = self.warnings.iter().map(Diagnostic::warning);
         warnings.chain([own]).chain(self.others.iter().flat_map(LoadError::problems)).collect()
     }
 }
