@@ -191,6 +191,10 @@ local function wrap(f)
 end
 
 coroutine.status, coroutine.resume, coroutine.wrap = status, resume, wrap
+-- OpenResty's names for Lua's own functions and for those that know requests; here they are the same.
+for _, name in ipairs { "create", "resume", "status", "wrap", "yield" } do
+    coroutine["_" .. name], coroutine["__" .. name] = coroutine[name], coroutine[name]
+end
 
 -- require: in Lua, so that a module's top level may suspend; and modules have the real globals.
 local loaded, loading = package.loaded, setmetatable({}, { __mode = "v" })
