@@ -24,16 +24,23 @@ ffi.cdef(cdef)
 local cx = ffi_cast("lunette_cx *", b.cx)
 
 -- A native function counts the object among its arguments; to who calls it as a method the object is none, as with `luaL_argerror`.
+-- A function that is called '?' has the name by which it was called, if by any.
 local function seen_by_caller(message, level)
-    local number, rest = match(message, "^bad argument #(%d+)( to '.*)$")
+    local number, name, rest = match(message, "^bad argument #(%d+) to '(.-)'(.*)$")
     local info = number and getinfo(level, "n")
-    if not info or info.namewhat ~= "method" then
+    if not info then
         return message
     end
-    if number == "1" then
-        return (gsub(rest, "^ to ('.-') ", "calling %1 on bad self ", 1))
+    if name == "?" then
+        name = info.name or name
     end
-    return "bad argument #" .. number - 1 .. rest
+    if info.namewhat == "method" then
+        number = number - 1
+        if number == 0 then
+            return "calling '" .. name .. "' on bad self" .. rest
+        end
+    end
+    return "bad argument #" .. number .. " to '" .. name .. "'" .. rest
 end
 
 -- Native functions never raise and never yield: their shim does it for them.

@@ -82,7 +82,7 @@ pub fn receive_any(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension
         return Ok(fail(stack, text));
     }
     let most = stack.number(2).filter(|most| *most >= 1.0);
-    let most = most.ok_or_else(|| Raise::argument(2, "receiveany", "bad max argument"))?;
+    let most = most.ok_or_else(|| Raise::argument(2, "?", "bad max argument"))?;
     reporter.debug(format_args!("lua tcp socket calling receiveany() method to read at most {most} bytes"));
     run(&call, stack, socket, Pattern::Any(most as usize), reporter, false)
 }

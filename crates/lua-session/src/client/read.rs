@@ -70,7 +70,7 @@ pub fn receive_any<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> 
         Err(text) => return Ok(fail(stack, text)),
     };
     let most = stack.number(2).filter(|most| *most >= 1.0);
-    let most = most.ok_or_else(|| Raise::argument(2, "receiveany", "bad max argument"))?;
+    let most = most.ok_or_else(|| Raise::argument(2, "?", "bad max argument"))?;
     reporter.debug(format_args!("lua tcp socket calling receiveany() method to read at most {most} bytes"));
     run(&call, stack, client, Pattern::Any(most as usize), reporter, false)
 }

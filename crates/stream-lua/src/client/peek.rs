@@ -26,7 +26,7 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension
     }
     let size = stack.number(2).ok_or(Raise::fixed("argument must be a number"))?;
     if size < 0.0 {
-        return Err(Raise::argument(2, "peek", "bytes can not be negative"));
+        return Err(Raise::argument(2, "?", "bytes can not be negative"));
     }
     let size = size as usize;
     if let Some(seen) = used.session.preread().get(..size) {

@@ -34,7 +34,7 @@ pub(super) fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize,
         b"" => return refusal(stack, "pattern is empty"),
         other => {
             let text = format!("bad shutdown argument: {}", String::from_utf8_lossy(other));
-            return Err(Raise::argument(2, "shutdown", &text));
+            return Err(Raise::argument(2, "?", &text));
         }
     }
     log_session!(session, Level::Debug, "stream lua shutdown socket write direction");
