@@ -116,7 +116,7 @@ impl Application for Server {
         Ok(())
     }
 
-    fn warnings(&mut self, generation: &mut Generation) -> Vec<String> {
+    fn warnings(&mut self, generation: &mut Generation) -> Vec<(Level, String)> {
         std::mem::take(&mut generation.warnings)
     }
 

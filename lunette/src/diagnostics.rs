@@ -1,5 +1,6 @@
 //! A configuration's errors and warnings as messages.
 
+use base::log::Level;
 use conf::diagnostic;
 use conf::tree::{Error, Files};
 use daemon::{LoadError, SourcePosition};
@@ -29,6 +30,7 @@ pub(crate) fn refusals(errors: &[Error], files: &Files) -> Option<LoadError> {
 }
 
 /// Warnings as lines for the log.
-pub(crate) fn warnings(list: &[Error], files: &Files) -> Vec<String> {
-    list.iter().map(|warning| diagnostic::log_line(warning, files)).collect()
+pub(crate) fn warnings(list: &[Error], files: &Files) -> Vec<(Level, String)> {
+    let level = |warning: &Error| if warning.alert { Level::Alert } else { Level::Warn };
+    list.iter().map(|warning| (level(warning), diagnostic::log_line(warning, files))).collect()
 }

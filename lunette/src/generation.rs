@@ -43,7 +43,7 @@ pub(crate) struct Generation {
     /// `worker_connections`.
     pub(crate) connections: usize,
     /// Warnings that no one has seen yet.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<(Level, String)>,
 }
 
 /// Reads the command line's directives and the configuration file.
@@ -154,7 +154,7 @@ fn build(
     let log = named.unwrap_or_else(|| ErrorLog::new(vec![default_target(places, &frame.global)]));
     let mut settings = Settings::new(places.paths.resolve(identity::PID.as_bytes()), log);
     let connections = main.apply(&mut settings, &places.paths)?;
-    let warnings = main_level::warnings(&settings, connections);
+    let warnings = main_level::warnings(&settings, connections).into_iter().map(|text| (Level::Warn, text)).collect();
     let finished = frame.global.take::<Finished>().http;
     let (http, endpoints) = finished.map_or_else(|| (None, Endpoints::default()), |(http, endpoints)| (Some(http), endpoints));
     let (stream, specs) = frame.global.take::<engine::stream::Finished>().stream.unzip();

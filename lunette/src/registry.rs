@@ -201,6 +201,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::body_filter::MODULE,
         // Its look comes behind all that decides about access.
         m::srcache::MODULE,
+        // What Lua captures is what the application says; the filters from here on are for clients.
+        lua::capture::MODULE,
         m::iconv::MODULE,
         m::xss::MODULE,
         m::echo::MODULE,

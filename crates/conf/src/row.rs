@@ -237,6 +237,11 @@ impl<'a> Cx<'a> {
         self.global::<Warnings>().list.push(self.error(message));
     }
 
+    /// The same as an alert.
+    pub fn alert(&self, message: impl Into<String>) {
+        self.global::<Warnings>().list.push(Error { alert: true, ..self.error(message) });
+    }
+
     /// An error whose caret is under argument `i`, counted from 0.
     pub fn error_at(&self, i: usize, message: impl Into<String>) -> Error {
         let mut error = Error::on_directive(message, self.directive);

@@ -168,6 +168,8 @@ pub struct Error {
     pub notes: Vec<String>,
     /// Nothing is wrong, this server lacks what is asked for: reading goes on, and all such errors are shown together.
     pub unsupported: bool,
+    /// A warning that the log calls an alert.
+    pub alert: bool,
 }
 
 impl fmt::Display for Error {
@@ -182,7 +184,7 @@ impl Error {
     /// An error at `span`.
     #[must_use]
     pub fn new(message: impl Into<String>, span: Span) -> Self {
-        Self { message: message.into(), span, line: span.line, suggestion: None, notes: Vec::new(), unsupported: false }
+        Self { message: message.into(), span, line: span.line, suggestion: None, notes: Vec::new(), unsupported: false, alert: false }
     }
 
     /// An error about a whole directive: the caret is under its name, the line is nginx's.

@@ -39,7 +39,7 @@ pub struct LoadError {
     /// What is wrong besides.
     pub others: Vec<LoadError>,
     /// What was warned of before.
-    pub warnings: Box<[String]>,
+    pub warnings: Box<[(Level, String)]>,
 }
 
 impl fmt::Display for LoadError {
@@ -60,7 +60,7 @@ impl LoadError {
     /// All that is wrong, one by one.
     pub(crate) fn problems(&self) -> Vec<Diagnostic> {
         let own = Diagnostic { level: self.level, message: self.message.clone(), position: self.position.clone() };
-        let warnings = self.warnings.iter().map(|warning| Diagnostic::warning(warning.clone()));
+        let warnings = self.warnings.iter().map(Diagnostic::warning);
         warnings.chain([own]).chain(self.others.iter().flat_map(LoadError::problems)).collect()
     }
 }
@@ -105,7 +105,7 @@ pub trait Application {
     fn open(&mut self, generation: &mut Self::Generation, previous: Option<&Self::Generation>, mode: LoadMode) -> Result<(), LoadError>;
 
     /// Warnings of an accepted configuration that were not shown yet, in order.
-    fn warnings(&mut self, generation: &mut Self::Generation) -> Vec<String> {
+    fn warnings(&mut self, generation: &mut Self::Generation) -> Vec<(Level, String)> {
         let _ = generation;
         Vec::new()
     }

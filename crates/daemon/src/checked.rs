@@ -31,7 +31,7 @@ fn found<A: Application>(app: &mut A, options: &Options, console: &Console) -> V
         Ok(generation) => generation,
         Err(error) => return error.problems(),
     };
-    let mut problems: Vec<_> = app.warnings(&mut generation).into_iter().map(Diagnostic::warning).collect();
+    let mut problems: Vec<_> = app.warnings(&mut generation).iter().map(Diagnostic::warning).collect();
     problems.extend(app.advice(options));
     let mut report = |level: Level, message: &str| {
         if level <= Level::Warn {

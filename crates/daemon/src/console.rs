@@ -43,8 +43,8 @@ impl Console {
         Ok(generation)
     }
 
-    fn warn(&self, warnings: &[String]) {
-        warnings.iter().for_each(|warning| self.report(Level::Warn, warning));
+    fn warn(&self, warnings: &[(Level, String)]) {
+        warnings.iter().for_each(|(level, warning)| self.report(*level, warning));
     }
 
     /// Reports why a configuration was refused.

@@ -26,9 +26,9 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// A warning, whose text says where it belongs.
-    pub(crate) fn warning(message: String) -> Diagnostic {
-        Diagnostic { level: Level::Warn, message, position: None }
+    /// A warning, whose text says where it belongs. The configuration can be used, whatever the log calls it.
+    pub(crate) fn warning((_, message): &(Level, String)) -> Diagnostic {
+        Diagnostic { level: Level::Warn, message: message.clone(), position: None }
     }
 
     /// Whether the configuration cannot be used.

@@ -292,7 +292,8 @@ impl Front {
         }
     }
 
-    fn error_log<'a>(&'a self, listener: &'a Listener) -> &'a ErrorLog {
+    /// The log of what happens on a connection apart from its requests.
+    pub(crate) fn error_log<'a>(&'a self, listener: &'a Listener) -> &'a ErrorLog {
         listener.server.own.core.error_log.as_ref().unwrap_or(&self.worker.log)
     }
 

@@ -94,6 +94,7 @@ fn temp_name(directory: &TempPath, number: u64) -> PathBuf {
 #[derive(Debug)]
 pub struct Body {
     expected: bool,
+    is_clients: bool,
     length: Cell<Option<u64>>,
     state: Cell<BodyState>,
     data: RefCell<Vec<u8>>,
@@ -110,7 +111,7 @@ impl Body {
 
     /// A body on the wire: `Some(length)`, or chunked.
     pub fn on_wire(length: Option<u64>) -> Body {
-        Body::new(true, length, BodyState::Unread)
+        Body { is_clients: true, ..Body::new(true, length, BodyState::Unread) }
     }
 
     /// A body given by code.
@@ -123,6 +124,7 @@ impl Body {
     fn new(expected: bool, length: Option<u64>, state: BodyState) -> Body {
         Body {
             expected,
+            is_clients: false,
             length: Cell::new(length),
             state: Cell::new(state),
             data: RefCell::default(),
@@ -135,6 +137,11 @@ impl Body {
     /// Whether the request came without a body.
     pub fn is_none(&self) -> bool {
         !self.expected
+    }
+
+    /// Whether it is what the client sent, not what code has put in its place.
+    pub fn is_clients(&self) -> bool {
+        self.is_clients
     }
 
     /// `Content-Length`, bytes; `None` for a chunked body that has not been read.

@@ -4,6 +4,7 @@
 //! reached through [`Engine`] and [`Downstream`].
 #![forbid(unsafe_code)]
 
+pub mod assigned;
 pub mod blocks;
 pub mod body;
 pub mod cache_report;

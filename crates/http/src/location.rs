@@ -94,6 +94,8 @@ pub struct Location {
     pub auto_redirect: bool,
     /// Header filters in order.
     pub header_filters: Vec<HeaderFilter>,
+    /// How many of them a response that is captured passes.
+    pub capture_at: usize,
     /// Body filters in order.
     pub body_filters: Vec<BodyFilter>,
     /// A handler of the log phase runs code that may take long: the response is handed to the kernel before.
@@ -113,6 +115,12 @@ impl Location {
     #[inline]
     pub fn is_idle_in(&self, phases: &[Phase]) -> bool {
         phases.iter().all(|phase| self.busy & phase.bit() == 0)
+    }
+
+    /// The header filters that the response of `request` passes.
+    pub(crate) fn header_filters(&self, request: &Request) -> &[HeaderFilter] {
+        let captured = request.flags.captured.get().then(|| self.header_filters.get(..self.capture_at)).flatten();
+        captured.unwrap_or(&self.header_filters)
     }
 
     /// Handlers of one phase.

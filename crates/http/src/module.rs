@@ -62,6 +62,8 @@ pub struct Parts {
     pub header_filters: Vec<HeaderFilter>,
     /// Body filters.
     pub body_filters: Vec<BodyFilter>,
+    /// How many header filters a captured response passes; all of them if nothing was said.
+    pub capture_at: Option<usize>,
 }
 
 impl Attach<'_> {
@@ -101,6 +103,12 @@ impl Attach<'_> {
     /// Registers a header filter for this location.
     pub fn header_filter(&mut self, run: impl Fn(&Rc<Request>) -> Step + 'static) {
         self.parts.header_filters.push(Rc::new(run));
+    }
+
+    /// A response that is captured in memory leaves here: the header filters of later modules, and with them the body filters that these
+    /// would mark, see responses on their way to a client only.
+    pub fn capture(&mut self) {
+        self.parts.capture_at = Some(self.parts.header_filters.len());
     }
 
     /// Registers a body filter for this location, for every response.
@@ -155,6 +163,7 @@ impl Parts {
             content: self.content,
             auto_redirect: self.auto_redirect,
             code_logs: self.code_logs,
+            capture_at: self.capture_at.unwrap_or(self.header_filters.len()),
             header_filters: self.header_filters,
             always_filtered: self.body_filters.iter().any(|filter| filter.mark == 0),
             body_filters: self.body_filters,

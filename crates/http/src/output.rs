@@ -186,7 +186,7 @@ pub fn then(step: Step, next: impl FnOnce(Outcome) -> Step + 'static) -> Step {
 /// Runs the header filters from `from` on, and sends the head.
 pub(crate) fn run_header_filters(request: &Rc<Request>, from: usize) -> Step {
     let location = request.location();
-    for (i, filter) in location.header_filters.iter().enumerate().skip(from) {
+    for (i, filter) in location.header_filters(request).iter().enumerate().skip(from) {
         match filter(request) {
             Step::Now(Outcome::Ok | Outcome::Declined) => {}
             Step::Now(other) => return Step::Now(stopped(request, other, i)),
@@ -225,7 +225,7 @@ async fn header_filters_later(request: Rc<Request>, location: Rc<Location>, i: u
     let (mut i, mut outcome) = (i, first.await);
     while matches!(outcome, Outcome::Ok | Outcome::Declined) {
         i += 1;
-        let Some(filter) = location.header_filters.get(i) else { return head_leaves(&request) };
+        let Some(filter) = location.header_filters(&request).get(i) else { return head_leaves(&request) };
         outcome = filter(&request).finish().await;
     }
     stopped(&request, outcome, i)

@@ -5,6 +5,7 @@
 
 pub mod balancer;
 pub mod body_filter;
+pub mod capture;
 pub mod content;
 pub mod entry;
 pub mod handler;

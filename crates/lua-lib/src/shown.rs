@@ -20,12 +20,7 @@ pub fn push_value(stack: &mut Stack<'_>, index: usize, argument: usize, function
         }
         Type::Table => push_list(stack, index, argument, function, out)?,
         other => {
-            let inside = if index == argument { "" } else { "bad data type " };
-            let what = if inside.is_empty() {
-                format!("string, number, boolean, nil, ngx.null, or array table expected, but got {}", other.name())
-            } else {
-                format!("{inside}{} found", other.name())
-            };
+            let what = format!("string, number, boolean, nil, ngx.null, or array table expected, but got {}", other.name());
             return Err(Raise::argument(argument, function, &what));
         }
     }
@@ -74,8 +69,13 @@ fn push_list(stack: &mut Stack<'_>, index: usize, argument: usize, function: &st
         return Err("stack overflow".into());
     }
     for item in 1..=length {
-        stack.get_item(index, item);
-        let result = push_value(stack, top + 1, argument, function, out);
+        let kind = stack.get_item(index, item);
+        let result = match kind {
+            Type::Number | Type::String | Type::Nil | Type::Boolean | Type::LightUserdata | Type::Table => {
+                push_value(stack, top + 1, argument, function, out)
+            }
+            other => Err(Raise::argument(argument, function, &format!("bad data type {} found", other.name()))),
+        };
         stack.truncate(top);
         result?;
     }

@@ -15,8 +15,6 @@ pub(crate) struct ProcessCode<S> {
     pub exit_worker: RefCell<Option<Rc<Code<S>>>>,
     /// `lua_yield_in_all_phases` of the outermost block.
     pub init_worker_waits: Cell<bool>,
-    /// Where `lua_code_cache off` stands, as ` in FILE:LINE`.
-    pub uncached: RefCell<Vec<String>>,
 }
 
 impl<S> Default for ProcessCode<S> {
@@ -26,7 +24,6 @@ impl<S> Default for ProcessCode<S> {
             init_worker: RefCell::default(),
             exit_worker: RefCell::default(),
             init_worker_waits: Cell::default(),
-            uncached: RefCell::default(),
         }
     }
 }

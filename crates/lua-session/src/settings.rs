@@ -1,8 +1,8 @@
 //! Directives that only set something: paths, limits, switches.
 
-use crate::directive::file_name;
 use crate::options::RunOptions;
 use crate::process_code::ProcessCode;
+use crate::protocol::Protocol;
 use base::log::MAX_LINE;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -18,8 +18,8 @@ use std::cell::Cell;
 /// The rows; the switches of code stand in the blocks `at`, and zones of dictionaries are claimed by `owner`.
 // tidy: table
 #[must_use]
-pub fn rows<S: Configured>(at: Context, owner: &'static str) -> Vec<Row> {
-    let (main, one) = (S::OUTERMOST, Arity::exactly(1));
+pub fn rows<P: Protocol>(at: Context, owner: &'static str) -> Vec<Row> {
+    let (main, one) = (P::Session::OUTERMOST, Arity::exactly(1));
     vec![
         row::flag("lua_check_client_abort", at, "Notices when the client goes.", |o: &mut RunOptions| &mut o.check_client_abort),
         Row::new("lua_package_path", main, one, "Where require looks for Lua modules.", |cx| {
@@ -31,8 +31,8 @@ pub fn rows<S: Configured>(at: Context, owner: &'static str) -> Vec<Row> {
         Row::new("lua_shared_dict", main, Arity::exactly(2), "Declares a dictionary that all workers share.", move |cx| {
             shared_dict(cx, owner)
         }),
-        Row::new("lua_code_cache", at, Arity::Flag, "Keeps compiled code between sessions.", code_cache::<S>),
-        Row::new("lua_yield_in_all_phases", at, Arity::Flag, "Lets all phases wait.", yield_everywhere::<S>),
+        Row::new("lua_code_cache", at, Arity::Flag, "Keeps compiled code between sessions.", code_cache::<P>),
+        Row::new("lua_yield_in_all_phases", at, Arity::Flag, "Lets all phases wait.", yield_everywhere::<P::Session>),
         Row::new("lua_max_pending_timers", main, one, "How many timers may wait.", |cx| {
             let value = cx.number(0)?;
             cx.main::<Runtime>().max_pending_timers.set(Some(value));
@@ -70,7 +70,7 @@ pub fn rows<S: Configured>(at: Context, owner: &'static str) -> Vec<Row> {
         }),
         Row::new("lua_malloc_trim", main, one, "Has no effect: the allocator gives memory back by itself.", |cx| cx.number(0).map(|_| ())),
         Row::new("lua_load_resty_core", main, Arity::Flag, "Has no effect: resty.core is built in.", |cx| {
-            let since = if S::OUTERMOST == Context::STREAM { "ngx_stream_lua v0.0.8" } else { "ngx_lua v0.10.16" };
+            let since = if P::Session::OUTERMOST == Context::STREAM { "ngx_stream_lua v0.0.8" } else { "ngx_lua v0.10.16" };
             cx.warn(format!("lua_load_resty_core is deprecated (the lua-resty-core library is required since {since})"));
             cx.flag(0).map(|_| ())
         }),
@@ -99,12 +99,11 @@ fn search_path(cx: &Cx<'_>) -> String {
     cx.text(0).replace("${prefix}", &prefix).replace("$prefix", &prefix)
 }
 
-fn code_cache<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
+fn code_cache<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let on = cx.flag(0)?;
     cx.once(&mut cx.location::<RunOptions>().code_cache, on)?;
     if !on {
-        let place = file_name(cx).map_or_else(String::new, |file| format!(" in {file}:{}", cx.directive.line));
-        cx.main::<ProcessCode<S>>().uncached.borrow_mut().push(place);
+        cx.alert(format!("{}lua_code_cache is off; this will hurt performance", P::PREFIX));
     }
     Ok(())
 }

@@ -52,9 +52,6 @@ pub fn open<P: Protocol>(
     lua_lib::ngx::errlog::begin(&runtime);
     runtime.prefix.replace(paths.prefix.clone());
     let codes = main.share::<ProcessCode<P::Session>>().unwrap_or_default();
-    for place in codes.uncached.borrow().iter() {
-        log.write(Level::Alert, 0, format!("{}lua_code_cache is off; this will hurt performance{place}", P::PREFIX).as_bytes());
-    }
     let code = codes.init.borrow().clone();
     let suffix = if code.as_ref().is_some_and(|code| code.is_file()) { "_file" } else { "" };
     let failed = |error: LuaError| format!("init_by_lua{suffix} error: {}", String::from_utf8_lossy(&error.message));

@@ -15,7 +15,27 @@ local function created(t, k, v)
     report(k, traceback("", 2))
 end
 
-local env_meta = { __index = G, __newindex = created }
+-- Who walks a handler's globals, to copy them into a table of their own say, finds the real ones too.
+local rawget = rawget
+local function each(own)
+    local key, behind
+    return function()
+        local value
+        if not behind then
+            key, value = next(own, key)
+            if key ~= nil then
+                return key, value
+            end
+            behind = true
+        end
+        repeat
+            key, value = next(G, key)
+        until key == nil or rawget(own, key) == nil
+        return key, value
+    end
+end
+
+local env_meta = { __index = G, __newindex = created, __pairs = each }
 
 -- A handler that gives its globals a metatable keeps the real ones: they are looked at before the handler's `__index`, as
 -- where both are one table.
@@ -23,7 +43,7 @@ local getmetatable, real_metatable, force_metatable = getmetatable, debug.getmet
 local given = setmetatable({}, { __mode = "k" })
 
 local function in_front_of(user)
-    local meta = { __metatable = user }
+    local meta = { __metatable = user, __pairs = each }
     for name, value in next, user do
         meta[name] = value
     end

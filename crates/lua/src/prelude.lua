@@ -9,8 +9,8 @@ local co_yield, co_resume, co_create = coroutine.yield, coroutine.resume, corout
 local co_status, co_running, can_wait = coroutine.status, coroutine.running, coroutine.isyieldable
 local error, pcall, type, select, rawset, tostring = error, pcall, type, select, rawset, tostring
 local setfenv, getfenv, next, setmetatable = setfenv, getfenv, next, setmetatable
-local traceback, dump, loadstring, loadfile = debug.traceback, string.dump, loadstring, loadfile
-local byte, char, find, gsub, gmatch = string.byte, string.char, string.find, string.gsub, string.gmatch
+local traceback, getinfo, dump, loadstring, loadfile = debug.traceback, debug.getinfo, string.dump, loadstring, loadfile
+local byte, char, find, gsub, gmatch, match = string.byte, string.char, string.find, string.gsub, string.gmatch, string.match
 local ffi_string, ffi_cast = ffi.string, ffi.cast
 local searchpath = package.searchpath
 local band = require("bit").band
@@ -23,11 +23,31 @@ end, "errfin")
 ffi.cdef(cdef)
 local cx = ffi_cast("lunette_cx *", b.cx)
 
+-- A native function counts the object among its arguments; to who calls it as a method the object is none, as with `luaL_argerror`.
+-- A function that is called '?' has the name by which it was called, if by any.
+local function seen_by_caller(message, level)
+    local number, name, rest = match(message, "^bad argument #(%d+) to '(.-)'(.*)$")
+    local info = number and getinfo(level, "n")
+    if not info then
+        return message
+    end
+    if name == "?" then
+        name = info.name or name
+    end
+    if info.namewhat == "method" then
+        number = number - 1
+        if number == 0 then
+            return "calling '" .. name .. "' on bad self" .. rest
+        end
+    end
+    return "bad argument #" .. number .. " to '" .. name .. "'" .. rest
+end
+
 -- Native functions never raise and never yield: their shim does it for them.
 local function finish(...)
     local a, message, level = ...
     if a == RAISE then
-        error(message, level)
+        error(seen_by_caller(message, level), level)
     end
     if a == PENDING then
         return finish(co_yield(SUSPEND))
@@ -44,7 +64,7 @@ end
 -- For glue that calls a native function itself, with a fixed number of results so that the compiled code can go on
 -- behind the call: the first result is RAISE, and the function is left through this.
 local function raised(message, level)
-    error(message, level)
+    error(seen_by_caller(message, level), level)
 end
 
 -- The same for a native function that suspends: where its first result is PENDING, or a fast row has parked the thread,
@@ -178,6 +198,10 @@ local function wrap(f)
 end
 
 coroutine.status, coroutine.resume, coroutine.wrap = status, resume, wrap
+-- OpenResty's names for Lua's own functions and for those that know requests; here they are the same.
+for _, name in ipairs { "create", "resume", "status", "wrap", "yield" } do
+    coroutine["_" .. name], coroutine["__" .. name] = coroutine[name], coroutine[name]
+end
 
 -- require: in Lua, so that a module's top level may suspend; and modules have the real globals.
 local loaded, loading = package.loaded, setmetatable({}, { __mode = "v" })

@@ -8,14 +8,14 @@ mod replace;
 
 use crate::compile::complex;
 use crate::set::Assignment;
-use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
+use http::assigned::{self, UnassignedWarning};
 use http::content_type;
 use http::program::{Flow, Program, State};
-use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, log_request};
+use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step};
 use session::complex::Piece;
 use session::variable;
 use std::rc::Rc;
@@ -24,16 +24,15 @@ use wire::uri::escape::{Class, escape};
 /// `set`, `if`, `rewrite`, `return`, `break`.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("rewrite") };
 
-/// `rewrite_log` and `uninitialized_variable_warn`.
+/// `rewrite_log`.
 #[derive(Default)]
 struct Options {
     log: Option<bool>,
-    warn: Option<bool>,
 }
 
 impl Config for Options {
     fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; log, warn);
+        conf::inherit!(self, parent; log);
     }
 }
 
@@ -47,14 +46,17 @@ fn rows() -> Vec<Row> {
         Row::new("break", HERE, Arity::exactly(0), "Ends the current set of rewrite directives.", break_row),
         Row::new("if", Context::SERVER | Context::LOCATION, Arity::AtLeast(1), "Directives under a condition.", if_row).with_block(),
         row::flag("rewrite_log", Context::HTTP_EVERYWHERE, "Logs what rewrites do, at notice.", |o: &mut Options| &mut o.log),
-        row::flag("uninitialized_variable_warn", Context::HTTP_EVERYWHERE, "Warns of variables that were never set.", |o: &mut Options| {
-            &mut o.warn
-        }),
+        row::flag(
+            "uninitialized_variable_warn",
+            Context::HTTP_EVERYWHERE,
+            "Warns of variables that were never set.",
+            |warning: &mut UnassignedWarning| &mut warning.on,
+        ),
     ]
 }
 
 fn levels(levels: &mut Levels) {
-    levels.location::<Program>().location::<Options>();
+    levels.location::<Program>().location::<Options>().location::<UnassignedWarning>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
@@ -92,10 +94,7 @@ fn push_value(value: &Complex, request: &Request, quote: bool, out: &mut Vec<u8>
 }
 
 fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let Assignment { index, value } = Assignment::read(cx, |name| {
-        let name = name.to_owned();
-        http::variables::getter(move |request, _| uninitialized(request, &name))
-    })?;
+    let Assignment { index, value } = Assignment::read(cx, assigned::unassigned)?;
     cx.location::<Program>().push(move |request, state| {
         let mut out = Vec::new();
         push_value(&value, request, state.quote, &mut out);
@@ -103,14 +102,6 @@ fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
         Flow::Next
     });
     Ok(())
-}
-
-/// Reads a variable that `set` has not assigned yet: empty, with a warning.
-fn uninitialized(request: &Request, name: &str) -> bool {
-    if request.conf::<Options>().warn.unwrap_or(true) {
-        log_request!(request, Level::Warn, "using uninitialized \"{name}\" variable");
-    }
-    true
 }
 
 fn break_row(cx: &mut Cx<'_>) -> Result<(), Error> {

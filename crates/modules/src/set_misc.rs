@@ -12,11 +12,12 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Frame;
 use conf::tree::Error;
+use http::assigned;
 use http::program::{Flow, Program};
 use http::set_function::CallError;
 use http::set_function::{SetFunction, SetFunctions};
 use http::{Levels, Module, Outcome, Request, Variables, log_request};
-use session::variable::{self, CHANGEABLE, VarIndex, WEAK};
+use session::variable::{self, VarIndex};
 
 /// Assigning functions of values. Their operations belong to the rewrite module's program.
 pub const MODULE: Module = Module { rows, levels, complete, ..Module::named("set_misc") };
@@ -68,10 +69,7 @@ pub(crate) fn target_of(cx: &Cx<'_>, i: usize, text: &[u8]) -> Result<VarIndex, 
         return Err(cx.error_at(i, format!("invalid variable name \"{}\"", String::from_utf8_lossy(text))));
     };
     let name = String::from_utf8_lossy(name).into_owned();
-    let mut variables = cx.global::<Variables>();
-    let index = variables.add(&name, None, CHANGEABLE | WEAK).map_err(|message| cx.error_at(i, message))?;
-    variables.define_default(&name, http::variables::getter(|_, _| true));
-    Ok(index)
+    assigned::define(&mut cx.global::<Variables>(), &name).map_err(|message| cx.error_at(i, message))
 }
 
 /// The directive of a function: `set_x $target [value]`. Without a value the variable's own is taken.

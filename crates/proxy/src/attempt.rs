@@ -15,7 +15,7 @@ use crate::headers;
 use crate::hints;
 use crate::limits::{MAX_INTERIM, TIMED_OUT};
 use crate::reading::read_on;
-use crate::relay::{READING, Relay};
+use crate::relay::Relay;
 use crate::retry::{self, Failure};
 use crate::sender::{SendError, Sender};
 use crate::settings::next;
@@ -344,10 +344,6 @@ impl<'a> Attempt<'a> {
         }
         headers::copy(request, route, record, &answer);
         let buffering = orders.buffering.unwrap_or(route.plan.buffering);
-        // Without buffering what came with the head counts as read with it.
-        if buffering {
-            request.action.set(READING);
-        }
         let tee = Tee::prepare(exchange, &answer, buffering);
         if answer.tunnel {
             // Others that wait for a response to keep wait no longer.

@@ -91,12 +91,18 @@ impl Decoded {
 
 /// What the log says while a body is read.
 pub(crate) const READING: &str = "reading upstream";
+/// What it says while the body passes the filters.
+const SENDING: &str = "sending to client";
 /// Most runs of a body that are passed on together.
 const RUNS: usize = 12;
 
 impl<'a> Relay<'a> {
     /// Relays the body behind the head, which ends at `head` of the input.
     pub fn pass(mut self, head: usize) -> AttemptEnd<'a> {
+        // Without buffering what came with the head counts as read with it.
+        if self.buffering {
+            self.exchange.request.action.set(READING);
+        }
         if self.exchange.request.flags.header_only.get() && self.tee.is_none() {
             let clean = self.skip(head);
             return AttemptEnd::answered(self.end(BodyEnd::Whole, clean));
@@ -213,6 +219,7 @@ impl<'a> Relay<'a> {
         }
         let finish = if self.client_left { BodyEnd::ClientGone } else { finish };
         if finish == BodyEnd::Whole && store.is_empty() {
+            exchange.request.action.set(SENDING);
             return exchange.request.output_end();
         }
         exchange.state.take_input(&mut exchange.scratch.input);
@@ -392,11 +399,20 @@ fn emit(exchange: &Exchange, buffering: bool, store: &mut Store, data: &[IoSlice
         data.iter().for_each(|run| store.push(request, plan, run));
         return http::Step::Now(Outcome::Ok);
     }
-    if buffering || !request.has_body_filters() {
+    if !request.has_body_filters() {
         return request.output_slices(data);
     }
-    let pieces = data.iter().map(|run| Piece::Bytes(Bytes::copy_from_slice(run))).collect();
-    request.output(Chain { pieces, flush: true, ..Chain::default() })
+    request.action.set(SENDING);
+    let step = if buffering {
+        request.output_slices(data)
+    } else {
+        let pieces = data.iter().map(|run| Piece::Bytes(Bytes::copy_from_slice(run))).collect();
+        request.output(Chain { pieces, flush: true, ..Chain::default() })
+    };
+    if matches!(step, http::Step::Now(_)) {
+        request.action.set(READING);
+    }
+    step
 }
 
 /// Whether the client has taken what it was sent, as far as it may be behind: what is queued is offered to it first.
@@ -428,6 +444,7 @@ async fn complete(request: Rc<Request>, route: Rc<Route>, mut store: Store, fini
         request.flags.client_gone.set(true);
         return Outcome::Error;
     }
+    request.action.set(SENDING);
     while !store.is_empty() {
         if !send_stored(&request, plan, &mut store).await || request.drain(plan.busy / 2).finish().await != Outcome::Ok {
             return Outcome::Error;

@@ -19,6 +19,7 @@ pub mod log_files;
 pub mod module;
 pub mod names;
 pub mod outcome;
+mod panics;
 pub mod paths;
 pub mod regex;
 pub mod resources;

@@ -2,6 +2,7 @@
 
 use crate::handshake_end::HandshakeEnd;
 use crate::outcome::BoxFuture;
+use crate::panics::{Panics, Watched};
 use base::log::ErrorLog;
 use conf::scope::Scope;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -23,8 +24,7 @@ pub struct Worker {
     state: Scope,
     leaving: RefCell<Vec<Rc<dyn Fn()>>>,
     spawner: fn(BoxFuture<()>),
-    panicked: Cell<bool>,
-    panic_waker: RefCell<Option<Waker>>,
+    panics: Rc<Panics>,
     holds: Rc<Cell<usize>>,
     process: OnceCell<ProcessInfo>,
     own_connections: Cell<u64>,
@@ -87,8 +87,7 @@ impl Worker {
             state: Scope::default(),
             leaving: RefCell::default(),
             spawner,
-            panicked: Cell::new(false),
-            panic_waker: RefCell::default(),
+            panics: Rc::default(),
             holds: Rc::default(),
             process: OnceCell::new(),
             own_connections: Cell::new(0),
@@ -151,9 +150,9 @@ impl Worker {
         }
     }
 
-    /// Drives a future on this worker's event loop, apart from any connection.
+    /// Drives a future on this worker's event loop, apart from any connection. Its panic is one of the worker: see [`Worker::note_panic`].
     pub fn spawn(&self, future: BoxFuture<()>) {
-        (self.spawner)(future);
+        (self.spawner)(Box::pin(Watched { task: future, panics: self.panics.clone(), log: self.log.clone() }));
     }
 
     /// What this worker does of itself, apart from any connection, waits until [`Worker::begin`]: connections to the server would
@@ -193,19 +192,12 @@ impl Worker {
 
     /// A handler panicked: its state may be broken, so the worker should make room for a fresh one.
     pub fn note_panic(&self) {
-        self.panicked.set(true);
-        if let Some(waker) = self.panic_waker.take() {
-            waker.wake();
-        }
+        self.panics.note();
     }
 
-    /// Ready once a handler has panicked. One task asks.
+    /// Ready once a handler or a task has panicked. One task asks.
     pub fn poll_panicked(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.panicked.get() {
-            return Poll::Ready(());
-        }
-        self.panic_waker.replace(Some(cx.waker().clone()));
-        Poll::Pending
+        self.panics.poll(cx)
     }
 
     /// A module's state of type `T`, made from `Default` on first use.
@@ -287,6 +279,19 @@ mod tests {
         // The second has nobody to wake.
         worker.note_panic();
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(worker.poll_panicked(&cx).is_ready());
+    }
+
+    #[test]
+    fn a_task_that_panics_is_one_of_the_worker() {
+        let now = |mut task: BoxFuture<()>| {
+            assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        };
+        let worker = Worker::new(1, 4, ErrorLog::new(Vec::new()), now);
+        let cx = Context::from_waker(Waker::noop());
+        worker.spawn(Box::pin(async {}));
+        assert!(worker.poll_panicked(&cx).is_pending());
+        worker.spawn(Box::pin(async { panic!("on purpose") }));
         assert!(worker.poll_panicked(&cx).is_ready());
     }
 

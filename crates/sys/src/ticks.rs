@@ -1,10 +1,13 @@
 //! A timer as a descriptor, timerfd_create(2).
 
-use nix::sys::time::{TimeSpec, TimeValLike};
+use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
+
+/// Longer than anything runs.
+const LONGEST: Duration = Duration::from_secs(1 << 32);
 
 /// A descriptor that can be read once in each period, or once.
 #[derive(Debug)]
@@ -25,8 +28,7 @@ impl Ticks {
     /// # Errors
     /// What timerfd_settime(2) reports.
     pub fn start(&self, period: Duration) -> io::Result<()> {
-        let period = TimeSpec::nanoseconds(i64::try_from(period.as_nanos()).unwrap_or(i64::MAX));
-        Ok(self.0.set(Expiration::Interval(period), TimerSetTimeFlags::empty())?)
+        Ok(self.0.set(Expiration::Interval(spec(period)), TimerSetTimeFlags::empty())?)
     }
 
     /// Can be read once when so much time has passed.
@@ -35,8 +37,7 @@ impl Ticks {
     /// What timerfd_settime(2) reports.
     pub fn ring_after(&self, time: Duration) -> io::Result<()> {
         // No time at all would stop it.
-        let time = TimeSpec::nanoseconds(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX).max(1));
-        Ok(self.0.set(Expiration::OneShot(time), TimerSetTimeFlags::empty())?)
+        Ok(self.0.set(Expiration::OneShot(spec(time.max(Duration::from_nanos(1)))), TimerSetTimeFlags::empty())?)
     }
 
     /// Runs no more.
@@ -56,6 +57,10 @@ impl Ticks {
     }
 }
 
+fn spec(time: Duration) -> TimeSpec {
+    TimeSpec::from(time.min(LONGEST))
+}
+
 impl AsFd for Ticks {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -65,5 +70,19 @@ impl AsFd for Ticks {
 impl AsRawFd for Ticks {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_fd().as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_time_can_be_set() {
+        let ticks = Ticks::new().unwrap();
+        for time in [Duration::MAX, Duration::from_millis(u64::MAX), Duration::from_nanos(u64::MAX), Duration::ZERO, LONGEST] {
+            ticks.ring_after(time).unwrap();
+            ticks.start(time).unwrap();
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! What a person sees besides nginx's line, and what `-t` lists together.
 
 use crate::rig::{Foreground, Prefix, connect_and_send, free_port, get, signal, until};
-use std::net::UdpSocket;
+use std::io::Read;
+use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::time::Duration;
 
 /// What `-t` prints of a configuration, the path of its file as `FILE`.
 fn test(text: &str) -> String {
@@ -105,6 +107,16 @@ fn lua_code_is_compiled_by_a_test() {
 }
 
 #[test]
+fn code_that_is_not_cached_is_an_alert_for_each_place() {
+    let text = "events { }\nhttp {\n    lua_code_cache off;\n    server { location / {\n        lua_code_cache off; } }\n}\n\
+                stream { server { listen unix:/none; return a;\n    lua_code_cache off; } }\n";
+    let alert =
+        |prefix: &str, line: u32| format!("nginx: [alert] {prefix}lua_code_cache is off; this will hurt performance in FILE:{line}\n");
+    let shown = test(text);
+    assert!(shown.starts_with(&(alert("", 3) + &alert("", 5) + &alert("stream ", 8))), "{shown}");
+}
+
+#[test]
 fn servers_log_where_the_main_level_says_also_behind_them() {
     let (prefix, port) = (Prefix::new(), free_port());
     let http = format!("http {{ server {{ listen {port}; }} }}");
@@ -127,4 +139,28 @@ fn errors_go_to_a_file_beside_syslog() {
     until("the file", || prefix.read("logs/error.log").contains(line));
     let mut packet = vec![0; 4096];
     while syslog.recv(&mut packet).is_ok_and(|length| !String::from_utf8_lossy(&packet[..length]).contains(line)) {}
+}
+
+#[test]
+fn clients_that_go_without_a_request_are_told_of() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let server = format!("server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} }}");
+    prefix.write("conf/nginx.conf", &format!("daemon off;\nerror_log logs/error.log info;\nevents {{ }}\nhttp {{ {server} }}\n"));
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    drop(TcpStream::connect(("127.0.0.1", port)).unwrap());
+    let silent = format!(" client closed connection while waiting for request, client: 127.0.0.1, server: 127.0.0.1:{port}\n");
+    until("a client that said nothing", || prefix.read("logs/error.log").contains(&silent));
+    // One before and one after its connection was parked.
+    for rest in [Duration::ZERO, Duration::from_millis(1500)] {
+        let mut stream = connect_and_send(port, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        std::thread::sleep(rest);
+        // What is unread would make a reset of it.
+        stream.shutdown(Shutdown::Write).unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+    }
+    until("clients that kept their connection", || {
+        prefix.read("logs/error.log").matches(" client 127.0.0.1 closed keepalive connection\n").count() == 2
+    });
 }

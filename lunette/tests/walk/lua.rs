@@ -1,6 +1,6 @@
 //! Lua as a user meets it first.
 
-use crate::rig::{Prefix, free_port, get, parse, until};
+use crate::rig::{Prefix, exchange, free_port, get, parse, until};
 use crate::serve;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -186,6 +186,17 @@ fn a_header_filter_that_fails_runs_once() {
 }
 
 #[test]
+fn a_head_that_its_filter_refused_has_a_status_that_stays() {
+    let prefix = Prefix::new();
+    let inside =
+        "location / { header_filter_by_lua_block { error(\"in the filter\") } content_by_lua_block { ngx.print(1) ngx.exit(404) } }";
+    let port = serve(&prefix, "", inside);
+    assert!(get(port, "/").is_err());
+    let line = "attempt to set status 404 via ngx.exit after sending out the response status 200";
+    until("the attempt", || prefix.read("logs/error.log").contains(line));
+}
+
+#[test]
 fn tracebacks_of_the_start_name_the_function_that_failed() {
     let prefix = Prefix::new();
     let port = free_port();
@@ -254,6 +265,29 @@ fn odd_arguments_are_taken_as_in_openresty() {
                     falsecontent_by_lua(nginx.conf:8):20: calling directive set_decode_hex failed with code -1\n";
     assert_eq!(say(port, "/?x=y"), (200, expected.to_owned()), "{}", prefix.read("logs/error.log"));
     assert!(prefix.read("logs/error.log").contains("set_decode_hex: invalid value"));
+}
+
+#[test]
+fn variables_that_code_assigns_are_empty_before() {
+    let prefix = Prefix::new();
+    let locations = r#"
+        location /arg { set_by_lua $a "return tostring(ngx.arg[1]) .. tostring(ngx.arg[2]) .. tostring(ngx.arg[3])" $arg_x y; return 200 $a; }
+        location /unset { if ($arg_x) { set_by_lua_block $b { return 1 } set_md5 $c 1; } return 200 "[$b$c]"; }
+        location /body { content_by_lua_block { ngx.req.read_body() if ngx.var.arg_x then ngx.req.set_body_data("") end ngx.print(ngx.var.request_body) } }"#;
+    let port = serve(&prefix, "error_log logs/error.log warn;", locations);
+    for (path, expected) in
+        [("/arg", "nilynil"), ("/arg?x=1", "1ynil"), ("/unset", "[]"), ("/unset?x=1", "[1c4ca4238a0b923820dcc509a6f75849b]")]
+    {
+        assert_eq!(say(port, path), (200, expected.to_owned()));
+    }
+    for (path, expected) in [("/body", ""), ("/body?x=1", "nil")] {
+        let request = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        assert_eq!(parse(&exchange(port, request.as_bytes()).unwrap()).unwrap().text(), expected, "{path}");
+    }
+    let log = prefix.read("logs/error.log");
+    for name in ["b", "c"] {
+        assert_eq!(log.matches(&format!("using uninitialized \"{name}\" variable")).count(), 1, "{log}");
+    }
 }
 
 #[test]

@@ -121,30 +121,54 @@ fn bodies() {
 }
 
 #[test]
+fn who_calls_a_method_does_not_count_the_object() {
+    answers(
+        "",
+        &[(
+            "local s, u = tcp(), ngx.socket.udp() \
+                 for _, call in ipairs { function() s:receive {} end, function() s:receiveany(0) end, function() s:receiveuntil {} end, \
+                 function() s:send(print) end, function() s:send { { a = 1 } } end, function() s:connect({}, 1) end, \
+                 function() s:connect('127.0.0.1', port, { pool = true }) end, function() s:setkeepalive(1, 'x') end, \
+                 function() u:setpeername('127.0.0.1', 'x') end, function() s.receive(1) end } do ngx.say(try(call):match('bad.*')) end",
+            "bad argument #1 to 'receive' (bad argument)\n\
+                 bad argument #1 to 'receiveany' (bad max argument)\n\
+                 bad argument #1 to 'receiveuntil' (string expected, got table)\n\
+                 bad argument #1 to 'send' (string, number, boolean, nil, or array table expected, got function)\n\
+                 bad argument #1 to 'send' (non-array table found)\n\
+                 bad argument #1 to 'connect' (string expected, got table)\n\
+                 bad argument #3 to 'connect' (bad \"pool\" option type: boolean)\n\
+                 bad argument #2 to 'setkeepalive' (number expected, got string)\n\
+                 bad argument #2 to 'setpeername' (number expected, got string)\n\
+                 bad argument #1 to 'receive' (table expected, got number)",
+        )],
+    );
+}
+
+#[test]
 fn options_of_connections() {
     answers(
         "",
         &[
             (
                 "local s = ngx.socket.tcp() ngx.print(try(s.connect, s, '127.0.0.1', port, {pool_size = 0}))",
-                "bad argument #3 to 'connect' (bad \"pool_size\" option value: 0)",
+                "bad argument #4 to 'connect' (bad \"pool_size\" option value: 0)",
             ),
             (
                 "local s = ngx.socket.tcp() ngx.print(try(s.connect, s, '127.0.0.1', port, {pool_size = 'x'}))",
-                "bad argument #3 to 'connect' (bad \"pool_size\" option type: string)",
+                "bad argument #4 to 'connect' (bad \"pool_size\" option type: string)",
             ),
             (
                 "local s = ngx.socket.tcp() ngx.print(try(s.connect, s, '127.0.0.1', port, {backlog = -1}))",
-                "bad argument #3 to 'connect' (bad \"backlog\" option value: -1)",
+                "bad argument #4 to 'connect' (bad \"backlog\" option value: -1)",
             ),
             (
                 "local s = ngx.socket.tcp() ngx.print(try(s.connect, s, '127.0.0.1', port, {pool = true}))",
-                "bad argument #3 to 'connect' (bad \"pool\" option type: boolean)",
+                "bad argument #4 to 'connect' (bad \"pool\" option type: boolean)",
             ),
             ("local s = ngx.socket.tcp() ngx.print(show(s:bind('127.0.0.1')), show(s:connect('127.0.0.1', port)))", "true1"),
             ("local s = ngx.socket.tcp() ngx.print(show(s:bind('nowhere')))", "nil bad address"),
             ("local s = ngx.socket.tcp() ngx.print(show(s:connect('unix:/none/at/all')))", "nil no such file or directory"),
-            ("local s = tcp() ngx.print(try(s.receive, s, '*x'))", "bad argument #1 to 'receive' (bad pattern argument: *x)"),
+            ("local s = tcp() ngx.print(try(s.receive, s, '*xy'))", "bad argument #2 to 'receive' (bad pattern argument: *xy)"),
             ("local s = tcp() ngx.print(try(s.receiveany, s, 0))", "bad argument #2 to '?' (bad max argument)"),
             (
                 "local s = tcp() s:close() ngx.print(show(s:send('x')), ';', show(s:receive()), ';', show(s:receiveany(1)), ';', show(s:close()))",

@@ -3,6 +3,7 @@
 pub mod arrival;
 pub mod body;
 pub mod connection;
+pub(crate) mod departure;
 mod downstream;
 pub(crate) mod head_cache;
 pub(crate) mod head_out;

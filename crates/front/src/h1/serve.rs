@@ -2,6 +2,7 @@
 
 use super::arrival::{self, ParsedHead};
 use super::connection::H1;
+use super::departure;
 use super::head_cache::{HeadCache, KnownHead};
 use super::linger::{discard_body, linger};
 use crate::active::{Activity, NEVER};
@@ -33,8 +34,8 @@ enum HeadOutcome {
     Known(Rc<KnownHead>),
     /// A head that is no head.
     Bad(HeadError),
-    /// The client closed, or an error.
-    Closed,
+    /// The client closed, or the error that reading met.
+    Closed(Option<std::io::Error>),
     /// Idle for a while.
     Idle,
     /// `client_header_timeout`, or evicted, in the middle of a head.
@@ -91,7 +92,7 @@ fn serve(mut state: Loop) -> impl Future<Output = ()> {
                 HeadOutcome::Known(seen) => (seen.length(), Some(seen)),
                 // Boxed, as every connection would have room for it otherwise.
                 HeadOutcome::Bad(error) => return pinned(|| state.refuse(error)).await,
-                HeadOutcome::Closed => return state.client_closed(),
+                HeadOutcome::Closed(error) => return state.client_closed(error.as_ref()),
                 HeadOutcome::TimedOut => return state.timed_out(),
                 HeadOutcome::Idle => match state.idle() {
                     Some(again) => {
@@ -164,7 +165,7 @@ impl Loop {
             match conn.poll_send(cx, 0) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(HeadOutcome::Closed),
+                Poll::Ready(Err(error)) => return Poll::Ready(HeadOutcome::Closed(Some(error))),
             }
             if has_bytes && conn.watch.activity() < Activity::Head {
                 conn.watch.set_activity(Activity::Head);
@@ -187,7 +188,7 @@ impl Loop {
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(n)) if n > 0 => {}
-                Poll::Ready(_) => return Poll::Ready(HeadOutcome::Closed),
+                Poll::Ready(closed) => return Poll::Ready(HeadOutcome::Closed(closed.err())),
             }
         }
     }
@@ -352,7 +353,7 @@ impl Loop {
         self.front.worker.observers.request_began();
         let buffer = self.conn.input.borrow().unread().to_vec();
         arrival::fill_unparsed(&request, &self.head, &buffer, &self.listener.endpoint);
-        request.action.set(error.action());
+        request.action.set(self.among_others(error.action()));
         if request.log_enabled(Level::Info) {
             request.log(Level::Info, &error.message(&buffer));
         }
@@ -372,9 +373,9 @@ impl Loop {
         self.conn.say_goodbye();
     }
 
-    fn client_closed(mut self) {
+    fn client_closed(mut self, error: Option<&std::io::Error>) {
         if self.conn.input.borrow().unread().is_empty() {
-            return;
+            return departure::log(&self.front, &self.listener, &self.conn.info, self.first, error);
         }
         let request = self.take_request();
         self.front.worker.observers.request_began();
@@ -403,7 +404,12 @@ impl Loop {
 
     /// What was under way when a head did not come to its end.
     fn reading(&self) -> &'static str {
-        if self.head.has_line() { "reading client request headers" } else { "reading client request line" }
+        self.among_others(if self.head.has_line() { "reading client request headers" } else { "reading client request line" })
+    }
+
+    /// nginx says of a request line if it came behind an earlier request.
+    fn among_others(&self, action: &'static str) -> &'static str {
+        if self.pipelined && action == "reading client request line" { "reading client pipelined request line" } else { action }
     }
 
     /// The access log shows requests that got no response.

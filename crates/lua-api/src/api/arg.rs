@@ -45,7 +45,7 @@ fn get(cx: &CallContext, index: f64) -> i32 {
     if cx.phase() == Some(LuaPhase::SET) {
         let arguments = host.arguments.values.borrow();
         let value = if index >= 1.0 { arguments.get(index as usize - 1) } else { None };
-        return match value {
+        return match value.filter(|value| !value.is_empty()) {
             Some(value) => {
                 cx.set_text(value);
                 TEXT
@@ -114,7 +114,7 @@ fn set(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
             let mut text = Vec::new();
             match stack.kind(2) {
                 Type::Nil | Type::None => {}
-                Type::String | Type::Number | Type::Table => push_value(stack, 2, 2, "__newindex", &mut text)?,
+                Type::String | Type::Number | Type::Table => push_value(stack, 2, 3, "__newindex", &mut text)?,
                 other => {
                     return Err(Raise::new(format!("bad chunk data type: {}", other.name())));
                 }

@@ -37,7 +37,9 @@ fn exit(cx: &CallContext, code: f64) -> i32 {
         }
         let balances = cx.phase() == Some(LuaPhase::BALANCER);
         let returns = balances || cx.phase() == Some(LuaPhase::HEADER_FILTER);
-        if request.flags.header_sent.get() && code >= 300 && !aborts(code) && !returns {
+        // A head that its filter refused is gone for OpenResty.
+        let sent = request.flags.header_sent.get() || host.state.header_failed.get();
+        if sent && code >= 300 && !aborts(code) && !returns {
             let status = request.response.borrow().status;
             if code != i32::from(status) {
                 log_request!(

@@ -8,12 +8,13 @@ use crate::state::State;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
+use http::assigned;
 use http::program::Program;
 use http::{Complex, Module, Outcome, Request, Step, Variables};
 use lua::{LuaError, Stack};
 use lua_lib::Runtime;
 use lua_session::directive;
-use session::variable::{self, CHANGEABLE, VarIndex, WEAK};
+use session::variable::{self, VarIndex};
 use std::cell::OnceCell;
 use std::rc::Rc;
 
@@ -41,7 +42,7 @@ fn row(cx: &mut Cx<'_>, is_file: bool) -> Result<(), Error> {
     }
     cx.main::<Runtime>().used.set(true);
     let name = String::from_utf8_lossy(name).into_owned();
-    let index = cx.global::<Variables>().add(&name, None, CHANGEABLE | WEAK).map_err(|message| cx.error_at(0, message))?;
+    let index = assigned::define(&mut cx.global::<Variables>(), &name).map_err(|message| cx.error_at(0, message))?;
     let compile = |i: usize| Complex::compile(cx.arg(i), &mut cx.global::<Variables>()).map_err(|message| cx.error_at(i, message));
     let code = if is_file { Code::file(compile(1)?) } else { Code::inline(cx.arg(1), directive::chunk_name(cx, "set_by_lua")) };
     let arguments = (2..cx.args().len()).map(compile).collect::<Result<Vec<_>, _>>()?;

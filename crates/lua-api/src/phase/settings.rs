@@ -1,5 +1,6 @@
 //! Directives of Lua that only set something: paths, limits, switches, of cosockets too.
 
+use crate::host::Requests;
 use crate::options::{self, Options};
 use conf::context::{Arity, Context};
 use conf::row::Row;
@@ -26,7 +27,7 @@ pub const SECURE: Module = Module {
 
 fn rows() -> Vec<Row> {
     let mut rows = options::rows();
-    rows.extend(settings::rows::<Request>(Context::HTTP_IF, OWNER));
+    rows.extend(settings::rows::<Requests>(Context::HTTP_IF, OWNER));
     rows.push(Row::new(
         "lua_worker_thread_vm_pool_size",
         Context::HTTP,

@@ -42,7 +42,7 @@ static ARGS: Table = escaping(b"#%?+", true);
 /// What `ngx.escape_uri` escapes when it is given no type, and `ngx.encode_args` in names and values.
 pub static COMPONENT: Table = all_but(b"-._~!'()*");
 static HTML: Table = escaping(b"\"#%'", true);
-static REFRESH: Table = escaping(b"\"%'", true);
+static REFRESH: Table = escaping(b"\"'", true);
 static MEMCACHED: Table = escaping(b"%", false);
 
 /// The class of `COMPONENT`.

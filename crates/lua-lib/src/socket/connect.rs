@@ -64,7 +64,7 @@ struct PoolOptions {
 }
 
 fn pool_options(stack: &mut Stack<'_>, at: usize, default_size: u64) -> Result<PoolOptions, Raise> {
-    let bad = |text: String| Raise::argument(at - 1, "connect", &text);
+    let bad = |text: String| Raise::argument(at, "connect", &text);
     let mut options = PoolOptions::default();
     let top = stack.top();
     let kind = stack.get_field(at, b"pool_size");

@@ -53,7 +53,7 @@ pub fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise>
     match stack.check_bytes(2, "shutdown")? {
         b"send" => {}
         b"" => return Ok(now(fail(stack, "pattern is empty"))),
-        other => return Err(Raise::argument(1, "shutdown", &format!("bad shutdown argument: {}", String::from_utf8_lossy(other)))),
+        other => return Err(Raise::argument(2, "shutdown", &format!("bad shutdown argument: {}", String::from_utf8_lossy(other)))),
     }
     if call.host.log_enabled(Level::Debug) {
         call.host.log_prefixed(Level::Debug, b"lua shutdown socket write direction", "");
@@ -85,7 +85,7 @@ fn integer(stack: &Stack<'_>, index: usize, default: u64) -> Result<i64, Raise> 
     if stack.is_nil(index) {
         return Ok(i64::try_from(default).unwrap_or(i64::MAX));
     }
-    let expected = || Raise::argument(index - 1, "setkeepalive", &format!("number expected, got {}", stack.kind(index).name()));
+    let expected = || Raise::argument(index, "setkeepalive", &format!("number expected, got {}", stack.kind(index).name()));
     stack.number(index).map(|n| n as i64).ok_or_else(expected)
 }
 

@@ -10,10 +10,10 @@ const DEEPEST: usize = 100;
 /// Appends the value at `index`, the method's argument.
 ///
 /// # Errors
-/// `bad argument #1 to 'send' (…)`: as OpenResty, lists are stricter than the value itself, which may be nil or a boolean.
+/// `bad argument #2 to 'send' (…)`, the object counted: as OpenResty, lists are stricter than the value itself, which may be nil or a boolean.
 pub fn push(stack: &mut Stack<'_>, index: usize, out: &mut Vec<u8>) -> Result<(), Raise> {
     match stack.kind(index) {
-        Type::Number | Type::String | Type::Nil | Type::Boolean => push_value(stack, index, 1, "send", out),
+        Type::Number | Type::String | Type::Nil | Type::Boolean => push_value(stack, index, 2, "send", out),
         Type::Table if push_plain_list(stack, index, out) => Ok(()),
         Type::Table => list(stack, index, out, DEEPEST),
         other => Err(bad(&format!("string, number, boolean, nil, or array table expected, got {}", other.name()))),
@@ -21,14 +21,14 @@ pub fn push(stack: &mut Stack<'_>, index: usize, out: &mut Vec<u8>) -> Result<()
 }
 
 fn bad(what: &str) -> Raise {
-    Raise::argument(1, "send", what)
+    Raise::argument(2, "send", what)
 }
 
 fn list(stack: &mut Stack<'_>, index: usize, out: &mut Vec<u8>, deep: usize) -> Result<(), Raise> {
     if deep == 0 || !stack.reserve(8) {
         return Err("stack overflow".into());
     }
-    let length = array_length(stack, index, 1, "send")?;
+    let length = array_length(stack, index, 2, "send")?;
     let top = stack.top();
     for item in 1..=length {
         match stack.get_item(index, item) {

@@ -50,10 +50,11 @@ pub fn pattern(stack: &Stack<'_>) -> Result<Option<Pattern>, Raise> {
         Type::String => match stack.bytes(2).unwrap_or_default() {
             b"*l" => return Ok(Some(Pattern::Line)),
             b"*a" => return Ok(Some(Pattern::All)),
+            [b'*', _] => return Err(Raise::argument(2, "receive", "bad pattern argument")),
             other => match stack.number(2) {
                 None => {
                     let text = format!("bad pattern argument: {}", String::from_utf8_lossy(other));
-                    return Err(Raise::argument(1, "receive", &text));
+                    return Err(Raise::argument(2, "receive", &text));
                 }
                 size => size,
             },
@@ -61,8 +62,8 @@ pub fn pattern(stack: &Stack<'_>) -> Result<Option<Pattern>, Raise> {
         _ => None,
     };
     match size {
-        None => Err(Raise::argument(1, "receive", "bad argument")),
-        Some(size) if size < 0.0 => Err(Raise::argument(1, "receive", "bad number argument")),
+        None => Err(Raise::argument(2, "receive", "bad argument")),
+        Some(size) if size < 0.0 => Err(Raise::argument(2, "receive", "bad number argument")),
         Some(size) if size < 1.0 => Ok(None),
         Some(size) => Ok(Some(Pattern::Bytes(size as usize))),
     }

@@ -225,20 +225,20 @@ local function receiveuntil(row)
         end
         local self, pattern, options = ...
         if type(self) ~= "table" then
-            error("bad argument #1 to 'receiveuntil' (table expected, got " .. type(self) .. ")", 2)
+            return raised("bad argument #1 to 'receiveuntil' (table expected, got " .. type(self) .. ")", 2)
         end
         if type(pattern) ~= "string" and type(pattern) ~= "number" then
-            error("bad argument #2 to 'receiveuntil' (string expected, got " .. type(pattern) .. ")", 2)
+            return raised("bad argument #2 to 'receiveuntil' (string expected, got " .. type(pattern) .. ")", 2)
         end
         pattern = pattern .. ""
         local inclusive
         if n == 3 then
             if type(options) ~= "table" then
-                error("bad argument #3 to 'receiveuntil' (table expected, got " .. type(options) .. ")", 2)
+                return raised("bad argument #3 to 'receiveuntil' (table expected, got " .. type(options) .. ")", 2)
             end
             inclusive = options.inclusive
             if inclusive ~= nil and type(inclusive) ~= "boolean" then
-                error('bad argument #3 to \'receiveuntil\' (bad "inclusive" option value type: ' .. type(inclusive) .. ")", 2)
+                error('bad "inclusive" option value type: ' .. type(inclusive), 2)
             end
         end
         if pattern == "" then

@@ -20,7 +20,7 @@ do
                 return nil, "unsupported option " .. tostring(option)
             end
             self[11] = value and value ~= 0
-            return 1
+            return true
         end
     end
 

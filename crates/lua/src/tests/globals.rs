@@ -41,6 +41,18 @@ fn the_table_of_globals_is_the_handlers_own() {
 }
 
 #[test]
+fn a_walk_through_the_globals_finds_the_real_ones_too() {
+    let (vm, _) = machine();
+    let walk = "x = 1 local seen, twice = {}, 0 for k, v in pairs(_G) do if seen[k] then twice = twice + 1 end seen[k] = v end \
+                say(seen.x, seen.print == print, seen._G == _G, seen.say == say, twice)";
+    assert_eq!(says(&vm, walk), "1truetruetrue0\n");
+    assert_eq!(
+        says(&vm, "setmetatable(_G, { __index = {} }) local seen = {} for k in pairs(_G) do seen[k] = true end say(seen.print)"),
+        "true\n"
+    );
+}
+
+#[test]
 fn tampering_with_the_environment_ends_with_the_handler() {
     let (vm, _) = machine();
     assert_eq!(says(&vm, "local s = say setfenv(1, { say = s }) say(print) say = s"), "nil\n");

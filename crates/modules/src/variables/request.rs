@@ -167,7 +167,8 @@ fn body(variables: &mut Variables) {
         if body.is_none() || body.state() != BodyState::Read || body.file().is_some() {
             return false;
         }
-        body.with_data(|data| !data.is_empty() && put(out, data))
+        // A client's empty body is a body, that of `ngx.req.set_body_data("")` is none.
+        body.with_data(|data| (body.is_clients() || !data.is_empty()) && put(out, data))
     });
     http_define(variables, "request_body_file", 0, |request, out| {
         request.body.borrow().file().is_some_and(|file| put(out, file.path.as_os_str().as_bytes()))

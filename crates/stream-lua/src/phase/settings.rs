@@ -1,5 +1,6 @@
 //! Directives of Lua that only set something: paths, limits, switches, of cosockets too.
 
+use crate::host::Sessions;
 use conf::context::Context;
 use lua_session::{secure_settings, settings, socket_settings};
 use session::Configured;
@@ -10,7 +11,7 @@ const HERE: Context = Session::BLOCKS;
 
 /// `lua_package_path`, `lua_code_cache` and the other settings of Lua.
 pub const MODULE: Module =
-    Module { rows: || settings::rows::<Session>(HERE, STREAM_OWNER), levels: settings::levels, ..Module::named("lua_settings") };
+    Module { rows: || settings::rows::<Sessions>(HERE, STREAM_OWNER), levels: settings::levels, ..Module::named("lua_settings") };
 
 /// The directives of cosockets.
 pub const SOCKETS: Module = Module { rows: || socket_settings::rows(HERE), levels: socket_settings::levels, ..Module::named("lua_socket") };
