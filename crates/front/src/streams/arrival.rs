@@ -4,6 +4,7 @@ use super::carrier::Carrier;
 use super::stream::Stream;
 use crate::request::{KnownRequest, Refusal, check_tls, enter_host, enter_target, enter_valid_target};
 use base::log::Level;
+use engine::find;
 use http::body::Body;
 use http::core::ServerCore;
 use http::line::Version;
@@ -51,7 +52,7 @@ pub fn fill<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &Reques
 fn read<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHead, fields: &Fields) -> Result<bool, Refusal> {
     let endpoint = stream.conn.hub().listener.endpoint.clone();
     fill_line(request, head, fields, C::VERSION);
-    let core = request.server().core.clone();
+    let core = core_of_host(request, head, fields, &endpoint);
     let complete = fill_headers(request, head, fields, &core);
     if let Some(fault) = head.fault {
         request.action.set("reading client request headers");
@@ -150,6 +151,19 @@ fn fill_host(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoin
         Some(host) => enter_host(request, endpoint, host.name, host.upper),
         None => enter_host(request, endpoint, b"", false),
     }
+}
+
+/// The values of the server that the client asks for, which say what names of fields may be.
+fn core_of_host(request: &Request, head: &RequestHead, fields: &Fields, endpoint: &Endpoint) -> Rc<ServerCore> {
+    let listening = request.server();
+    if !endpoint.limits_by_host {
+        return listening.core.clone();
+    }
+    let bytes = fields.bytes();
+    let own = || fields.list().iter().find(|field| field.name.of(bytes) == b"host").and_then(|field| host::validate(field.value.of(bytes)));
+    let name = if head.authority.is_some() { Some(head.host.0.of(bytes)) } else { own().map(|host| host.name) };
+    let server = name.and_then(|name| find::by_name(endpoint, &name.to_ascii_lowercase()));
+    server.unwrap_or(listening).core.clone()
 }
 
 /// Whether the request's server speaks the protocol at all: another one's name led to this connection.
