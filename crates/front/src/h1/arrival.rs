@@ -100,6 +100,7 @@ pub fn fill(
     fill_headers(request, head, buffer);
     let refuse = |error: HeadError| {
         request.action.set(error.action());
+        request.flags.lingers.set(error.lingers());
         if request.log_enabled(Level::Info) {
             request.log(Level::Info, &error.message(buffer));
         }
@@ -128,7 +129,7 @@ pub fn fill(
         request.set_server(listening);
         request.line.borrow_mut().host.clear();
         forget_fields(request);
-        return Err(invalid_target(request));
+        return Err(invalid_target(request, "reading client request line"));
     }
     fill_body(body, request, framed.body);
     request.flags.expects_continue.set(framed.expects_continue);

@@ -2,7 +2,7 @@
 
 use super::carrier::Carrier;
 use super::stream::Stream;
-use crate::request::{KnownRequest, Refusal, check_tls, enter_host, enter_target, enter_valid_target};
+use crate::request::{KnownRequest, Refusal, check_tls, enter_host, enter_valid_target, invalid_target};
 use base::log::Level;
 use engine::find;
 use http::body::Body;
@@ -72,7 +72,10 @@ fn read<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHea
         log_request!(request, Level::Info, "client sent invalid :path header: \"{}\"", String::from_utf8_lossy(path));
         Refusal { status: 400 }
     })?;
-    enter_target(request, path, &shape)?;
+    if !enter_valid_target(request, path, &shape) {
+        // A target is one of the fields here.
+        return Err(invalid_target(request, "reading client request headers"));
+    }
     // Expressions among the names set captures.
     Ok(complete && head.protocol.is_none() && !endpoint.names.has_regex())
 }
