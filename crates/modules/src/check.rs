@@ -67,7 +67,10 @@ pub fn image(data: &[u8]) {
         let plan = Plan { operation, rotation, sharpen: 50, transparency: facts.width % 2 == 0, encoding };
         let made = plan.run(data);
         let Ok(made) = made else { panic!("an image that was read cannot be written: {:?}", made.err()) };
-        let Ok(again) = codec::decode(format, &made) else { panic!("an image of our own cannot be read") };
+        let again = match codec::decode(format, &made) {
+            Ok(again) => again,
+            Err(error) => panic!("an image of our own cannot be read: {format:?}, {operation:?}, {error}"),
+        };
         let (width, height) = again.pixels.dimensions();
         match operation {
             Operation::Rotate => assert_eq!((width, height), (size.width, size.height)),

@@ -405,8 +405,10 @@ impl Family {
             pass_request_body: self.pass_request_body.unwrap_or(true),
             pass_trailers: self.pass_trailers.unwrap_or(false),
             allow_upstream: self.allow_upstream.clone().unwrap_or_default(),
-            caching: CachePlan::new(&self.caching, prefix)?
-                .map(|plan| Rc::new(CachePlan { use_stale: next::unless_off(plan.use_stale), ..plan })),
+            caching: CachePlan::new(&self.caching, prefix)?.map(|mut plan| {
+                plan.use_stale = next::unless_off(plan.use_stale);
+                Rc::new(plan)
+            }),
             store: self.store.plan(),
         })
     }
