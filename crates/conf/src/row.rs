@@ -351,6 +351,29 @@ impl<'a> Cx<'a> {
         let found = choices.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(arg));
         found.map(|(_, value)| value.clone()).ok_or_else(|| self.error_at(i, format!("invalid value \"{}\"", self.text(i))))
     }
+
+    /// All arguments as bits of `choices`, besides those of `before`: nginx adds up what such a directive says each time, and warns of what was
+    /// said already.
+    ///
+    /// # Errors
+    /// `invalid value "x"`.
+    pub fn bitmask(&self, before: Option<u32>, choices: &[(&str, u32)]) -> Result<u32, Error> {
+        let mut value = before.unwrap_or_default();
+        for i in 0..self.args().len() {
+            let bits = self.choice(i, choices)?;
+            if value & bits != 0 {
+                self.warn_of_duplicate(i);
+            } else {
+                value |= bits;
+            }
+        }
+        Ok(value)
+    }
+
+    /// `duplicate value "x"`, a warning.
+    pub fn warn_of_duplicate(&self, i: usize) {
+        self.warn(format!("duplicate value \"{}\"", self.text(i)));
+    }
 }
 
 macro_rules! field_rows {

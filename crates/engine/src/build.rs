@@ -5,6 +5,7 @@ use crate::listen::{self, Endpoints};
 use crate::nodes::{BlockContent, ChildNode, Servers};
 use base::log::{ErrorLog, Level};
 use conf::configs::ConfMap;
+use conf::row::Warnings;
 use conf::scope::Frame;
 use conf::tree::{Block, Error, Span};
 use http::blocks::Blocks;
@@ -16,6 +17,7 @@ use http::root::{Defaults, Paths};
 use http::tls::ServerTls;
 use http::{Complex, Http, Module, Server, Variables};
 use session::variable::UnknownVariable;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 pub use http::root::MainContext;
@@ -29,6 +31,7 @@ struct Builder<'a> {
     /// What `http` itself says for its locations.
     locations: ConfMap,
     log: ErrorLog,
+    warnings: RefCell<Vec<Error>>,
 }
 
 /// What a location is built from.
@@ -71,7 +74,7 @@ pub fn finish(frame: &Frame, modules: &[Module], source: Option<&Block>) -> Resu
     let log = frame.location.get::<Core>().error_log.clone().or(context.log).unwrap_or_else(|| ErrorLog::stderr(Level::Error));
     let main = levels.main.freeze(&frame.main);
     let (for_servers, for_locations) = (levels.server.freeze(&frame.server), levels.location.freeze(&frame.location));
-    let mut builder = Builder { modules, levels, main, servers: for_servers, locations: for_locations, log };
+    let mut builder = Builder { modules, levels, main, servers: for_servers, locations: for_locations, log, warnings: RefCell::default() };
     let mut built = Vec::with_capacity(servers.len());
     for server in &servers {
         let server = builder.server(server)?;
@@ -80,6 +83,7 @@ pub fn finish(frame: &Frame, modules: &[Module], source: Option<&Block>) -> Resu
         }
         built.push(server);
     }
+    frame.global.get::<Warnings>().list.extend(builder.warnings.take());
     let endpoints = listen::endpoints(&servers, &built, frame)?;
     let mut variables = frame.global.take::<Variables>();
     variables.finish().map_err(|unknown| unknown_variable(&unknown, &variables, source))?;
@@ -166,6 +170,7 @@ impl Builder<'_> {
                 is_server,
                 order,
                 log: &self.log,
+                warnings: &self.warnings,
                 parts: &mut parts,
             })?;
         }

@@ -197,6 +197,7 @@ fn endpoint(one: &AddressGroup<Server>, usual: u32) -> Endpoint {
     let protocols = if one.request.alone { asked } else { asked | own.on };
     Endpoint {
         single: one.servers.len() == 1 && !names.has_regex(),
+        limits_by_host: one.servers.iter().any(|server| !server.core.has_limits_of(&default.core)),
         default,
         names,
         proxy_protocol: one.request.proxy_protocol,

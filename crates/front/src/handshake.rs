@@ -98,7 +98,7 @@ async fn read_hello(opened: &mut Accepted) -> Result<Option<Hello>, Failed> {
                 return Poll::Ready(Err(Failed::timed_out()));
             }
             if !matches!(ready!(opened.poll_fill(cx)), Ok(1..)) {
-                return Poll::Ready(Err(Failed::closed()));
+                return Poll::Ready(Err(if opened.input.unread().is_empty() { Failed::silent() } else { Failed::closed() }));
             }
         }
     })

@@ -68,12 +68,12 @@ pub(crate) fn enter_host(request: &Rc<Request>, endpoint: &Endpoint, name: &[u8]
 /// # Errors
 /// The target leaves the root or has a bad escape; logged.
 pub(crate) fn enter_target(request: &Request, raw: &[u8], shape: &Shape) -> Result<(), Refusal> {
-    if enter_valid_target(request, raw, shape) { Ok(()) } else { Err(invalid_target(request)) }
+    if enter_valid_target(request, raw, shape) { Ok(()) } else { Err(invalid_target(request, "reading client request line")) }
 }
 
-/// Logs a target that leaves the root or has a bad escape.
-pub(crate) fn invalid_target(request: &Request) -> Refusal {
-    request.action.set("reading client request line");
+/// Logs a target that leaves the root or has a bad escape; `action`: what was being done.
+pub(crate) fn invalid_target(request: &Request, action: &'static str) -> Refusal {
+    request.action.set(action);
     log_request!(request, Level::Info, "client sent invalid request");
     Refusal { status: 400 }
 }

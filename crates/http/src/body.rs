@@ -376,6 +376,7 @@ pub fn refusal(request: &Request, error: BodyError) -> Outcome {
             log_request!(request, Level::Error, "client sent invalid chunked body");
             Outcome::Status(400)
         }
+        BodyError::Malformed => Outcome::Status(400),
     }
 }
 

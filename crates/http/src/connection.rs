@@ -24,6 +24,8 @@ pub enum BodyError {
     TimedOut,
     /// Broken chunk framing.
     Invalid,
+    /// A body of a stream that is not what its head announces; already logged.
+    Malformed,
 }
 
 impl fmt::Display for BodyError {
@@ -32,6 +34,7 @@ impl fmt::Display for BodyError {
             BodyError::Closed => "client prematurely closed connection",
             BodyError::TimedOut => "client timed out",
             BodyError::Invalid => "client sent invalid chunked body",
+            BodyError::Malformed => "client sent a body that is not as long as announced",
         })
     }
 }

@@ -261,6 +261,16 @@ core_fields! {
     }
 }
 
+impl ServerCore {
+    /// Whether a head is read in the same way for both: its size, and which lines are valid.
+    pub fn has_limits_of(&self, other: &ServerCore) -> bool {
+        let of = |core: &ServerCore| {
+            (core.large_client_header_buffers, core.max_headers, core.ignore_invalid_headers, core.underscores_in_headers)
+        };
+        of(self) == of(other)
+    }
+}
+
 /// nginx's defaults, for values that are `None`.
 pub mod default {
     /// `keepalive_timeout`, milliseconds

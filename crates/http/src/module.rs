@@ -9,8 +9,10 @@ use crate::worker::Worker;
 use base::log::ErrorLog;
 use conf::configs::ConfMap;
 use conf::scope::Config;
+use conf::tree::Error;
 use session::module::Modular;
 use session::{BoxFuture, Step};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 pub use session::levels::Levels;
@@ -41,6 +43,8 @@ pub struct Attach<'a> {
     pub order: u16,
     /// The error log in force.
     pub log: &'a ErrorLog,
+    /// What the configuration gets wrong without becoming unusable.
+    pub warnings: &'a RefCell<Vec<Error>>,
     /// The parts so far.
     pub parts: &'a mut Parts,
 }

@@ -18,6 +18,8 @@ pub struct Endpoint {
     pub single: bool,
     /// The servers by their names.
     pub names: ServerNames<Request, Server>,
+    /// Not all servers say the same of a head's size and of its lines.
+    pub limits_by_host: bool,
     /// Connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
     /// Connections are TLS.

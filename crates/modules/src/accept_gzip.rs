@@ -12,25 +12,34 @@ use std::rc::Rc;
 /// The module; it has no filter of its own.
 pub const MODULE: Module = Module { rows, levels: Levels::location_only::<Conf>, ..Module::named("accept_gzip") };
 
-/// `gzip_proxied`: a set of reasons to compress for proxies.
-#[derive(Clone, Copy, Debug, Default)]
-struct Proxied(u16);
+const OFF: u32 = 1;
+const EXPIRED: u32 = 2;
+const NO_CACHE: u32 = 4;
+const NO_STORE: u32 = 8;
+const PRIVATE: u32 = 16;
+const NO_LAST_MODIFIED: u32 = 32;
+const NO_ETAG: u32 = 64;
+const AUTH: u32 = 128;
+const ANY: u32 = 256;
 
-const OFF: u16 = 1;
-const EXPIRED: u16 = 2;
-const NO_CACHE: u16 = 4;
-const NO_STORE: u16 = 8;
-const PRIVATE: u16 = 16;
-const NO_LAST_MODIFIED: u16 = 32;
-const NO_ETAG: u16 = 64;
-const AUTH: u16 = 128;
-const ANY: u16 = 256;
+/// `gzip_proxied`: reasons to compress for proxies.
+const PROXIED: [(&str, u32); 9] = [
+    ("off", OFF),
+    ("expired", EXPIRED),
+    ("no-cache", NO_CACHE),
+    ("no-store", NO_STORE),
+    ("private", PRIVATE),
+    ("no_last_modified", NO_LAST_MODIFIED),
+    ("no_etag", NO_ETAG),
+    ("auth", AUTH),
+    ("any", ANY),
+];
 
 /// Values of the directives.
 #[derive(Default)]
 pub(crate) struct Conf {
     version: Option<Version>,
-    proxied: Option<Proxied>,
+    proxied: Option<u32>,
     disable: Option<Rc<Vec<Regex>>>,
     vary: Option<bool>,
 }
@@ -57,8 +66,10 @@ fn rows() -> Vec<Row> {
             cx.once(&mut cx.location::<Conf>().version, version)
         }),
         Row::new("gzip_proxied", at, Arity::AtLeast(1), "When requests that came through a proxy are answered compressed.", |cx| {
-            let value = proxied(cx)?;
-            cx.once(&mut cx.location::<Conf>().proxied, value)
+            let before = cx.location::<Conf>().proxied;
+            let value = cx.bitmask(before, &PROXIED)?;
+            cx.location::<Conf>().proxied = Some(value);
+            Ok(())
         }),
         Row::new("gzip_disable", at, Arity::AtLeast(1), "User agents that are answered uncompressed.", |cx| {
             let value = Rc::new(disable(cx)?);
@@ -66,29 +77,6 @@ fn rows() -> Vec<Row> {
         }),
         row::flag::<Conf>("gzip_vary", at, "Adds Vary: Accept-Encoding where compression depends on the client.", |c| &mut c.vary),
     ]
-}
-
-fn proxied(cx: &Cx<'_>) -> Result<Proxied, Error> {
-    let words = [
-        ("off", OFF),
-        ("expired", EXPIRED),
-        ("no-cache", NO_CACHE),
-        ("no-store", NO_STORE),
-        ("private", PRIVATE),
-        ("no_last_modified", NO_LAST_MODIFIED),
-        ("no_etag", NO_ETAG),
-        ("auth", AUTH),
-        ("any", ANY),
-    ];
-    let mut set = 0;
-    for i in 0..cx.args().len() {
-        let bit = cx.choice(i, &words)?;
-        if set & bit != 0 {
-            return Err(cx.error_at(i, format!("duplicate value \"{}\"", cx.text(i))));
-        }
-        set |= bit;
-    }
-    Ok(Proxied(set))
 }
 
 fn disable(cx: &Cx<'_>) -> Result<Vec<Regex>, Error> {
@@ -121,7 +109,7 @@ pub(crate) fn accepted(request: &Request, conf: &Conf) -> bool {
     if request.version() < conf.version.unwrap_or(Version::Http11) {
         return false;
     }
-    !headers.contains(b"Via") || for_proxies(request, conf.proxied.map_or(OFF, |p| p.0), headers.contains(b"Authorization"))
+    !headers.contains(b"Via") || for_proxies(request, conf.proxied.unwrap_or(OFF), headers.contains(b"Authorization"))
 }
 
 /// Whether this response may be compressed with brotli. Versions, proxies and old browsers do not matter: whoever names it, takes it.
@@ -130,7 +118,7 @@ pub(crate) fn names_brotli(request: &Request) -> bool {
 }
 
 /// nginx's reading of `gzip_proxied`: the reasons are tried in this order, and an expiry that is known decides.
-fn for_proxies(request: &Request, set: u16, authorized: bool) -> bool {
+fn for_proxies(request: &Request, set: u32, authorized: bool) -> bool {
     let has = |bit| set & bit != 0;
     if has(OFF) {
         return false;

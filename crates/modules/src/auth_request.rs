@@ -110,6 +110,8 @@ fn decide(request: &Rc<Request>, child: &Rc<Request>, own: &AuthRequest) -> Outc
             }
             Outcome::Status(401)
         }
+        // `return 444` there closes the client's connection; an upstream's 444 is another matter.
+        444 if child.flags.abort.get() => Outcome::Status(444),
         _ => {
             log_request!(request, Level::Error, "auth request unexpected status: {status}");
             Outcome::Status(500)

@@ -9,7 +9,7 @@ use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::switch::Switch;
-use conf::tree::Error;
+use conf::tree::{Error, Span};
 use http::{Attach, Complex, Levels, Module, Outcome, Request, Step, log_request};
 use std::io;
 use std::rc::Rc;
@@ -124,6 +124,7 @@ fn map(cx: &mut Cx<'_>) -> Result<(), Error> {
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let conf = at.conf::<Conf>();
     let maps = at.main_conf::<Maps>();
+    check(&conf, &maps)?;
     // An upstream may ask for any set that is named somewhere.
     if !maps.names.is_empty() || matches!(conf.charset, Some(Switch::On(_))) || conf.source.is_some() {
         let recodes = !maps.list.is_empty();
@@ -133,6 +134,17 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Two sets that are known beforehand and have no map between them are a fault of the configuration.
+fn check(conf: &Conf, maps: &Maps) -> Result<(), Error> {
+    let wanted = conf.charset.as_ref().and_then(Switch::as_on).and_then(Complex::literal);
+    let Some((from, to)) = conf.source.as_ref().and_then(Complex::literal).zip(wanted) else { return Ok(()) };
+    let (from, to) = (String::from_utf8_lossy(from), String::from_utf8_lossy(to));
+    if from.eq_ignore_ascii_case(&to) || maps.list.iter().any(|map| Recoder::between(map, &from, &to).is_some()) {
+        return Ok(());
+    }
+    Err(Error::new(format!("no \"charset_map\" between the charsets \"{from}\" and \"{to}\""), Span::NONE))
 }
 
 /// Bytes that are recoded at a time: each may become several.

@@ -44,7 +44,8 @@ fn rows() -> Vec<Row> {
     vec![
         Row::new("dav_methods", at, Arity::AtLeast(1), "WebDAV methods that are allowed.", |cx| {
             let methods = methods(cx)?;
-            cx.once(&mut cx.location::<Conf>().methods, methods)
+            cx.location::<Conf>().methods = Some(methods);
+            Ok(())
         }),
         row::flag::<Conf>("create_full_put_path", at, "Creates the directories that a PUT needs.", |c| &mut c.create_path),
         row::number::<Conf>("min_delete_depth", at, "Fewest path segments of what may be deleted.", |c| &mut c.min_delete_depth),
@@ -64,9 +65,14 @@ fn methods(cx: &Cx<'_>) -> Result<Method, Error> {
         ("copy", Method::COPY),
         ("move", Method::MOVE),
     ];
-    let mut set = Method::NONE;
+    // As with all sets, what several directives say is added up.
+    let mut set = cx.location::<Conf>().methods.unwrap_or(Method::NONE);
     for i in 0..cx.args().len() {
-        set = set.or(cx.choice(i, &words)?);
+        let method = cx.choice(i, &words)?;
+        if method != Method::NONE && set.or(method) == set {
+            cx.warn_of_duplicate(i);
+        }
+        set = set.or(method);
     }
     Ok(set)
 }
@@ -300,7 +306,8 @@ fn make_collection(request: &Request, conf: &Conf) -> Result<u16, u16> {
             set_location(request);
             Ok(201)
         }
-        Err(error) => Err(failed(request, &error, 409, "mkdir()", &path)),
+        // The slash is not part of the name that nginx makes.
+        Err(error) => Err(failed(request, &error, 409, "mkdir()", path.components().as_path())),
     }
 }
 

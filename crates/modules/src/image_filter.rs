@@ -1,10 +1,10 @@
 //! `image_filter`: tests images, tells their size, and transforms them.
 
-mod codec;
-mod format;
-mod geometry;
+pub(crate) mod codec;
+pub(crate) mod format;
+pub(crate) mod geometry;
 mod settings;
-mod transform;
+pub(crate) mod transform;
 
 use crate::filtering::{each_run, want_memory, weaken_etag};
 use crate::marks;

@@ -6,6 +6,9 @@ mod bare_tests;
 #[cfg(test)]
 mod refusal_tests;
 
+#[cfg(any(test, feature = "check"))]
+pub mod check;
+
 // mod1
 pub mod access;
 pub mod api;

@@ -22,8 +22,8 @@ use session::variable::{self, VarIndex};
 /// Assigning functions of values. Their operations belong to the rewrite module's program.
 pub const MODULE: Module = Module { rows, levels, complete, ..Module::named("set_misc") };
 
-/// Where a variable can be assigned.
-pub(crate) const HERE: Context = Context::HTTP_EVERYWHERE.difference(Context::HTTP).difference(Context::LIMIT_EXCEPT);
+/// Where a variable can be assigned; in `http` it is only made known.
+pub(crate) const HERE: Context = Context::HTTP_EVERYWHERE.difference(Context::LIMIT_EXCEPT);
 
 fn levels(levels: &mut Levels) {
     levels.main::<SetFunctions>().main::<hashed::UpstreamLists>().location::<base32::Options>().location::<numbers::Rotation>();

@@ -70,6 +70,10 @@ fn parse(session: &Rc<Session>) -> Preread {
     if session.is_udp() {
         return Preread::Now(Outcome::Declined);
     }
+    if session.preread().is_empty() {
+        // Of a client that leaves so nothing is known, as if nobody had looked.
+        return Preread::More;
+    }
     let look = session.context::<HelloReader>();
     match read(&mut look.hello.borrow_mut(), &session.preread()) {
         Reading::More => return Preread::More,

@@ -43,7 +43,8 @@ pub(crate) struct UserId {
     lifetime: Option<Lifetime>,
     /// 0 is `off`.
     mark: Option<u8>,
-    flags: Option<Vec<&'static str>>,
+    /// Bits of [`FLAGS`].
+    flags: Option<u32>,
 }
 
 impl Config for UserId {
@@ -101,26 +102,24 @@ fn mark(cx: &mut Cx<'_>) -> Result<(), Error> {
     cx.once(&mut cx.location::<UserId>().mark, value)
 }
 
+/// Any value of `samesite`: the first one counts.
+const SAMESITE: u32 = 8;
+
+/// `userid_flags`, in the order in which they are sent.
+const FLAGS: [(&str, u32); 6] = [
+    ("off", 1),
+    ("secure", 2),
+    ("httponly", 4),
+    ("samesite=strict", SAMESITE | 16),
+    ("samesite=lax", SAMESITE | 32),
+    ("samesite=none", SAMESITE | 64),
+];
+
 fn flags(cx: &mut Cx<'_>) -> Result<(), Error> {
-    const FLAGS: [(&str, &str); 6] = [
-        ("off", ""),
-        ("secure", "; secure"),
-        ("httponly", "; httponly"),
-        ("samesite=strict", "; samesite=strict"),
-        ("samesite=lax", "; samesite=lax"),
-        ("samesite=none", "; samesite=none"),
-    ];
-    let mut list = Vec::new();
-    // In the order of the table, whatever the order of the arguments.
-    for i in 0..cx.args().len() {
-        cx.choice(i, &FLAGS)?;
-    }
-    for (name, text) in FLAGS {
-        if (0..cx.args().len()).any(|i| cx.arg(i).eq_ignore_ascii_case(name.as_bytes())) {
-            list.push(text);
-        }
-    }
-    cx.once(&mut cx.location::<UserId>().flags, list)
+    let before = cx.location::<UserId>().flags;
+    let value = cx.bitmask(before, &FLAGS)?;
+    cx.location::<UserId>().flags = Some(value);
+    Ok(())
 }
 
 fn variables(variables: &mut Variables) {
@@ -181,8 +180,10 @@ fn send(request: &Rc<Request>, own: &UserId) {
     }
     value.extend_from_slice(b"; path=");
     value.extend_from_slice(own.path.as_deref().unwrap_or(b"/"));
-    for flag in own.flags.iter().flatten() {
-        value.extend_from_slice(flag.as_bytes());
+    let flags = own.flags.unwrap_or_default();
+    for (name, _) in FLAGS.iter().skip(1).filter(|(_, bits)| flags & bits == *bits) {
+        value.extend_from_slice(b"; ");
+        value.extend_from_slice(name.as_bytes());
     }
     let mut response = request.response.borrow_mut();
     response.headers.push(b"Set-Cookie", &value);

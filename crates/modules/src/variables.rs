@@ -3,7 +3,7 @@
 //! One file per subject; which of them are evaluated anew for every use follows nginx's table.
 
 mod connection;
-mod request;
+pub(crate) mod request;
 pub(crate) mod response;
 mod stream;
 mod tcp_info;

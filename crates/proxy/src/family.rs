@@ -161,10 +161,9 @@ fn header_rows<T: Member>() -> Vec<Row> {
             Ok(())
         }),
         Row::new(n("ignore_headers"), ALL, Arity::AtLeast(1), "Headers of the upstream that have no power here.", |cx| {
-            let value = bits(cx, &ignore::WORDS)?;
-            let mut own = cx.location::<T>();
-            let slot = &mut own.family().ignore_headers;
-            *slot = Some(slot.unwrap_or(0) | value);
+            let before = cx.location::<T>().family().ignore_headers;
+            let value = cx.bitmask(before, &ignore::WORDS)?;
+            cx.location::<T>().family().ignore_headers = Some(value);
             Ok(())
         }),
     ]
@@ -197,20 +196,11 @@ fn push(slot: &mut Option<Rc<Vec<Box<[u8]>>>>, value: &[u8]) {
     Rc::make_mut(slot.get_or_insert_default()).push(value.into());
 }
 
-fn bits(cx: &Cx<'_>, words: &[(&str, u32)]) -> Result<u32, Error> {
-    let mut value = 0;
-    for i in 0..cx.args().len() {
-        value |= cx.choice(i, words)?;
-    }
-    Ok(value)
-}
-
 fn next_upstream<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let mut value = bits(cx, T::NEXT)?;
-    if value & next::OFF != 0 {
-        value = 0;
-    }
-    cx.once(&mut cx.location::<T>().family().next_upstream, value)
+    let before = cx.location::<T>().family().next_upstream;
+    let value = cx.bitmask(before, T::NEXT)?;
+    cx.location::<T>().family().next_upstream = Some(value);
+    Ok(())
 }
 
 fn bind<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {

@@ -8,7 +8,6 @@ use crate::pass;
 use crate::route::Route;
 use crate::secure;
 use crate::settings::next;
-use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::{Config, Frame};
@@ -131,7 +130,8 @@ pub fn attach<T: Gateway, D: Dialect + 'static>(at: &mut Attach<'_>, dialect: im
         _ => secure::secured(at, destination.pass.url.as_ref(), &values.family.secure, T::NAME, &[]).map_err(error)?,
     };
     if plan.caching.as_ref().is_some_and(|caching| caching.key.is_none()) {
-        at.log.log(Level::Warn, 0, format_args!("no \"{0}_cache_key\" for \"{0}_cache\"", T::NAME));
+        let text = format!("no \"{0}_cache_key\" for \"{0}_cache\"", T::NAME);
+        at.warnings.borrow_mut().push(error(text.into()));
     }
     let own = &values.conf;
     let params = Params::new(own.params.as_deref().map_or(&[], Vec::as_slice), own.host.as_ref());

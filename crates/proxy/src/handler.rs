@@ -59,7 +59,12 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     };
     let (evaluated, upstream) = match found {
         Ok(found) => found,
-        Err(outcome) => return outcome,
+        Err(outcome) => {
+            if outcome == Outcome::Status(502) {
+                mark(&request);
+            }
+            return outcome;
+        }
     };
     let body = match choose_body(&request, &route) {
         Ok(chosen) => chosen,
@@ -75,15 +80,19 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     if exchange.route.plan.caching.is_some() {
         observe_cache(&exchange);
     }
-    // With nginx the requests of a connection share this word, so that a subrequest's leaves its mark on all of them.
-    let mut marked = Some(&exchange.request);
+    mark(&exchange.request);
+    exchange.state.put_record(&exchange.record);
+    exchange.state.put_scratch(exchange.scratch);
+    outcome
+}
+
+/// The upstream's part is over. With nginx the requests of a connection share this word, so that a subrequest's leaves its mark on all of them.
+fn mark(request: &Rc<Request>) {
+    let mut marked = Some(request);
     while let Some(request) = marked {
         request.action.set("sending to client");
         marked = request.parent.as_ref();
     }
-    exchange.state.put_record(&exchange.record);
-    exchange.state.put_scratch(exchange.scratch);
-    outcome
 }
 
 /// The upstream that variables name. A name server may take its time, in which the client may leave.

@@ -42,6 +42,11 @@ pub mod next {
     /// Never.
     pub const OFF: u32 = 1 << 11;
 
+    /// `off` wins over all others.
+    pub(crate) fn unless_off(bits: u32) -> u32 {
+        if bits & OFF == 0 { bits } else { 0 }
+    }
+
     /// The words of the directive.
     pub const WORDS: [(&str, u32); 12] = [
         ("error", ERROR),
@@ -385,7 +390,7 @@ impl Family {
             busy: sizes.busy,
             max_file: sizes.max_file,
             temp_path: self.temp_path.clone(),
-            next_upstream: self.next_upstream.unwrap_or(next::ERROR | next::TIMEOUT),
+            next_upstream: self.next_upstream.map_or(next::ERROR | next::TIMEOUT, next::unless_off),
             tries: self.next_upstream_tries.unwrap_or(0),
             tries_timeout: self.next_upstream_timeout.unwrap_or(0),
             limit_rate: self.limit_rate.clone(),
@@ -400,7 +405,10 @@ impl Family {
             pass_request_body: self.pass_request_body.unwrap_or(true),
             pass_trailers: self.pass_trailers.unwrap_or(false),
             allow_upstream: self.allow_upstream.clone().unwrap_or_default(),
-            caching: CachePlan::new(&self.caching, prefix)?.map(Rc::new),
+            caching: CachePlan::new(&self.caching, prefix)?.map(|mut plan| {
+                plan.use_stale = next::unless_off(plan.use_stale);
+                Rc::new(plan)
+            }),
             store: self.store.plan(),
         })
     }

@@ -30,6 +30,7 @@ fn whole(data: &[u8], limits: &Limits) -> (Head, Result<Status, HeadError>) {
 /// A request head read in two pieces is the head read at once; what passes stays in bounds.
 pub fn h1_head(data: &[u8]) {
     let limits = Limits { first: 64, number: 2, size: 96, max_headers: 8, ..Limits::default() };
+    by_host(data, limits);
     for limits in [limits, Limits::default()] {
         let (head, result) = whole(data, &limits);
         for split in (0..=data.len()).step_by((data.len() / 48).max(1)) {
@@ -55,9 +56,23 @@ pub fn h1_head(data: &[u8]) {
                 good_head(&head, data);
             }
             Ok(Status::Partial) => assert!(data.len() <= limits.total()),
+            Ok(Status::Named) => assert!(limits.by_host, "the limits do not depend on the host"),
             Err(error) => assert!(!error.message(data).is_empty() && error.status() >= 400),
         }
     }
+}
+
+/// Where the host has the limits of its address, a head that stops at the host is the head read at once.
+fn by_host(data: &[u8], limits: Limits) {
+    let (head, result) = whole(data, &limits);
+    let mut stopped = Head::new();
+    let mut second = stopped.parse(data, &Limits { by_host: true, ..limits });
+    if second == Ok(Status::Named) {
+        assert!(stopped.asked_host().is_some() || stopped.headers.iter().any(|line| !line.valid));
+        second = stopped.parse(data, &limits);
+    }
+    assert_eq!(second, result);
+    assert_eq!(stopped.headers, head.headers);
 }
 
 fn good_head(head: &Head, data: &[u8]) {

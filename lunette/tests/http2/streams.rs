@@ -73,6 +73,29 @@ fn a_body_that_nobody_reads_may_end() {
     assert_eq!((reply.answer.text().as_str(), reply.ended, reply.reset), ("early", true, Some(0)));
 }
 
+/// The answer is there when the client turns out to be wrong: it leaves whole, and the reset follows.
+#[test]
+fn a_body_of_another_length_is_told_behind_the_answer() {
+    let (prefix, port, _running) =
+        server("location = /early { return 200 early; } location = /lua { content_by_lua_block { ngx.req.read_body() } }");
+    let mut client = Client::connect(port);
+    for (path, length, status) in [("/early", "9", 200), ("/early", "2", 200), ("/lua", "9", 400), ("/lua", "2", 400)] {
+        let stream = client.post_of_length(path, length, b"body");
+        client.until("a reset", |client| client.replies[&stream].reset.is_some());
+        let reply = client.replies.remove(&stream).unwrap();
+        assert_eq!((reply.answer.status, reply.reset), (status, Some(1)), "{path} {length}");
+        assert!(status != 200 || reply.answer.text() == "early", "{path} {length}: {}", reply.answer.text());
+    }
+    let log = prefix.read("logs/error.log");
+    for line in [
+        "client prematurely closed stream: only 4 out of 9 bytes of request body received, client: 127.0.0.1, server: , request: \"POST /lua",
+        "client intended to send body data larger than declared, client: 127.0.0.1, server: , request: \"POST /lua",
+    ] {
+        assert!(log.contains(line), "{log}");
+    }
+    assert!(!log.contains("chunked"), "{log}");
+}
+
 /// The codes that nginx has for answers that are cut off, or never come.
 #[test]
 fn an_answer_that_is_cut_off_resets_its_stream() {

@@ -134,6 +134,22 @@ impl Client {
         stream
     }
 
+    /// A POST that says `length` of its body, head and body in one write.
+    pub(crate) fn post_of_length(&mut self, path: &str, length: &str, body: &[u8]) -> u32 {
+        let fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "localhost"), ("content-length", length)];
+        let block = self.block(&fields);
+        let stream = self.next;
+        self.next += 2;
+        self.replies.insert(stream, Reply { window: self.first_window, ..Reply::default() });
+        let mut bytes = Vec::new();
+        for (kind, flags, payload) in [(kind::HEADERS, flag::END_HEADERS, &block[..]), (kind::DATA, flag::END_STREAM, body)] {
+            FrameHead { len: payload.len(), kind, flags, stream }.write(&mut bytes);
+            bytes.extend_from_slice(payload);
+        }
+        self.send(&bytes);
+        stream
+    }
+
     /// Sends content as the windows allow.
     pub(crate) fn data(&mut self, stream: u32, mut body: &[u8], end: bool) {
         loop {

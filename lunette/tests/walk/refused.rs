@@ -25,6 +25,8 @@ fn what_is_known_stands_in_the_log() {
         (b"GET /a HTTP/1.1\r\nHost: two\r\nContent-Length: z\r\n\r\n", "400|/a|/a|-|two|two|-|HTTP/1.1|49"),
         (b"GET /a HTTP/1.1\r\nHost: two\r\nTransfer-Encoding: z\r\n\r\n", "501|/a|/a|-|two|two|-|HTTP/1.1|52"),
         (b"GET /a HTTP/1.1\r\nHost: two\r\nX: 1\r\nX : 2\r\nX: 3\r\n\r\n", "400|/a|/a|-|two|two|1|HTTP/1.1|34"),
+        (b"GET /a HTTP/1.1\r\nX: 1\r\nHost: @\r\n\r\n", "400|/a|/a|-|one|one|1|HTTP/1.1|34"),
+        (b"GET /a HTTP/1.1\r\nHost: @\r\nX: 1\r\n\r\n", "400|/a|/a|-|one|one|-|HTTP/1.1|34"),
         (b"GET /a HTTP/1.1\r\nHost: two\r\nX: 1\r\n", "400|/a|/a|-|two|two|1|HTTP/1.1|34"),
         (b"TRACE /a HTTP/1.1\r\nHost: two\r\n\r\n", "405|/a|/a|-|two|two|-|HTTP/1.1|32"),
         (b"CONNECT two:80 HTTP/1.1\r\nHost: two\r\n\r\n", "405|/|/|-|two|two|-|HTTP/1.1|38"),
@@ -49,6 +51,49 @@ fn what_is_known_stands_in_the_log() {
         ask(port, request);
         until("a line of the log", || log().lines().count() > before + number);
         assert_eq!(log().lines().last().unwrap(), *expected, "{}", request.escape_ascii());
+    }
+}
+
+/// Where the client names a host, that one says how large the rest of the head may be, and which of its lines are valid.
+#[test]
+fn a_host_says_how_its_head_is_read() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; error_log logs/error.log;\nevents {{ }}\nhttp {{ large_client_header_buffers 2 1k;\n\
+             server {{ listen 127.0.0.1:{port}; server_name one; return 200 \"$http_x_y.\"; }}\n\
+             server {{ listen 127.0.0.1:{port}; server_name two ~^re; return 200 \"$http_x_y.\"; large_client_header_buffers 2 16k; \
+               underscores_in_headers on; }}\n\
+             server {{ listen 127.0.0.1:{port}; server_name three; return 200 \"$http_x_y.\"; max_headers 2; }} }}\n"
+        ),
+    );
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    let long = format!("X: {}\r\n", "x".repeat(9000));
+    let rows = [
+        ("Host: one\r\nX_Y: 1\r\n".to_owned(), "200", "."),
+        ("Host: two\r\nX_Y: 1\r\n".to_owned(), "200", "1."),
+        ("X_Y: 1\r\nHost: two\r\n".to_owned(), "200", "."),
+        (format!("Host: one\r\n{long}"), "400", "</html>"),
+        (format!("Host: TWO:8080\r\n{long}"), "200", "."),
+        (format!("Host: regular\r\n{long}"), "200", "."),
+        (format!("{long}Host: two\r\n"), "400", "</html>"),
+        ("Host: three\r\nA: 1\r\nB: 2\r\n".to_owned(), "400", "</html>"),
+        ("Host: two\r\nA: 1\r\nB: 2\r\n".to_owned(), "200", "."),
+    ];
+    for target in ["/", "http://TWO/"] {
+        for (lines, status, end) in &rows {
+            // What a target names goes before `Host`.
+            let expected = match (target, lines.contains("X_Y")) {
+                ("/", ..) => (*status, *end),
+                (_, true) => ("200", "1."),
+                _ => ("200", "."),
+            };
+            let answer = ask(port, format!("GET {target} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n").as_bytes());
+            let text = String::from_utf8_lossy(&answer);
+            assert_eq!(text.get(9..12), Some(expected.0), "{target} {}", &lines[..lines.len().min(60)]);
+            assert!(text.trim_end().ends_with(expected.1), "{target} {}: {text}", &lines[..lines.len().min(60)]);
+        }
     }
 }
 

@@ -422,3 +422,16 @@ fn what_came_with_a_head_is_pipelined_and_what_came_later_is_not() {
         assert_eq!(told, expected, "{parts:?}");
     }
 }
+
+/// `return 444` in the location that is asked closes the client's connection; the same status of an upstream is one of those that are not expected.
+#[test]
+fn an_authorization_can_close_the_connection() {
+    let (prefix, port, _running) = server(
+        "",
+        "location /a { auth_request /closed; } location /b { auth_request /said; }\n\
+         location = /closed { return 444; } location = /said { proxy_pass http://127.0.0.1:$server_port/odd; } location = /odd { return 444 x; }",
+    );
+    assert_eq!(exchange(port, b"GET /a HTTP/1.0\r\n\r\n").unwrap(), b"");
+    assert!(exchange(port, b"GET /b HTTP/1.0\r\n\r\n").unwrap().starts_with(b"HTTP/1.1 500 "));
+    assert!(prefix.read("logs/error.log").contains("auth request unexpected status: 444"));
+}

@@ -93,3 +93,28 @@ fn a_new_binary_inherits_the_sockets_of_datagrams() {
     assert!(prefix.run(&["-s", "stop"]).status.success());
     until("the end of the server", || prefix.is_down());
 }
+
+/// Of a client that leaves without a word, or that says something else than TLS, nothing is known; of one that begins a hello it is known that it has named nobody.
+#[test]
+fn who_says_nothing_is_not_looked_at() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; worker_processes 1; error_log logs/error.log;\nevents {{ }}\nstream {{ log_format f \"$ssl_preread_server_name|$ssl_preread_protocol;\";\n\
+             access_log logs/access.log f; server {{ listen 127.0.0.1:{port}; ssl_preread on; return x; }} }}\n"
+        ),
+    );
+    // Who looks whether the server is there says nothing either.
+    let _running = crate::rig::Foreground::start(&prefix, port, "").unwrap();
+    until("its line", || prefix.read("logs/access.log").contains("-|-;"));
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"hello, hello").unwrap();
+    assert_eq!(hear(&mut stream), "x");
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"\x16\x03\x01").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    hear(&mut stream);
+    until("its line", || prefix.read("logs/access.log").contains("\n|;"));
+    assert!(prefix.read("logs/access.log").lines().all(|line| ["-|-;", "|;"].contains(&line)));
+}

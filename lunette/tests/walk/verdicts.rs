@@ -50,9 +50,71 @@ fn sizes_and_caches_are_checked_where_no_upstream_is_asked() {
         ),
         ("proxy_store on; proxy_cache none;", "[emerg] \"proxy_cache\" directive is incompatible with \"proxy_store\" in FILE:2"),
         ("proxy_buffer_size 8k; proxy_buffers 4 8k;", ""),
+        ("set_random $x 1 2;", ""),
     ];
     check(Level::Location, &rows);
     check(Level::Server, &rows);
+}
+
+#[test]
+fn character_sets_need_a_map_between_them() {
+    const MISSING: &str = "[emerg] no \"charset_map\" between the charsets \"koi8-r\" and \"utf-8\"";
+    let rows = [
+        ("source_charset koi8-r; server { location / { charset utf-8; } }", MISSING),
+        ("charset utf-8; server { source_charset koi8-r; }", MISSING),
+        ("charset utf-8; charset_map koi8-r windows-1251 { 80 88; } server { source_charset koi8-r; }", MISSING),
+        ("charset utf-8; charset_map UTF-8 koi8-r { E2 C0; } server { source_charset koi8-r; }", ""),
+        ("charset utf-8; server { source_charset UTF-8; }", ""),
+        ("charset $arg_c; server { source_charset koi8-r; }", ""),
+        ("charset utf-8; server { source_charset koi8-r; location / { charset off; } }", MISSING),
+        ("source_charset koi8-r; server { location / { charset off; } }", ""),
+    ];
+    check(Level::Http, &rows);
+}
+
+/// What a set says it says each time, as in nginx; what was said already is warned of.
+#[test]
+fn sets_are_added_up() {
+    let sets = [
+        ("dav_methods", "PUT", "DELETE"),
+        ("gzip_proxied", "expired", "auth"),
+        ("keepalive_disable", "msie6", "safari"),
+        ("userid_flags", "secure", "samesite=lax"),
+        ("proxy_next_upstream", "error", "timeout"),
+        ("tunnel_next_upstream", "error", "timeout"),
+        ("fastcgi_next_upstream", "error", "http_500"),
+        ("proxy_ignore_headers", "Expires", "Vary"),
+        ("scgi_cache_methods", "GET", "POST"),
+        ("uwsgi_cache_use_stale", "error", "updating"),
+    ];
+    for (name, one, other) in sets {
+        let duplicate = format!("[warn] duplicate value \"{one}\" in FILE:2");
+        check(
+            Level::Location,
+            &[
+                (&format!("{name} {one}; {name} {other};"), ""),
+                (&format!("{name} {one}; {name} {other} {one};"), &duplicate),
+                (&format!("{name} {one} {one};"), &duplicate),
+                (&format!("{name} {one}; {name} wrong;"), "[emerg] invalid value \"wrong\" in FILE:2"),
+            ],
+        );
+    }
+    check(
+        Level::Location,
+        &[("userid_flags samesite=lax; userid_flags samesite=none;", "[warn] duplicate value \"samesite=none\" in FILE:2")],
+    );
+}
+
+/// Everything that is the same for all requests would be the key.
+#[test]
+fn a_cache_without_a_key_is_warned_of() {
+    let paths: String = ["fastcgi", "uwsgi", "scgi"].map(|name| format!("{name}_cache_path {name} keys_zone={name}:1m; ")).concat();
+    for name in ["fastcgi", "uwsgi", "scgi"] {
+        let server = |key: &str| format!("{paths}\nserver {{ location / {{ {name}_pass 127.0.0.1:1; {name}_cache {name}; {key} }} }}");
+        let expected = format!("[warn] no \"{name}_cache_key\" for \"{name}_cache\" in FILE:3");
+        assert_eq!(verdict(Level::Http, &server("")), expected);
+        assert_eq!(verdict(Level::Http, &server(&format!("{name}_cache_key $uri;"))), "");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::slots::choice;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
-use http::core::{Core, KeepaliveDisable, Lingering};
+use http::core::{Core, Lingering};
 
 const ALL: Context = Context::HTTP_ALL;
 
@@ -51,12 +51,15 @@ fn timeout(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 fn disable(cx: &mut Cx<'_>) -> Result<(), Error> {
     let mut disabled = cx.location::<Core>().keepalive_disable.unwrap_or_default();
-    for (i, word) in cx.args().iter().enumerate() {
-        match word.bytes.to_ascii_lowercase().as_slice() {
-            b"none" => disabled = KeepaliveDisable::default(),
-            b"msie6" => disabled.msie6 = true,
-            b"safari" => disabled.safari = true,
-            _ => return Err(cx.error_at(i, format!("invalid value \"{}\"", cx.text(i)))),
+    for i in 0..cx.args().len() {
+        match cx.choice(i, &[("none", None), ("msie6", Some(false)), ("safari", Some(true))])? {
+            None => {}
+            Some(safari) => {
+                let browser = if safari { &mut disabled.safari } else { &mut disabled.msie6 };
+                if std::mem::replace(browser, true) {
+                    cx.warn_of_duplicate(i);
+                }
+            }
         }
     }
     cx.location::<Core>().keepalive_disable = Some(disabled);

@@ -3,6 +3,7 @@
 use super::body::BodyFraming;
 use crate::request::{KnownRequest, Refusal, enter_host, enter_target, enter_valid_target, invalid_target};
 use base::log::Level;
+use engine::find;
 use http::body::Body;
 use http::core::{ServerCore, default};
 use http::line::Version;
@@ -30,7 +31,15 @@ pub fn limits(core: &ServerCore) -> Limits {
         max_headers: narrow(core.max_headers.unwrap_or(default::MAX_HEADERS)),
         underscores: core.underscores_in_headers.unwrap_or(false),
         ignore_invalid: core.ignore_invalid_headers.unwrap_or(true),
+        by_host: false,
     }
+}
+
+/// As nginx, which changes the server as soon as it has read the host: limits for the rest of a head whose beginning stands in `buffer`.
+pub(crate) fn limits_of_host(head: &Head, buffer: &[u8], endpoint: &Endpoint) -> Limits {
+    let host = head.asked_host().and_then(|span| host::validate(span.of(buffer)));
+    let server = host.and_then(|host| find::by_name(endpoint, &host.name.to_ascii_lowercase()));
+    limits(&server.as_ref().unwrap_or(&endpoint.default).core)
 }
 
 fn method(head: &Head, name: &[u8]) -> Method {
@@ -88,10 +97,10 @@ pub fn fill(
     endpoint: &Endpoint,
 ) -> Result<Framed, Refusal> {
     fill_line(request, head, buffer);
-    let server_core = request.server().core.clone();
-    fill_headers(request, head, buffer, &server_core);
+    fill_headers(request, head, buffer);
     let refuse = |error: HeadError| {
         request.action.set(error.action());
+        request.flags.lingers.set(error.lingers());
         if request.log_enabled(Level::Info) {
             request.log(Level::Info, &error.message(buffer));
         }
@@ -105,6 +114,7 @@ pub fn fill(
             if error.action() == "reading client request line" {
                 forget_fields(request);
             }
+            forget_unread(request, head, error);
             return Err(refuse(error));
         }
     };
@@ -119,7 +129,7 @@ pub fn fill(
         request.set_server(listening);
         request.line.borrow_mut().host.clear();
         forget_fields(request);
-        return Err(invalid_target(request));
+        return Err(invalid_target(request, "reading client request line"));
     }
     fill_body(body, request, framed.body);
     request.flags.expects_continue.set(framed.expects_continue);
@@ -133,11 +143,23 @@ fn forget_fields(request: &Request) {
     request.headers.borrow_mut().clear();
 }
 
+/// nginx judges some lines as it reads them: those behind a line that it refuses are not known to logs.
+fn forget_unread(request: &Request, head: &Head, error: HeadError) {
+    let lines = &head.headers;
+    let read = match error {
+        HeadError::InvalidHost => lines.iter().position(|line| line.known == Known::Host).map(|place| place + 1),
+        HeadError::DuplicateHost { this, .. } | HeadError::DuplicateHeader { this, .. } => lines.iter().position(|line| *line == this),
+        _ => None,
+    };
+    let Some(read) = read else { return };
+    let mut left = lines.iter().take(read).filter(|line| line.valid).count();
+    request.headers.borrow_mut().retain(|_, _| left.checked_sub(1).inspect(|rest| left = *rest).is_some());
+}
+
 /// Enters host, server and target of a head that is refused, as far as they are right: error pages and logs are those of the server that
 /// was asked for, and say what was asked.
 fn enter_known(request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &Endpoint) {
-    let host = head.host.or_else(|| head.header(Known::Host).map(|header| header.value));
-    if let Some(host) = host.and_then(|span| host::validate(span.of(buffer))) {
+    if let Some(host) = head.asked_host().and_then(|span| host::validate(span.of(buffer))) {
         enter_host(request, endpoint, host.name, true);
     }
     match head.method {
@@ -151,8 +173,7 @@ pub(crate) fn fill_unparsed(request: &Rc<Request>, head: &Head, buffer: &[u8], e
     request.request_length.set(head.parsed_length() as u64);
     if head.has_line() {
         fill_line(request, head, buffer);
-        let core = request.server().core.clone();
-        fill_headers(request, head, buffer, &core);
+        fill_headers(request, head, buffer);
         enter_known(request, head, buffer, endpoint);
     } else {
         fill_unknown_line(request, head, buffer);
@@ -189,12 +210,11 @@ fn fill_line(request: &Request, head: &Head, buffer: &[u8]) {
     };
 }
 
-fn fill_headers(request: &Request, head: &Head, buffer: &[u8], core: &ServerCore) {
-    let ignore = core.ignore_invalid_headers.unwrap_or(true);
+fn fill_headers(request: &Request, head: &Head, buffer: &[u8]) {
     let mut headers = request.headers.borrow_mut();
     headers.load(buffer, head.line.start as usize, head.headers.len());
     for header in &head.headers {
-        if header.valid || !ignore {
+        if header.valid {
             headers.push_span((header.name.start, header.name.end), (header.value.start, header.value.end));
         } else if request.log_enabled(Level::Info) {
             let name = String::from_utf8_lossy(header.name.of(buffer)).into_owned();

@@ -70,6 +70,8 @@ struct Loop {
     listener: Listener,
     head: Head,
     limits: Limits,
+    /// Limits of the host that the head being read has named, where they differ from those of the address.
+    host_limits: Option<Limits>,
     /// When `keepalive_timeout` ends; before the first request, `client_header_timeout`.
     idle_until: u64,
     first: bool,
@@ -116,7 +118,7 @@ fn serve(mut state: Loop) -> impl Future<Output = ()> {
 impl Loop {
     fn new(front: &Rc<Front>, opened: Accepted) -> Loop {
         let listener = opened.listener.clone();
-        let limits = arrival::limits(&listener.server.core);
+        let limits = Limits { by_host: listener.endpoint.limits_by_host, ..arrival::limits(&listener.server.core) };
         let (first, idle_until) = (!opened.resumed, opened.request_by);
         let conn = H1::new(opened);
         conn.watch.set_activity(if first { Activity::Fresh } else { Activity::Idle });
@@ -127,6 +129,7 @@ impl Loop {
             listener,
             head: Head::new(),
             limits,
+            host_limits: None,
             idle_until,
             first,
             pipelined: false,
@@ -154,9 +157,13 @@ impl Loop {
                     {
                         return Poll::Ready(HeadOutcome::Known(seen));
                     }
-                    match self.head.parse(rest, &self.limits) {
+                    match self.head.parse(rest, self.host_limits.as_ref().unwrap_or(&self.limits)) {
                         Ok(Status::Complete { len }) => return Poll::Ready(HeadOutcome::Head(len)),
                         Ok(Status::Partial) => {}
+                        Ok(Status::Named) => {
+                            self.host_limits = Some(arrival::limits_of_host(&self.head, rest, &self.listener.endpoint));
+                            continue;
+                        }
                         Err(error) => return Poll::Ready(HeadOutcome::Bad(error)),
                     }
                 }
@@ -272,6 +279,7 @@ impl Loop {
             self.head_cache.insert(bytes, &self.listener.endpoint, || ParsedHead::of(request, framed));
         }
         self.head.reset();
+        self.host_limits = None;
         filled.map(|_| ())
     }
 

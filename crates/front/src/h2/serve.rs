@@ -218,26 +218,21 @@ impl Serving {
         match event {
             Event::Request { stream, head, end, size, again } => self.request(stream, &head, end, size, again),
             Event::Data { stream, data, end, fault } => {
-                if let Some(fault) = fault {
-                    conn.hub.log(Level::Info, &fault.to_string());
-                }
                 if let Some(found) = conn.hub.stream(stream) {
-                    found.take_body(data, end, fault.is_some());
                     if fault.is_some() {
                         found.reset_later(ErrorCode::PROTOCOL_ERROR);
                     }
+                    found.take_body(data, end, fault.map(|fault| fault.to_string()));
                 }
             }
             Event::Trailers { stream, fault, body } => {
                 conn.codec.borrow_mut().fields_read();
-                if let Some(fault) = body {
-                    conn.hub.log(Level::Info, &fault.to_string());
-                }
                 if let Some(found) = conn.hub.stream(stream) {
-                    found.take_body(&[], true, fault.is_some() || body.is_some());
-                    if fault.is_some() || body.is_some() {
+                    let wrong = body.map(|fault| fault.to_string()).or_else(|| fault.map(|_| "client sent invalid trailers".to_owned()));
+                    if wrong.is_some() {
                         found.reset_later(ErrorCode::PROTOCOL_ERROR);
                     }
+                    found.take_body(&[], true, wrong);
                 }
             }
             Event::Reset { stream, code } => {

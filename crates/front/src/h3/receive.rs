@@ -240,11 +240,8 @@ impl H3 {
     }
 
     fn body(&self, id: u64, data: &[u8], end: bool, wrong: Option<String>) {
-        if let Some(wrong) = &wrong {
-            self.hub.log(Level::Info, wrong);
-        }
         if let Some(stream) = self.hub.stream(id) {
-            stream.take_body(data, end, wrong.is_some());
+            stream.take_body(data, end, wrong);
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::carrier::Carrier;
 use super::stream::Stream;
-use crate::request::{KnownRequest, Refusal, check_tls, enter_host, enter_target, enter_valid_target};
+use crate::request::{KnownRequest, Refusal, check_tls, enter_host, enter_valid_target, invalid_target};
 use base::log::Level;
+use engine::find;
 use http::body::Body;
 use http::core::ServerCore;
 use http::line::Version;
@@ -51,7 +52,7 @@ pub fn fill<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &Reques
 fn read<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHead, fields: &Fields) -> Result<bool, Refusal> {
     let endpoint = stream.conn.hub().listener.endpoint.clone();
     fill_line(request, head, fields, C::VERSION);
-    let core = request.server().core.clone();
+    let core = core_of_host(request, head, fields, &endpoint);
     let complete = fill_headers(request, head, fields, &core);
     if let Some(fault) = head.fault {
         request.action.set("reading client request headers");
@@ -71,7 +72,10 @@ fn read<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHea
         log_request!(request, Level::Info, "client sent invalid :path header: \"{}\"", String::from_utf8_lossy(path));
         Refusal { status: 400 }
     })?;
-    enter_target(request, path, &shape)?;
+    if !enter_valid_target(request, path, &shape) {
+        // A target is one of the fields here.
+        return Err(invalid_target(request, "reading client request headers"));
+    }
     // Expressions among the names set captures.
     Ok(complete && head.protocol.is_none() && !endpoint.names.has_regex())
 }
@@ -150,6 +154,19 @@ fn fill_host(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoin
         Some(host) => enter_host(request, endpoint, host.name, host.upper),
         None => enter_host(request, endpoint, b"", false),
     }
+}
+
+/// The values of the server that the client asks for, which say what names of fields may be.
+fn core_of_host(request: &Request, head: &RequestHead, fields: &Fields, endpoint: &Endpoint) -> Rc<ServerCore> {
+    let listening = request.server();
+    if !endpoint.limits_by_host {
+        return listening.core.clone();
+    }
+    let bytes = fields.bytes();
+    let own = || fields.list().iter().find(|field| field.name.of(bytes) == b"host").and_then(|field| host::validate(field.value.of(bytes)));
+    let name = if head.authority.is_some() { Some(head.host.0.of(bytes)) } else { own().map(|host| host.name) };
+    let server = name.and_then(|name| find::by_name(endpoint, &name.to_ascii_lowercase()));
+    server.unwrap_or(listening).core.clone()
 }
 
 /// Whether the request's server speaks the protocol at all: another one's name led to this connection.

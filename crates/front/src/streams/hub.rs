@@ -15,8 +15,8 @@ use std::task::{Context, Waker};
 pub trait OpenStream<C> {
     /// Frames one piece of what waits. The protocol has said that it is this stream's turn.
     fn send_some(&self);
-    /// Content of the request's body has come; `bad`: it is not what was announced.
-    fn take_body(&self, data: &[u8], end: bool, bad: bool);
+    /// Content of the request's body has come; `wrong`: why it is not what was announced.
+    fn take_body(&self, data: &[u8], end: bool, wrong: Option<String>);
     /// How much of the body was received and not consumed.
     fn unread(&self) -> usize;
     /// The peer is gone: the stream was reset, or the connection is lost.

@@ -13,6 +13,7 @@ use crate::active::{NEVER, Watch};
 use crate::output::{Next, Output};
 use crate::pace::{Allowance, Pace};
 use base::clock;
+use base::log::Level;
 use http::chain::{Chain, Piece};
 use http::connection::{BodyError, BodyRead};
 use http::core::default;
@@ -42,6 +43,8 @@ pub struct Stream<C: Carrier> {
     trailers: RefCell<Headers>,
     body: RefCell<Received>,
     body_state: Cell<BodyState>,
+    /// Why the body is not what was announced.
+    body_wrong: OnceCell<Box<str>>,
     response_state: Cell<ResponseState>,
     /// The response says that something is wrong.
     refused: Cell<bool>,
@@ -81,6 +84,7 @@ impl<C: Carrier> Stream<C> {
             trailers: RefCell::default(),
             body: RefCell::default(),
             body_state: Cell::new(if body_ended { BodyState::Complete } else { BodyState::Open }),
+            body_wrong: OnceCell::new(),
             response_state: Cell::new(ResponseState::Open),
             refused: Cell::new(false),
             stage: Cell::new(Stage::Request),
@@ -232,7 +236,19 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
         }
     }
 
-    fn take_body(&self, data: &[u8], end: bool, bad: bool) {
+    fn take_body(&self, data: &[u8], end: bool, wrong: Option<String>) {
+        let bad = wrong.is_some();
+        if let Some(wrong) = wrong {
+            if self.is_finished() {
+                self.conn.hub().log(Level::Info, &wrong);
+            }
+            // The first fault is the cause of all others.
+            let _ = self.body_wrong.set(wrong.into());
+            if self.stage.get() == Stage::Lingering {
+                self.end();
+                return self.close();
+            }
+        }
         if !self.is_finished() {
             self.body.borrow_mut().push(data);
         }
@@ -385,7 +401,8 @@ impl<C: Carrier> Downstream for Stream<C> {
 
     fn poll_body(&self, cx: &mut Context<'_>, request: &Request, out: &mut Vec<u8>, limit: usize) -> Poll<Result<BodyRead, BodyError>> {
         if self.body_state.get() == BodyState::Invalid {
-            return Poll::Ready(Err(BodyError::Invalid));
+            request.log(Level::Info, self.body_wrong.get().map_or(&b""[..], |wrong| wrong.as_bytes()));
+            return Poll::Ready(Err(BodyError::Malformed));
         }
         let taken = self.body.borrow_mut().take(limit, out);
         if taken > 0 {

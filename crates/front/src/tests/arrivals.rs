@@ -170,6 +170,45 @@ fn what_is_known_of_a_broken_head_is_logged() {
 }
 
 #[test]
+fn a_host_brings_its_own_limits() {
+    let own = ServerCore { large_client_header_buffers: Some((1, 64)), underscores_in_headers: Some(true), ..ServerCore::default() };
+    let all = vec![server("a", Core::default(), ServerCore::default()), server("b", Core::default(), own.clone())];
+    let endpoint = endpoint(all);
+    assert!(endpoint.limits_by_host);
+    let rows = [
+        ("GET / HTTP/1.1\r\nHost: B:80\r\n", &own),
+        ("GET http://b/ HTTP/1.1\r\n", &own),
+        ("GET http://b/ HTTP/1.1\r\nHost: a\r\n", &own),
+        ("GET / HTTP/1.1\r\nHost: a\r\n", &ServerCore::default()),
+        ("GET / HTTP/1.1\r\nHost: other\r\n", &ServerCore::default()),
+        ("GET / HTTP/1.1\r\nHost: @\r\n", &ServerCore::default()),
+    ];
+    for (head, core) in rows {
+        let mut parsed = Head::new();
+        let limits = Limits { by_host: true, ..arrival::limits(&endpoint.default.core) };
+        assert_eq!(parsed.parse(head.as_bytes(), &limits), Ok(Status::Named), "{head:?}");
+        assert_eq!(arrival::limits_of_host(&parsed, head.as_bytes(), &endpoint), arrival::limits(core), "{head:?}");
+    }
+}
+
+#[test]
+fn lines_behind_a_refused_one_are_not_known() {
+    let rows = [
+        ("Host: a@b", "user-agent,host"),
+        ("Host: b\r\nHost: c", "user-agent,host"),
+        ("Host: b\r\nRange: x\r\nIf-Match: 1\r\nIf-Match: 2", "user-agent,host,range,if-match"),
+        ("Host: b\r\nContent-Length: x", "user-agent,host,content-length,referer"),
+    ];
+    for (lines, known) in rows {
+        let arrived = arrive(&format!("GET / HTTP/1.1\r\nUser-Agent: u\r\n{lines}\r\nReferer: r\r\n\r\n"));
+        assert_eq!(arrived.refused, Some(400), "{lines}");
+        let headers = arrived.request.headers.borrow();
+        let names: Vec<_> = headers.iter().map(|(name, _)| String::from_utf8_lossy(name).to_ascii_lowercase()).collect();
+        assert_eq!(names.join(","), known, "{lines}");
+    }
+}
+
+#[test]
 fn limits_are_the_servers_or_nginxs() {
     let usual = arrival::limits(&ServerCore::default());
     assert_eq!((usual.first, usual.number, usual.size, usual.max_headers), (1024, 4, 8192, 1000));

@@ -29,6 +29,7 @@ fn endpoint(servers: Vec<Rc<Server>>) -> Endpoint {
     Endpoint {
         default: servers[0].clone(),
         single: servers.len() == 1,
+        limits_by_host: servers.iter().any(|server| !server.core.has_limits_of(&servers[0].core)),
         names,
         proxy_protocol: false,
         tls: false,

@@ -34,14 +34,73 @@ pub(crate) struct Encoding {
 /// # Errors
 /// The data is damaged or cut off, or the image too large.
 pub(crate) fn decode(format: Format, data: &[u8]) -> Result<Picture, Box<dyn Error + Send + Sync>> {
-    let mut reader = ImageReader::with_format(Cursor::new(data), kind(format));
+    let woven = if format == Format::Gif { Woven::find(data) } else { None };
+    let plain = woven.map(|woven| woven.without_flag(data));
+    let mut reader = ImageReader::with_format(Cursor::new(plain.as_deref().unwrap_or(data)), kind(format));
     let mut limits = Limits::no_limits();
     (limits.max_image_width, limits.max_image_height, limits.max_alloc) = (Some(MAX_SIDE), Some(MAX_SIDE), Some(MAX_MEMORY));
     reader.limits(limits);
-    let pixels = reader.decode()?.into_rgba8();
+    let mut pixels = reader.decode()?.into_rgba8();
+    if let Some(woven) = woven {
+        woven.unweave(&mut pixels);
+    }
     // The colour type stands behind width, height and depth.
     let has_palette = format == Format::Gif || format == Format::Png && data.get(25) == Some(&3);
     Ok(Picture { pixels, has_palette })
+}
+
+/// The first frame of a GIF whose rows come in four passes. The decoder reads such rows one by one and takes some images for cut off whose last rows
+/// are much alike, so it is told that the rows are in order, and they are put into theirs behind it.
+#[derive(Clone, Copy)]
+struct Woven {
+    /// Where the frame's flags stand.
+    flags: usize,
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+}
+
+impl Woven {
+    const FLAG: u8 = 0x40;
+
+    /// Looks for the first frame (GIF89a sections 18 to 24).
+    fn find(data: &[u8]) -> Option<Woven> {
+        let table = |flags: u8| if flags & 0x80 != 0 { 3 << ((flags & 7) + 1) } else { 0 };
+        let mut at = 13 + table(*data.get(10)?);
+        while *data.get(at)? == 0x21 {
+            at += 2;
+            while let length @ 1.. = usize::from(*data.get(at)?) {
+                at += 1 + length;
+            }
+            at += 1;
+        }
+        let &[0x2c, x0, x1, y0, y1, w0, w1, h0, h1, flags] = data.get(at..at + 10)? else { return None };
+        let number = |low, high| u32::from(u16::from_le_bytes([low, high]));
+        let woven = Woven { flags: at + 9, left: number(x0, x1), top: number(y0, y1), width: number(w0, w1), height: number(h0, h1) };
+        (flags & Self::FLAG != 0).then_some(woven)
+    }
+
+    fn without_flag(self, data: &[u8]) -> Vec<u8> {
+        let mut data = data.to_vec();
+        if let Some(flags) = data.get_mut(self.flags) {
+            *flags &= !Self::FLAG;
+        }
+        data
+    }
+
+    fn unweave(self, pixels: &mut RgbaImage) {
+        let before = pixels.clone();
+        let rows = GIF_PASSES.iter().flat_map(|(first, step)| (*first as u32..self.height).step_by(*step));
+        for (came, row) in (0..).zip(rows) {
+            for column in self.left..self.left.saturating_add(self.width).min(pixels.width()) {
+                let (from, to) = (self.top.saturating_add(came), self.top.saturating_add(row));
+                if from < before.height() && to < before.height() {
+                    pixels.put_pixel(column, to, *before.get_pixel(column, from));
+                }
+            }
+        }
+    }
 }
 
 fn kind(format: Format) -> image::ImageFormat {
@@ -167,6 +226,21 @@ mod tests {
     fn picture(has_palette: bool) -> Picture {
         let colour = |x, y| if (x + y) % 2 == 0 { Rgba([200, 30, 30, 255]) } else { Rgba([255, 255, 255, 0]) };
         Picture { pixels: RgbaImage::from_fn(20, 10, colour), has_palette }
+    }
+
+    #[test]
+    fn rows_in_passes_are_put_in_order() {
+        for (width, height) in [(1, 1), (3, 4), (5, 11), (13, 30)] {
+            for shades in [1, 2, 200] {
+                let pixels = RgbaImage::from_fn(width, height, |x, y| Rgba([(((x + y * 3) % shades) * 255 / shades) as u8, 9, 9, 255]));
+                let write = |interlace| {
+                    let picture = Picture { pixels: pixels.clone(), has_palette: true };
+                    encode(picture, Encoding { interlace, ..encoding(Format::Gif) }).unwrap()
+                };
+                let [plain, woven] = [false, true].map(|interlace| decode(Format::Gif, &write(interlace)).unwrap().pixels);
+                assert!(plain == woven, "{width} {height} {shades}");
+            }
+        }
     }
 
     #[test]

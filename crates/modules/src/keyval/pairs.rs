@@ -2,7 +2,7 @@
 
 use crate::cidr::{Cidr, mask_v4, mask_v6};
 use base::clock;
-use conf::include::Disk;
+use conf::include::{Disk, Loader};
 use conf::parser::Parser;
 use conf::tree::SettingError;
 use shm::Zone;
@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use upstream::live::{quoted, replace};
 
 /// A longer key is none where keys are beginnings: a client must not have each length of a long text looked up.
@@ -193,6 +193,11 @@ impl Pairs {
     /// Writes the file, if there is one.
     pub(crate) fn save(&self, _: &ChangeGuard) -> Result<(), (PathBuf, io::Error)> {
         let Some(path) = &self.state else { return Ok(()) };
+        replace(path, self.lines().as_bytes()).map_err(|error| (path.clone(), error))
+    }
+
+    /// What the file of these pairs has in it.
+    pub(crate) fn lines(&self) -> String {
         let mut text = String::new();
         for pair in self.all() {
             // Writing to a string does not fail.
@@ -201,7 +206,7 @@ impl Pairs {
                 ends => writeln!(text, "pair {} {} {ends};", quoted(&pair.key), quoted(&pair.value)),
             };
         }
-        replace(path, text.as_bytes()).map_err(|error| (path.clone(), error))
+        text
     }
 
     /// Reads the file, if there is one.
@@ -210,8 +215,13 @@ impl Pairs {
     /// The line for the log.
     pub(crate) fn load(&self) -> Result<(), SettingError> {
         let Some(path) = self.state.as_ref().filter(|path| path.exists()) else { return Ok(()) };
+        self.take_lines(Disk, path)
+    }
+
+    /// Stores the pairs of a file, which `loader` reads.
+    pub(crate) fn take_lines(&self, loader: impl Loader, path: &Path) -> Result<(), SettingError> {
         let shown = path.display();
-        let block = Parser::without_includes(Disk).parse_file(path.as_os_str().as_bytes()).into_result();
+        let block = Parser::without_includes(loader).parse_file(path.as_os_str().as_bytes()).into_result();
         let block = block.map_err(|error| format!("{} in {shown}:{}", error.message, error.line))?;
         let now = clock::epoch_ms();
         for directive in &block.directives {

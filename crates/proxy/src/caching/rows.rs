@@ -37,14 +37,18 @@ pub fn rows<T: Caching>() -> Vec<Row> {
         }),
         Row::new(n("cache_valid"), ALL, Arity::AtLeast(1), "How long responses are fresh that do not say it.", valid::<T>),
         Row::new(n("cache_methods"), ALL, Arity::AtLeast(1), "Methods whose responses are kept.", |cx| {
-            let value = bits(cx, &method::WORDS)?;
-            cx.once(&mut cx.location::<T>().cache_conf().methods, value)
+            let before = cx.location::<T>().cache_conf().methods;
+            let value = cx.bitmask(before, &method::WORDS)?;
+            cx.location::<T>().cache_conf().methods = Some(value);
+            Ok(())
         }),
         Row::new(n("cache_use_stale"), ALL, Arity::AtLeast(1), "When a response that is no longer fresh is given.", |cx| {
             let mut words: Vec<_> = T::FAILURES.iter().copied().filter(|(_, bit)| *bit != next::NON_IDEMPOTENT).collect();
             words.push(("updating", UPDATING));
-            let value = bits(cx, &words)?;
-            cx.once(&mut cx.location::<T>().cache_conf().use_stale, if value & next::OFF == 0 { value } else { 0 })
+            let before = cx.location::<T>().cache_conf().use_stale;
+            let value = cx.bitmask(before, &words)?;
+            cx.location::<T>().cache_conf().use_stale = Some(value);
+            Ok(())
         }),
         Row::new(n("cache_bypass"), ALL, Arity::AtLeast(1), "When the upstream is asked in any case.", |cx| {
             let value = predicates(cx)?;
@@ -95,10 +99,6 @@ fn compile(cx: &Cx<'_>, i: usize) -> Result<Complex, Error> {
 
 fn predicates(cx: &Cx<'_>) -> Result<Rc<Vec<Complex>>, Error> {
     (0..cx.args().len()).map(|i| compile(cx, i)).collect::<Result<Vec<_>, _>>().map(Rc::new)
-}
-
-fn bits(cx: &Cx<'_>, words: &[(&str, u32)]) -> Result<u32, Error> {
-    (0..cx.args().len()).try_fold(0, |value, i| Ok(value | cx.choice(i, words)?))
 }
 
 fn zone<T: Caching>(cx: &mut Cx<'_>) -> Result<(), Error> {

@@ -223,6 +223,7 @@ impl Site {
                 is_server: false,
                 order: order as u16,
                 log: &error_log,
+                warnings: &RefCell::default(),
                 parts: &mut parts,
             };
             (module.attach)(&mut at).map_err(|e| e.message)?;

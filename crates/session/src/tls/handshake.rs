@@ -76,6 +76,11 @@ impl Failed {
         Failed::by_peer("peer closed connection in SSL handshake".to_owned())
     }
 
+    /// The client has gone without a word.
+    pub fn silent() -> Failed {
+        Failed::by_peer("client closed connection".to_owned())
+    }
+
     /// The client speaks plain text where nothing else than TLS is understood.
     pub fn not_tls() -> Failed {
         Failed::already_logged(&TlsError::new(267, "wrong version number"))

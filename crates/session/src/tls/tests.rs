@@ -185,6 +185,7 @@ fn first_bytes_are_plain_text_or_a_part_of_a_handshake_or_refused() {
 fn who_goes_or_is_silent_gets_no_alert() {
     for (failed, line) in [
         (Failed::closed(), "peer closed connection in SSL handshake"),
+        (Failed::silent(), "client closed connection"),
         (Failed::timed_out(), "client timed out (110: Connection timed out)"),
         (Failed::from(net::tls::Failure::Closed), "peer closed connection in SSL handshake"),
         (

@@ -7,7 +7,7 @@ use super::request::{Head, Limits, Status};
 fn status(text: &[u8]) -> u16 {
     let mut head = Head::new();
     match head.parse(text, &Limits::default()) {
-        Ok(Status::Partial) => 0,
+        Ok(Status::Partial | Status::Named) => 0,
         Ok(Status::Complete { .. }) => frame(&head, text, false).map_or_else(|e| e.status(), |_| 200),
         Err(error) => error.status(),
     }

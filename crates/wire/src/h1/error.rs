@@ -90,7 +90,7 @@ impl HeadError {
     /// because it is still sending.
     #[must_use]
     pub fn lingers(&self) -> bool {
-        matches!(self, Self::LongHeader { .. } | Self::LargeRequest | Self::ManyHeaders)
+        matches!(self, Self::LongHeader { .. } | Self::LargeRequest | Self::ManyHeaders | Self::LengthAndEncoding)
     }
 
     /// What the server was doing, for the ` while ACTION` that nginx puts behind the message.

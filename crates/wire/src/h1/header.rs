@@ -14,7 +14,8 @@ pub struct HeaderSpan {
     /// The name's id.
     pub known: Known,
     /// False when the name holds a byte outside letters, digits and `-` (and `_` where that is
-    /// allowed): such a line is dropped and logged under `ignore_invalid_headers on`.
+    /// allowed): such a line is dropped and logged under `ignore_invalid_headers on`. Where that is off,
+    /// the lines of a request are all valid.
     pub valid: bool,
     /// True when the value holds a control byte other than a tab. nginx accepts these; they
     /// must not be sent on to another server (RFC 9110, 5.5).

@@ -17,14 +17,16 @@ pub struct Limits {
     pub max_headers: u32,
     /// `underscores_in_headers`.
     pub underscores: bool,
-    /// `ignore_invalid_headers`: invalid lines do not count against `max_headers`.
+    /// `ignore_invalid_headers`: invalid lines do not count against `max_headers`, and are not valid.
     pub ignore_invalid: bool,
+    /// The host that the client names has limits of its own; see [`Status::Named`](super::request::Status::Named).
+    pub by_host: bool,
 }
 
 impl Default for Limits {
     /// nginx's defaults.
     fn default() -> Self {
-        Self { first: 1024, number: 4, size: 8192, max_headers: 1000, underscores: false, ignore_invalid: true }
+        Self { first: 1024, number: 4, size: 8192, max_headers: 1000, underscores: false, ignore_invalid: true, by_host: false }
     }
 }
 

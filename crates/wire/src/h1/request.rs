@@ -15,6 +15,9 @@ use crate::uri::shape::Shape;
 pub enum Status {
     /// More bytes are needed.
     Partial,
+    /// The client has named its host ([`Head::asked_host`]), and the limits are [by host](Limits::by_host): the rest of the head is read
+    /// with those of that host.
+    Named,
     /// The head is whole; the body or the next request starts at `len`.
     Complete {
         /// Length of the head in bytes, its empty line and any skipped line ends included.
@@ -116,10 +119,15 @@ impl Head {
         if self.at == At::Start && !self.skip_line_ends(buf, limits)? {
             return Ok(Status::Partial);
         }
-        if self.at == At::RequestLine && !self.request_line(buf, limits)? {
-            return Ok(Status::Partial);
+        if self.at == At::RequestLine {
+            if !self.request_line(buf, limits)? {
+                return Ok(Status::Partial);
+            }
+            if limits.by_host && self.host.is_some() {
+                return Ok(Status::Named);
+            }
         }
-        if self.at == At::Headers && self.scanned == self.fields && self.repeat(buf, limits)? {
+        if self.at == At::Headers && self.scanned == self.fields && !limits.by_host && self.repeat(buf, limits)? {
             return Ok(Status::Complete { len: self.start });
         }
         let rules = Rules { underscores: limits.underscores, upstream: false };
@@ -136,6 +144,9 @@ impl Head {
             }
             self.start = lf + 1;
             self.scanned = self.start;
+            if limits.by_host && self.headers.last().is_some_and(|field| field.known == Known::Host) {
+                return Ok(Status::Named);
+            }
             if self.at == At::Done {
                 let section = buf.get(self.fields..self.start).unwrap_or_default();
                 self.last.store(section, self.fields, &self.headers, limits);
@@ -188,6 +199,12 @@ impl Head {
             self.start = end;
         }
         Ok(())
+    }
+
+    /// The host that the client asks for, as far as the head was read: of the target, else of `Host`.
+    #[must_use]
+    pub fn asked_host(&self) -> Option<Span> {
+        self.host.or_else(|| self.header(Known::Host).map(|header| header.value))
     }
 
     /// The first header line with this id that is not dropped.
@@ -276,8 +293,9 @@ impl Head {
         HeadError::LongHeader { line }
     }
 
-    fn push(&mut self, field: HeaderSpan, limits: &Limits) -> Result<(), HeadError> {
-        if field.valid || !limits.ignore_invalid {
+    fn push(&mut self, mut field: HeaderSpan, limits: &Limits) -> Result<(), HeadError> {
+        field.valid |= !limits.ignore_invalid;
+        if field.valid {
             if self.counted >= limits.max_headers {
                 return Err(HeadError::ManyHeaders);
             }

@@ -188,15 +188,21 @@ impl Codec {
             return self.stream_error(id, ErrorCode::STREAM_CLOSED, StreamError::HalfClosed, out).map(|event| (false, Some(event)));
         }
         if stream.incoming == Incoming::Discarded {
-            let end = head.has(flag::END_STREAM);
+            let (end, declared) = (head.has(flag::END_STREAM), stream.declared);
             stream.incoming = Incoming::after(end, true);
-            // What nobody reads still has to be as long as the request says (RFC 9113, 8.1.1).
+            // What nobody reads still has to be as long as the request says (RFC 9113, 8.1.1). The stream ends behind its answer.
             let rest = stream.expected.map(|expected| expected.checked_sub((head.len - padding) as u64));
             stream.expected = rest.flatten();
-            if rest.is_some_and(|rest| rest.is_none_or(|rest| rest > 0 && end)) {
-                self.end_by_us(id, ErrorCode::PROTOCOL_ERROR, out);
+            let fault = rest.and_then(|rest| match rest {
+                None => Some(BodyFault::TooLong),
+                Some(rest) if rest > 0 && end => Some(BodyFault::TooShort { received: declared - rest, declared }),
+                Some(_) => None,
+            });
+            if fault.is_none() {
+                return Ok((false, None));
             }
-            return Ok((false, None));
+            self.budget.charge(Class::Reset, 1)?;
+            return Ok((false, Some(Event::Data { stream: id, data: &[], end, fault })));
         }
         stream.released += padding as u32;
         Ok((true, None))

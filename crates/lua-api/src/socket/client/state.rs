@@ -87,7 +87,7 @@ impl Client {
                         Fill::End
                     }
                     Err(BodyError::Closed | BodyError::TimedOut) => Fill::Aborted,
-                    Err(BodyError::Invalid) => Fill::Failed(io::ErrorKind::InvalidData.into()),
+                    Err(BodyError::Invalid | BodyError::Malformed) => Fill::Failed(io::ErrorKind::InvalidData.into()),
                 })
             }
             Source::Raw(tunnel) => Poll::Ready(match ready!(tunnel.poll_read(cx, input)) {
