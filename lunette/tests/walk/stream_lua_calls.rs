@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 
-/// The phase that a row's code runs in. `s` is the client's socket in those whose name says so.
+/// The server that a row's code runs in. `s` is the client's socket in those whose name says so.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
     Content,
@@ -17,54 +17,89 @@ enum Place {
 
 use Place::{Content, ContentSocket, Datagram, DatagramSocket, PrereadSocket};
 
-/// What `show` gets, whatever the client can still be told.
-const SHOW: &str = "function show(row, ...) local t = {...} for i = 1, select('#', ...) do t[i] = tostring(t[i]) end \
-    ngx.log(ngx.WARN, 'row ', row, ': ', table.concat(t, ' '), ' :end') end";
+impl Place {
+    fn server(self) -> &'static str {
+        match self {
+            Content | ContentSocket => "content",
+            PrereadSocket => "preread",
+            Datagram | DatagramSocket => "datagram",
+        }
+    }
+}
 
-/// Runs rows of code, each for a client of a server of its own that sends `hello`, and compares what they show.
-fn shows(rows: &[(Place, &str, &str)]) {
-    let (prefix, ports) = (Prefix::new(), rows.iter().map(|_| free_port()).collect::<Vec<_>>());
-    let port = free_port();
-    let mut servers = String::new();
-    for (row, ((place, code, _), port)) in rows.iter().zip(&ports).enumerate() {
-        let socket = if matches!(place, Content | Datagram) { "" } else { "local s = assert(ngx.req.socket()) " };
-        let code = format!("local function show(...) return _G.show({row}, ...) end {socket}{code}");
-        let udp = if matches!(place, Datagram | DatagramSocket) { " udp" } else { "" };
-        let (phase, rest) = if *place == PrereadSocket { ("preread", " return x;") } else { ("content", "") };
-        servers.push_str(&format!("server {{ listen 127.0.0.1:{port}{udp}; {phase}_by_lua_block {{ {code} }}{rest} }}\n"));
+/// Servers that run the next row of their list for each client, one after the other: a port for each row would be one too many.
+struct Rows {
+    prefix: Prefix,
+    content: u16,
+    preread: u16,
+    datagram: u16,
+    _running: Foreground,
+}
+
+impl Rows {
+    /// Each row is a server's name and code; `log` is what `log_by_lua` does.
+    fn start(rows: &[(&str, String)], log: &str) -> Rows {
+        let (prefix, port) = (Prefix::new(), free_port());
+        let (content, preread, datagram) = (free_port(), free_port(), free_port());
+        let functions: String =
+            rows.iter().map(|(server, code)| format!("table.insert(rows.{server}, function(show) {code} end)\n")).collect();
+        prefix.write(
+            "conf/nginx.conf",
+            &format!(
+                "daemon off; worker_processes 1; error_log logs/error.log info; events {{ }}\n\
+                 stream {{ init_by_lua_block {{ rows = {{ content = {{}}, preread = {{}}, datagram = {{}} }} next_row = {{}}\n{functions}\n\
+                 function run(server) local row = (next_row[server] or 0) + 1 next_row[server] = row ngx.ctx.row = server .. row\n\
+                 return rows[server][row](function(...) local t = {{...}} for i = 1, select('#', ...) do t[i] = tostring(t[i]) end\n\
+                 ngx.log(ngx.WARN, 'row ', server .. row, ': ', table.concat(t, ' '), ' :end') end) end }}\n\
+                 log_by_lua_block {{ {log} }}\n\
+                 server {{ listen 127.0.0.1:{port}; return ready; }}\n\
+                 server {{ listen 127.0.0.1:{content}; content_by_lua_block {{ run('content') }} }}\n\
+                 server {{ listen 127.0.0.1:{preread}; preread_by_lua_block {{ run('preread') }} return x; }}\n\
+                 server {{ listen 127.0.0.1:{datagram} udp; content_by_lua_block {{ run('datagram') }} }}\n\
+                 server {{ listen unix:{}/s; content_by_lua_block {{\n\
+                 ngx.log(ngx.WARN, 'row unix: ', table.concat({{ tostring((ngx.req.get_original_addr())), select(2, ngx.req.get_original_addr()) }}, ' '), ' :end') }} }} }}",
+                prefix.path.display()
+            ),
+        );
+        let _running = Foreground::start(&prefix, port, "").unwrap();
+        Rows { prefix, content, preread, datagram, _running }
     }
-    prefix.write(
-        "conf/nginx.conf",
-        &format!(
-            "daemon off; worker_processes 1; error_log logs/error.log info; events {{ }}\n\
-             stream {{ init_by_lua_block {{ {SHOW} }}\nserver {{ listen 127.0.0.1:{port}; return ready; }}\n\
-             server {{ listen unix:{}/s; content_by_lua_block {{ show('unix', ngx.req.get_original_addr()) }} }}\n{servers} }}",
-            prefix.path.display()
-        ),
-    );
-    let _running = Foreground::start(&prefix, port, "").unwrap();
-    let shown = |row: &str| {
-        let log = prefix.read("logs/error.log");
-        let (_, rest) = log.split_once(&format!("row {row}: "))?;
-        rest.split_once(" :end").map(|(text, _)| text.to_owned())
-    };
-    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    for (row, ((place, code, expected), port)) in rows.iter().zip(&ports).enumerate() {
-        let row = row.to_string();
-        let _stream = if matches!(place, Datagram | DatagramSocket) {
-            client.send_to(b"hello", ("127.0.0.1", *port)).unwrap();
-            None
-        } else {
-            let mut stream = connect(*port);
-            stream.write_all(b"hello").unwrap();
-            Some(stream)
+
+    /// What a row has logged, once that is there.
+    fn shown(&self, row: &str) -> String {
+        let find = || {
+            let log = self.prefix.read("logs/error.log");
+            let (_, rest) = log.split_once(&format!("row {row}: "))?;
+            rest.split_once(" :end").map(|(text, _)| text.to_owned())
         };
-        until("what the row shows", || shown(&row).is_some());
-        assert_eq!(shown(&row).as_deref(), Some(*expected), "{code}");
+        until(&format!("what row {row} shows"), || find().is_some());
+        find().unwrap()
     }
-    let _stream = UnixStream::connect(prefix.path.join("s")).unwrap();
-    until("the original address", || shown("unix").is_some());
-    assert_eq!(shown("unix").as_deref(), Some("nil unsupported address family: 1"));
+}
+
+/// Runs rows of code, each for a client that sends `hello`, and compares what they show.
+fn shows(rows: &[(Place, &str, &str)]) {
+    let code = |(place, code, _): &(Place, &str, &str)| {
+        let socket = if matches!(place, Content | Datagram) { "" } else { "local s = assert(ngx.req.socket()) " };
+        (place.server(), format!("{socket}{code}"))
+    };
+    let running = Rows::start(&rows.iter().map(code).collect::<Vec<_>>(), "");
+    for (at, (place, code, expected)) in rows.iter().enumerate() {
+        let number = rows[..=at].iter().filter(|row| row.0.server() == place.server()).count();
+        let row = format!("{}{number}", place.server());
+        let shown = if place.server() == "datagram" {
+            let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+            client.send_to(b"hello", ("127.0.0.1", running.datagram)).unwrap();
+            running.shown(&row)
+        } else {
+            let mut stream = connect(if *place == PrereadSocket { running.preread } else { running.content });
+            stream.write_all(b"hello").unwrap();
+            running.shown(&row)
+        };
+        assert_eq!(shown, *expected, "{code}");
+    }
+    let _stream = UnixStream::connect(running.prefix.path.join("s")).unwrap();
+    assert_eq!(running.shown("unix"), "nil unsupported address family: 1");
 }
 
 #[test]
@@ -151,26 +186,12 @@ fn statuses() {
         // Nobody waits for a client of code that is broken.
         ("content", "ngx.say(('x'):rep(3000000)) error('x')", 500),
     ];
-    let (prefix, port) = (Prefix::new(), free_port());
-    let ports: Vec<u16> = rows.iter().map(|_| free_port()).collect();
-    let server = |((phase, code, _), port): (&(&str, &str, u16), &u16)| {
-        let rest = if *phase == "preread" { "return x;" } else { "" };
-        format!("server {{ listen 127.0.0.1:{port}; {phase}_by_lua_block {{ {code} }} {rest} }}\n")
-    };
-    let servers: String = rows.iter().zip(&ports).map(server).collect();
-    prefix.write(
-        "conf/nginx.conf",
-        &format!(
-            "daemon off; worker_processes 1; error_log logs/error.log info; events {{ }}\n\
-             stream {{ log_by_lua_block {{ ngx.log(ngx.WARN, 'ended ', ngx.var.server_port, ' ', ngx.status, ' ', ngx.var.status, ' :end') }}\n\
-             server {{ listen 127.0.0.1:{port}; return ready; }}\n{servers} }}"
-        ),
-    );
-    let _running = Foreground::start(&prefix, port, "").unwrap();
-    for ((phase, code, status), port) in rows.iter().zip(&ports) {
-        let _client = connect(*port);
-        let ended = || prefix.read("logs/error.log").split_once(&format!("ended {port} ")).map(|(_, rest)| rest.to_owned());
-        until("the end of the session", || ended().is_some_and(|rest| rest.contains(":end")));
-        assert!(ended().is_some_and(|rest| rest.starts_with(&format!("{status} {status} :end"))), "{phase}: {code}: {:?}", ended());
+    let code = |row: &(&'static str, &str, u16)| (row.0, row.1.to_owned());
+    let log = "if ngx.ctx.row then ngx.log(ngx.WARN, 'row ', ngx.ctx.row, ': ', ngx.status, ' ', ngx.var.status, ' :end') end";
+    let running = Rows::start(&rows.iter().map(code).collect::<Vec<_>>(), log);
+    for (at, (phase, code, status)) in rows.iter().enumerate() {
+        let number = rows[..=at].iter().filter(|row| row.0 == *phase).count();
+        let _client = connect(if *phase == "preread" { running.preread } else { running.content });
+        assert_eq!(running.shown(&format!("{phase}{number}")), format!("{status} {status}"), "{phase}: {code}");
     }
 }
