@@ -15,7 +15,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -236,9 +236,19 @@ fn parked_in(worker: &str) -> usize {
     sets.iter().filter(|(number, _)| inner(number)).map(|(_, members)| members.len()).sum()
 }
 
-/// A port that was free a moment ago, on all addresses: `listen PORT` takes them all.
+/// A port that is free on all addresses: `listen PORT` takes them all. It lies below those that the system gives to clients
+/// (`ip_local_port_range`), one of which could take it before the server does, and no other test of this program gets it.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 22_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Programs that run side by side begin at different places.
+    let begin = std::process::id().wrapping_mul(397);
+    (0..COUNT)
+        .map(|_| FIRST + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .filter_map(|port| u16::try_from(port).ok())
+        .find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
+        .expect("a port is free")
 }
 
 /// Waits until something is so.

@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(evaluate("ngx.encode_args({a = false}) == ''"), "true");
         assert_eq!(error("ngx.encode_args({[1] = 2})"), "test:1: attempt to use a non-string key in the \"args\" option table");
         assert_eq!(error("ngx.encode_args({a = ngx.null})"), "test:1: attempt to use userdata as query arg value");
-        assert_eq!(error("ngx.encode_args('a')"), "test:1: bad argument #1 to '?' (table expected, got string)");
+        assert_eq!(error("ngx.encode_args('a')"), "test:1: bad argument #1 to 'encode_args' (table expected, got string)");
     }
 
     #[test]
