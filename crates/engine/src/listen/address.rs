@@ -25,7 +25,7 @@ pub(crate) fn places(cx: &Cx<'_>) -> Result<Vec<SocketPlace>, Error> {
     }
     let (host, ports) = authority::split(&given).map_err(|error| refused(error.text()))?;
     let ports = match ports {
-        None if !host.is_empty() && host.bytes().all(|b| b.is_ascii_digit() || b == b'-') => port_range(host).map(|r| (String::new(), r)),
+        None if !host.is_empty() && host.bytes().all(|b| b.is_ascii_digit() || b == b'-') => port_range(host).map(|r| ("*".to_owned(), r)),
         None => Some((host.to_owned(), (80, 80))),
         Some(text) => port_range(text).map(|r| (host.to_owned(), r)),
     };
@@ -54,7 +54,10 @@ fn port_range(text: &str) -> Option<(u16, u16)> {
 }
 
 fn addresses(host: &str) -> Result<Vec<IpAddr>, &'static str> {
-    if host.is_empty() || host == "*" {
+    if host.is_empty() {
+        return Err("no host");
+    }
+    if host == "*" {
         return Ok(vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)]);
     }
     let name = match authority::parse_host(host)? {

@@ -56,6 +56,8 @@ fn errors_are_nginxs() {
         ("server { listen 1 ssl; }", "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive"),
         ("server { listen unix:; }", "no path in the unix domain socket in \"unix:\" of the \"listen\" directive"),
         ("server { listen 1/x; }", "invalid host in \"1/x\" of the \"listen\" directive"),
+        ("server { listen :1; }", "no host in \":1\" of the \"listen\" directive"),
+        ("server { listen :0; }", "invalid port in \":0\" of the \"listen\" directive"),
         ("server { listen 0; }", "invalid port in \"0\" of the \"listen\" directive"),
         ("server { listen 1; server_name ~; }", "empty regex in server name \"~\""),
         ("preread_buffer_size x;", "\"preread_buffer_size\" directive invalid value"),
