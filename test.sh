@@ -26,6 +26,7 @@ need redis-server redis-server
 ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || missing="$missing postgresql"
 need setpriv util-linux
 /usr/bin/python3 -c 'import grpc' 2>/dev/null || missing="$missing python3-grpcio"
+/usr/bin/python3 -c 'import prometheus_client' 2>/dev/null || missing="$missing python3-prometheus-client"
 /usr/bin/python3 -c 'import h2' 2>/dev/null || missing="$missing python3-h2"
 [ -e /usr/lib/x86_64-linux-gnu/lua/5.1/cjson.so ] || [ -e /usr/lib/aarch64-linux-gnu/lua/5.1/cjson.so ] || missing="$missing lua-cjson"
 

@@ -65,10 +65,14 @@ fn held<T>(count: usize, client: fn(u16, usize) -> T) -> u64 {
 }
 
 fn assert_cheap<T>(client: fn(u16, usize) -> T) {
-    let (few, many) = (held(1, client), held(LINES, client));
     let (name, value) = LINE;
     let own = (CLIENTS * (LINES - 1) * format!("{name}: {value}\r\n").len()) as u64;
-    let cost = many.saturating_sub(few);
+    // What is on its way at that moment comes on top, and differs: the least of several is what the lines themselves cost.
+    let costs = (0..3).map(|_| {
+        let few = held(1, client);
+        held(LINES, client).saturating_sub(few)
+    });
+    let cost = costs.min().unwrap_or(u64::MAX);
     println!("{:.2} times their bytes", cost as f64 / own as f64);
     assert!(cost <= 3 * own, "{cost} for {own}");
 }
