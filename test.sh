@@ -14,6 +14,7 @@ need script bsdutils
 need curl curl
 need openssl openssl
 need nghttp nghttp2-client
+need chromium chromium
 # Application servers for lunette/tests/applications; php-cgi does where there is no php-fpm.
 ls /usr/sbin/php-fpm* >/dev/null 2>&1 || command -v php-cgi >/dev/null 2>&1 || missing="$missing php-fpm"
 need uwsgi uwsgi-core

@@ -2,6 +2,7 @@
 // Each test program uses a part of this.
 #![allow(dead_code)]
 
+pub(crate) mod chromium;
 pub(crate) mod dns;
 pub(crate) mod frames;
 pub(crate) mod h2;

@@ -1,6 +1,6 @@
 //! `lunette help`, and whether the manual explains what Lua code can call.
 
-use crate::rig::{BINARY, Prefix};
+use crate::rig::{BINARY, Prefix, chromium};
 use std::collections::BTreeSet;
 use std::process::Command;
 
@@ -67,27 +67,8 @@ fn the_manual_becomes_html_that_needs_nothing_else() {
     assert!(read("search.js").contains("[\"proxy_pass\", "));
 }
 
-/// A page as Chromium shows it once its scripts have run.
-fn shown(chromium: &std::path::Path, page: &std::path::Path, profile: &std::path::Path) -> String {
-    let output = std::process::Command::new("timeout")
-        .args(["60"])
-        .arg(chromium)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(format!("file://{}", page.display()))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Only where Debian's package `chromium` is installed.
 #[test]
 fn the_manual_works_in_a_browser() {
-    let chromium = std::path::Path::new("/usr/bin/chromium");
-    if !chromium.exists() {
-        return;
-    }
     let prefix = Prefix::new();
     let directory = prefix.path.join("manual");
     assert_eq!(help(&["--html", &directory.display().to_string()]).2, Some(0));
@@ -100,7 +81,7 @@ fn the_manual_works_in_a_browser() {
     let page = std::fs::read_to_string(directory.join("why_epoll.html")).unwrap().replace("</body>", typed);
     let probe = directory.join("probe.html");
     std::fs::write(&probe, page).unwrap();
-    let dom = shown(chromium, &probe, &prefix.path.join("profile"));
+    let dom = chromium::shown(&format!("file://{}", probe.display()), &prefix.path.join("profile"));
     let (found, _) = dom.split_once("id=\"found\"").map(|(_, rest)| rest.split_once("</ol>").unwrap()).unwrap();
     assert!(found.contains("href=\"http/proxy.html#proxy_pass\""), "{found}");
     assert!(dom.contains("<title>true</title>"), "the plot is not there");

@@ -224,20 +224,13 @@ fn extensions_of_the_other_luajit() {
 }
 
 #[test]
-fn c_modules_load_when_they_are_there() {
+fn c_modules_load() {
     let (vm, _) = machine();
-    let directory = "/usr/lib/x86_64-linux-gnu/lua/5.1";
-    if !Path::new(directory).join("cjson.so").exists() {
-        eprintln!("skipped: no cjson.so in {directory}");
-        return;
-    }
+    let directory = format!("/usr/lib/{}-linux-gnu/lua/5.1", std::env::consts::ARCH);
+    assert!(Path::new(&directory).join("cjson.so").exists(), "no cjson.so in {directory}; ./test.sh installs lua-cjson");
     let code = format!(
         "package.cpath = '{directory}/?.so;' .. package.cpath
          local cjson = require 'cjson' say(cjson.encode({{ 1, 2 }}), cjson.decode('[7]')[1])"
     );
     assert_eq!(says(&vm, &code), "[1,2]7\n");
-    if Path::new(directory).join("lpeg.so").exists() {
-        assert_eq!(says(&vm, "say(require('lpeg').match(require('lpeg').P'ab', 'abc'))"), "3\n");
-    }
-    assert_eq!(says(&vm, "say(rawget(_G, 'lpeg'))"), "nil\n");
 }
