@@ -4,10 +4,6 @@ use crate::rig::{Foreground, Prefix, chromium, free_port};
 use std::path::Path;
 use std::process::Command;
 
-const IMAGES: usize = 100;
-/// The smallest PNG there is: one pixel.
-const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0\x3a\x7e\x9b\x55\0\0\0\nIDATx\x9cch\0\0\0\x82\0\x81\x77\xcd\x72\xb6\0\0\0\0IEND\xaeB`\x82";
-
 /// HTTP/2 over TLS and in clear text, with a page of many images, an echo, and trailers.
 fn server() -> (Prefix, u16, u16, Foreground) {
     let (prefix, secure, plain) = (Prefix::new(), free_port(), free_port());
@@ -15,11 +11,7 @@ fn server() -> (Prefix, u16, u16, Foreground) {
     prefix.write("conf/server.crt", &pair.cert.pem());
     prefix.write("conf/server.key", &pair.signing_key.serialize_pem());
     prefix.write("client.py", include_str!("clients/client.py"));
-    prefix.write("html/page.html", include_str!("clients/page.html"));
-    std::fs::create_dir_all(prefix.path.join("html/i")).unwrap();
-    for image in 0..IMAGES {
-        std::fs::write(prefix.path.join(format!("html/i/{image}.png")), PIXEL).unwrap();
-    }
+    chromium::write_page(&prefix);
     let configuration = include_str!("clients/nginx.conf").replace("$SECURE", &secure.to_string());
     prefix.write("conf/nginx.conf", &configuration.replace("$PLAIN", &plain.to_string()));
     let running = Foreground::start(&prefix, plain, "").unwrap();
@@ -84,8 +76,7 @@ fn other_peoples_clients_are_served() {
             assert!(said.contains(part), "{program} {arguments}: {part}\n{said}\n{}", prefix.read("logs/error.log"));
         }
     }
-    let page = chromium::shown(&format!("https://localhost:{secure}/page.html"), &prefix.path.join("profile"));
-    assert!(page.contains(&format!("<title>{IMAGES} of {IMAGES}, h2</title>")), "{page}\n{}", prefix.read("logs/error.log"));
+    chromium::assert_page_is_shown(&prefix, secure, "h2", &[]);
     let log = prefix.read("logs/error.log");
     assert!(!log.contains("[alert]") && !log.contains("panicked"), "{log}");
 }

@@ -2,6 +2,7 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod browser;
 mod handlers;
 mod hostile;
 mod hq;

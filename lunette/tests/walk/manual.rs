@@ -81,7 +81,7 @@ fn the_manual_works_in_a_browser() {
     let page = std::fs::read_to_string(directory.join("why_epoll.html")).unwrap().replace("</body>", typed);
     let probe = directory.join("probe.html");
     std::fs::write(&probe, page).unwrap();
-    let dom = chromium::shown(&format!("file://{}", probe.display()), &prefix.path.join("profile"));
+    let dom = chromium::shown(&prefix, &format!("file://{}", probe.display()), &[]);
     let (found, _) = dom.split_once("id=\"found\"").map(|(_, rest)| rest.split_once("</ol>").unwrap()).unwrap();
     assert!(found.contains("href=\"http/proxy.html#proxy_pass\""), "{found}");
     assert!(dom.contains("<title>true</title>"), "the plot is not there");
