@@ -2,7 +2,7 @@ local b = ...
 local C, cx, text, G = b.C, b.cx, b.text, b.G
 local type, tonumber, error = type, tonumber, error
 local peer, more, failure, timeouts = C.balancer_peer, C.balancer_more, C.balancer_failure, C.balancer_timeouts
-local keepalive, rewrite, bind, tls = C.balancer_keepalive, C.balancer_rewrite, C.balancer_bind, C.balancer_tls
+local pool, keepalive, rewrite, bind, tls = C.balancer_pool, C.balancer_keepalive, C.balancer_rewrite, C.balancer_bind, C.balancer_tls
 
 local is_stream = b.ngx.config.subsystem == "stream"
 local balancer = { version = "0.1.33" }
@@ -21,6 +21,25 @@ local function bad_type(number, name, expected, value)
     error("bad argument #" .. number .. " to '" .. name .. "' (" .. expected .. " expected, got " .. type(value) .. ")", 3)
 end
 
+local function bad_option(name, expected)
+    error("bad option '" .. name .. "' to 'set_current_peer' (" .. expected .. ")", 4)
+end
+
+-- The name and size that the connection's pool is to have.
+local function check_options(options)
+    local name, size = options.pool, options.pool_size
+    if name ~= nil and type(name) ~= "string" then
+        bad_option("pool", "string expected, got " .. type(name))
+    elseif size == nil then
+        return name or "", 0
+    elseif type(size) ~= "number" then
+        bad_option("pool_size", "number expected, got " .. type(size))
+    elseif not (size >= 1) then
+        bad_option("pool_size", "expected > 0")
+    end
+    return name or "", size
+end
+
 function balancer.set_current_peer(address, port, host)
     if not port then
         port = 0
@@ -29,6 +48,14 @@ function balancer.set_current_peer(address, port, host)
     end
     if host ~= nil and is_stream then
         error("bad argument #3 to 'set_current_peer' ('host' not yet implemented in stream subsystem)", 2)
+    end
+    if type(host) == "table" then
+        local name, size = check_options(host)
+        local rc = peer(cx, address, #address, port, "", 0)
+        if rc == K.DONE then
+            rc = pool(cx, name, #name, size)
+        end
+        return answer(rc)
     end
     if host ~= nil and type(host) ~= "string" then
         bad_type(3, "set_current_peer", "string", host)

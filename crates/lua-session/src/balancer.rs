@@ -10,7 +10,7 @@ use lua_lib::ANYWHERE;
 use net::address::SocketAddress;
 use session::paths::os_path;
 use std::net::SocketAddr;
-use upstream::balancer::{Pooling, Target, Timeouts};
+use upstream::balancer::{NamedPool, Pooling, Target, Timeouts};
 
 /// `nil` and the text in the output buffer.
 const REFUSED: i32 = -1;
@@ -29,6 +29,7 @@ pub fn group<P: Protocol>() -> Group {
         name: "ngx.balancer",
         rows: vec![
             Row::fast::<ANYWHERE, _, _>("balancer_peer", set_current_peer::<P>),
+            Row::fast::<ANYWHERE, _, _>("balancer_pool", choose_pool::<P>),
             Row::fast::<ANYWHERE, _, _>("balancer_more", set_more_tries::<P>),
             Row::fast::<ANYWHERE, _, _>("balancer_failure", get_last_failure::<P>),
             Row::fast::<ANYWHERE, _, _>("balancer_timeouts", set_timeouts::<P>),
@@ -102,6 +103,18 @@ fn set_current_peer<P: Protocol>(cx: &CallContext, address: &[u8], port: f64, ho
             }
             Err(text) => refuse(cx, text),
         }
+    })
+}
+
+/// A `size` of 0 is none. A pool without a name is its server's.
+fn choose_pool<P: Protocol>(cx: &CallContext, name: &[u8], size: f64) -> i32 {
+    balancing::<P>(cx, |balancing| {
+        let size = Some(size as usize).filter(|size| *size > 0);
+        let chosen = balancing.balancer.change(|target| {
+            let name = if name.is_empty() { target.address.to_string().into_bytes().into() } else { name.into() };
+            target.pool = Some(NamedPool { name, size });
+        });
+        if chosen.is_some() { DONE } else { refuse(cx, "no current peer set") }
     })
 }
 

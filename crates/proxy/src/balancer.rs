@@ -142,8 +142,13 @@ impl Exchange {
         }
     }
 
-    fn own_pool(&self) -> Option<(&Keepalive, Pooling)> {
-        let kind = self.target.as_ref().and_then(|target| target.keepalive)?;
-        Some((self.upstream.own.outside.pool(kind.size), kind))
+    fn own_pool(&self) -> Option<(Rc<Keepalive>, Pooling)> {
+        let target = self.target.as_ref()?;
+        let (kind, outside) = (target.keepalive?, &self.upstream.own.outside);
+        let pool = match &target.pool {
+            Some(named) => outside.named(&named.name, named.size.unwrap_or(kind.size)),
+            None => outside.pool(kind.size),
+        };
+        Some((pool, kind))
     }
 }

@@ -187,6 +187,12 @@ impl Keepalive {
         Some(connection)
     }
 
+    /// Whether no connection is idle here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pool.pool.is_empty()
+    }
+
     /// Closes all idle connections.
     pub fn clear(&self) {
         self.pool.pool.clear();

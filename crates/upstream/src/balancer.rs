@@ -80,6 +80,17 @@ pub struct Target {
     pub host: Option<Rc<[u8]>>,
     /// Idle connections are kept in the balancer's pool, not in the group's.
     pub keepalive: Option<Pooling>,
+    /// Which pool of the balancer's is meant; `None`: the one without a name.
+    pub pool: Option<NamedPool>,
+}
+
+/// A pool whose connections no other pool's tries get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPool {
+    /// What tells it from others.
+    pub name: Rc<[u8]>,
+    /// Most idle connections, as its first connection says; `None`: as many as [`Pooling::size`].
+    pub size: Option<usize>,
 }
 
 /// Time limits in milliseconds.
@@ -117,7 +128,7 @@ impl Target {
     /// A try at this address, everything else as usual.
     #[must_use]
     pub fn new(address: SocketAddress) -> Target {
-        Target { address, host: None, keepalive: None }
+        Target { address, host: None, keepalive: None, pool: None }
     }
 }
 

@@ -161,6 +161,59 @@ fn connections_for_one_host_are_not_anothers() {
 }
 
 #[test]
+fn pools_have_names_and_sizes() {
+    let (prefix, port) = start(
+        1,
+        r#"upstream group {
+            balancer_by_lua_block {
+                local balancer = require "ngx.balancer"
+                local options = { pool = ngx.var.arg_pool, pool_size = tonumber(ngx.var.arg_size) or ngx.var.arg_size }
+                assert(balancer.set_current_peer("127.0.0.1", ngx.var.server_port, options))
+                assert(balancer.enable_keepalive())
+            }
+            balancer_keepalive 8;
+        }
+        server {
+            listen PORT;
+            location / { proxy_pass http://group/count; proxy_http_version 1.1; proxy_set_header Connection ""; }
+            location /both {
+                content_by_lua_block {
+                    local path = "/?" .. ngx.var.args
+                    local one, two = ngx.location.capture_multi { { path }, { path } }
+                    ngx.print(one.body + two.body)
+                }
+            }
+            location /count { content_by_lua_block { ngx.sleep(0.05) ngx.print(ngx.var.connection_requests) } }
+            location /wrong {
+                content_by_lua_block {
+                    local set = require "ngx.balancer".set_current_peer
+                    for _, options in ipairs { { pool = 1 }, { pool_size = "1" }, { pool_size = 0 }, { pool_size = 0 / 0 } } do
+                        ngx.say(select(2, pcall(set, "127.0.0.1", 1, options)))
+                    end
+                }
+            }
+        }"#,
+    );
+    let ask = |path: &str| get(port, path).unwrap().text();
+    let asked: String = ["a", "b", "a", "b", "a"].iter().map(|pool| ask(&format!("/?pool={pool}"))).collect();
+    assert_eq!(asked, "11223", "{}", prefix.read("logs/error.log"));
+    // Of two connections at once a pool of one keeps one, a pool of two both.
+    for (pool, again) in [("pool=one&size=1", "3"), ("pool=two&size=2", "4"), ("size=1", "3")] {
+        let sums = [ask(&format!("/both?{pool}")), ask(&format!("/both?{pool}"))];
+        assert_eq!(sums, ["2", again], "{pool}: {}", prefix.read("logs/error.log"));
+    }
+    assert!(ask("/?size=x").contains("500"), "{}", prefix.read("logs/error.log"));
+    let wrong = ask("/wrong");
+    let expected = [
+        "bad option 'pool' to 'set_current_peer' (string expected, got number)",
+        "bad option 'pool_size' to 'set_current_peer' (number expected, got string)",
+        "bad option 'pool_size' to 'set_current_peer' (expected > 0)",
+        "bad option 'pool_size' to 'set_current_peer' (expected > 0)",
+    ];
+    assert_eq!(wrong.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn a_balancer_that_gives_no_server_is_a_try_without_an_address() {
     let (prefix, port) = start(
         1,
