@@ -434,7 +434,7 @@ impl<'a> Attempt<'a> {
             self.finish(0);
             return Outcome::Error;
         }
-        let Some(client) = request.wire.tunnel(&request) else {
+        let Some(client) = request.wire.clone().tunnel(&request) else {
             request.log(Level::Error, b"the client's connection cannot be upgraded");
             self.finish(0);
             return Outcome::Error;

@@ -18,7 +18,7 @@ use http::core::default;
 use http::{Headers, Request};
 use state::{BodyState, ResponseState, Stage};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::Context;
 
 /// How long a client may continue to send an unread body after the response, milliseconds.
@@ -26,7 +26,6 @@ const LINGER: u64 = 200;
 
 /// One request on a multiplexed connection.
 pub struct Stream<C: Carrier> {
-    itself: Weak<Stream<C>>,
     /// Its connection.
     pub conn: Rc<C>,
     /// Its number.
@@ -70,8 +69,7 @@ pub struct Stream<C: Carrier> {
 impl<C: Carrier> Stream<C> {
     /// A stream that has just been opened.
     pub fn open(conn: &Rc<C>, id: C::Id, body_ended: bool) -> Rc<Stream<C>> {
-        let stream = Rc::new_cyclic(|itself| Stream {
-            itself: itself.clone(),
+        let stream = Rc::new(Stream {
             conn: conn.clone(),
             id,
             own: C::Own::default(),

@@ -12,7 +12,6 @@ use http::connection::{BodyError, BodyRead};
 use http::core::default;
 use http::tunnel::Tunnel;
 use http::{Downstream, Headers, Request};
-use std::any::Any;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -153,17 +152,15 @@ impl<C: Carrier> Downstream for Stream<C> {
         Poll::Pending
     }
 
-    fn tunnel(&self, _: &Request) -> Option<Rc<dyn Tunnel>> {
-        let itself = self.itself.upgrade().filter(|stream| stream.extended.get())?;
+    fn tunnel(self: Rc<Self>, _: &Request) -> Option<Rc<dyn Tunnel>> {
+        if !self.extended.get() {
+            return None;
+        }
         self.tunneled.set(true);
-        Some(itself)
+        Some(self)
     }
 
     fn is_broken(&self) -> bool {
         self.reset.get()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
