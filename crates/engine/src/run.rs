@@ -1,24 +1,23 @@
 //! Drives a request through its phases (`ngx_http_core_run_phases`).
 //!
 //! Everything runs straight through until a handler must wait; only then does the rest of the run become a future.
+//! Finding a location (`location`), going elsewhere (`redirect`) and ending (`end`) are stages of their own.
 
-use crate::error_page;
-use crate::find::{self, Choice};
-use crate::post_action;
+mod end;
+mod location;
+mod redirect;
+
 use crate::stage::Stage;
 use base::clock;
 use base::log::Level;
-use http::body::BodyState;
-use http::core::default;
-use http::location::Location;
 use http::request::{MAX_SUBREQUEST_DEPTH, Subrequest};
 use http::worker::SubrequestError;
-use http::{BoxFuture, Jump, Outcome, Phase, Request, Step, log_request};
+use http::{BoxFuture, Outcome, Phase, Request, Step, log_request};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use sys::boxed::pinned;
 
 /// Where a run stands.
@@ -222,47 +221,6 @@ impl Run {
         self.enter_stage(Stage::Finalize(outcome));
     }
 
-    fn find_config(&mut self, request: &Rc<Request>) -> Option<Step> {
-        request.content.replace(None);
-        request.progress.uri_changed.set(false);
-        let server = request.server();
-        let (chosen, slash_is_missing) = match find::location(request, &server.locations) {
-            Choice::Final(location) | Choice::Prefix(location) => (location, false),
-            Choice::None => (server.own.clone(), false),
-            Choice::Redirect(location) => (location, true),
-        };
-        if chosen.core.internal && !request.flags.internal.get() {
-            request.set_location(chosen);
-            return Some(Step::Now(Outcome::Status(404)));
-        }
-        enter(request, chosen);
-        if let Some(refused) = body_too_large(request) {
-            return Some(Step::Now(refused));
-        }
-        if slash_is_missing {
-            return Some(slash_redirect(request));
-        }
-        self.enter_stage(Stage::in_location(request));
-        None
-    }
-
-    fn post_rewrite(&mut self, request: &Rc<Request>) -> Option<Step> {
-        if !request.progress.uri_changed.get() {
-            self.enter_stage(Stage::Preaccess);
-            return None;
-        }
-        let left = request.progress.uri_changes.get().saturating_sub(1);
-        request.progress.uri_changes.set(left);
-        if left == 0 {
-            let uri = String::from_utf8_lossy(&request.line.borrow().uri).into_owned();
-            log_request!(request, Level::Error, "rewrite or internal redirection cycle while processing \"{uri}\"");
-            return Some(Step::Now(Outcome::Status(500)));
-        }
-        request.set_server(request.server());
-        self.enter_stage(Stage::FindConfig);
-        None
-    }
-
     fn post_access(&mut self, request: &Rc<Request>) -> Option<Step> {
         let code = request.progress.access_code.replace(0);
         if code == 0 {
@@ -285,199 +243,4 @@ impl Run {
             }
         }
     }
-
-    /// Ends the request with `outcome`, which may lead elsewhere first (`ngx_http_finalize_request`).
-    fn finalize(&mut self, request: &Rc<Request>, outcome: Outcome) -> Option<Step> {
-        let outcome = request.take_refusal().map_or(outcome, Outcome::Status);
-        match outcome {
-            Outcome::Done => match request.progress.jump.replace(None) {
-                Some(jump) => self.jump(request, jump),
-                None => self.enter_stage(Stage::Drain),
-            },
-            Outcome::Declined => return Some(no_handler(request)),
-            Outcome::Error | Outcome::Status(408 | 444 | 499) => {
-                if let Outcome::Status(status) = outcome
-                    && !request.flags.header_sent.get()
-                {
-                    request.response.borrow_mut().set_status(status);
-                }
-                request.flags.abort.set(true);
-                self.enter_stage(Stage::Drain);
-            }
-            Outcome::Status(status) if status >= 300 || status == 201 || status == 204 => {
-                if request.flags.post_action.get() {
-                    // Only the log tells of it.
-                    request.response.borrow_mut().set_status(status);
-                    self.enter_stage(Stage::Drain);
-                } else if request.flags.header_sent.get() {
-                    request.flags.abort.set(!request.flags.output_ended.get());
-                    self.enter_stage(Stage::Drain);
-                } else if request.flags.captured.get() {
-                    return Some(error_page::bare_response(request, status));
-                } else {
-                    return Some(error_page::special_response(request, status));
-                }
-            }
-            Outcome::Ok | Outcome::Status(_) => {
-                // Another protocol has its own end.
-                let switched = request.response.borrow().status == 101;
-                let unfinished = !request.flags.output_ended.get() && !request.flags.header_only.get() && !switched;
-                if unfinished || !request.flags.header_sent.get() {
-                    // Nobody can tell this response from a whole one unless the connection closes.
-                    request.flags.abort.set(true);
-                }
-                self.enter_stage(Stage::Drain);
-            }
-        }
-        None
-    }
-
-    fn jump(&mut self, request: &Rc<Request>, jump: Jump) {
-        let left = request.progress.uri_changes.get().saturating_sub(1);
-        request.progress.uri_changes.set(left);
-        let cycle = |what: &str, name: &[u8]| {
-            let name = String::from_utf8_lossy(name);
-            log_request!(request, Level::Error, "rewrite or internal redirection cycle while {what} \"{name}\"");
-        };
-        request.clear_contexts();
-        request.flags.internal.set(true);
-        request.content.replace(None);
-        match jump {
-            Jump::Internal { uri, .. } if left == 0 => {
-                cycle("internally redirecting to", &uri);
-                self.enter_stage(Stage::Finalize(Outcome::Status(500)));
-            }
-            Jump::Named(name) if left == 0 => {
-                cycle("redirect to named location", &[b"@", name.as_slice()].concat());
-                self.enter_stage(Stage::Finalize(Outcome::Status(500)));
-            }
-            Jump::Internal { uri, args } => {
-                {
-                    let mut line = request.line.borrow_mut();
-                    line.set_uri(&uri);
-                    line.set_args(&args);
-                    line.location_is_valid = true;
-                }
-                request.set_server(request.server());
-                request.action.set("");
-                self.enter_stage(Stage::first(request));
-            }
-            Jump::Named(name) => {
-                let server = request.server();
-                let found = server.locations.named.iter().find(|l| *l.name == *name).cloned();
-                request.set_server(server);
-                match found {
-                    Some(location) => {
-                        request.progress.uri_changed.set(false);
-                        enter(request, location);
-                        self.enter_stage(Stage::in_location(request));
-                    }
-                    None => {
-                        let name = String::from_utf8_lossy(&name).into_owned();
-                        log_request!(request, Level::Error, "could not find named location \"@{name}\"");
-                        self.enter_stage(Stage::Finalize(Outcome::Status(500)));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Large answers leave before they are logged, so that the log tells how long it took; all leave before code logs them,
-    /// which may take long itself.
-    fn drain(&mut self, request: &Rc<Request>) -> Option<Step> {
-        const GATHER: u64 = 64 * 1024;
-        let at_once =
-            request.limit_rate.get().is_some_and(|rate| rate > 0) || request.with_location(|l| l.code_logs || l.core.post_action.is_some());
-        let gathers = if at_once { 0 } else { GATHER };
-        let queued = request.is_main() && !request.flags.abort.get() && (request.wire.queued() > gathers || request.wire.is_blocked());
-        // Mostly the socket takes all of it, and nobody waits.
-        if queued && !matches!(request.wire.poll_drain(&mut Context::from_waker(Waker::noop()), 0), Poll::Ready(Ok(()))) {
-            return Some(request.drain(0));
-        }
-        self.answered(request);
-        None
-    }
-
-    /// The response is over.
-    fn answered(&mut self, request: &Rc<Request>) {
-        match post_action::next(request) {
-            Some(jump) => self.jump(request, jump),
-            None => self.enter_stage(Stage::Log),
-        }
-    }
-
-    fn log(&mut self, request: &Rc<Request>) {
-        self.enter_stage(Stage::Done);
-        let wanted = request.is_main() || request.with_location(|l| l.core.log_subrequest.unwrap_or(false));
-        if wanted && !request.flags.logged.replace(true) {
-            if request.is_main() {
-                request.action.set("logging request");
-                request.finalize_bytes_sent();
-                request.worker.observers.request_ended(request);
-                request.with_location(|location| location.zones.ended(request));
-            }
-            for handler in request.location().handlers(Phase::Log) {
-                if let Step::Wait(future) = (handler.run)(request) {
-                    // It goes on beside the connection's next request. All else of this one ends here: its line in the
-                    // access log, and the places that it holds.
-                    request.worker.spawn(pinned(|| async move {
-                        future.await;
-                    }));
-                }
-            }
-        }
-        request.run_cleanups();
-    }
-}
-
-/// Enters the location that was found, and what `limit_except` puts in its place.
-fn enter(request: &Rc<Request>, location: Rc<Location>) {
-    let method = request.method();
-    let instead = match &location.limit_except {
-        Some((excepted, inner)) if !excepted.intersects(method) => Some(inner.clone()),
-        _ => None,
-    };
-    request.set_location(location);
-    if let Some(inner) = instead {
-        request.set_location(inner);
-    }
-}
-
-/// Sends the client to the location that was entered, whose name has the slash that its URI lacks.
-fn slash_redirect(request: &Request) -> Step {
-    let mut target = Vec::new();
-    request.with_location(|location| wire::uri::escape::escape(&location.name, wire::uri::escape::Class::Uri, &mut target));
-    let line = request.line.borrow();
-    if !line.args.is_empty() {
-        target.push(b'?');
-        target.extend_from_slice(&line.args);
-    }
-    request.response.borrow_mut().redirect_to(&target);
-    Step::Now(Outcome::Status(301))
-}
-
-fn body_too_large(request: &Request) -> Option<Outcome> {
-    if !request.is_main() {
-        return None;
-    }
-    let max = request.with_location(|l| l.core.client_max_body_size.unwrap_or(default::MAX_BODY));
-    let body = request.body.borrow();
-    let length = body.length().filter(|length| max != 0 && *length > max && body.state() != BodyState::Discarded)?;
-    // The location of an error page does not judge it again.
-    body.set_state(BodyState::Discarded);
-    log_request!(request, Level::Error, "client intended to send too large body: {length} bytes");
-    Some(Outcome::Status(413))
-}
-
-/// No module made the content.
-fn no_handler(request: &Request) -> Step {
-    let is_directory = request.line.borrow().uri.last() == Some(&b'/');
-    if !is_directory {
-        return Step::Now(Outcome::Status(404));
-    }
-    if let Ok(path) = request.map_path() {
-        let path = String::from_utf8_lossy(&path.bytes).into_owned();
-        log_request!(request, Level::Error, "directory index of \"{path}\" is forbidden");
-    }
-    Step::Now(Outcome::Status(403))
 }

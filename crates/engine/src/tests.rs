@@ -36,10 +36,6 @@ impl Downstream for Client {
             }
         }
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 type Run = Rc<dyn Fn(&Rc<Request>) -> Step>;

@@ -114,6 +114,11 @@ pub trait Downstream {
         false
     }
 
+    /// Whether this is the wire of a subrequest, which passes on whether the client has gone and may be asked by several tasks.
+    fn is_collected(&self) -> bool {
+        false
+    }
+
     /// Ready once the client has closed its connection or stream.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;
@@ -121,7 +126,7 @@ pub trait Downstream {
     }
 
     /// Raw access to the connection after a 101 or 2xx to CONNECT; `None` where the protocol has no such thing.
-    fn tunnel(&self, request: &Request) -> Option<Rc<dyn crate::tunnel::Tunnel>> {
+    fn tunnel(self: Rc<Self>, request: &Request) -> Option<Rc<dyn crate::tunnel::Tunnel>> {
         let _ = request;
         None
     }
@@ -135,9 +140,6 @@ pub trait Downstream {
     fn with_descriptor(&self, f: &mut dyn FnMut(BorrowedFd<'_>)) {
         let _ = f;
     }
-
-    /// For front ends that need more than this contract (raw sockets, trailers).
-    fn as_any(&self) -> &dyn std::any::Any;
 }
 
 /// The client's side of a request: what its protocol implements to send the response.

@@ -3,7 +3,6 @@
 use crate::chain::Chain;
 use crate::connection::Downstream;
 use crate::request::Request;
-use std::any::Any;
 
 /// Accepts a response and drops it; has no request body.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +14,4 @@ impl Downstream for Discard {
     fn write(&self, _: &Request, _: &[u8]) {}
 
     fn write_chain(&self, _: &Request, _: Chain) {}
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }

@@ -6,7 +6,6 @@ use crate::location::Server;
 use crate::request::{Request, Subrequest};
 use crate::root::Http;
 use crate::worker::Worker;
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
@@ -117,9 +116,5 @@ impl Downstream for NoConnection {
 
     fn poll_gone(&self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::connection::Transport;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{BoxFuture, Chain, Downstream, Method, Piece, Request, Step, Worker, log_request};
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
@@ -129,6 +128,10 @@ impl Downstream for Collector {
         self.client.as_ref().is_some_and(|client| client.is_broken())
     }
 
+    fn is_collected(&self) -> bool {
+        true
+    }
+
     /// A connection tells one task alone that the client has gone. A task that a subrequest has to itself leaves it to who reads its pieces.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let apart = self.apart.get();
@@ -136,13 +139,9 @@ impl Downstream for Collector {
             self.wake_reader();
         }
         match &self.client {
-            Some(client) if !apart || client.as_any().is::<Collector>() => client.poll_gone(cx),
+            Some(client) if !apart || client.is_collected() => client.poll_gone(cx),
             _ => Poll::Pending,
         }
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

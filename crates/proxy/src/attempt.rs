@@ -10,9 +10,10 @@ use crate::caching::fill;
 use crate::caching::serve;
 use crate::connection::UpstreamConnection;
 use crate::dialect::{Framing, Head, UpstreamResponse};
-use crate::exchange::{Exchange, Lease};
+use crate::exchange::Exchange;
 use crate::headers;
 use crate::hints;
+use crate::lease::Lease;
 use crate::limits::{MAX_INTERIM, TIMED_OUT};
 use crate::reading::read_on;
 use crate::relay::Relay;
@@ -433,7 +434,7 @@ impl<'a> Attempt<'a> {
             self.finish(0);
             return Outcome::Error;
         }
-        let Some(client) = request.wire.tunnel(&request) else {
+        let Some(client) = request.wire.clone().tunnel(&request) else {
             request.log(Level::Error, b"the client's connection cannot be upgraded");
             self.finish(0);
             return Outcome::Error;

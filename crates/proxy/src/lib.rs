@@ -24,6 +24,7 @@ pub mod handler;
 pub(crate) mod header_set;
 pub mod headers;
 pub mod hints;
+pub mod lease;
 pub mod limits;
 pub mod memc;
 pub mod memcached;

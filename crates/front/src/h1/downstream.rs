@@ -2,7 +2,6 @@
 
 use super::connection::{EPIPE, H1};
 use super::head_out;
-use super::raw::Raw;
 use crate::active::NEVER;
 use crate::output::Output;
 use crate::request::keepalive_allowed;
@@ -12,7 +11,6 @@ use http::connection::{BodyError, BodyRead};
 use http::core::default;
 use http::tunnel::Tunnel;
 use http::{Downstream, Headers, Request};
-use std::any::Any;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -222,14 +220,13 @@ impl Downstream for H1 {
         }
     }
 
-    fn tunnel(&self, request: &Request) -> Option<Rc<dyn Tunnel>> {
-        let raw = Raw::new(request.wire.clone())?;
+    fn tunnel(self: Rc<Self>, request: &Request) -> Option<Rc<dyn Tunnel>> {
         self.watch.read_by(NEVER);
         if !self.no_delay.get() && request.with_location(|l| l.core.tcp_nodelay.unwrap_or(true)) {
             // Only costs latency if it fails.
             self.no_delay.set(self.stream.borrow().set_no_delay(true).is_ok());
         }
-        Some(Rc::new(raw))
+        Some(self)
     }
 
     fn is_broken(&self) -> bool {
@@ -239,9 +236,5 @@ impl Downstream for H1 {
     fn with_descriptor(&self, f: &mut dyn FnMut(BorrowedFd<'_>)) {
         // Without a descriptor there is nothing to ask.
         let _ = self.stream.borrow().descriptor().map(f);
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

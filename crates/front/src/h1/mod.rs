@@ -8,6 +8,6 @@ mod downstream;
 pub(crate) mod head_cache;
 pub(crate) mod head_out;
 pub mod linger;
-pub mod raw;
 pub mod serve;
+mod tunnel;
 pub mod upload;

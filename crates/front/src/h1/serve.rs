@@ -1,46 +1,28 @@
 //! The life cycle of an HTTP/1 connection: reads heads, runs requests, writes responses, until it is closed or parked.
 
+mod head;
+mod idle;
+mod unanswered;
+
 use super::arrival::{self, ParsedHead};
 use super::connection::H1;
-use super::departure;
 use super::head_cache::{HeadCache, KnownHead};
 use super::linger::{discard_body, linger};
 use crate::active::{Activity, NEVER};
-use crate::compact::Compact;
-use crate::protocol::{Accepted, Detection, Front, Listener, Parked, Protocol};
+use crate::protocol::{Accepted, Detection, Front, Listener, Protocol};
 use crate::request::{Refusal, check_tls};
-use base::clock;
-use base::log::Level;
+use head::HeadOutcome;
 use http::core::default;
-use http::{BoxFuture, Downstream, Request, log_request};
+use http::{BoxFuture, Downstream, Request};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use sys::boxed::pinned;
-use wire::h1::error::HeadError;
-use wire::h1::request::{Head, Limits, Status};
+use wire::h1::request::{Head, Limits};
 
-/// How long a connection stays active without a byte before it is parked, milliseconds.
-const PARK_AFTER: u64 = 1000;
 /// Answers to pipelined requests are gathered up to this many bytes.
 const GATHER: u64 = 64 * 1024;
-
-/// The result of waiting for a head.
-enum HeadOutcome {
-    /// A head of this many bytes.
-    Head(usize),
-    /// A head that is known.
-    Known(Rc<KnownHead>),
-    /// A head that is no head.
-    Bad(HeadError),
-    /// The client closed, or the error that reading met.
-    Closed(Option<std::io::Error>),
-    /// Idle for a while.
-    Idle,
-    /// `client_header_timeout`, or evicted, in the middle of a head.
-    TimedOut,
-}
 
 /// HTTP/1: what any connection speaks that says nothing else.
 pub const PROTOCOL: Protocol = Protocol {
@@ -133,70 +115,6 @@ impl Loop {
             idle_until,
             first,
             pipelined: false,
-        }
-    }
-
-    fn next_head(&mut self) -> impl Future<Output = HeadOutcome> {
-        let watch = &self.conn.watch;
-        watch.set_activity(if self.first { Activity::Fresh } else { Activity::Idle });
-        let now = clock::monotonic_ms();
-        let park = if self.first { NEVER } else { now.saturating_add(PARK_AFTER).max(watch.kept_until()) };
-        let mut armed = false;
-        poll_fn(move |cx| self.poll_head(cx, park, &mut armed))
-    }
-
-    fn poll_head(&mut self, cx: &mut Context<'_>, park: u64, armed: &mut bool) -> Poll<HeadOutcome> {
-        let conn = &self.conn;
-        loop {
-            let has_bytes = {
-                let input = conn.input.borrow();
-                let rest = input.unread();
-                if !rest.is_empty() {
-                    if self.head.is_new()
-                        && let Some(seen) = self.head_cache.find(rest, &self.listener.endpoint)
-                    {
-                        return Poll::Ready(HeadOutcome::Known(seen));
-                    }
-                    match self.head.parse(rest, self.host_limits.as_ref().unwrap_or(&self.limits)) {
-                        Ok(Status::Complete { len }) => return Poll::Ready(HeadOutcome::Head(len)),
-                        Ok(Status::Partial) => {}
-                        Ok(Status::Named) => {
-                            self.host_limits = Some(arrival::limits_of_host(&self.head, rest, &self.listener.endpoint));
-                            continue;
-                        }
-                        Err(error) => return Poll::Ready(HeadOutcome::Bad(error)),
-                    }
-                }
-                !rest.is_empty()
-            };
-            match conn.poll_send(cx, 0) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(HeadOutcome::Closed(Some(error))),
-            }
-            if has_bytes && conn.watch.activity() < Activity::Head {
-                conn.watch.set_activity(Activity::Head);
-                // The time of a first head runs since the client came.
-                if !self.first {
-                    let timeout = self.listener.server.core.client_header_timeout.unwrap_or(default::TIMEOUT);
-                    conn.watch.read_by(clock::monotonic_ms().saturating_add(timeout));
-                    *armed = true;
-                }
-            }
-            if conn.watch.evicted() || conn.watch.read_expired() {
-                return Poll::Ready(if has_bytes || self.first { HeadOutcome::TimedOut } else { HeadOutcome::Idle });
-            }
-            match conn.poll_fill(cx) {
-                Poll::Pending => {
-                    if !*armed {
-                        *armed = true;
-                        conn.watch.read_by(self.idle_until.min(park));
-                    }
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(n)) if n > 0 => {}
-                Poll::Ready(closed) => return Poll::Ready(HeadOutcome::Closed(closed.err())),
-            }
         }
     }
 
@@ -322,22 +240,6 @@ impl Loop {
         true
     }
 
-    /// The connection waits for another request.
-    fn keep_alive(&mut self, request: &Request) {
-        let (conn, core) = (&self.conn, request.core());
-        if !conn.no_delay.replace(true) && core.tcp_nodelay.unwrap_or(true) {
-            // Only costs latency if it fails.
-            let _ = conn.stream.borrow().set_no_delay(true);
-        }
-        let timeout = core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT);
-        let now = clock::monotonic_ms();
-        self.idle_until = now.saturating_add(timeout);
-        let least = core.keepalive_min_timeout.unwrap_or(0);
-        if least > 0 {
-            conn.watch.keep_until(now.saturating_add(least.min(timeout)));
-        }
-    }
-
     /// Ends a connection whose response is not whole.
     fn cut(&self, request: &Request) {
         let mut output = self.conn.output.borrow_mut();
@@ -353,117 +255,6 @@ impl Loop {
             // A reset frees the kernel's buffers at once.
             let stream = self.conn.stream.borrow();
             let _ = stream.set_linger_reset();
-        }
-    }
-
-    async fn refuse(mut self, error: HeadError) {
-        let request = self.take_request();
-        self.front.worker.observers.request_began();
-        let buffer = self.conn.input.borrow().unread().to_vec();
-        arrival::fill_unparsed(&request, &self.head, &buffer, &self.listener.endpoint);
-        request.action.set(self.among_others(error.action()));
-        if request.log_enabled(Level::Info) {
-            request.log(Level::Info, &error.message(&buffer));
-        }
-        self.conn.watch.read_by(NEVER);
-        self.conn.watch.set_activity(Activity::Answering);
-        request.flags.keepalive.set(false);
-        let Some(engine) = self.front.worker.engine() else { return };
-        if let Some(future) = engine.refuse(&request, error.status()) {
-            drive(&self.conn, &request, future).await;
-        }
-        if request.flags.abort.get() {
-            return self.cut(&request);
-        }
-        if poll_fn(|cx| self.conn.poll_send(cx, 0)).await.is_ok() {
-            linger(&self.conn, &request.core(), error.lingers()).await;
-        }
-        self.conn.say_goodbye();
-    }
-
-    fn client_closed(mut self, error: Option<&std::io::Error>) {
-        if self.conn.input.borrow().unread().is_empty() {
-            return departure::log(&self.front, &self.listener, &self.conn.info, self.first, error);
-        }
-        let request = self.take_request();
-        self.front.worker.observers.request_began();
-        self.fill_unparsed(&request);
-        request.action.set(self.reading());
-        log_request!(request, Level::Info, "client prematurely closed connection");
-        self.log_unanswered(&request, 400);
-    }
-
-    fn timed_out(mut self) {
-        let idle = self.conn.input.borrow().unread().is_empty();
-        let request = self.take_request();
-        self.fill_unparsed(&request);
-        request.action.set(if idle { "waiting for request" } else { self.reading() });
-        log_request!(request, Level::Info, "client timed out (110: Connection timed out)");
-        if !idle {
-            self.front.worker.observers.request_began();
-            self.log_unanswered(&request, 408);
-        }
-    }
-
-    /// The log shows the request's result.
-    fn fill_unparsed(&self, request: &Rc<Request>) {
-        arrival::fill_unparsed(request, &self.head, self.conn.input.borrow().unread(), &self.listener.endpoint);
-    }
-
-    /// What was under way when a head did not come to its end.
-    fn reading(&self) -> &'static str {
-        self.among_others(if self.head.has_line() { "reading client request headers" } else { "reading client request line" })
-    }
-
-    /// nginx says of a request line if it came behind an earlier request.
-    fn among_others(&self, action: &'static str) -> &'static str {
-        if self.pipelined && action == "reading client request line" { "reading client pipelined request line" } else { action }
-    }
-
-    /// The access log shows requests that got no response.
-    fn log_unanswered(&self, request: &Rc<Request>, status: u16) {
-        if let Some(engine) = self.front.worker.engine() {
-            engine.abandon(request, status);
-        }
-        if status == 408 {
-            self.cut(request);
-        }
-    }
-
-    /// Idle for a second: close if the time is up, else move to the parking lot. Gives itself back if it cannot leave.
-    fn idle(mut self) -> Option<Loop> {
-        let now = clock::monotonic_ms();
-        let leaves = self.front.worker.exiting.get() && now >= self.conn.watch.kept_until();
-        if self.conn.watch.evicted() || leaves || now >= self.idle_until {
-            self.conn.say_goodbye();
-            return None;
-        }
-        // If it cannot leave, another wait begins: the end of this one must not be seen again at once.
-        self.conn.watch.read_by(NEVER);
-        if !self.conn.stream.borrow().can_park() {
-            return Some(self);
-        }
-        let left = (self.idle_until - now).div_ceil(1000);
-        let info = self.conn.info.clone();
-        match Rc::try_unwrap(self.conn) {
-            Ok(conn) => {
-                let parked = Parked {
-                    listen: self.listener.index,
-                    protocol: self.front.index_of(PROTOCOL.name),
-                    info: Compact::of(&info),
-                    no_delay: conn.no_delay.get(),
-                    state: None,
-                    session: None,
-                };
-                drop(info);
-                self.front.park(conn.stream.into_inner(), parked, u32::try_from(left).unwrap_or(u32::MAX));
-                None
-            }
-            Err(conn) => {
-                // A log handler still holds the last request.
-                self.conn = conn;
-                Some(self)
-            }
         }
     }
 }

@@ -104,10 +104,6 @@ impl Downstream for Client {
     fn is_broken(&self) -> bool {
         self.broken.get()
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 /// What a request is made from.

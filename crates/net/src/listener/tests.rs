@@ -1,4 +1,5 @@
 use super::*;
+use socket2::{Domain, Protocol};
 use std::net::{SocketAddr, TcpListener};
 
 fn quiet(_: Level, _: &str) {}

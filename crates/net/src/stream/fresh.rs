@@ -3,7 +3,8 @@
 //! A client that connects and sends at once, and does not stay, is the usual case of a new connection. Registering its socket
 //! costs two system calls, one to come and one to go, and the loop would only say what a read says too.
 
-use super::{MSG_MORE, Stream, Transport};
+use super::write::MSG_MORE;
+use super::{Stream, Transport};
 use socket2::SockRef;
 use std::cell::Cell;
 use std::io::{self, IoSlice};

@@ -1,6 +1,9 @@
 //! Streams against each other.
 
+use super::read::ROOM;
 use super::*;
+use std::io::IoSlice;
+use std::task::{Context, Poll};
 
 fn pair() -> (Stream, Stream) {
     let (one, other) = UnixStream::pair().unwrap();

@@ -3,7 +3,8 @@
 use super::{Attempt, AttemptError, End, now_ms};
 use crate::connection::UpstreamConnection;
 use crate::dialect::{Framing, UpstreamResponse};
-use crate::exchange::{Exchange, Lease};
+use crate::exchange::Exchange;
+use crate::lease::Lease;
 use crate::limits::TIMED_OUT;
 use crate::relay::READING;
 use crate::sender::Sender;

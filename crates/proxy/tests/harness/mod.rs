@@ -133,10 +133,6 @@ impl Downstream for Client {
     fn poll_gone(&self, _: &mut Cx<'_>) -> Poll<()> {
         Poll::Pending
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 /// A configuration at work.

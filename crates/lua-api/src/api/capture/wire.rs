@@ -2,7 +2,6 @@
 
 use http::connection::Downstream;
 use http::{Chain, Request};
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -75,9 +74,5 @@ impl Downstream for Capture {
         if chain.last {
             self.ended.set(true);
         }
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

@@ -80,7 +80,7 @@ fn take_raw(request: &Rc<Request>, state: &State) -> Result<Result<Source, &'sta
     if state.buffering.get() {
         return Ok(Err("http 1.0 buffering"));
     }
-    let tunnel = request.wire.tunnel(request).ok_or("the connection cannot be had raw with this protocol")?;
+    let tunnel = request.wire.clone().tunnel(request).ok_or("the connection cannot be had raw with this protocol")?;
     if request.with_location(|location| location.core.tcp_nodelay.unwrap_or(true)) {
         log_request!(request, Level::Debug, "lua socket tcp_nodelay");
     }
