@@ -35,7 +35,8 @@ pub(crate) fn wants_content_type(response: &Response) -> bool {
 
 /// `Content-Length`, where the status may have one.
 pub fn content_length(response: &Response) -> Option<u64> {
-    response.content_length.filter(|_| response.status != 204 && response.status != 304)
+    // 304 may tell the length of what the client has (RFC 9110, 8.6); an upstream may know it, and 0 is that of no body.
+    response.content_length.filter(|length| response.status != 204 && (response.status != 304 || *length != 0))
 }
 
 /// `Last-Modified`, if it is ours to write.

@@ -101,7 +101,8 @@ impl<'a> Attempt<'a> {
             self.exchange.record.update(now, |t, elapsed| t.connect = Some(elapsed));
             match self.head(&mut connection).await {
                 Ok(mut answer) => {
-                    let bare = connection.channel.has_ended() && self.exchange.scratch.holds_only(answer.length);
+                    let channel = &connection.channel;
+                    let bare = channel.has_ended() && channel.trailers().is_empty() && self.exchange.scratch.holds_only(answer.length);
                     if bare && !self.exchange.encoded.to_head {
                         answer.content_length.get_or_insert(0);
                     }

@@ -1,5 +1,6 @@
 //! OpenSSL's cipher strings, lists of curves and of protocols, as rustls' suites, groups and versions.
 
+mod numbers;
 pub mod suites;
 
 use std::sync::Arc;

@@ -117,6 +117,97 @@ fn chains_are_judged_as_openssl_judges_them() {
     }
 }
 
+/// Certificates whose signatures are good, under authorities whose extensions say something against them.
+fn fill_with_extensions(shop: &Shop) {
+    let limited = format!("{AUTHORITY}keyUsage=critical,digitalSignature\n");
+    shop.make("root", None, AUTHORITY, "30");
+    shop.make("enciphers", Some("root"), "keyUsage=critical,keyEncipherment\n", "30");
+    shop.make("agrees", Some("root"), "keyUsage=critical,keyAgreement\n", "30");
+    shop.make("keyless", Some("root"), &limited, "30");
+    shop.make("bykeyless", Some("keyless"), END, "30");
+    shop.make("keylessroot", None, &limited, "30");
+    shop.make("bykeylessroot", Some("keylessroot"), END, "30");
+    shop.make("tight", None, "basicConstraints=critical,CA:TRUE,pathlen:0\n", "30");
+    shop.make("bytight", Some("tight"), END, "30");
+    shop.make("tightint", Some("tight"), AUTHORITY, "30");
+    shop.make("bytightint", Some("tightint"), END, "30");
+    shop.make("bare", None, "subjectKeyIdentifier=hash\n", "30");
+    shop.make("bybare", Some("bare"), END, "30");
+    shop.make("barekey", None, "keyUsage=critical,keyCertSign\n", "30");
+    shop.make("bybarekey", Some("barekey"), END, "30");
+    shop.make("serverroot", None, &format!("{AUTHORITY}extendedKeyUsage=serverAuth\n"), "30");
+    shop.make("byserverroot", Some("serverroot"), END, "30");
+    shop.make("alienroot", None, &format!("{AUTHORITY}1.2.3.4=critical,ASN1:NULL\n"), "30");
+    shop.make("byalienroot", Some("alienroot"), END, "30");
+    shop.make("permits", Some("root"), &format!("{AUTHORITY}nameConstraints=critical,permitted;DNS:good.test\n"), "30");
+    shop.make("permitted", Some("permits"), "subjectAltName=DNS:a.good.test\n", "30");
+    shop.make("other", Some("permits"), "subjectAltName=DNS:a.bad.test\n", "30");
+    shop.make("excludes", Some("root"), &format!("{AUTHORITY}nameConstraints=critical,excluded;DNS:bad.test\n"), "30");
+    shop.make("excluded", Some("excludes"), "subjectAltName=DNS:a.bad.test\n", "30");
+}
+
+/// What extensions say of keys, and what anchors say of themselves, webpki does not ask. The first code is that of OpenSSL, the second the one
+/// that nginx's callback ends with.
+#[test]
+fn extensions_are_judged_as_openssl_judges_them() {
+    let Some(shop) = Shop::open("extensions") else { return };
+    fill_with_extensions(&shop);
+    std::fs::write(shop.0.join("none.crt"), "").unwrap();
+    let rows = [
+        ("enciphers", "none", "root", 26, 26),
+        ("agrees", "none", "root", 0, 0),
+        ("bykeyless", "keyless", "root", 79, 32),
+        ("bykeylessroot", "none", "keylessroot", 79, 32),
+        ("bytight", "none", "tight", 0, 0),
+        ("bytightint", "tightint", "tight", 25, 25),
+        ("bybare", "none", "bare", 79, 26),
+        ("bybarekey", "none", "barekey", 0, 0),
+        ("byserverroot", "none", "serverroot", 26, 26),
+        ("byalienroot", "none", "alienroot", 34, 34),
+        ("permitted", "permits", "root", 0, 0),
+        ("other", "permits", "root", 47, 47),
+        ("excluded", "excludes", "root", 48, 48),
+    ];
+    for (leaf, between, trusted, first, last) in rows {
+        let read = |name: &str| certificates(&shop.read(&format!("{name}.crt"))).unwrap();
+        let chain = [read(leaf), read(between)].concat();
+        let clients = ClientVerifier::new(Arc::new(Trust::new(read(trusted), 9)), &[]);
+        let found = clients.findings(&chain).first().map_or(0, |verdict| verdict.code);
+        let between = if between == "none" { String::new() } else { format!("{between}.crt") };
+        let theirs = shop.verify(&format!("{leaf}.crt"), &between, &format!("{trusted}.crt"), 9, "sslclient");
+        assert_eq!((found, theirs, clients.verify(&chain).unwrap().code), (first, first, last), "{leaf}");
+    }
+    let servers = |trusted: &str| ServerVerifier::new(Arc::new(Trust::new(certificates(&shop.read(trusted)).unwrap(), 9)));
+    let codes = [("enciphers", "root"), ("byserverroot", "serverroot"), ("bykeylessroot", "keylessroot")].map(|(leaf, trusted)| {
+        servers(&format!("{trusted}.crt")).verify(&certificates(&shop.read(&format!("{leaf}.crt"))).unwrap(), None).code
+    });
+    assert_eq!(codes, [0, 0, 79]);
+}
+
+/// An authority of the same name with another kind of key did not issue it; one whose key or digest is too weak is told apart from a bad signature.
+#[test]
+fn kinds_and_strengths_of_keys_are_told() {
+    let Some(shop) = Shop::open("kinds") else { return };
+    let root = |kind: &[&str], out: &str| {
+        let (key, certificate) = (format!("{out}.key"), format!("{out}.crt"));
+        let made = ["-x509", "-nodes", "-keyout", &key, "-out", &certificate, "-subj", "/CN=root", "-days", "30", "-newkey"];
+        assert!(shop.run("req", &[&made[..], kind].concat()));
+    };
+    root(&["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "curve");
+    root(&["rsa:2048"], "long");
+    root(&["rsa:1024"], "short");
+    shop.make("bycurve", Some("curve"), "basicConstraints=CA:FALSE\n", "30");
+    shop.make("bylong", Some("long"), "basicConstraints=CA:FALSE\n", "30");
+    shop.make("byshort", Some("short"), "basicConstraints=CA:FALSE\n", "30");
+    for (leaf, trusted, code) in
+        [("bycurve", "curve", 0), ("bycurve", "long", 21), ("bylong", "long", 0), ("bylong", "curve", 21), ("byshort", "short", 67)]
+    {
+        let read = |name: &str| certificates(&shop.read(&format!("{name}.crt"))).unwrap();
+        let clients = ClientVerifier::new(Arc::new(Trust::new(read(trusted), 9)), &[]);
+        assert_eq!(clients.verify(&read(leaf)).unwrap().code, code, "{leaf} {trusted}");
+    }
+}
+
 #[test]
 fn lists_of_revoked_certificates_are_found_by_their_issuer() {
     let shop = Shop::open("lists");

@@ -15,6 +15,7 @@ fn start(directives: &str) -> (Prefix, u16, Foreground) {
               location / {{ return 200 \"$host $request_uri $http_x_kind $http_authorization $http_range $request_method\"; }}
               location /vary {{ add_header Vary X-Kind; return 200 $http_x_kind; }}
               location /star {{ add_header Vary *; return 200 $http_x_kind; }}
+              location /ranges {{ add_header Accept-Ranges $arg_a; return 200 0123456789; }}
               location /max {{ add_header Cache-Control max-age=60; return 200 \"$http_authorization\"; }}
               location /public {{ add_header Cache-Control \"public, max-age=60\"; return 200 \"$http_authorization\"; }} }} }}"
         ),
@@ -69,6 +70,22 @@ fn ranges_heads_and_variants_come_from_whole_answers() {
             assert_eq!(ask(port, "GET /vary", &format!("Host: x\r\nX-Kind: {kind}\r\n")).text(), kind);
             assert_eq!(ask(port, "GET /star", &format!("Host: x\r\nX-Kind: {kind}\r\n")).header("X-Cache"), Some("MISS"));
         }
+    }
+}
+
+/// Whether the upstream cuts ranges does not matter to who asks for a part of what is kept, as long as it speaks of them.
+#[test]
+fn the_upstreams_word_about_ranges_stays_behind() {
+    let (_prefix, port, _running) = start("");
+    for (says, cut) in [("bytes", true), ("none", true), ("Bytes", true), ("", false)] {
+        for kept in ["MISS", "HIT"] {
+            let part = ask(port, &format!("GET /ranges?a={says}"), "Host: x\r\nRange: bytes=2-3\r\n");
+            let found = (part.header("X-Cache"), part.status, part.text().into_owned(), part.header("Accept-Ranges"));
+            let wanted = if cut { (206, "23", None) } else { (200, "0123456789", None) };
+            assert_eq!(found, (Some(kept), wanted.0, wanted.1.into(), wanted.2), "{says}");
+        }
+        let whole = ask(port, &format!("GET /ranges?a={says}"), "Host: x\r\n");
+        assert_eq!(whole.header("Accept-Ranges"), cut.then_some("bytes"), "{says}");
     }
 }
 

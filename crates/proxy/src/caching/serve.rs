@@ -54,13 +54,11 @@ pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
     request.output(chain).finish().await
 }
 
-/// Conditions and ranges of a response that is kept are for this server to evaluate.
+/// Conditions and ranges of a response that is kept are for this server to evaluate, whatever the upstream says of ranges.
 pub fn own_conditions(request: &Request) {
     request.flags.unconditional.set(false);
     let mut response = request.response.borrow_mut();
-    let ranges = response.headers.get(b"Accept-Ranges").is_some_and(|value| value.eq_ignore_ascii_case(b"bytes"));
-    if ranges {
-        response.headers.remove(b"Accept-Ranges");
+    if response.headers.remove(b"Accept-Ranges") != 0 {
         (response.allow_ranges, response.single_range) = (true, true);
     }
 }

@@ -116,10 +116,10 @@ pub fn description(suite: CipherSuite) -> String {
     }
 }
 
-/// OpenSSL's name of a suite that a ClientHello names by number, if there is one that rustls has.
+/// OpenSSL's name of a suite that a ClientHello names by number (`$ssl_ciphers`), whether rustls has it or not.
 #[must_use]
 pub fn name_of_number(number: u16) -> Option<&'static str> {
-    name_of(CipherSuite::from(number))
+    name_of(CipherSuite::from(number)).or_else(|| super::numbers::name_of_other(number))
 }
 
 /// OpenSSL's name of a group.

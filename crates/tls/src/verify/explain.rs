@@ -2,12 +2,12 @@
 //! certificates, and cannot turn a no into a yes.
 
 use rustls::pki_types::{CertificateDer, UnixTime};
-use x509_parser::x509::X509Version;
+use x509_parser::extensions::ParsedExtension;
 
 use super::crl::Crls;
 use super::parsed::{
-    Parsed, Trusted, Usage, critical_supported, fits_own, is_self_issued, issuers, may_be_issuer, may_sign, parse, seconds, usage_allows,
-    validity, verified,
+    Parsed, Trusted, Usage, fits_own, has_weak_digest, has_weak_key, is_self_issued, is_supported, issuers, key_may_sign, may_be_issuer,
+    may_sign, parse, seconds, usage_allows, validity, verified,
 };
 use super::reason::Verdict;
 
@@ -24,12 +24,13 @@ struct Followed<'a> {
     rooted: bool,
 }
 
-/// Everything that is wrong with a chain to these authorities, in OpenSSL's order: `depth` is how many certificates may stand between.
+/// Everything that is wrong with a chain to these authorities, in OpenSSL's order: `depth` is how many certificates may stand between, and
+/// `misnamed` whether webpki found that it breaks constraints on names.
 pub(super) fn chain(
     (trusted, crls, depth): (&[Trusted], &Crls, usize),
     leaf: &Parsed<'_>,
     others: &[CertificateDer<'_>],
-    usage: Usage,
+    (usage, misnamed): (Usage, bool),
     now: UnixTime,
 ) -> Vec<Verdict> {
     let mut found = Vec::new();
@@ -53,9 +54,21 @@ pub(super) fn chain(
         }));
     }
     constraints(path, usage, &mut found);
+    strengths(path, &mut found);
     crls.check(path, now, &mut found);
     signatures(&chain, now, &mut found);
+    if misnamed && *rooted {
+        found.push(Verdict::new(if path.iter().any(permits_names) { 47 } else { 48 }));
+    }
     found
+}
+
+/// Whether a certificate says which names are allowed below it.
+fn permits_names(certificate: &Parsed<'_>) -> bool {
+    certificate.iter_extensions().any(|extension| match extension.parsed_extension() {
+        ParsedExtension::NameConstraints(constraints) => constraints.permitted_subtrees.is_some(),
+        _ => false,
+    })
 }
 
 fn follow<'a>(trust: &'a [Trusted], leaf: &Parsed<'a>, others: &'a [CertificateDer<'_>], now: UnixTime) -> Followed<'a> {
@@ -85,26 +98,36 @@ fn follow<'a>(trust: &'a [Trusted], leaf: &Parsed<'a>, others: &'a [CertificateD
     Followed { path, chain_length: given, rooted }
 }
 
-fn constraints(path: &[Parsed<'_>], usage: Usage, found: &mut Vec<Verdict>) {
+/// What the extensions of a chain say against it.
+pub(super) fn constraints(path: &[Parsed<'_>], usage: Usage, found: &mut Vec<Verdict>) {
     for (place, certificate) in path.iter().enumerate() {
         let known = |oid: &str| matches!(oid, "2.5.29.30" | "2.5.29.32" | "2.5.29.33" | "2.5.29.36" | "2.5.29.54" | "2.5.29.31");
-        let alien = |certificate: &Parsed<'_>| {
-            certificate.extensions().iter().any(|e| e.critical && !known(&e.oid.to_id_string())) && !critical_supported(certificate)
-        };
-        if alien(certificate) {
+        if certificate.extensions().iter().any(|e| e.critical && !known(&e.oid.to_id_string()) && !is_supported(e)) {
             found.push(Verdict::new(34));
         }
-        if place > 0 && !may_sign(certificate) {
-            let authority = certificate.version() == X509Version::V3 && certificate.is_ca();
-            found.push(Verdict::new(if authority { 32 } else { 79 }));
+        let signs = place == 0 || may_sign(certificate);
+        if !signs {
+            found.push(Verdict::new(79));
         }
         let limit = certificate.basic_constraints().ok().flatten().and_then(|basic| basic.value.path_len_constraint);
         let below = path.get(1..place).unwrap_or_default().iter().filter(|below| !is_self_issued(below)).count();
         if place > 0 && limit.is_some_and(|limit| below > usize::try_from(limit).unwrap_or(usize::MAX)) {
             found.push(Verdict::new(25));
         }
-        if !(if place == 0 { fits_own } else { usage_allows })(certificate, usage) {
+        if !signs || !(if place == 0 { fits_own } else { usage_allows })(certificate, usage) {
             found.push(Verdict::new(26));
+        }
+    }
+}
+
+/// Keys and digests that are too weak. The digest under the certificate at the top does not matter.
+fn strengths(path: &[Parsed<'_>], found: &mut Vec<Verdict>) {
+    for (place, certificate) in path.iter().enumerate() {
+        if has_weak_key(certificate) {
+            found.push(Verdict::new(if place == 0 { 66 } else { 67 }));
+        }
+        if place + 1 < path.len() && has_weak_digest(certificate) {
+            found.push(Verdict::new(68));
         }
     }
 }
@@ -120,10 +143,14 @@ fn signatures(chain: &Followed<'_>, now: UnixTime, found: &mut Vec<Verdict>) {
     for (place, certificate) in path.iter().enumerate().rev() {
         let issuer = path.get(place + 1).or_else(|| is_self_issued(certificate).then_some(certificate));
         let trusted = place + 1 == path.len() && *rooted;
-        if let Some(issuer) = issuer.filter(|_| !trusted)
-            && !verified(certificate, issuer)
-        {
-            found.push(Verdict::new(7));
+        if let Some(issuer) = issuer.filter(|_| !trusted) {
+            if place + 1 < path.len() && !key_may_sign(issuer) {
+                found.push(Verdict::new(32));
+            }
+            // What is too weak has been found, and is not checked here.
+            if !has_weak_key(issuer) && !has_weak_digest(certificate) && !verified(certificate, issuer) {
+                found.push(Verdict::new(7));
+            }
         }
         let (time, valid) = (seconds(now), validity(certificate));
         if time < *valid.start() {

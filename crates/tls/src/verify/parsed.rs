@@ -7,7 +7,8 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use webpki::RawPublicKeyEntity;
 use x509_parser::extensions::ParsedExtension;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Extension};
+use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AlgorithmIdentifier, X509Version};
 
 /// What a chain is to be good for.
@@ -80,12 +81,36 @@ pub(crate) fn algorithms() -> WebPkiSupportedAlgorithms {
 
 /// Whether a certificate may sign others: an authority by its extensions, or of version 1 and signing itself.
 pub(crate) fn may_sign(certificate: &Parsed<'_>) -> bool {
-    let usage = certificate.key_usage().ok().flatten();
-    let authority = match certificate.version() {
-        X509Version::V3 => certificate.is_ca(),
+    let authority = match (certificate.version(), certificate.basic_constraints()) {
+        (X509Version::V3, Ok(Some(basic))) => basic.value.ca,
+        // Without basic constraints the usage of the key tells it.
+        (X509Version::V3, Ok(None)) => matches!(certificate.key_usage(), Ok(Some(_))),
+        (X509Version::V3, Err(_)) => false,
         _ => is_self_issued(certificate),
     };
-    authority && usage.is_none_or(|usage| usage.value.key_cert_sign())
+    authority && key_may_sign(certificate)
+}
+
+/// Whether the usage of a certificate's key, where it tells one, includes signing others.
+pub(crate) fn key_may_sign(certificate: &Parsed<'_>) -> bool {
+    match certificate.key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| usage.value.key_cert_sign()),
+        Err(_) => false,
+    }
+}
+
+/// The least bits of an RSA key: OpenSSL's security level 2, and what webpki takes.
+const LEAST_RSA: usize = 2048;
+
+/// Whether OpenSSL takes a certificate's key for too short.
+pub(crate) fn has_weak_key(certificate: &Parsed<'_>) -> bool {
+    matches!(certificate.public_key().parsed(), Ok(PublicKey::RSA(key)) if key.key_size() < LEAST_RSA)
+}
+
+/// Whether OpenSSL takes the digest that was signed for a certificate as too weak: MD5 or SHA-1.
+pub(crate) fn has_weak_digest(certificate: &Parsed<'_>) -> bool {
+    let object = certificate.signature_algorithm.algorithm.to_id_string();
+    matches!(&*object, "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1")
 }
 
 /// Whether a certificate's extended key usage allows what it is shown for.
@@ -115,14 +140,19 @@ pub(crate) fn fits_own(certificate: &Parsed<'_>, usage: Usage) -> bool {
 
 /// Whether each critical extension is one that is checked here. Name constraints are not: what has them is webpki's.
 pub(crate) fn critical_supported(certificate: &Parsed<'_>) -> bool {
-    certificate.extensions().iter().all(|extension| match extension.parsed_extension() {
+    let constrained = |extension: &X509Extension<'_>| matches!(extension.parsed_extension(), ParsedExtension::NameConstraints(_));
+    certificate.extensions().iter().all(|extension| !constrained(extension) && (!extension.critical || is_supported(extension)))
+}
+
+/// Whether an extension is one that is checked here.
+pub(crate) fn is_supported(extension: &X509Extension<'_>) -> bool {
+    matches!(
+        extension.parsed_extension(),
         ParsedExtension::BasicConstraints(_)
-        | ParsedExtension::KeyUsage(_)
-        | ParsedExtension::ExtendedKeyUsage(_)
-        | ParsedExtension::SubjectAlternativeName(_) => true,
-        ParsedExtension::NameConstraints(_) => false,
-        _ => !extension.critical,
-    })
+            | ParsedExtension::KeyUsage(_)
+            | ParsedExtension::ExtendedKeyUsage(_)
+            | ParsedExtension::SubjectAlternativeName(_)
+    )
 }
 
 /// Whether the key of `issuer` signed `certificate`.
@@ -132,7 +162,7 @@ pub(crate) fn verified(certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> bool {
     same && signs(issuer, &certificate.signature_algorithm, certificate.tbs_certificate.as_ref(), signature)
 }
 
-/// Whether names and key identifiers say that `issuer` issued `certificate`.
+/// Whether names, key identifiers and the kind of the key say that `issuer` issued `certificate`.
 pub(crate) fn may_be_issuer(issuer: &Parsed<'_>, certificate: &Parsed<'_>) -> bool {
     let asked = certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
         ParsedExtension::AuthorityKeyIdentifier(identifier) => identifier.key_identifier.as_ref(),
@@ -143,7 +173,17 @@ pub(crate) fn may_be_issuer(issuer: &Parsed<'_>, certificate: &Parsed<'_>) -> bo
         _ => None,
     });
     let same = asked.zip(own).is_none_or(|(asked, own)| asked == own);
-    issuer.subject().as_raw() == certificate.issuer().as_raw() && same
+    issuer.subject().as_raw() == certificate.issuer().as_raw() && same && is_of_kind(issuer, certificate)
+}
+
+/// Whether a certificate's signature is of the kind that the key of `issuer` makes.
+fn is_of_kind(issuer: &Parsed<'_>, certificate: &Parsed<'_>) -> bool {
+    let signature = certificate.signature_algorithm.algorithm.to_id_string();
+    match &*issuer.public_key().algorithm.algorithm.to_id_string() {
+        "1.2.840.113549.1.1.1" | "1.2.840.113549.1.1.10" => signature.starts_with("1.2.840.113549.1.1."),
+        "1.2.840.10045.2.1" => signature.starts_with("1.2.840.10045.4."),
+        key => signature == key,
+    }
 }
 
 /// Whether the key of `issuer` made `signature` over `message`.

@@ -62,7 +62,11 @@ impl Verdict {
             36 => "unhandled critical CRL extension",
             44 => "different CRL scope",
             47 => "permitted subtree violation",
+            48 => "excluded subtree violation",
             62 => "hostname mismatch",
+            66 => "EE certificate key too weak",
+            67 => "CA certificate key too weak",
+            68 => "CA signature digest algorithm too weak",
             79 => "invalid CA certificate",
             _ => "unspecified certificate verification error",
         }

@@ -4,7 +4,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::crl::{Crl, Crls};
-use super::parsed::{Trusted, Usage, algorithms, is_self_issued, parse, seconds, validity};
+use super::parsed::{Parsed, Trusted, Usage, algorithms, is_self_issued, parse, seconds, validity};
 use super::reason::Verdict;
 use super::{explain, host, private_leaf};
 
@@ -70,15 +70,14 @@ impl Trust {
         let Some((own, others)) = chain.split_first() else { return vec![Verdict::UNSPECIFIED] };
         let Some(leaf) = parse(own) else { return vec![Verdict::UNSPECIFIED] };
         let mut found = Vec::new();
-        let path = self.path(own, others, usage, now).or_else(|| private_leaf::path(&self.trusted, own, &leaf, usage, now));
-        let Some(path) = path.filter(|path| path.len() <= self.depth.saturating_add(1)) else {
-            found = explain::chain((&self.trusted, &self.crls, self.depth), &leaf, others, usage, now);
+        let path = self.path(own, others, usage, now);
+        let misnamed = matches!(path, Err(Some(webpki::Error::NameConstraintViolation)));
+        let path = path.ok().or_else(|| private_leaf::path(&self.trusted, own, &leaf, usage, now));
+        let path = path.filter(|path| path.len() <= self.depth.saturating_add(1));
+        let Some(all) = path.as_deref().and_then(|path| whole(&leaf, path, usage)) else {
+            found = explain::chain((&self.trusted, &self.crls, self.depth), &leaf, others, (usage, misnamed), now);
             return if found.is_empty() { vec![Verdict::UNSPECIFIED] } else { found };
         };
-        let all: Vec<_> = std::iter::once(leaf.clone()).chain(path.iter().filter_map(parse)).collect();
-        if all.len() != path.len() + 1 {
-            return vec![Verdict::UNSPECIFIED];
-        }
         if name.is_some_and(|name| !host::matches(&leaf, name)) {
             found.push(Verdict::new(62));
         }
@@ -86,14 +85,14 @@ impl Trust {
         found
     }
 
-    /// What leads from a certificate to the anchor, which comes last, if webpki finds a way.
+    /// What leads from a certificate to the anchor, which comes last, or why webpki finds no way.
     fn path(
         &self,
         own: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         usage: Usage,
         now: UnixTime,
-    ) -> Option<Vec<CertificateDer<'static>>> {
+    ) -> Result<Vec<CertificateDer<'static>>, Option<webpki::Error>> {
         let time = seconds(now);
         let anchors: Vec<_> = self.anchors.iter().filter(|a| a.valid.contains(&time)).map(|a| borrowed(&a.anchor)).collect();
         let others: Vec<_> = others.iter().chain(&self.between).cloned().collect();
@@ -101,16 +100,29 @@ impl Trust {
             Usage::Client => KeyUsage::client_auth(),
             Usage::Server => KeyUsage::server_auth(),
         };
-        let end = EndEntityCert::try_from(own).ok()?;
-        let verified = end.verify_for_usage(algorithms().all, &anchors, &others, now, usage, None, None).ok()?;
+        let end = EndEntityCert::try_from(own)?;
+        let verified = end.verify_for_usage(algorithms().all, &anchors, &others, now, usage, None, None)?;
         let mut path: Vec<_> = verified.intermediate_certificates().map(|cert| cert.der().into_owned()).collect();
         let anchor = verified.anchor();
         let same = |other: &&Anchor| {
             other.anchor.subject == anchor.subject && other.anchor.subject_public_key_info == anchor.subject_public_key_info
         };
-        path.push(self.anchors.iter().find(same)?.der.clone());
-        Some(path)
+        path.push(self.anchors.iter().find(same).ok_or(None)?.der.clone());
+        Ok(path)
     }
+}
+
+/// The certificates from `leaf` to the anchor, if their extensions allow it: webpki does not ask for what keys are (RFC 5280, 4.2.1.3), nor what
+/// an anchor says of itself.
+fn whole<'a>(leaf: &Parsed<'a>, path: &'a [CertificateDer<'static>], usage: Usage) -> Option<Vec<Parsed<'a>>> {
+    let mut all = vec![leaf.clone()];
+    for certificate in path {
+        all.push(parse(certificate)?);
+    }
+    all.dedup_by(|above, below| above.as_raw() == below.as_raw());
+    let mut found = Vec::new();
+    explain::constraints(&all, usage, &mut found);
+    found.is_empty().then_some(all)
 }
 
 /// The same without its own memory: there may be hundreds of them.
