@@ -95,7 +95,7 @@ impl Client<'_> {
                 Ok(response) => response,
                 Err(text) if retries_left == 0 => return Err(AcmeError::Transport(text)),
                 Err(_) => {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    net::time::sleep(Duration::from_secs(1)).await;
                     continue;
                 }
             };
@@ -110,7 +110,7 @@ impl Client<'_> {
                 Some(pause) => return Err(AcmeError::RateLimited(pause)),
                 None if retries_left > 0 && (problem.is_bad_nonce() || problem.is_rate_limited()) => {
                     nonce = next.ok_or(AcmeError::Nonce)?;
-                    tokio::time::sleep(asked.unwrap_or(Duration::from_secs(1)).min(LONGEST_ASKED)).await;
+                    net::time::sleep(asked.unwrap_or(Duration::from_secs(1)).min(LONGEST_ASKED)).await;
                 }
                 None => {
                     self.nonce = next;
@@ -359,7 +359,7 @@ impl Backoff {
         }
         let own = Duration::from_secs(self.next.min(LONGEST_PAUSE));
         (self.last, self.next) = (self.next, self.last + self.next);
-        tokio::time::sleep(retry_after(response).unwrap_or(own).min(LONGEST_ASKED)).await;
+        net::time::sleep(retry_after(response).unwrap_or(own).min(LONGEST_ASKED)).await;
         true
     }
 }

@@ -87,7 +87,7 @@ impl Renewer {
                 }
             }
             let pause = (next - now()).max(PAUSE.0).min(PAUSE.1);
-            tokio::time::sleep(Duration::from_secs(pause.unsigned_abs())).await;
+            net::time::sleep(Duration::from_secs(pause.unsigned_abs())).await;
         }
     }
 

@@ -58,7 +58,7 @@ impl Transport<'_> {
             stream.write_all(&request).await.map_err(|error| failed("send", &error))?;
             receive(&mut stream).await
         };
-        tokio::time::timeout(LIMIT, exchange).await.unwrap_or_else(|_| Err(format!("{} timed out", url.authority())))
+        net::time::timeout(LIMIT, exchange).await.unwrap_or_else(|_| Err(format!("{} timed out", url.authority())))
     }
 
     async fn connect(&self, url: &Url) -> Result<Stream, String> {

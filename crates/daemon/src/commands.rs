@@ -4,13 +4,12 @@ use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::log::{ErrorLog, Level};
 use sys::signal::{self, Received, SignalPipe};
 use sys::title::Title;
 use tokio::io::unix::AsyncFd;
-use tokio::time::Instant;
 
 /// Bytes on the channel from master to worker.
 pub(crate) const QUIT: u8 = b'Q';
@@ -243,7 +242,7 @@ pub(crate) fn read_byte(mut channel: &UnixStream) -> io::Result<Option<u8>> {
 
 async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        Some(deadline) => net::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

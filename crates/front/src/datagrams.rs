@@ -7,7 +7,7 @@ use base::log::Level;
 use net::shared_datagrams::{Received, Sender, SharedDatagrams};
 use session::address::Address;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -34,38 +34,38 @@ type Key = (Sender, Option<IpAddr>);
 struct Clients {
     service: Rc<StreamService>,
     front: Rc<Front>,
-    socket: Rc<SharedDatagrams>,
+    socket: SharedDatagrams,
     listen: u32,
     sessions: RefCell<HashMap<Key, Rc<Datagrams>, foldhash::quality::RandomState>>,
-    spare: Rc<SpareBuffers>,
+    /// Buffers of datagrams that sessions have taken.
+    spare: RefCell<Vec<Vec<u8>>>,
 }
 
 /// Most buffers that are kept for the next datagrams, and the largest of them.
 const KEPT: usize = 64;
 const LARGEST_KEPT: usize = 2048;
 
-/// Buffers of datagrams that sessions have taken.
-#[derive(Default)]
-struct SpareBuffers(RefCell<Vec<Vec<u8>>>);
-
 /// The way back to one client.
 struct ReplyPath {
-    socket: Rc<SharedDatagrams>,
+    clients: Rc<Clients>,
     key: Key,
-    spare: Rc<SpareBuffers>,
 }
 
 impl Reply for ReplyPath {
     fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket.poll_send(cx, datagram, &self.key.0, self.key.1)
+        self.clients.socket.poll_send(cx, datagram, &self.key.0, self.key.1)
     }
 
     fn take_back(&self, mut buffer: Vec<u8>) {
-        let mut spare = self.spare.0.borrow_mut();
+        let mut spare = self.clients.spare.borrow_mut();
         if spare.len() < KEPT && buffer.capacity() <= LARGEST_KEPT {
             buffer.clear();
             spare.push(buffer);
         }
+    }
+
+    fn pass_on(&self, datagram: Vec<u8>) {
+        arrived(&self.clients, self.key.clone(), datagram);
     }
 }
 
@@ -73,8 +73,8 @@ impl Reply for ReplyPath {
 pub(crate) fn receive(service: &Rc<StreamService>, front: &Rc<Front>, fd: OwnedFd, listen: u32, shared: bool) {
     match SharedDatagrams::new(fd, shared) {
         Ok(socket) => {
-            let (service, front, socket) = (service.clone(), front.clone(), Rc::new(socket));
-            let clients = Clients { service, front, socket, listen, sessions: RefCell::default(), spare: Rc::default() };
+            let (service, front) = (service.clone(), front.clone());
+            let clients = Clients { service, front, socket, listen, sessions: RefCell::default(), spare: RefCell::default() };
             let clients = Rc::new(clients);
             let task = tokio::task::spawn_local(run(clients.clone()));
             clients.front.clone().worker.on_exiting(move || {
@@ -107,7 +107,7 @@ async fn run(clients: Rc<Clients>) {
             Err(error) => {
                 base::log!(log, Level::Alert, 0, "recvmsg() failed {}", describe(&error));
                 // What is wrong may last, and must neither keep the loop turning nor fill the log.
-                tokio::time::sleep(REST).await;
+                net::time::sleep(REST).await;
             }
         }
     }
@@ -115,7 +115,7 @@ async fn run(clients: Rc<Clients>) {
 
 impl Clients {
     fn take(self: &Rc<Self>, buffer: &[u8], received: Received) {
-        let mut datagram = self.spare.0.borrow_mut().pop().unwrap_or_default();
+        let mut datagram = self.spare.borrow_mut().pop().unwrap_or_default();
         datagram.extend_from_slice(buffer.get(..received.len).unwrap_or_default());
         arrived(self, (received.sender, received.local), datagram);
     }
@@ -123,7 +123,7 @@ impl Clients {
 
 /// Gives a datagram to its client's session, or begins one.
 fn arrived(clients: &Rc<Clients>, key: Key, datagram: Vec<u8>) {
-    let (front, socket) = (&clients.front, &clients.socket);
+    let front = &clients.front;
     let known = clients.sessions.borrow().get(&key).filter(|known| !known.is_closed()).cloned();
     if let Some(known) = known {
         return known.push(datagram);
@@ -132,7 +132,7 @@ fn arrived(clients: &Rc<Clients>, key: Key, datagram: Vec<u8>) {
     if !front.has_room() {
         return;
     }
-    let answers = ReplyPath { socket: socket.clone(), key: key.clone(), spare: clients.spare.clone() };
+    let answers = ReplyPath { clients: clients.clone(), key: key.clone() };
     let datagrams = Rc::new(Datagrams::new(Box::new(answers)));
     let Some(session) = clients.service.session(clients.listen, |listening, endpoint_of| {
         let local = local(listening, key.1);
@@ -149,17 +149,14 @@ fn arrived(clients: &Rc<Clients>, key: Key, datagram: Vec<u8>) {
     };
     front.worker.observers.connection_began();
     clients.sessions.borrow_mut().insert(key.clone(), datagrams.clone());
-    datagrams.set_pass_on({
-        let (clients, key) = (clients.clone(), key.clone());
-        Box::new(move |datagram| arrived(&clients, key.clone(), datagram))
-    });
     let ended = clients.clone();
     session.on_end(move |_| {
         // Nothing more is for this session: who writes now begins another.
         datagrams.close();
-        let mut sessions = ended.sessions.borrow_mut();
-        if sessions.get(&key).is_some_and(|own| Rc::ptr_eq(own, &datagrams)) {
-            sessions.remove(&key);
+        if let hash_map::Entry::Occupied(own) = ended.sessions.borrow_mut().entry(key)
+            && Rc::ptr_eq(own.get(), &datagrams)
+        {
+            own.remove();
         }
     });
     sessions::begin(front, session);

@@ -12,6 +12,9 @@ const SMALL: usize = 4096;
 /// A longer body is read in pieces of this size.
 const LARGE: usize = 16 * 1024;
 
+/// Less is copied sooner than its buffer is replaced.
+const LEAST: usize = 1024;
+
 /// Bytes received and not yet used.
 #[derive(Debug, Default)]
 pub struct Input {
@@ -40,6 +43,11 @@ impl Input {
                 self.release_buffer();
             }
         }
+    }
+
+    /// Whether the buffer has `length` bytes, none of them used, and little room besides: it may then be given away instead of copied.
+    pub(crate) fn is_whole(&self, length: usize) -> bool {
+        self.used == 0 && self.buffer.len() == length && length >= (self.buffer.capacity() / 2).max(LEAST)
     }
 
     /// Lends the buffer to others if it is empty.
@@ -115,6 +123,25 @@ mod tests {
         for (wanted, expected) in [(0, SMALL), (30_000 - SMALL, LARGE), (9520, 9520)] {
             assert_eq!(poll_fn(|cx| input.poll_fill_with(&mut server, cx, wanted)).await.unwrap(), expected);
             input.advance(expected);
+        }
+    }
+
+    #[test]
+    fn a_buffer_is_given_away_only_if_it_is_full_of_what_is_wanted() {
+        for (room, held, used, wanted, expected) in [
+            (SMALL, SMALL, 0, SMALL, true),
+            (LARGE, LARGE / 2, 0, LARGE / 2, true),
+            (LARGE, LARGE / 2 - 1, 0, LARGE / 2 - 1, false),
+            (SMALL, SMALL, 9, SMALL - 9, false),
+            (SMALL, SMALL, 0, SMALL - 1, false),
+            (LEAST, LEAST - 1, 0, LEAST - 1, false),
+            (LEAST, LEAST, 0, LEAST, true),
+            (0, 0, 0, 0, false),
+        ] {
+            let mut buffer = Vec::with_capacity(room);
+            buffer.resize(held, b'x');
+            let input = Input { buffer, used, ended: false };
+            assert_eq!(input.is_whole(wanted), expected, "{wanted} of {held} in {room}, {used} used");
         }
     }
 

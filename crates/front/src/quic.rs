@@ -108,7 +108,7 @@ async fn run(front: Rc<Front>, endpoint: Endpoint, address: Address, listen: u32
         if let Err(error) = endpoint.run(came).await {
             base::log!(front.worker.log, Level::Alert, 0, "recvmmsg() failed {}", describe(&error));
             // What is wrong may last, and must neither keep the loop turning nor fill the log.
-            tokio::time::sleep(REST).await;
+            net::time::sleep(REST).await;
         }
     }
 }

@@ -98,7 +98,7 @@ const TURN: u32 = 64;
 /// The whole life of a worker. Returns the exit code.
 pub fn run(worker: Rc<Worker>, setup: WorkerSetup, options: FrontOptions) -> i32 {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().max_io_events_per_tick(TURN as usize).event_interval(2 * TURN).on_thread_unpark(clock::stale);
+    builder.enable_io().max_io_events_per_tick(TURN as usize).event_interval(2 * TURN).on_thread_unpark(clock::stale);
     let runtime = builder.build_local(Default::default());
     let log = worker.log.clone();
     match runtime {
@@ -118,6 +118,10 @@ async fn live(worker: Rc<Worker>, setup: WorkerSetup, options: FrontOptions) -> 
     let FrontOptions { connections, listening, protocols, reopen, start, end } = options;
     let log = worker.log.clone();
     let share = Share::new(setup.board, setup.role, connections.max(1));
+    if let Err(error) = net::time::prepare() {
+        base::log!(log, Level::Emerg, 0, "timerfd_create() failed {}", errno::describe(&error));
+        return 2;
+    }
     let front = Front::new(worker.clone(), protocols, share, connections);
     let (front, mut commands) = match front.and_then(|front| Ok((Rc::new(front), setup.commands.start(log.clone())?))) {
         Ok(both) => both,
@@ -248,7 +252,7 @@ async fn tend_lot(front: Rc<Front>) {
             }
             Err(error) => {
                 base::log!(front.worker.log, Level::Alert, 0, "epoll_wait() failed {}", errno::describe(&error));
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                net::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -294,7 +298,7 @@ async fn close_all(front: &Front) {
         if front.active.is_empty() {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        net::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -307,10 +311,9 @@ async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
         front.close_parked(fd, parked);
     }
     front.active.wake_all();
-    let mut tick = tokio::time::interval(Duration::from_millis(20));
     while !front.active.is_empty() || front.worker.is_busy() {
         tokio::select! {
-            _ = tick.tick() => {}
+            () = net::time::sleep(Duration::from_millis(20)) => {}
             command = commands.next() => match command {
                 Ok(Command::ShutdownTimeout) => return close_all(front).await,
                 Ok(Command::Terminate) | Err(_) => return,

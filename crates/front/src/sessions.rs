@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use stream::session::Arrival;
 use stream::{Connection, Endpoint, Session, Worker, status};
+use sys::boxed::pinned;
 
 /// The sessions of a worker.
 pub struct StreamService {
@@ -65,7 +66,8 @@ pub(crate) fn begin(front: &Rc<Front>, session: Rc<Session>) {
         session.listener.push_whole(&mut line);
         session.error_log().write(Level::Info, session.connection.id, &line);
     }
-    tokio::task::spawn_local(serve(session, watch));
+    // Boxed: tasks are moved when they are made and when they end.
+    tokio::task::spawn_local(pinned(|| serve(session, watch)));
 }
 
 /// Runs a session. The worker does not wait for it longer than `worker_shutdown_timeout`.

@@ -120,16 +120,16 @@ impl Share {
             self.full.notified().await;
             let (mut waiting, mut taken) = (0, self.board.taken_beside(self.number));
             while waiting < WAITING && open() >= self.limit && self.others_have_room() {
-                tokio::time::sleep(LOOK).await;
+                net::time::sleep(LOOK).await;
                 let before = std::mem::replace(&mut taken, self.board.taken_beside(self.number));
                 waiting = if before == taken && self.has_waiting() { waiting + 1 } else { 0 };
             }
             self.alone.set(waiting >= WAITING);
             while !self.hold(false) {
-                tokio::time::sleep(LOOK).await;
+                net::time::sleep(LOOK).await;
             }
             if self.alone.get() {
-                tokio::time::sleep(LOOK * ALONE).await;
+                net::time::sleep(LOOK * ALONE).await;
                 self.alone.set(false);
             }
         }

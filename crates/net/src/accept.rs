@@ -16,13 +16,12 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::log::Level;
 use sys::epoll::{EPOLLET, EPOLLEXCLUSIVE, EPOLLIN, Epoll};
 pub use sys::socket::Peer;
 use tokio::io::unix::AsyncFd;
-use tokio::time::Instant;
 
 /// How many connections one turn of the loop takes from one listener.
 const BATCH: u32 = 4;
@@ -110,7 +109,7 @@ impl Acceptor {
     pub async fn accept(&self) -> io::Result<(OwnedFd, Peer)> {
         loop {
             if let Some(until) = self.rests_until.get() {
-                tokio::time::sleep_until(until).await;
+                crate::time::sleep_until(until).await;
                 self.rests_until.set(None);
                 self.register()?;
             }
@@ -367,7 +366,7 @@ mod tests {
         assert!(!acceptor.has_waiting().unwrap());
         let clients: Vec<_> = (0..3 * TURN).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
         assert!(acceptor.has_waiting().unwrap());
-        assert!(tokio::time::timeout(Duration::from_millis(1), acceptor.accept()).await.is_err());
+        assert!(crate::time::timeout(Duration::from_millis(1), acceptor.accept()).await.is_err());
         acceptor.hold(false).unwrap();
         for client in &clients {
             let (_, peer) = acceptor.accept().await.unwrap();

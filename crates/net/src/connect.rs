@@ -107,7 +107,7 @@ pub async fn connect(target: &SocketAddress, options: Options) -> Result<Stream,
     };
     let connected = match options.timeout {
         None => connecting.await,
-        Some(limit) => tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        Some(limit) => crate::time::timeout(limit, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
     };
     connected.map_err(Failure::Peer)
 }

@@ -5,6 +5,7 @@
 //! most of what it slept for gone. Limits are exact to the event loop's millisecond, never early.
 
 use crate::kernel_timer::KernelTimer;
+use crate::time::Elapsed;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -140,10 +141,6 @@ impl Limit {
         .await
     }
 }
-
-/// The time was over before what was waited for came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Elapsed;
 
 impl Drop for Limit {
     fn drop(&mut self) {

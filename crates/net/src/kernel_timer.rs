@@ -1,8 +1,8 @@
 //! A time at which a task goes on, by a timer that the kernel keeps.
 //!
-//! A timer of the event loop that is earlier than its others costs a system call too, by which the loop wakes itself, and with it a
-//! turn.
+//! Lists whose times come often have one each: what sleeps otherwise shares one (`time`).
 
+use crate::time::{Sleep, sleep_until};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use sys::ticks::Ticks;
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Sleep, sleep_until};
 
 /// One timer, for one task.
 #[derive(Debug)]
@@ -23,23 +22,23 @@ pub struct KernelTimer {
 #[derive(Debug)]
 enum Keeper {
     Kernel(AsyncFd<Ticks>),
-    /// Without a descriptor left the event loop's timer serves.
-    Loop(RefCell<Pin<Box<Sleep>>>),
+    /// Without a descriptor left the timer that all share serves.
+    Shared(RefCell<Sleep>),
 }
 
 /// Longer than anything waits.
 const FOREVER: Duration = Duration::from_secs(1 << 30);
 
 impl Keeper {
-    fn in_loop() -> Keeper {
-        Keeper::Loop(RefCell::new(Box::pin(sleep_until((Instant::now() + FOREVER).into()))))
+    fn shared() -> Keeper {
+        Keeper::Shared(RefCell::new(sleep_until(Instant::now() + FOREVER)))
     }
 }
 
 impl Default for KernelTimer {
     fn default() -> Self {
         let ticks = Ticks::new().and_then(sys::watch::readable);
-        KernelTimer { by: ticks.map_or_else(|_| Keeper::in_loop(), Keeper::Kernel), at: Cell::new(None) }
+        KernelTimer { by: ticks.map_or_else(|_| Keeper::shared(), Keeper::Kernel), at: Cell::new(None) }
     }
 }
 
@@ -52,7 +51,7 @@ impl KernelTimer {
         match &self.by {
             // It can only refuse what no clock can show.
             Keeper::Kernel(ticks) => drop(ticks.get_ref().ring_after(time.saturating_duration_since(Instant::now()))),
-            Keeper::Loop(sleep) => sleep.borrow_mut().as_mut().reset(time.into()),
+            Keeper::Shared(sleep) => sleep.borrow_mut().reset(time),
         }
     }
 
@@ -73,10 +72,10 @@ impl KernelTimer {
                     rung.clear_ready();
                 }
             }
-            Keeper::Loop(sleep) => {
+            Keeper::Shared(sleep) => {
                 let mut sleep = sleep.borrow_mut();
-                ready!(sleep.as_mut().poll(cx));
-                sleep.as_mut().reset((Instant::now() + FOREVER).into());
+                ready!(Pin::new(&mut *sleep).poll(cx));
+                sleep.reset(Instant::now() + FOREVER);
             }
         }
         self.at.set(None);
@@ -92,7 +91,7 @@ mod tests {
     #[tokio::test]
     async fn an_earlier_ring_serves_a_later_one() {
         let at = |timer: &KernelTimer| timer.at.get();
-        for timer in [KernelTimer::default(), KernelTimer { by: Keeper::in_loop(), at: Cell::new(None) }] {
+        for timer in [KernelTimer::default(), KernelTimer { by: Keeper::shared(), at: Cell::new(None) }] {
             let (early, late) = (Instant::now() + Duration::from_millis(5), Instant::now() + FOREVER);
             timer.ring_by(late);
             assert_eq!(at(&timer), Some(late));
@@ -107,7 +106,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_rings_when_it_was_last_set_to() {
-        for timer in [KernelTimer::default(), KernelTimer { by: Keeper::in_loop(), at: Cell::new(None) }] {
+        for timer in [KernelTimer::default(), KernelTimer { by: Keeper::shared(), at: Cell::new(None) }] {
             for (first, second) in [(60_000, 5), (1, 10), (5, 5), (0, 0)] {
                 let begun = Instant::now();
                 let due = begun + Duration::from_millis(second);

@@ -17,5 +17,6 @@ pub mod quic;
 pub mod shared_datagrams;
 pub mod stream;
 pub mod ticker;
+pub mod time;
 pub mod tls;
 pub mod turn;

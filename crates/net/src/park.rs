@@ -8,12 +8,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sys::epoll::{BATCH, EPOLLIN, EPOLLONESHOT, EPOLLRDHUP, Epoll, Event};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 /// Slots of the wheel; a deadline further away stays in its slot for another round.
 const SLOTS: usize = 256;
@@ -250,7 +249,7 @@ impl<T> ParkingLot<T> {
                         ready.clear_ready();
                     }
                 }
-                () = tokio::time::sleep_until(tick) => {
+                () = crate::time::sleep_until(tick) => {
                     let Inner { places, leaving, .. } = &mut *self.inner.borrow_mut();
                     places.expire(self.second(), leaving);
                 }

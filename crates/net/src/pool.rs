@@ -112,7 +112,7 @@ impl<K: Eq, V: Idle> Pool<K, V> {
             if self.is_empty() {
                 self.filled.notified().await;
             }
-            tokio::time::sleep(TICK).await;
+            crate::time::sleep(TICK).await;
             clock::stale();
             self.sweep(clock::monotonic_ms());
         }

@@ -1,7 +1,6 @@
 //! What happens again and again, by a timer that the kernel keeps.
 //!
-//! As long as the event loop has a timer of its own, each of its turns looks at the clock twice, and the kernel sets and cancels a timer
-//! whenever the loop sleeps.
+//! It runs on by itself, where a sleep (`time`) would be set anew each time.
 
 use std::cell::Cell;
 use std::io;
@@ -13,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 #[derive(Debug)]
 pub struct Ticker {
     period: Duration,
-    /// Without a descriptor left the event loop's timer serves.
+    /// Without a descriptor left the timer that all share serves.
     ticks: Option<AsyncFd<Ticks>>,
     runs: Cell<bool>,
 }
@@ -33,7 +32,7 @@ impl Ticker {
         {
             return;
         }
-        tokio::time::sleep(self.period).await;
+        crate::time::sleep(self.period).await;
     }
 
     async fn wait(&self, ticks: &AsyncFd<Ticks>) -> io::Result<()> {

@@ -5,21 +5,21 @@ use crate::dialect::Kind;
 use ::upstream::secure::identity::Identity;
 use base::clock;
 use net::pool::{Idle, Pool};
+use net::time::{Sleep, sleep_until};
 use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep_until};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 /// A connection with its timer, which moves into the pool and out with it, so that waiting allocates nothing.
 #[derive(Debug)]
 pub struct UpstreamConnection {
     /// What carries messages over it.
     pub channel: Channel,
-    timer: Pin<Box<Sleep>>,
+    timer: Sleep,
     /// When the timer rings, on the cached clock: at the deadline, or before it if the deadline has moved since.
     armed_ms: u64,
     /// When the time is over.
@@ -40,7 +40,7 @@ impl UpstreamConnection {
     #[must_use]
     pub fn new(channel: Channel, now_ms: u64) -> Box<UpstreamConnection> {
         const FIRST: u64 = 60_000;
-        let timer = Box::pin(sleep_until(Instant::now() + Duration::from_millis(FIRST)));
+        let timer = sleep_until(Instant::now() + Duration::from_millis(FIRST));
         let (armed_ms, deadline_ms) = (now_ms + FIRST, now_ms + FIRST);
         let (requests, reused) = (0, false);
         // It is handed about a lot.
@@ -62,13 +62,13 @@ impl UpstreamConnection {
     fn arm(&mut self) {
         let (now, left) = (Instant::now(), self.deadline_ms.saturating_sub(clock::monotonic_ms()));
         let deadline = now.checked_add(Duration::from_millis(left)).unwrap_or(now + Duration::from_secs(31_536_000));
-        self.timer.as_mut().reset(deadline);
+        self.timer.reset(deadline);
         self.armed_ms = self.deadline_ms;
     }
 
     /// Ready once the time is over.
-    pub(crate) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.timer.as_mut().poll(cx).is_ready() {
+    pub fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while Pin::new(&mut self.timer).poll(cx).is_ready() {
             clock::update();
             if clock::monotonic_ms() >= self.deadline_ms {
                 return Poll::Ready(());
@@ -76,21 +76,6 @@ impl UpstreamConnection {
             self.arm();
         }
         Poll::Pending
-    }
-}
-
-/// The waker that a timer rings, for those who look at it again and again.
-#[derive(Debug, Default)]
-pub struct TimerWaker(Option<Waker>);
-
-impl UpstreamConnection {
-    /// As [`UpstreamConnection::poll_timer`]; while the timer is known to ring for `bell`, it is not asked.
-    pub fn poll_timer_for(&mut self, cx: &mut Context<'_>, bell: &mut TimerWaker) -> Poll<()> {
-        if bell.0.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && !self.timer.is_elapsed() {
-            return Poll::Pending;
-        }
-        bell.0 = Some(cx.waker().clone());
-        self.poll_timer(cx)
     }
 }
 
@@ -230,7 +215,7 @@ impl Keepalive {
 /// Closes what has died or waited too long, as long as there is something and the group lives.
 async fn maintain(idles: Weak<Idles>) {
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        net::time::sleep(Duration::from_secs(1)).await;
         let Some(idles) = idles.upgrade() else { return };
         clock::stale();
         idles.pool.sweep(clock::monotonic_ms());

@@ -1,12 +1,12 @@
 //! Requests that wait for a server of their group to become available (`queue`).
 
 use balance::Choice;
+use net::time::timeout_at;
 use std::cell::Cell;
 use std::fmt;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
 
 /// How often waiters check by themselves: servers recover with time, and other workers of a zone release them.
 const LOOK: Duration = Duration::from_millis(100);

@@ -1,6 +1,6 @@
 //! After a 101: copies bytes in both directions until one side closes or both are silent for too long.
 
-use crate::connection::{TimerWaker, UpstreamConnection};
+use crate::connection::UpstreamConnection;
 use crate::limits::{TIMED_OUT, default};
 use ::upstream::secure::handshake::error_line;
 use base::errno;
@@ -98,7 +98,6 @@ pub async fn run(
     let _ = upstream.channel.stream().set_no_delay(true);
     upstream.set_timer(timeout);
     request.action.set("proxying upgraded connection");
-    let mut bell = TimerWaker::default();
     let ended = std::future::poll_fn(|cx| {
         let moved = pump(cx, &*client, &mut upstream, [&mut up, &mut down], &mut passed);
         match moved {
@@ -106,7 +105,7 @@ pub async fn run(
             Ok(true) => upstream.set_timer(timeout),
             Err(end) => return Poll::Ready(end),
         }
-        upstream.poll_timer_for(cx, &mut bell).map(|()| End::Silent)
+        upstream.poll_timer(cx).map(|()| End::Silent)
     })
     .await;
     ended.log(request);

@@ -188,7 +188,7 @@ impl Resolver {
         }
         let waiting = Wait::new(self.flight(&name));
         let limit = if self.is_stale(&name) { limit.min(STALE_WAIT) } else { limit };
-        let asking = async { tokio::time::timeout(limit, waiting).await.unwrap_or(Err(Failure::TimedOut)) };
+        let asking = async { net::time::timeout(limit, waiting).await.unwrap_or(Err(Failure::TimedOut)) };
         let failure = match self.counted(Counter::Name, asking).await {
             Ok(found) => return Ok(self.waiters_served(&name, found)),
             Err(failure) => failure,

@@ -62,7 +62,7 @@ pub(crate) async fn query_servers(resolver: &Resolver, mut questions: Vec<Query>
         let mut patient = false;
         for i in 0..count {
             let Some(server) = settings.servers.get(first.wrapping_add(i) % count) else { continue };
-            let asked = tokio::time::timeout(PATIENCE, query::query(*server, &mut questions)).await;
+            let asked = net::time::timeout(PATIENCE, query::query(*server, &mut questions)).await;
             patient |= asked.is_err();
             if let Ok(Err(trouble)) = asked {
                 resolver.report(*server, &trouble);
@@ -76,7 +76,7 @@ pub(crate) async fn query_servers(resolver: &Resolver, mut questions: Vec<Query>
             return Ok(questions);
         }
         if !patient {
-            tokio::time::sleep(PATIENCE).await;
+            net::time::sleep(PATIENCE).await;
         }
     }
 }

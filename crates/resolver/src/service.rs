@@ -37,7 +37,7 @@ impl Resolver {
         full.push(b'.');
         full.extend_from_slice(name);
         let name = Name::from_text(&full).ok_or(Failure::NOT_FOUND)?;
-        let asking = async { tokio::time::timeout(limit, self.look_up(name)).await.unwrap_or(Err(Failure::TimedOut)) };
+        let asking = async { net::time::timeout(limit, self.look_up(name)).await.unwrap_or(Err(Failure::TimedOut)) };
         self.counted(Counter::Srv, asking).await
     }
 

@@ -89,7 +89,7 @@ fn callers_share_a_question_and_take_turns_with_the_answer() {
         let (one, two, gone) = tokio::join!(
             resolver.resolve(b"a.test", SECOND),
             resolver.resolve(b"A.TEST.", SECOND),
-            tokio::time::timeout(Duration::ZERO, resolver.resolve(b"a.test", SECOND)),
+            net::time::timeout(Duration::ZERO, resolver.resolve(b"a.test", SECOND)),
         );
         let (one, two) = (texts(&one.unwrap()), texts(&two.unwrap()));
         assert!(gone.is_err() || gone.unwrap().is_ok());

@@ -11,23 +11,22 @@ const MOST: usize = 128;
 /// The same in bytes.
 const MOST_BYTES: usize = 256 << 10;
 
-/// Takes a datagram that a session has not taken.
-pub(crate) type Unclaimed = Box<dyn Fn(Vec<u8>)>;
-
-/// Sends a datagram to the client of a session.
+/// Where the datagrams of a session come from and go to.
 pub trait Reply {
     /// Ready when it was handed to the kernel; the result is its length.
     fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<usize>>;
 
     /// Takes the buffer of a datagram back that came from there.
     fn take_back(&self, buffer: Vec<u8>);
+
+    /// Takes a datagram that the session has left when it stopped reading.
+    fn pass_on(&self, datagram: Vec<u8>);
 }
 
 /// The datagrams of one client, identified by its address and port.
 pub struct Datagrams {
     waiting: RefCell<VecDeque<Vec<u8>>>,
     bytes: Cell<usize>,
-    pass_on: RefCell<Option<Unclaimed>>,
     waker: RefCell<Option<Waker>>,
     reply: Box<dyn Reply>,
     closed: Cell<bool>,
@@ -36,14 +35,7 @@ pub struct Datagrams {
 impl Datagrams {
     /// A client whose answers go through `reply`.
     pub fn new(reply: Box<dyn Reply>) -> Datagrams {
-        Datagrams {
-            waiting: RefCell::default(),
-            bytes: Cell::new(0),
-            pass_on: RefCell::default(),
-            waker: RefCell::default(),
-            reply,
-            closed: Cell::new(false),
-        }
+        Datagrams { waiting: RefCell::default(), bytes: Cell::new(0), waker: RefCell::default(), reply, closed: Cell::new(false) }
     }
 
     /// A datagram was received from the client.
@@ -58,19 +50,12 @@ impl Datagrams {
         }
     }
 
-    /// Sets the receiver of datagrams that the session leaves when it stops reading.
-    pub fn set_pass_on(&self, pass_on: Unclaimed) {
-        self.pass_on.replace(Some(pass_on));
-    }
-
     /// The session takes no more: what has come and was not taken begins another, and so does what the client sends from now on.
     pub fn close(&self) {
         self.closed.set(true);
-        let (waiting, pass_on) = (self.waiting.take(), self.pass_on.take());
         self.bytes.set(0);
-        if let Some(pass_on) = pass_on {
-            waiting.into_iter().for_each(pass_on);
-        }
+        let waiting = self.waiting.take();
+        waiting.into_iter().for_each(|datagram| self.reply.pass_on(datagram));
     }
 
     /// Whether that is so.
@@ -105,8 +90,9 @@ mod tests {
     use super::*;
     use std::rc::Rc;
 
-    /// Sends everything at once and counts the buffers that come back.
-    struct Sink(Rc<Cell<usize>>);
+    /// Sends everything at once, counts the buffers that come back and keeps what is passed on.
+    #[derive(Clone, Default)]
+    struct Sink(Rc<Cell<usize>>, Rc<RefCell<Vec<u8>>>);
 
     impl Reply for Sink {
         fn poll_send(&self, _: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<usize>> {
@@ -115,6 +101,10 @@ mod tests {
 
         fn take_back(&self, _: Vec<u8>) {
             self.0.set(self.0.get() + 1);
+        }
+
+        fn pass_on(&self, datagram: Vec<u8>) {
+            self.1.borrow_mut().extend(datagram);
         }
     }
 
@@ -132,10 +122,10 @@ mod tests {
     #[test]
     fn what_is_too_much_is_lost() {
         for (sent, size, kept) in [(3, 1, 3), (MOST, 1, MOST), (MOST + 5, 1, MOST), (8, MOST_BYTES / 4, 4), (1, MOST_BYTES + 1, 0)] {
-            let taken = Rc::new(Cell::new(0));
-            let datagrams = Datagrams::new(Box::new(Sink(taken.clone())));
+            let sink = Sink::default();
+            let datagrams = Datagrams::new(Box::new(sink.clone()));
             (0..sent).for_each(|_| datagrams.push(vec![b'x'; size]));
-            assert_eq!((take(&datagrams).len(), taken.get()), (kept, kept), "{sent} of {size}");
+            assert_eq!((take(&datagrams).len(), sink.0.get()), (kept, kept), "{sent} of {size}");
             // There is room again.
             datagrams.push(b"next".to_vec());
             assert_eq!(take(&datagrams), [b"next"]);
@@ -144,19 +134,15 @@ mod tests {
 
     #[test]
     fn what_a_session_leaves_begins_another() {
-        for is_set in [true, false] {
-            let datagrams = Datagrams::new(Box::new(Sink(Rc::default())));
-            let passed: Rc<RefCell<Vec<Vec<u8>>>> = Rc::default();
-            if is_set {
-                let to = passed.clone();
-                datagrams.set_pass_on(Box::new(move |datagram| to.borrow_mut().push(datagram)));
-            }
-            datagrams.push(b"a".to_vec());
-            datagrams.push(b"b".to_vec());
-            assert!(!datagrams.is_closed());
+        let sink = Sink::default();
+        let datagrams = Datagrams::new(Box::new(sink.clone()));
+        datagrams.push(b"a".to_vec());
+        datagrams.push(b"b".to_vec());
+        assert!(!datagrams.is_closed());
+        for _ in 0..2 {
             datagrams.close();
             assert!(datagrams.is_closed() && take(&datagrams).is_empty());
-            assert_eq!(passed.borrow().concat(), if is_set { &b"ab"[..] } else { b"" });
+            assert_eq!(*sink.1.borrow(), b"ab", "once");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::OFlag;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -101,6 +101,19 @@ fn wait_for_release(reader: &OwnedFd) -> i32 {
 /// Makes standard error the same file as `target`, dup2(2).
 pub fn redirect_stderr(target: impl std::os::fd::AsFd) -> io::Result<()> {
     Ok(nix::unistd::dup2_stderr(target)?)
+}
+
+/// A descriptor that can be read once this child has ended, pidfd_open(2).
+///
+/// # Errors
+/// What pidfd_open(2) reports; kernels before 5.3 do not have it.
+pub fn descriptor(pid: u32) -> io::Result<OwnedFd> {
+    let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
+    // SAFETY: the call takes two integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = RawFd::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the kernel has just opened it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Ends the process at once, _exit(2): no destructor, no `atexit` handler, no flush of inherited buffers.

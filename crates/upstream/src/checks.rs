@@ -176,7 +176,7 @@ async fn run(worker: Rc<Worker>, checks: Rc<Checks>) {
                 worker.spawn(Box::pin(maintain(worker.clone(), checks.clone(), peer.number, delay)));
             }
         }
-        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+        net::time::sleep(Duration::from_millis(LOOK_MS)).await;
     }
     if let Some(zone) = checks.group.zone() {
         zone.release_lease();
@@ -186,7 +186,7 @@ async fn run(worker: Rc<Worker>, checks: Rc<Checks>) {
 /// Checks one server as long as it is there and the lease is this process's.
 async fn maintain(worker: Rc<Worker>, checks: Rc<Checks>, number: u64, delay: u64) {
     let mut streak = Streak::default();
-    tokio::time::sleep(Duration::from_millis(delay)).await;
+    net::time::sleep(Duration::from_millis(delay)).await;
     while !worker.exiting.get() && checks.is_ours() {
         let Some(peer) = checks.peers().into_iter().find(|peer| peer.number == number) else { break };
         // Whom nobody is sent to need not be asked.
@@ -198,7 +198,7 @@ async fn maintain(worker: Rc<Worker>, checks: Rc<Checks>, number: u64, delay: u6
             record(&checks, &peer, report, &mut streak);
         }
         let pause = checks.schedule.interval + jitter(checks.schedule.jitter);
-        tokio::time::sleep(Duration::from_millis(pause)).await;
+        net::time::sleep(Duration::from_millis(pause)).await;
     }
     checks.tended.borrow_mut().remove(&number);
 }

@@ -38,7 +38,7 @@ async fn follow_all<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>) 
             worker.spawn(Box::pin(watch_names(worker.clone(), upstream.clone(), *number)));
         }
         known = names;
-        tokio::time::sleep(LOOK).await;
+        net::time::sleep(LOOK).await;
     }
 }
 
@@ -47,7 +47,7 @@ async fn watch_names<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>,
     let limit = upstream.resolving.limit();
     // What the configuration before knew may still hold.
     let known = upstream.group.valid_ms(number).saturating_sub(clock::monotonic_ms());
-    tokio::time::sleep(Duration::from_millis(known)).await;
+    net::time::sleep(Duration::from_millis(known)).await;
     while !worker.exiting.get() {
         let Some(template) = upstream.group.template(number) else { return };
         let wait = match resolve(&worker, &resolver, &template, limit).await {
@@ -66,7 +66,7 @@ async fn watch_names<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>,
                 }
             }
         };
-        tokio::time::sleep(wait).await;
+        net::time::sleep(wait).await;
     }
 }
 

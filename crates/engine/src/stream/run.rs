@@ -5,6 +5,7 @@ use base::log::Level;
 use session::{Outcome, Step};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use stream::{Phase, Session, log_session, status};
@@ -12,7 +13,7 @@ use stream::{Phase, Session, log_session, status};
 /// Runs a session until its content handler is done; what comes of it is the status for [`finish`]. A panic ends this session, not
 /// the worker.
 pub async fn run(session: Rc<Session>) -> u16 {
-    match guarded(&session, serve(&session)).await {
+    match guarded(&session, || serve(&session)).await {
         Some(Ok(status) | Err(status)) => status,
         None => status::INTERNAL_SERVER_ERROR,
     }
@@ -21,28 +22,34 @@ pub async fn run(session: Rc<Session>) -> u16 {
 /// Ends a session: status, log phase, cleanups, and the connection is closed. One that was passed on goes on as another's.
 pub async fn finish(session: &Rc<Session>, status: u16) {
     if status == status::PASSED {
-        guarded(session, async { session.run_cleanups() }).await;
+        unwound(session, || session.run_cleanups());
         return;
     }
     log_session!(session, Level::Debug, "finalize stream session: {status}");
     session.status.set(status);
-    guarded(session, log(session)).await;
-    guarded(session, async { session.run_cleanups() }).await;
+    guarded(session, || log(session)).await;
+    unwound(session, || session.run_cleanups());
     session.close();
 }
 
 /// What `work` gives; `None` if a handler panicked, which has been logged.
-async fn guarded<T>(session: &Session, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = Box::pin(work);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Some),
-        Err(_) => {
-            log_session!(session, Level::Alert, "a handler panicked, the session is given up");
-            session.worker.note_panic();
-            Poll::Ready(None)
-        }
+async fn guarded<W: Future>(session: &Session, work: impl FnOnce() -> W) -> Option<W::Output> {
+    let mut work = pin!(work());
+    poll_fn(|cx| match unwound(session, || work.as_mut().poll(cx)) {
+        Some(poll) => poll.map(Some),
+        None => Poll::Ready(None),
     })
     .await
+}
+
+/// The same for what does not wait.
+fn unwound<T>(session: &Session, work: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    if done.is_err() {
+        log_session!(session, Level::Alert, "a handler panicked, the session is given up");
+        session.worker.note_panic();
+    }
+    done.ok()
 }
 
 async fn log(session: &Rc<Session>) {

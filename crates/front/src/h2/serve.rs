@@ -4,6 +4,7 @@ use super::connection::{GATHER, H2, NAME};
 use crate::active::{Activity, NEVER};
 use crate::compact::Compact;
 use crate::protocol::{Accepted, Detection, Front, Parked, Protocol};
+use crate::streams::received::BodyPart;
 use crate::streams::run::PendingRequest;
 use base::clock;
 use base::log::Level;
@@ -190,6 +191,14 @@ impl Serving {
         while conn.unsent() < GATHER && !conn.hub.broken.get() {
             let polled = conn.with_codec(|codec, out| codec.poll(input.unread(), out));
             let (used, more) = match polled {
+                Ok(wire::h2::Poll { event: Some(Event::Data { stream, data, end, fault: None }), used })
+                    if used == data.len() && input.is_whole(used) =>
+                {
+                    if let Some(found) = conn.hub.stream(stream) {
+                        found.take_body(BodyPart::Whole(std::mem::take(&mut input.buffer)), end, None);
+                    }
+                    (0, true)
+                }
                 Ok(step) => {
                     let more = step.event.is_some();
                     if let Some(event) = step.event {
@@ -222,7 +231,7 @@ impl Serving {
                     if fault.is_some() {
                         found.reset_later(ErrorCode::PROTOCOL_ERROR);
                     }
-                    found.take_body(data, end, fault.map(|fault| fault.to_string()));
+                    found.take_body(BodyPart::Slice(data), end, fault.map(|fault| fault.to_string()));
                 }
             }
             Event::Trailers { stream, fault, body } => {
@@ -232,7 +241,7 @@ impl Serving {
                     if wrong.is_some() {
                         found.reset_later(ErrorCode::PROTOCOL_ERROR);
                     }
-                    found.take_body(&[], true, wrong);
+                    found.take_body(BodyPart::Slice(&[]), true, wrong);
                 }
             }
             Event::Reset { stream, code } => {

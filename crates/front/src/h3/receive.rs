@@ -5,6 +5,7 @@ use super::hq;
 use crate::active::{Activity, NEVER};
 use crate::buffers;
 use crate::quic::moved;
+use crate::streams::received::BodyPart;
 use crate::streams::run::PendingRequest;
 use base::clock;
 use base::log::Level;
@@ -241,7 +242,7 @@ impl H3 {
 
     fn body(&self, id: u64, data: &[u8], end: bool, wrong: Option<String>) {
         if let Some(stream) = self.hub.stream(id) {
-            stream.take_body(data, end, wrong);
+            stream.take_body(BodyPart::Slice(data), end, wrong);
         }
     }
 

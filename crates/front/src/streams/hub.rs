@@ -1,5 +1,6 @@
 //! State shared by all streams of a connection.
 
+use super::received::BodyPart;
 use crate::active::{Entry, Watch};
 use crate::protocol::{Front, Listener};
 use crate::request::KnownRequest;
@@ -16,7 +17,7 @@ pub trait OpenStream<C> {
     /// Frames one piece of what waits. The protocol has said that it is this stream's turn.
     fn send_some(&self);
     /// Content of the request's body has come; `wrong`: why it is not what was announced.
-    fn take_body(&self, data: &[u8], end: bool, wrong: Option<String>);
+    fn take_body(&self, data: BodyPart<'_>, end: bool, wrong: Option<String>);
     /// How much of the body was received and not consumed.
     fn unread(&self) -> usize;
     /// The peer is gone: the stream was reset, or the connection is lost.

@@ -5,6 +5,15 @@ use std::collections::VecDeque;
 /// Room of a part, once so much has come.
 const PART: usize = 16 * 1024;
 
+/// What has come of a body.
+#[derive(Debug)]
+pub enum BodyPart<'a> {
+    /// Part of a buffer: it is copied.
+    Slice(&'a [u8]),
+    /// All that was received: it stays where it is.
+    Whole(Vec<u8>),
+}
+
 /// Bytes, taken from the front. They stand in parts, so that none moves when more come.
 #[derive(Debug, Default)]
 pub struct Received {
@@ -16,8 +25,19 @@ pub struct Received {
 }
 
 impl Received {
-    /// Appends received bytes.
-    pub fn push(&mut self, data: &[u8]) {
+    /// Appends what has come.
+    pub fn push(&mut self, data: BodyPart<'_>) {
+        match data {
+            BodyPart::Slice(data) => self.push_slice(data),
+            BodyPart::Whole(part) if part.is_empty() => {}
+            BodyPart::Whole(part) => {
+                self.unread += part.len();
+                self.parts.push_back(part);
+            }
+        }
+    }
+
+    fn push_slice(&mut self, data: &[u8]) {
         if data.is_empty() {
             return;
         }
@@ -78,15 +98,16 @@ mod tests {
     #[test]
     fn bytes_come_out_in_order() {
         let (mut received, mut out) = (Received::default(), Vec::new());
-        received.push(b"abcdef");
+        received.push(BodyPart::Slice(b"abcdef"));
         assert_eq!(received.take(4, &mut out), 4);
-        received.push(b"ghi");
+        received.push(BodyPart::Whole(b"ghi".to_vec()));
         assert_eq!(received.take(2, &mut out), 2);
         assert_eq!(received.take(9, &mut out), 3);
         assert_eq!(received.take(9, &mut out), 0);
         assert_eq!(out, b"abcdefghi");
         for n in 0..5000_usize {
-            received.push(format!("{n},").as_bytes());
+            let text = format!("{n},");
+            received.push(if n % 7 == 0 { BodyPart::Whole(text.into()) } else { BodyPart::Slice(text.as_bytes()) });
             if n % 3 == 0 {
                 received.take(n % 29, &mut out);
             }
@@ -95,7 +116,8 @@ mod tests {
         let expected: String = (0..5000).map(|n| format!("{n},")).collect();
         assert_eq!((&out[9..], received.unread()), (expected.as_bytes(), 0));
         let mut all = Vec::new();
-        received.push(b"xyz");
+        received.push(BodyPart::Whole(Vec::new()));
+        received.push(BodyPart::Slice(b"xyz"));
         assert_eq!((received.take(9, &mut all), all), (3, b"xyz".to_vec()));
     }
 }

@@ -7,7 +7,7 @@ mod tunnel;
 
 use super::carrier::Carrier;
 use super::hub::OpenStream;
-use super::received::Received;
+use super::received::{BodyPart, Received};
 use super::waiting::Wakers;
 use crate::active::{NEVER, Watch};
 use crate::output::{Next, Output};
@@ -229,7 +229,7 @@ impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
         }
     }
 
-    fn take_body(&self, data: &[u8], end: bool, wrong: Option<String>) {
+    fn take_body(&self, data: BodyPart<'_>, end: bool, wrong: Option<String>) {
         let bad = wrong.is_some();
         if let Some(wrong) = wrong {
             if self.is_finished() {

@@ -12,10 +12,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{Child, Command, ExitStatus};
 use std::rc::{Rc, Weak};
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::{Receiver, Sender};
-use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 
 /// What Lua wants to run.
@@ -104,7 +105,7 @@ impl Process {
         // The child's ends must close, or no end of file would ever come.
         drop(command);
         let child = child.map_err(|error| failed("fork", &error))?;
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
+        let pid = i32::try_from(child.id()).unwrap_or(0);
         let inlet = |reader: io::PipeReader| Receiver::from_owned_fd(OwnedFd::from(reader)).map(|end| PipeReader::new(end, order.buffer));
         let ends = Sender::from_owned_fd(OwnedFd::from(stdin))
             .and_then(|stdin| Ok((PipeWriter::new(stdin), inlet(stdout)?, stderr.map(inlet).transpose()?)));
@@ -180,9 +181,26 @@ fn stand_in() -> io::Result<Child> {
     Command::new("/bin/sh").args(["-c", "exit 1"]).stdin(std::process::Stdio::null()).spawn()
 }
 
+/// How often is looked whether a process has ended, where the kernel cannot tell.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Waits for the end of a child, of which `told` tells.
+async fn end(child: &mut Child, told: Option<AsyncFd<OwnedFd>>) -> io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        match &told {
+            Some(told) => drop(told.readable().await?),
+            None => net::time::sleep(LOOK).await,
+        }
+    }
+}
+
 async fn reap(worker: Rc<Worker>, mut child: Child, ending: Rc<ChildExit>) {
-    let pid = child.id().unwrap_or(0);
-    match child.wait().await {
+    let pid = child.id();
+    let told = sys::process::descriptor(pid).and_then(sys::watch::readable).ok();
+    match end(&mut child, told).await {
         Ok(status) => ending.status.set(Some(status)),
         Err(error) => {
             worker.log.write(Level::Error, 0, format!("lua pipe waitpid failed {}", describe(&error)).as_bytes());
@@ -249,6 +267,21 @@ impl Owned {
             if let Some(hub) = hub.upgrade() {
                 hub.remove(id);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_child_is_seen_with_and_without_a_descriptor() {
+        for is_told in [true, false] {
+            let mut child = Command::new("/bin/sh").args(["-c", "read line; exit 7"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+            let told = sys::process::descriptor(child.id()).and_then(sys::watch::readable).ok();
+            drop(child.stdin.take());
+            assert_eq!(end(&mut child, told.filter(|_| is_told)).await.unwrap().code(), Some(7), "{is_told}");
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct PipeWriter {
 /// Waits for so long; for ever without a limit.
 pub(super) async fn after(limit: Option<Duration>) {
     match limit {
-        Some(limit) => tokio::time::sleep(limit).await,
+        Some(limit) => net::time::sleep(limit).await,
         None => std::future::pending().await,
     }
 }

@@ -228,7 +228,7 @@ impl Connect {
         let busy = self.socket.begin(Direction::Connecting);
         Suspension::wait(|| async move {
             let _busy = busy;
-            Ok(match tokio::time::timeout(self.timeout, pools::wait(ticket)).await {
+            Ok(match net::time::timeout(self.timeout, pools::wait(ticket)).await {
                 Err(_) => {
                     let Target { host, port, .. } = &self.target;
                     let text = "lua tcp socket queued connect timed out, when trying to connect to";

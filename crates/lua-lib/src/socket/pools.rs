@@ -308,7 +308,7 @@ impl Pools {
         let (pools, log) = (Rc::downgrade(self), log.clone());
         Some(Box::pin(async move {
             loop {
-                tokio::time::sleep(TICK).await;
+                net::time::sleep(TICK).await;
                 clock::stale();
                 let Some(pools) = pools.upgrade() else { return };
                 let all: Vec<_> = pools.all.borrow().values().cloned().collect();

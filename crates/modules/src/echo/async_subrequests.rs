@@ -65,7 +65,7 @@ pub(super) async fn join(request: &Rc<Request>, held: &RefCell<Vec<ResponsePart>
 
 /// Lets `time` pass while they run, and sends what is whole meanwhile.
 pub(super) async fn sleep(request: &Rc<Request>, held: &RefCell<Vec<ResponsePart>>, time: Duration) -> Outcome {
-    let mut timer = Box::pin(tokio::time::sleep(time));
+    let mut timer = Box::pin(net::time::sleep(time));
     loop {
         let count = poll_fn(|cx| {
             let whole = poll_all(held, cx);

@@ -97,7 +97,7 @@ impl AccessFile {
         if flush_ms > 0 && !self.inner.timer.replace(true) {
             let inner = Rc::downgrade(&self.inner);
             tokio::task::spawn_local(async move {
-                tokio::time::sleep(Duration::from_millis(flush_ms)).await;
+                net::time::sleep(Duration::from_millis(flush_ms)).await;
                 if let Some(inner) = inner.upgrade() {
                     inner.timer.set(false);
                     // The next line that fails is reported by its request.

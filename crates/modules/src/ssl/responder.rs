@@ -89,7 +89,7 @@ impl Responder {
         let addresses = self.addresses(resolving).await?;
         let mut last = StatusError::from("OCSP responder prematurely closed connection");
         for address in addresses {
-            match tokio::time::timeout(LIMIT, self.exchange(address, question)).await {
+            match net::time::timeout(LIMIT, self.exchange(address, question)).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => last = error,
                 Err(_) => last = "OCSP responder timed out (110: Connection timed out)".into(),

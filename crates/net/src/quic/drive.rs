@@ -1,5 +1,6 @@
 //! The task of an endpoint: datagrams in, timers, datagrams out.
 
+use crate::time::{Sleep, sleep_until};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -10,7 +11,6 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use quinn_proto::{ConnectionHandle, DatagramEvent, EcnCodepoint};
 use sys::udp::{ReceiveBatch, ReceivedDatagrams};
-use tokio::time::{Sleep, sleep_until};
 use wire::quic::Header;
 
 use super::counters::QuicEvent;
@@ -40,13 +40,13 @@ pub(super) struct Driver<F> {
     shared: Rc<Shared>,
     came: F,
     batch: ReceiveBatch,
-    sleep: Pin<Box<Sleep>>,
+    sleep: Sleep,
 }
 
 impl<F: Fn(Incoming)> Driver<F> {
     pub(super) fn new(shared: Rc<Shared>, came: F) -> Self {
         shared.passing.look_again();
-        let sleep = Box::pin(sleep_until((Instant::now() + LONG).into()));
+        let sleep = sleep_until(Instant::now() + LONG);
         Self { shared, came, batch: ReceiveBatch::new(RECEPTIONS, ROOM), sleep }
     }
 
@@ -245,10 +245,10 @@ impl<F: Fn(Incoming)> Driver<F> {
         loop {
             let next = self.shared.timers.borrow().first().map(|(at, _)| *at);
             let Some(next) = next else { return };
-            if tokio::time::Instant::from(next) != self.sleep.deadline() {
-                self.sleep.as_mut().reset(next.into());
+            if next != self.sleep.deadline() {
+                self.sleep.reset(next);
             }
-            if self.sleep.as_mut().poll(cx).is_pending() {
+            if Pin::new(&mut self.sleep).poll(cx).is_pending() {
                 return;
             }
             self.handle_timers(Instant::now());

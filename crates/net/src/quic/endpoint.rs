@@ -128,7 +128,7 @@ impl Endpoint {
     /// Waits until new clients that the predecessor leaves to others come here.
     pub async fn succeed(&self) {
         while !self.shared.leaving.get() && !self.shared.passing.take_place() {
-            tokio::time::sleep(SUCCESSION).await;
+            crate::time::sleep(SUCCESSION).await;
         }
         self.shared.queue.wake();
     }

@@ -86,7 +86,7 @@ fn serve_at<T>(address: &str, came: impl Fn(Incoming) + 'static, client: impl As
     runtime.block_on(async move {
         let (endpoint, address) = endpoint_at(address);
         let task = tokio::task::spawn_local(async move { endpoint.run(came).await });
-        let result = tokio::time::timeout(Duration::from_secs(30), client(address)).await.unwrap();
+        let result = crate::time::timeout(Duration::from_secs(30), client(address)).await.unwrap();
         task.abort();
         result
     })

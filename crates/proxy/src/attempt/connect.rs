@@ -51,7 +51,7 @@ impl Attempt<'_> {
         };
         let secure = self.exchange.route.secure.as_ref().zip(self.exchange.secure.as_ref());
         let mut connecting = pin!(async {
-            let began = tokio::time::Instant::now();
+            let began = std::time::Instant::now();
             let stream = net::connect::connect(&target, options).await.map_err(ConnectError::Connect)?;
             if secure.is_some() || self.exchange.route.dialect.kind() == Kind::Frames {
                 // Small writes follow each other here, and must not wait for acknowledgements. It may be closed already.

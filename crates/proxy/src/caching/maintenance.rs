@@ -72,7 +72,7 @@ async fn managing(worker: &Rc<Worker>, store: &Store, round: &Round, work: impl 
     loop {
         tokio::select! {
             () = &mut work => return,
-            () = tokio::time::sleep(REST) => {}
+            () = net::time::sleep(REST) => {}
         }
         if worker.exiting.get() {
             return;

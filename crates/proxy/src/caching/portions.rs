@@ -24,7 +24,7 @@ impl Pace {
         if self.done < self.portion.files.max(1) && clock::monotonic_ms().saturating_sub(self.since) < self.portion.threshold {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(self.portion.sleep)).await;
+        net::time::sleep(Duration::from_millis(self.portion.sleep)).await;
         (self.done, self.since) = (0, clock::monotonic_ms());
     }
 }

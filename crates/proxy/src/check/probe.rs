@@ -22,8 +22,7 @@ use http::{Method, Request};
 use session::BoxFuture;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is done, for the log, until there is something to check.
 const CHECKING_STATUS: &str = "checking status code";
@@ -83,7 +82,7 @@ impl Prober {
         let plan = &self.ready.route.plan;
         // Each part has its own limit, but a server that says a byte now and then would use each of them again and again.
         let limit = plan.connect_timeout.saturating_add(plan.send_timeout).saturating_add(plan.read_timeout);
-        let passed = tokio::time::timeout(Duration::from_millis(limit), self.question(&request, server)).await;
+        let passed = net::time::timeout(Duration::from_millis(limit), self.question(&request, server)).await;
         if passed.is_err() {
             request.log(Level::Error, TIMED_OUT);
         }

@@ -283,7 +283,7 @@ impl Site {
         request.set_location(self.location.clone());
         change(&request, &client);
         let handler = self.location.content.clone().unwrap();
-        let outcome = tokio::time::timeout(Duration::from_secs(20), handler(&request).finish()).await.unwrap();
+        let outcome = net::time::timeout(Duration::from_secs(20), handler(&request).finish()).await.unwrap();
         Answer { outcome, client, request }
     }
 }

@@ -102,7 +102,7 @@ impl Prober {
         let (connect_timeout, timeout) = (plan.connect_timeout, self.timeout);
         let job = Job { session, plan, record: &record, target: &target, local, connect_timeout, timeout };
         let Ok(Route::Stream(stream)) = job.connect(&lease).await else { return false };
-        match tokio::time::timeout(self.data_limit(), self.exchange(session, stream)).await {
+        match net::time::timeout(self.data_limit(), self.exchange(session, stream)).await {
             Ok(Ok(passed)) => passed,
             Ok(Err(error)) => {
                 session.log(Level::Error, format!("recv() failed {}", errno::describe(&error)).as_bytes());
@@ -174,7 +174,7 @@ impl Prober {
             return false;
         }
         session.action.set(CHECKING);
-        match tokio::time::timeout(self.data_limit(), self.receive(&socket)).await {
+        match net::time::timeout(self.data_limit(), self.receive(&socket)).await {
             Ok(Ok(passed)) => passed,
             Ok(Err(error)) => {
                 told("recv()", &error);

@@ -70,7 +70,7 @@ pub async fn perform<S: Client>(
         let stream = open(client, secured, target, &settings, server, stream).await?;
         verify(client, secured, target, stream).await.map_err(|failure| report(&**client, &failure))
     };
-    let done = tokio::time::timeout(limit, opening).await.map_err(|_| HandshakeError::TimedOut)??;
+    let done = net::time::timeout(limit, opening).await.map_err(|_| HandshakeError::TimedOut)??;
     if secured.verify {
         check(&**client, target, &done)?;
     }

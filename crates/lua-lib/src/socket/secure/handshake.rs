@@ -225,7 +225,7 @@ impl Handshake {
             let _busy = busy;
             let Some(stream) = stream else { return Ok(failure("closed")) };
             let Handshake { call, socket, args: wanted, reporter, slot, session, limit } = self;
-            let result = match tokio::time::timeout(limit, net::tls::connect(stream, session)).await {
+            let result = match net::time::timeout(limit, net::tls::connect(stream, session)).await {
                 Err(_) => Err("timeout".into()),
                 Ok(Err(failure)) => {
                     log_failure(&reporter, &failure);

@@ -55,7 +55,7 @@ impl Client {
         self.flush().await;
         let mut buffer = vec![0; 65_536];
         let timer = self.connection.poll_timeout().unwrap_or_else(|| Instant::now() + Duration::from_secs(1));
-        match tokio::time::timeout_at(timer.into(), self.socket.recv_from(&mut buffer)).await {
+        match crate::time::timeout_at(timer, self.socket.recv_from(&mut buffer)).await {
             Ok(received) => {
                 let (length, from) = received.unwrap();
                 assert_eq!(from, self.server);
