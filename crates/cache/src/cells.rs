@@ -5,6 +5,7 @@ mod locked;
 pub(crate) use locked::LockedCells;
 
 use crate::key::Digest;
+use base::saturated::Saturated;
 use shm::{Records, Zone, lock};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -158,7 +159,7 @@ impl Cells {
     fn bucket(&self, key: &Digest) -> &AtomicU32 {
         let (hash, _) = words(key);
         // The words of record 0 are the index's own.
-        let bucket = 1 + (hash % self.capacity().max(1) as u64) as usize;
+        let bucket = 1 + usize::saturated(hash % self.capacity().max(1) as u64);
         self.half(bucket, at::LINKS, 0)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows requests: that is the proxy's.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod cells;
 #[cfg(any(test, feature = "check"))]

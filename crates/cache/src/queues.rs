@@ -1,6 +1,7 @@
 //! The queues of an index, and the manager's traversal of its records.
 
 use crate::cells::{LockedCells, Queue, at, flag, own};
+use base::saturated::Saturated;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -18,15 +19,16 @@ impl LockedCells<'_> {
     pub(crate) fn push(&self, id: usize, queue: Queue) {
         let number = queue as usize;
         let (first, last) = self.ends(number);
+        let link = u32::saturated(id);
         let old = last.load(Relaxed);
         self.cells.half(id, at::QUEUE, 0).store(old, Relaxed);
         self.cells.half(id, at::QUEUE, 1).store(0, Relaxed);
         match old {
-            0 => first.store(id as u32, Relaxed),
-            old => self.cells.half(old as usize, at::QUEUE, 1).store(id as u32, Relaxed),
+            0 => first.store(link, Relaxed),
+            old => self.cells.half(old as usize, at::QUEUE, 1).store(link, Relaxed),
         }
-        last.store(id as u32, Relaxed);
-        self.set_flags(id, (self.flags(id) & !flag::QUEUE) | ((number as u32) << 2));
+        last.store(link, Relaxed);
+        self.set_flags(id, (self.flags(id) & !flag::QUEUE) | ((queue as u32) << 2));
         self.blocks_of(number).fetch_add(self.size(id), Relaxed);
     }
 
@@ -80,7 +82,7 @@ impl LockedCells<'_> {
     /// The next records that the manager looks at, and remembers that he has.
     pub(crate) fn advance(&self, count: usize) -> (usize, usize) {
         let cursor = self.cells.word(0, own::CURSOR);
-        let start = (cursor.load(Relaxed) as usize).max(1);
+        let start = usize::saturated(cursor.load(Relaxed)).max(1);
         let end = start.saturating_add(count).min(self.mark());
         cursor.store(if end >= self.mark() { 1 } else { end as u64 }, Relaxed);
         (start, end.max(start))

@@ -32,7 +32,7 @@ pub fn is_of(words: &[u8], directory: &Metadata) -> bool {
 pub fn read(zone: &[u8]) -> HashMap<Digest, IndexEntry> {
     let size = at::WORDS * 8;
     let records = zone.get(RECORDS..).unwrap_or_default().chunks_exact(size).skip(1);
-    let files = records.filter(|record| word(record, at::STATE * 8) as u32 & flag::FILE != 0);
+    let files = records.filter(|record| word(record, at::STATE * 8) & u64::from(flag::FILE) != 0);
     let known = |record: &[u8]| {
         let mut key = Digest::default();
         key.copy_from_slice(record.get(..16)?);

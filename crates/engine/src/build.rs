@@ -13,14 +13,12 @@ use http::core::{Core, Root, ServerCore, ServerName};
 use http::location::{Location, Locations, Match};
 use http::module::{Attach, Levels, Parts};
 use http::protocols::ServerProtocols;
-use http::root::{Defaults, Paths};
+use http::root::{Defaults, MainContext, Paths};
 use http::tls::ServerTls;
 use http::{Complex, Http, Module, Server, Variables};
 use session::variable::UnknownVariable;
 use std::cell::RefCell;
 use std::rc::Rc;
-
-pub use http::root::MainContext;
 
 struct Builder<'a> {
     modules: &'a [Module],

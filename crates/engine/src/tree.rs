@@ -9,6 +9,7 @@ use conf::tree::Error;
 use http::Module;
 use http::location::Match;
 use http::method::Method;
+use http::root::MainContext;
 use http::{Regex, Variables};
 use std::rc::Rc;
 
@@ -35,7 +36,7 @@ fn http_block(cx: &mut Cx<'_>, modules: &Rc<[Module]>) -> Result<(), Error> {
     }
     cx.read_block(Context::HTTP, &frame)?;
     // What is missing may be what the rest relies on: nothing that follows from it is worth a word.
-    if cx.global::<build::MainContext>().partial || !cx.global::<Unsupported>().list.is_empty() {
+    if cx.global::<MainContext>().partial || !cx.global::<Unsupported>().list.is_empty() {
         return Ok(());
     }
     let finished = build::finish(&frame, modules, cx.directive.body.as_ref())?;

@@ -8,6 +8,7 @@ use crate::log_request;
 use crate::request::Request;
 use base::errno;
 use base::log::Level;
+use base::saturated::Saturated;
 use session::{Outcome, Step};
 use std::cell::{Cell, RefCell};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -232,7 +233,7 @@ impl Limits {
         let core = request.core();
         let in_file = core.client_body_in_file_only.unwrap_or(0);
         Limits {
-            buffer: core.client_body_buffer_size.unwrap_or(default::BODY_BUFFER) as usize,
+            buffer: usize::saturated(core.client_body_buffer_size.unwrap_or(default::BODY_BUFFER)),
             max: core.client_max_body_size.unwrap_or(default::MAX_BODY),
             file_only: in_file != 0 || request.flags.body_in_file_only.get(),
             persistent: in_file == 1,

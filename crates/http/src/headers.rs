@@ -3,6 +3,8 @@
 //! All names and values live in one buffer that is reused from request to request. [`Headers::push`] is the one
 //! door: a CR, LF or NUL that tries to pass leaves percent-encoded, so no header can split a message.
 
+use base::saturated::Saturated;
+
 #[derive(Clone, Copy, Debug)]
 struct Item {
     name: (u32, u32),
@@ -22,8 +24,8 @@ pub struct Headers {
 /// One of 64 bits, by a name's length and first letter.
 #[inline]
 fn kind(name: &[u8]) -> u64 {
-    let first = name.first().map_or(0, |byte| u32::from(byte | 0x20));
-    1 << ((first ^ (name.len() as u32).wrapping_mul(13)) & 63)
+    let first = name.first().map_or(0, |byte| usize::from(byte | 0x20));
+    1 << ((first ^ name.len().wrapping_mul(13)) & 63)
 }
 
 /// Appends a part of a head's line; what would end the line is escaped (RFC 9110, 5.5: CR, LF and NUL are dangerous).
@@ -91,9 +93,9 @@ impl Headers {
     }
 
     fn store(&mut self, text: &[u8]) -> (u32, u32) {
-        let start = self.bytes.len() as u32;
+        let start = u32::saturated(self.bytes.len());
         push_clean(&mut self.bytes, text);
-        (start, self.bytes.len() as u32)
+        (start, u32::saturated(self.bytes.len()))
     }
 
     /// Appends a field; others of the same name stay. One without a name would spoil the head, and is none (RFC 9110, 5.1).
@@ -176,7 +178,7 @@ impl Headers {
         if self.kinds & kind(name) == 0 {
             return None;
         }
-        let length = name.len() as u32;
+        let length = u32::saturated(name.len());
         self.items.iter().position(|item| item.name.1 - item.name.0 == length && self.slice(item.name).eq_ignore_ascii_case(name))
     }
 

@@ -3,6 +3,7 @@
 //! A module sees this crate and nothing beside it. The engine runs requests, the front speaks the wire; both are
 //! reached through [`Engine`] and [`Downstream`].
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod assigned;
 pub mod blocks;

@@ -4,6 +4,7 @@
 //! lists them in the order that counts, behind those of `lua_lib`, which need no request. What a function sees of its
 //! request is the [`Host`].
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod abort;
 pub mod api;

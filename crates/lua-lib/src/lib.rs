@@ -3,6 +3,7 @@
 //! A part is a [`lua::Group`]. [`groups`] lists them in the order that counts. The virtual machine and its worker-wide
 //! state are [`Runtime`]'s; what a function sees of what its code runs for is the [`Host`].
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod dict_slots;
 pub mod host;

@@ -1,5 +1,6 @@
 //! Numbers as C's `%.14g` prints them, and Lua with it.
 
+use base::saturated::Saturated;
 use std::io::Write;
 
 /// Digits of Lua's `tostring`.
@@ -29,7 +30,7 @@ pub fn push_printed(out: &mut Vec<u8>, value: f64) {
 /// Appends a number as C's `%.*g` prints it with `digits` digits, from 1 to 17.
 #[inline]
 pub(crate) fn push_digits(out: &mut Vec<u8>, value: f64, digits: usize) {
-    let whole = value as i64;
+    let whole = i64::saturated(value);
     if digits >= DIGITS && whole as f64 == value && whole.unsigned_abs() < EXACT {
         return push_integer(out, value.is_sign_negative(), whole.unsigned_abs());
     }
@@ -60,7 +61,7 @@ fn push_other(out: &mut Vec<u8>, value: f64, digits: usize) {
 fn push_decimal(out: &mut Vec<u8>, value: f64) -> bool {
     let size = value.abs();
     for (scale, places) in PLACES {
-        let whole = (size * scale as f64 + 0.5) as u64;
+        let whole = u64::saturated(size * scale as f64 + 0.5);
         if size < 1e-3 || whole >= EXACT || whole as f64 / scale as f64 != size {
             continue;
         }
@@ -88,7 +89,7 @@ fn push_integer(out: &mut Vec<u8>, negative: bool, size: u64) {
         out.push(b'-');
     }
     if size < 10 {
-        return out.push(b'0' + size as u8);
+        return out.push(b'0' + u8::saturated(size));
     }
     let mut rest = size;
     let mut digits = [b'0'; 20];

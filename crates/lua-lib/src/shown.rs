@@ -1,6 +1,7 @@
 //! Values as `ngx.print` formats them.
 
 use crate::number;
+use base::saturated::Saturated;
 use lua::{Piece, Raise, Stack, Type};
 
 /// Appends a value as `ngx.print` shows it; tables are lists of such values.
@@ -37,7 +38,7 @@ pub(crate) fn array_length(stack: &mut Stack<'_>, index: usize, argument: usize,
         let number = if stack.kind(key) == Type::Number { stack.number(key) } else { None };
         match number {
             Some(n) if n >= 1.0 && n.floor() == n => {
-                length = length.max(n as usize);
+                length = length.max(usize::saturated(n));
                 Ok(())
             }
             _ => Err(Raise::argument(argument, function, "non-array table found")),

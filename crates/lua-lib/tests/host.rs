@@ -154,6 +154,15 @@ async fn libraries_work_without_a_request() {
 }
 
 #[tokio::test]
+async fn a_pipe_takes_no_more_memory_than_a_read_is_worth() {
+    let host = connection();
+    let code = "local program = require('ngx.pipe').spawn({ 'echo', 'out' }, { buffer_size = 2 ^ 62 }) ngx.log(ngx.ERR, program:stdout_read_all())";
+    let ended = tokio::task::LocalSet::new().run_until(run(&host, code)).await;
+    assert!(matches!(ended, Completion::Returned), "{ended:?}");
+    assert!(host.lines.borrow().iter().any(|line| line.contains(": out")), "{:?}", host.lines.borrow());
+}
+
+#[tokio::test]
 async fn print_is_a_notice() {
     let host = connection();
     tokio::task::LocalSet::new().run_until(run(&host, "print('a', 1) ngx.log(ngx.INFO, 'b')")).await;

@@ -5,6 +5,7 @@ use crate::host::Host;
 use crate::protocol::Protocol;
 use crate::state::Balancing;
 use base::authority;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, Row};
 use lua_lib::ANYWHERE;
 use net::address::SocketAddress;
@@ -91,18 +92,21 @@ fn parse_peer(text: &[u8], port: u16) -> Result<SocketAddress, &'static str> {
     }
 }
 
+/// The port is cut to 16 bits, as there.
+#[expect(clippy::cast_possible_truncation, reason = "the cut is meant")]
+fn port_of(number: f64) -> u16 {
+    i64::saturated(number) as u16
+}
+
 fn set_current_peer<P: Protocol>(cx: &CallContext, address: &[u8], port: f64, host: &[u8]) -> i32 {
-    balancing::<P>(cx, |balancing| {
-        // The port is cut to 16 bits, as there.
-        match parse_peer(address, port as i64 as u16) {
-            Ok(address) => {
-                let host = (!host.is_empty()).then(|| host.to_ascii_lowercase().into());
-                let old = balancing.balancer.change(|target| target.keepalive).flatten();
-                balancing.balancer.set(Target { host, keepalive: old, ..Target::new(address) });
-                DONE
-            }
-            Err(text) => refuse(cx, text),
+    balancing::<P>(cx, |balancing| match parse_peer(address, port_of(port)) {
+        Ok(address) => {
+            let host = (!host.is_empty()).then(|| host.to_ascii_lowercase().into());
+            let old = balancing.balancer.change(|target| target.keepalive).flatten();
+            balancing.balancer.set(Target { host, keepalive: old, ..Target::new(address) });
+            DONE
         }
+        Err(text) => refuse(cx, text),
     })
 }
 
@@ -121,7 +125,7 @@ fn choose_pool<P: Protocol>(cx: &CallContext, name: &[u8], size: f64) -> i32 {
 /// [`REDUCED`]: fewer than these.
 fn set_more_tries<P: Protocol>(cx: &CallContext, count: f64) -> i32 {
     balancing::<P>(cx, |balancing| {
-        if balancing.balancer.allow_more(count as usize) {
+        if balancing.balancer.allow_more(usize::saturated(count)) {
             return DONE;
         }
         cx.put_static(b"reduced tries due to limit");
@@ -139,7 +143,7 @@ fn get_last_failure<P: Protocol>(cx: &CallContext) -> i32 {
 
 /// Milliseconds; 0 leaves a limit as it is.
 fn set_timeouts<P: Protocol>(cx: &CallContext, connect: f64, send: f64, read: f64) -> i32 {
-    let given = |ms: f64| Some(ms as u64).filter(|ms| *ms > 0);
+    let given = |ms: f64| Some(u64::saturated(ms)).filter(|ms| *ms > 0);
     balancing::<P>(cx, |balancing| {
         balancing.balancer.limit_times(Timeouts { connect: given(connect), send: given(send), read: given(read) });
         DONE
@@ -148,7 +152,7 @@ fn set_timeouts<P: Protocol>(cx: &CallContext, connect: f64, send: f64, read: f6
 
 fn enable_keepalive<P: Protocol>(cx: &CallContext, idle_ms: f64, requests: f64) -> i32 {
     balancing::<P>(cx, |balancing| {
-        let kind = Pooling { size: balancing.pool_size, idle_ms: idle_ms as u64, requests: requests as u64 };
+        let kind = Pooling { size: balancing.pool_size, idle_ms: u64::saturated(idle_ms), requests: u64::saturated(requests) };
         match balancing.balancer.change(|target| target.keepalive = Some(kind)) {
             Some(()) => DONE,
             None => refuse(cx, "no current peer set"),

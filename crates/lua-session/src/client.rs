@@ -4,6 +4,7 @@ pub mod quick;
 pub mod read;
 pub mod write;
 
+use base::saturated::Saturated;
 use lua::{CallContext, Raise, Stack};
 use lua_lib::socket::call::{self, Call, ID, item};
 use lua_lib::socket::scan::Pattern;
@@ -24,7 +25,7 @@ pub trait ClientSocket: Sized + 'static {
     /// # Errors
     /// `bad request`: it belongs to another session.
     fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<Self>, Raise> {
-        let Some(id) = item(stack, ID).map(|id| id as u64) else { return Ok(None) };
+        let Some(id) = item(stack, ID).map(u64::saturated) else { return Ok(None) };
         match Self::of_session(cx, id) {
             None if call.hub.find(id).is_some() => Err("bad request".into()),
             own => Ok(own),

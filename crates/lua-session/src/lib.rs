@@ -3,6 +3,7 @@
 //!
 //! All of it is written for a [`Protocol`] and is compiled once for each: `lua-api` is HTTP's, `stream-lua` that of `stream`.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod balancer;
 pub mod balancing;

@@ -2,6 +2,7 @@
 
 use crate::host::{Host, with_served, with_session};
 use crate::protocol::Protocol;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Row};
 use session::Session;
 use session::variable::by_name::{AssignError, get_by_name, set_by_name};
@@ -81,7 +82,7 @@ fn capture<P: Protocol>(cx: &CallContext, number: f64) -> i32 {
     with_variables::<P>(cx, |_, session| {
         let captures = session.cache().captures();
         // Any number below 1 names nothing; the cast keeps it at 0.
-        let n = number as usize;
+        let n = usize::saturated(number);
         if n == 0 || n >= captures.count() {
             return NOT_FOUND;
         }

@@ -7,6 +7,7 @@ mod short;
 use crate::accept_gzip::accepted;
 use crate::content_coding::{self, define_ratio, is_eligible, power};
 use crate::filtering::{Types, check_buffers};
+use base::saturated::Saturated;
 use compressors::{Compressors, LARGEST_WINDOW, Settings};
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
@@ -69,7 +70,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let conf = at.conf::<Conf>();
     if conf.on == Some(true) {
         // zlib-rs's level 1 packs far worse than zlib's; its level 2 is nginx's default.
-        let level = conf.level.unwrap_or(1).max(2) as u32;
+        let level = u32::saturated(conf.level.unwrap_or(1).max(2));
         let settings = Settings { level, window: conf.window.unwrap_or(LARGEST_WINDOW) };
         let fits = move |request: &Request| is_eligible(request, conf.min_length, conf.types.as_ref());
         content_coding::attach::<Compressors>(at, fits, move |request, accept| accepted(request, accept).then_some(settings));

@@ -1,5 +1,6 @@
 //! Modules of HTTP and `stream`: one feature, one file, which serves both protocols where both have it.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 #[cfg(test)]
 mod bare_tests;

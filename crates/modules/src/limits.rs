@@ -2,6 +2,7 @@
 //! answered and logged.
 
 use base::log::Level;
+use base::saturated::Saturated;
 use base::text;
 use conf::context::Arity;
 use conf::row::{self, Cx, Row};
@@ -211,7 +212,7 @@ impl<L> Conf<L> {
 
     /// The status of refused requests.
     pub(crate) fn status(&self) -> u16 {
-        self.status.unwrap_or(503) as u16
+        u16::saturated(self.status.unwrap_or(503))
     }
 
     /// Whether nothing is refused in truth.

@@ -8,6 +8,7 @@ mod variable_path;
 use crate::compile::{complex, complex_of};
 use base::errno;
 use base::log::Level;
+use base::saturated::Saturated;
 use base::syslog::Syslog;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -204,7 +205,7 @@ fn options<S: Logged>(cx: &Cx<'_>) -> Result<(Buffering, Option<Complex<S>>), Er
         let shown = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         if let Some(value) = arg.strip_prefix(b"buffer=") {
             let size = base::text::parse_size(value, false).filter(|size| *size > 0);
-            buffering.size = size.ok_or_else(|| cx.error_at(i, format!("invalid buffer size \"{}\"", shown(value))))? as usize;
+            buffering.size = usize::saturated(size.ok_or_else(|| cx.error_at(i, format!("invalid buffer size \"{}\"", shown(value))))?);
         } else if let Some(value) = arg.strip_prefix(b"flush=") {
             let time = base::text::parse_time_ms(value).filter(|time| *time > 0);
             buffering.flush_ms = time.ok_or_else(|| cx.error_at(i, format!("invalid flush time \"{}\"", shown(value))))?;
@@ -213,7 +214,8 @@ fn options<S: Logged>(cx: &Cx<'_>) -> Result<(Buffering, Option<Complex<S>>), Er
         } else if arg == b"gzip" || arg.starts_with(b"gzip=") {
             let value = arg.strip_prefix(b"gzip=").unwrap_or(b"1");
             let level = base::text::parse_number(value).filter(|level| (1..=9).contains(level));
-            buffering.gzip = level.ok_or_else(|| cx.error_at(i, format!("invalid compression level \"{}\"", shown(value))))? as u32;
+            let level = level.ok_or_else(|| cx.error_at(i, format!("invalid compression level \"{}\"", shown(value))))?;
+            buffering.gzip = u32::saturated(level);
             if buffering.size == 0 {
                 buffering.size = 64 * 1024;
             }

@@ -3,6 +3,7 @@
 use crate::files::open::Failure;
 use crate::files::serve::refuse_directory;
 use crate::static_files::unmappable;
+use base::saturated::Saturated;
 use conf::context::Context;
 use conf::row::{self, Row};
 use conf::scope::Config;
@@ -58,7 +59,7 @@ fn handle(request: &Rc<Request>) -> Outcome {
         }
     };
     let chosen = RandomState::new().hash_one(names.len()) % (names.len() as u64).max(1);
-    let Some(name) = names.get(chosen as usize) else { return Outcome::Declined };
+    let Some(name) = names.get(usize::saturated(chosen)) else { return Outcome::Declined };
     let mut uri = request.line.borrow().uri.clone();
     uri.extend_from_slice(name);
     let args = request.line.borrow().args.clone();

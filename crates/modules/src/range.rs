@@ -1,6 +1,7 @@
 //! Byte ranges of a response (RFC 9110 section 14; `max_ranges`): one part, several parts, 416.
 
 use crate::marks;
+use base::saturated::Saturated;
 use base::text::push_number;
 use http::line::Version;
 use http::location::Filtered;
@@ -221,7 +222,7 @@ fn push_overlap(piece: &Piece, from: u64, to: u64, range: (u64, u64), out: &mut 
         return;
     }
     out.push(match piece {
-        Piece::Bytes(bytes) => Piece::Bytes(bytes.slice((start - from) as usize..(end - from) as usize)),
+        Piece::Bytes(bytes) => Piece::Bytes(bytes.slice(usize::saturated(start - from)..usize::saturated(end - from))),
         Piece::File(f) => Piece::File(FilePiece { file: f.file.clone(), start: f.start + (start - from), end: f.start + (end - from) }),
     });
 }

@@ -127,9 +127,8 @@ fn old_link<'a>(uri: &'a [u8], secret: &[u8]) -> Option<&'a [u8]> {
     if sum.len() != 32 || link.is_empty() {
         return None;
     }
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let given: Option<Vec<u8>> =
-        sum.chunks_exact(2).map(|pair| Some((digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?) as u8)).collect();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let given: Option<Vec<u8>> = sum.chunks_exact(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect();
     let made = Md5::new().chain_update(link).chain_update(secret).finalize();
     same(&given?, &made).then_some(link)
 }

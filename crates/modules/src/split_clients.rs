@@ -2,6 +2,7 @@
 
 use crate::block;
 use crate::compile::complex;
+use base::saturated::Saturated;
 use conf::context::Arity;
 use conf::row::{Cx, Row};
 use conf::tree::{Directive, Error};
@@ -61,7 +62,7 @@ fn limits(cx: &Cx<'_>, entries: &[Directive]) -> Result<Vec<Part>, Error> {
             return Err(cx.error("percent total is greater than 100%"));
         }
         let limit = (sum != 10_000).then(|| {
-            last = last.wrapping_add((percent * u64::from(u32::MAX) / 10_000) as u32);
+            last = last.wrapping_add(u32::saturated(percent * u64::from(u32::MAX) / 10_000));
             last
         });
         parts.push(Part { limit, value: value.into() });
@@ -72,7 +73,7 @@ fn limits(cx: &Cx<'_>, entries: &[Directive]) -> Result<Vec<Part>, Error> {
 /// MurmurHash2, the 32-bit form with seed 0 that nginx has.
 fn murmur2(data: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
-    let mut hash = data.len() as u32;
+    let mut hash = u32::saturated(data.len());
     let mut chunks = data.chunks_exact(4);
     for chunk in &mut chunks {
         let mut k = chunk.iter().rev().fold(0u32, |k, b| k << 8 | u32::from(*b)).wrapping_mul(M);

@@ -2,6 +2,7 @@
 
 use crate::filtering::{Types, forget_body, type_matches, want_memory};
 use base::log::Level;
+use base::saturated::Saturated;
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
 use conf::scope::Config;
@@ -101,7 +102,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     if !fit {
         return Step::Now(Outcome::Ok);
     }
-    let longest_value = conf.value_length.unwrap_or(255) as usize;
+    let longest_value = usize::saturated(conf.value_length.unwrap_or(255));
     request.set_context(Rc::new(Page::new(longest_value, conf.silent == Some(true))));
     request.demand_body_filter(crate::marks::SSI);
     want_memory(request);

@@ -9,6 +9,7 @@ mod stream;
 mod tcp_info;
 mod time;
 
+use base::saturated::Saturated;
 use http::{Module, Request, Variables};
 
 /// The embedded variables. Wants no place in the order: it has no handlers.
@@ -54,7 +55,7 @@ fn put_seconds(out: &mut Vec<u8>, ms: u64) -> bool {
     out.push(b'.');
     let rest = ms % 1000;
     for digit in [rest / 100, rest / 10 % 10, rest % 10] {
-        out.push(b'0' + digit as u8);
+        out.push(b'0' + u8::saturated(digit));
     }
     true
 }

@@ -3,6 +3,7 @@
 //! Everything that registers with the event loop belongs to a worker and is made after the fork; [`listener`] is what
 //! the master uses before it.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod accept;
 pub mod address;

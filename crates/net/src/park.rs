@@ -131,8 +131,9 @@ impl<T> Slab<T> {
 
     /// One of those in the next slot of the wheel that holds any.
     fn nearest(&self) -> Option<u32> {
-        (0..SLOTS)
-            .map(|turn| slot_of(self.swept.wrapping_add(1).wrapping_add(turn as u32)))
+        (1..)
+            .take(SLOTS)
+            .map(|turn| slot_of(self.swept.wrapping_add(turn)))
             .find_map(|slot| self.wheel.get(slot).copied().filter(|i| *i != NONE))
     }
 

@@ -17,6 +17,7 @@ use ::upstream::url::Url;
 use balance::{Timing, Verdict};
 use base::clock;
 use base::log::Level;
+use base::saturated::Saturated;
 use http::body::{self, BodyState};
 use http::cache_report::CacheCounter;
 use http::connection::BodyRead;
@@ -159,7 +160,7 @@ async fn read_body(request: &Rc<Request>, route: &Route) -> Option<Outcome> {
 /// A small body that came with its head is a body like any other, also where bodies are passed on as they come.
 fn take_early(request: &Rc<Request>) -> Option<Outcome> {
     let core = request.core();
-    let limit = core.client_body_buffer_size.unwrap_or(default::BODY_BUFFER) as usize;
+    let limit = usize::saturated(core.client_body_buffer_size.unwrap_or(default::BODY_BUFFER));
     let max = core.client_max_body_size.unwrap_or(default::MAX_BODY);
     let mut data = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());

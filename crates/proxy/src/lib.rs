@@ -4,6 +4,7 @@
 //! [`family`] has the directives that repeat by protocol, [`dialect`] what a protocol must say, [`exchange`] and its
 //! parts the way of a request through its upstream.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod attempt;
 pub mod attempt_end;

@@ -6,6 +6,7 @@ use crate::header_set::HeaderNameSet;
 use crate::limits::default;
 use crate::sizes::{self, Sizes};
 use crate::store_conf::{StoreConf, StorePlan};
+use base::saturated::Saturated;
 use cache::freshness::IgnoredFields;
 use conf::switch::Switch;
 use conf::tree::SettingError;
@@ -383,10 +384,10 @@ impl Family {
             connect_timeout: self.connect_timeout.unwrap_or(default::TIMEOUT),
             send_timeout: self.send_timeout.unwrap_or(default::TIMEOUT),
             read_timeout: self.read_timeout.unwrap_or(default::TIMEOUT),
-            buffer_size: sizes.buffer as usize,
+            buffer_size: usize::saturated(sizes.buffer),
             read_size,
             first_read: if self.reads_ahead() { read_size.max(head_size) } else { head_size },
-            memory: sizes.memory as usize,
+            memory: usize::saturated(sizes.memory),
             busy: sizes.busy,
             max_file: sizes.max_file,
             temp_path: self.temp_path.clone(),

@@ -5,6 +5,7 @@ use crate::limits::{TIMED_OUT, default};
 use ::upstream::secure::handshake::error_line;
 use base::errno;
 use base::log::Level;
+use base::saturated::Saturated;
 use http::Request;
 use http::tunnel::Tunnel;
 use std::io::{self, IoSlice};
@@ -89,7 +90,7 @@ pub async fn run(
     buffer: usize,
     timeout: u64,
 ) -> Transferred {
-    let buffer = buffer.min(default::MAX_READ as usize);
+    let buffer = buffer.min(usize::saturated(default::MAX_READ));
     let mut down = Direction { bytes: first.to_vec(), ..Direction::default() };
     let mut up = Direction { bytes: Vec::with_capacity(buffer), ..Direction::default() };
     down.bytes.reserve(buffer);

@@ -13,7 +13,6 @@ pub mod lock;
 pub mod meter;
 pub mod records;
 pub mod registry;
-pub mod slab;
 pub mod table;
 pub mod tally;
 pub mod zone;

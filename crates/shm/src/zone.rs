@@ -1,6 +1,8 @@
 //! A zone and access to it.
 
-use crate::{lock, slab, zone_file};
+pub mod slab;
+
+use crate::{lock, zone_file};
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::io;

@@ -2,6 +2,7 @@
 
 use crate::host::{Host, Sessions};
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Row};
 use lua_session::control::{self, RETURN, STOP};
 use lua_session::{Protocol, host};
@@ -30,7 +31,7 @@ pub(crate) fn groups() -> [Group; 2] {
 
 /// What the glue does next; negative: an error, whose text is in the output buffer.
 fn exit(cx: &CallContext, code: f64) -> i32 {
-    let code = code as i32;
+    let code = i32::saturated(code);
     let Some(host) = cx.host::<Host>() else {
         cx.set_text(b"no request found");
         return -1;

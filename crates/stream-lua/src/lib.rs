@@ -4,6 +4,7 @@
 //! behind those of `lua_lib`, which need no session, and among those of `lua_session`, which every protocol has. `stream` has a virtual
 //! machine of its own: nothing in it is seen by code of `http`.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod client;
 mod control;

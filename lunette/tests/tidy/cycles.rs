@@ -1,4 +1,4 @@
-//! No import cycle between the files of a crate, but for those that are one thing in several files.
+//! No import cycle between the files of a crate, but for those that are one thing in several files: a file and those in its directory.
 
 use crate::report;
 use crate::source::{Source, all};
@@ -6,12 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Crates whose files are one contract: a request knows its location, whose handlers take a request; so do a session and its server.
 const ONE_CONTRACT: [&str; 2] = ["http", "stream"];
-
-/// Circles that are known: what closes each, and why it stands. A new one must be broken, not listed.
-const WAIVED: [(&str, &str); 1] = [
-    // One parser in two files: the line's half fills the head in place, so that nothing is copied.
-    ("wire", "h1::line -> h1::request"),
-];
 
 /// A module's path within its crate: `directives::root`; empty for the crate's root.
 fn module(source: &Source) -> Option<String> {
@@ -21,24 +15,69 @@ fn module(source: &Source) -> Option<String> {
     Some(if matches!(stem, "lib" | "main" | "mod") { String::new() } else { stem.replace('/', "::") })
 }
 
-/// Paths below `crate::` or `super::` that the shipped lines of a file name.
-fn imports(source: &Source, own: &str) -> BTreeSet<String> {
+/// The code of a file without its comments, so that an import in several lines is one text.
+fn code(source: &Source) -> String {
+    source.shipped().map(|(_, line)| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join(" ")
+}
+
+/// Paths within the crate that the shipped lines of a file name, by imports or in the code; `own` is the file's module.
+fn imports(code: &str, own: &str) -> BTreeSet<String> {
     let parent = own.rsplit_once("::").map_or("", |(parent, _)| parent);
-    let mut found = BTreeSet::new();
-    for (_, line) in source.shipped() {
-        let code = line.split("//").next().unwrap_or_default();
-        for (prefix, base) in [("crate::", ""), ("super::", parent)] {
-            for (at, _) in code.match_indices(prefix) {
-                if code[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '$' | '(')) {
-                    continue;
+    let children: BTreeSet<&str> = code.split("mod ").skip(1).filter_map(|rest| rest.split_once(';')).map(|(name, _)| name).collect();
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    for (at, _) in code.match_indices("use ") {
+        if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let text: String = code[at + 4..].chars().take_while(|c| *c != ';').collect();
+        for path in expand(text.trim()) {
+            let first = path.split("::").next().unwrap_or_default();
+            found.insert(if children.contains(first) { format!("self::{path}") } else { path });
+        }
+    }
+    for prefix in ["crate::", "super::", "self::"] {
+        for (at, _) in code.match_indices(prefix) {
+            if !code[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '$' | '(')) {
+                let path: String = code[at..].chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':')).collect();
+                // The head of a list of imports, each of which was seen above.
+                if !path.ends_with(':') {
+                    found.insert(path);
                 }
-                let rest = &code[at + prefix.len()..];
-                let path: String = rest.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':')).collect();
-                found.insert(if base.is_empty() { path } else { format!("{base}::{path}") });
             }
         }
     }
-    found
+    let absolute = |path: &String| {
+        let (first, rest) = path.split_once("::")?;
+        match (first, rest.strip_prefix("super::")) {
+            ("crate", _) => Some(rest.to_owned()),
+            ("self", _) => Some(format!("{own}::{rest}")),
+            ("super", Some(rest)) => Some(format!("{}::{rest}", parent.rsplit_once("::").map_or("", |(above, _)| above))),
+            ("super", None) => Some(format!("{parent}::{rest}")),
+            _ => None,
+        }
+    };
+    found.iter().filter_map(absolute).map(|path| path.trim_start_matches(':').to_owned()).collect()
+}
+
+/// The paths of an import: one for each name in its braces.
+fn expand(text: &str) -> Vec<String> {
+    let Some((head, list)) = text.split_once('{') else {
+        return vec![text.split(" as ").next().unwrap_or_default().trim().to_owned()];
+    };
+    let list = list.trim_end().strip_suffix('}').unwrap_or(list);
+    let mut parts = vec![String::new()];
+    let mut depth = 0;
+    for letter in list.chars() {
+        match letter {
+            ',' if depth == 0 => parts.push(String::new()),
+            _ => {
+                depth += i32::from(letter == '{') - i32::from(letter == '}');
+                parts.last_mut().unwrap().push(letter);
+            }
+        }
+    }
+    let parts = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty());
+    parts.flat_map(|part| expand(&format!("{}{part}", head.trim()))).collect()
 }
 
 /// The file that a path leads to: the longest module at its head. A crate's root only lists its modules.
@@ -62,47 +101,56 @@ fn files_do_not_import_each_other() {
         let modules: BTreeMap<_, _> = own.iter().enumerate().filter_map(|(i, source)| Some((module(source)?, i))).collect();
         let mut edges: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for (path, i) in modules.iter().filter(|(path, _)| !path.is_empty()) {
-            let targets = imports(own[*i], path).into_iter().filter_map(|import| target(&import, &modules));
-            // A file and the files in its directory are one module in several files.
-            let apart = targets.filter(|other| !path.starts_with(&format!("{other}::")) && !other.starts_with(&format!("{path}::")));
-            edges.insert(path, apart.filter(|other| other != path && !other.is_empty()).collect());
+            let targets = imports(&code(own[*i]), path).into_iter().filter_map(|import| target(&import, &modules));
+            edges.insert(path, targets.filter(|other| other != path && !other.is_empty()).collect());
         }
-        findings.extend(cycles(&edges).into_iter().map(|cycle| format!("{name}: {}", cycle.join(" -> "))));
+        findings.extend(circles(&edges).into_iter().map(|circle| format!("{name}: {}", circle.join(", "))));
     }
-    let waived = |finding: &String| WAIVED.iter().any(|(name, cycle)| *finding == format!("{name}: {cycle}"));
-    let stale = WAIVED.iter().map(|(name, cycle)| format!("{name}: {cycle}")).filter(|waiver| !findings.contains(waiver));
-    let mut left: Vec<_> = findings.iter().filter(|finding| !waived(finding)).cloned().collect();
-    left.extend(stale.map(|waiver| format!("{waiver}: the waiver is not needed any more")));
-    report("import cycles", &left);
+    report("import cycles", &findings);
 }
 
-/// One shortest cycle through each file that is on one.
-fn cycles(edges: &BTreeMap<&str, BTreeSet<String>>) -> BTreeSet<Vec<String>> {
-    let mut found = BTreeSet::new();
-    for start in edges.keys() {
-        let mut paths = std::collections::VecDeque::from([vec![(*start).to_owned()]]);
+/// Files that import each other, directly or by others; those of one directory and the file of its name are one module.
+fn circles(edges: &BTreeMap<&str, BTreeSet<String>>) -> BTreeSet<Vec<String>> {
+    let reach = |start: &str| {
         let mut seen = BTreeSet::new();
-        while let Some(path) = paths.pop_front() {
-            let last = path.last().map_or("", String::as_str);
-            let next = edges.get(last).into_iter().flatten();
-            if next.clone().any(|other| other == start) {
-                let least = path.iter().enumerate().min_by_key(|(_, name)| (*name).clone()).map_or(0, |(i, _)| i);
-                let mut turned = path.clone();
-                turned.rotate_left(least);
-                found.insert(turned);
-                break;
-            }
-            for other in next.filter(|other| seen.insert((*other).clone())) {
-                paths.push_back([path.as_slice(), std::slice::from_ref(other)].concat());
-            }
+        let mut next = vec![start.to_owned()];
+        while let Some(from) = next.pop() {
+            next.extend(edges.get(from.as_str()).into_iter().flatten().filter(|to| seen.insert((*to).clone())).cloned());
+        }
+        seen
+    };
+    let reached: BTreeMap<&str, _> = edges.keys().map(|start| (*start, reach(start))).collect();
+    let mut found = BTreeSet::new();
+    for (start, seen) in reached.iter().filter(|(start, seen)| seen.contains(**start)) {
+        let circle = seen.iter().filter(|other| reached.get(other.as_str()).is_some_and(|back| back.contains(*start)));
+        let circle: Vec<String> = circle.cloned().collect();
+        let is_one = |head: &String| circle.iter().all(|other| other == head || other.starts_with(&format!("{head}::")));
+        if !circle.iter().any(is_one) {
+            found.insert(circle);
         }
     }
     found
 }
 
 #[test]
-fn a_cycle_is_found() {
+fn a_circle_is_found() {
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-    let edges = BTreeMap::from([("a", set(&["b"])), ("b", set(&["c"])), ("c", set(&["a"])), ("d", set(&["a"]))]);
-    assert_eq!(cycles(&edges), BTreeSet::from([vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]]));
+    let edges = BTreeMap::from([
+        ("a", set(&["b::part"])),
+        ("b", set(&["b::part"])),
+        ("b::part", set(&["b", "c"])),
+        ("c", set(&["a"])),
+        ("d", set(&["a", "d::part"])),
+        ("d::part", set(&["d"])),
+    ]);
+    let circle = ["a", "b", "b::part", "c"].map(str::to_owned).to_vec();
+    assert_eq!(circles(&edges), BTreeSet::from([circle]));
+}
+
+#[test]
+fn imports_are_seen_in_all_their_forms() {
+    let text = "pub mod part; use crate::{one, two::{self, Three}}; pub(super) use super::four::Five as Six; use part::Seven; \
+                use std::fmt; fn f() { crate::eight::nine() } use super::super::ten;";
+    let expected = ["eight::nine", "one", "own::file::part::Seven", "own::four::Five", "ten", "two::Three", "two::self"];
+    assert_eq!(imports(text, "own::file"), expected.map(str::to_owned).into_iter().collect());
 }

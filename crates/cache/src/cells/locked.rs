@@ -2,6 +2,7 @@
 
 use super::{Cells, EVICTIONS, Entry, LOCK, SEQUENCE, at, flag, own, words};
 use crate::key::Digest;
+use base::saturated::Saturated;
 use shm::lock;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
@@ -88,7 +89,7 @@ impl LockedCells<'_> {
         }
         self.set_flags(id, 0);
         cells.half(id, at::QUEUE, 1).store(cells.half(0, own::FREE, 0).load(Relaxed), Relaxed);
-        cells.half(0, own::FREE, 0).store(id as u32, Relaxed);
+        cells.half(0, own::FREE, 0).store(u32::saturated(id), Relaxed);
     }
 
     /// The key of a record.

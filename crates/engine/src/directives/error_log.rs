@@ -1,6 +1,5 @@
 //! `error_log` at every level.
 
-use crate::build::MainContext;
 use base::errno::describe;
 use base::log::{ErrorLog, Level, Sink, Target};
 use base::syslog::Syslog;
@@ -10,6 +9,7 @@ use conf::scope::Frame;
 use conf::tree::{Block, Error};
 use http::core::Core;
 use http::resources::ErrorFiles;
+use http::root::MainContext;
 use std::cell::Cell;
 use std::rc::Rc;
 

@@ -1,13 +1,13 @@
 //! `root` and `alias`.
 
 use super::slots::compile;
-use crate::build::MainContext;
 use crate::nodes::BlockContent;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::core::{Core, Root};
 use http::location::Match;
+use http::root::MainContext;
 use std::os::unix::ffi::OsStrExt;
 
 pub(super) fn rows() -> Vec<Row> {

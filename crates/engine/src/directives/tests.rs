@@ -1,12 +1,12 @@
 //! Rows against nginx's errors, and the values that they store.
 
 use super::*;
-use crate::build::MainContext;
 use conf::context::Context;
 use conf::include::Text;
 use conf::parser::Parser;
 use conf::scope::Frame;
 use http::core::Core;
+use http::root::MainContext;
 use http::root::Paths;
 
 fn read(text: &str, context: Context) -> (Frame, Result<(), String>) {

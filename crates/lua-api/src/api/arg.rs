@@ -1,6 +1,7 @@
 //! `ngx.arg`: the arguments of `set_by_lua*`, the data of `body_filter_by_lua*`.
 
 use crate::host::{Host, request};
+use base::saturated::Saturated;
 use http::chain::FilePiece;
 use http::{Chain, Piece};
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack, Type};
@@ -44,7 +45,7 @@ fn get(cx: &CallContext, index: f64) -> i32 {
     };
     if cx.phase() == Some(LuaPhase::SET) {
         let arguments = host.arguments.values.borrow();
-        let value = if index >= 1.0 { arguments.get(index as usize - 1) } else { None };
+        let value = if index >= 1.0 { arguments.get(usize::saturated(index) - 1) } else { None };
         return match value.filter(|value| !value.is_empty()) {
             Some(value) => {
                 cx.set_text(value);

@@ -7,6 +7,7 @@ use crate::host::{Host, request};
 use crate::state::State;
 use ::wire::uri::internal;
 use base::log::Level;
+use base::saturated::Saturated;
 use http::body::Body;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{BoxFuture, Engine, Method, Request};
@@ -207,9 +208,9 @@ fn push_lists(stack: &mut Stack<'_>, children: Vec<Child>) -> Result<usize, Rais
 /// Makes the subrequest whose query begins at `at`; nothing stands on the stack behind it.
 fn make(stack: &mut Stack<'_>, at: usize, issuer: &Issuer, number: usize) -> Result<Child, Raise> {
     let parent = &issuer.request;
-    let bits = stack.number(at + METHOD).unwrap_or(2.0) as u32;
+    let bits = u32::saturated(stack.number(at + METHOD).unwrap_or(2.0));
     let (name, method) = Method::from_bits(bits).ok_or_else(|| Raise::new(format!("unsupported HTTP method: {bits}")).at_level(2))?;
-    let flags = stack.number(at + FLAGS).unwrap_or_default() as u32;
+    let flags = u32::saturated(stack.number(at + FLAGS).unwrap_or_default());
     let forward = flags & FORWARD != 0 || method == Method::PUT || method == Method::POST;
     let given = stack.bytes(at + BODY);
     let length = given.map(<[u8]>::len);

@@ -4,6 +4,7 @@ use crate::api::ANSWERING;
 use crate::exit::{AGAIN, DONE, PENDING, aborts};
 use crate::host::{Host, Requests, request};
 use base::log::Level;
+use base::saturated::Saturated;
 use http::{Jump, log_request};
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack, Suspension, YIELDABLE};
 use lua_session::control::{self, RETURN, STOP};
@@ -21,7 +22,7 @@ pub fn groups() -> [Group; 2] {
 
 /// What the glue does next; negative: an error, whose text is in the output buffer.
 fn exit(cx: &CallContext, code: f64) -> i32 {
-    let mut code = code as i32;
+    let mut code = i32::saturated(code);
     if code == AGAIN || code == DONE {
         cx.set_text(b"bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE");
         return -1;
@@ -129,7 +130,7 @@ fn redirect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise
         return Err("expecting one or two arguments".into());
     }
     let target = stack.check_bytes(1, "redirect")?.to_vec();
-    let status = if count == 2 { stack.check_number(2, "redirect")? as i32 } else { 302 };
+    let status = if count == 2 { i32::saturated(stack.check_number(2, "redirect")?) } else { 302 };
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
         return Err("only ngx.HTTP_MOVED_TEMPORARILY, ngx.HTTP_MOVED_PERMANENTLY, ngx.HTTP_PERMANENT_REDIRECT, \
                     ngx.HTTP_SEE_OTHER, and ngx.HTTP_TEMPORARY_REDIRECT are allowed"
@@ -147,7 +148,7 @@ fn redirect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise
     let mut response = request.response.borrow_mut();
     response.headers.push(b"Location", &target);
     response.location_is_own = false;
-    response.set_status(status as u16);
+    response.set_status(u16::try_from(status).unwrap_or(302));
     Ok(stop(cx, status))
 }
 

@@ -3,6 +3,7 @@
 use crate::api::ANYWHERE;
 use crate::host::with_request;
 use base::log::Level;
+use base::saturated::Saturated;
 use http::line::Version;
 use http::{Request, log_request};
 use lua::{CallContext, Group, Row};
@@ -51,9 +52,9 @@ fn set(cx: &CallContext, status: f64) -> i32 {
 
 /// The status that a number is; one that no status line can hold is logged.
 pub(crate) fn three_digits(request: &Request, status: f64) -> Option<u16> {
-    let known = Some(status as u16).filter(|status| (100..=999).contains(status));
+    let known = Some(u16::saturated(status)).filter(|status| (100..=999).contains(status));
     if known.is_none() {
-        log_request!(request, Level::Error, "invalid HTTP status code {}", status as i32);
+        log_request!(request, Level::Error, "invalid HTTP status code {}", i32::saturated(status));
     }
     known
 }

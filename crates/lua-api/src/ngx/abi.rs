@@ -3,6 +3,7 @@
 //! They are written in Lua, over what `ngx` offers; the request that such code hands over is only compared with the one that runs.
 
 use crate::host::{Host, with_request};
+use base::saturated::Saturated;
 use http::metrics::Counter;
 use lua::{CallContext, Group, PhaseSet, Row};
 use lua_session::ctx::FAILED;
@@ -54,7 +55,7 @@ fn stat(cx: &CallContext, place: f64) -> f64 {
     let worker = cx.with_host::<Host, _>(|host| host.and_then(|host| host.worker.clone()));
     let sums = worker.map_or([0; 6], |worker| COUNTERS.map(|counter| worker.sum(counter)));
     let [.., active, reading, writing] = sums;
-    sums.get(place as usize).copied().unwrap_or(active.saturating_sub(reading + writing)) as f64
+    sums.get(usize::saturated(place)).copied().unwrap_or(active.saturating_sub(reading + writing)) as f64
 }
 
 fn field_count(cx: &CallContext) -> i32 {

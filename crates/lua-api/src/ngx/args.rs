@@ -2,6 +2,7 @@
 
 use crate::host::request;
 use base::log::Level;
+use base::saturated::Saturated;
 use http::body::BodyState;
 use http::log_request;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack, Type};
@@ -27,7 +28,7 @@ fn get_uri_args(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise>
     let (_, request) = request(cx)?;
     let max = match stack.number(1) {
         Some(0.0) => usize::MAX,
-        Some(max) if max >= 1.0 => max as usize,
+        Some(max) if max >= 1.0 => usize::saturated(max),
         _ => MAX_ARGS,
     };
     let line = request.line.borrow();

@@ -6,6 +6,7 @@ use crate::host::request;
 use crate::ngx::wrapped;
 use base::errno;
 use base::log::Level;
+use base::saturated::Saturated;
 use http::body::{self, Body, BodyState, TempFile};
 use http::connection::BodyRead;
 use http::core::{TempPath, default};
@@ -115,7 +116,7 @@ fn is_here(request: &Request) -> bool {
 
 fn get_body_data(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     count(stack, 0, 1, "0 or 1 arguments")?;
-    let max = if stack.top() == 1 { stack.check_number(1, "get_body_data")? as usize } else { 0 };
+    let max = if stack.top() == 1 { usize::saturated(stack.check_number(1, "get_body_data")?) } else { 0 };
     let (_, request) = request(cx)?;
     let body = request.body.borrow().clone();
     if body.state() != BodyState::Read || body.file().is_some() {
@@ -232,9 +233,9 @@ fn init_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         if size < 0.0 {
             return Err(Raise::new(format!("bad size argument: {size}")));
         }
-        size as usize
+        usize::saturated(size)
     } else {
-        request.core().client_body_buffer_size.unwrap_or(default::BODY_BUFFER) as usize
+        usize::saturated(request.core().client_body_buffer_size.unwrap_or(default::BODY_BUFFER))
     };
     body::replace(&request, Body::from_bytes(Vec::new()));
     let building = Rc::new(BodyBuilder::default());

@@ -2,6 +2,7 @@
 
 use crate::host::{request, with_request};
 use base::log::Level;
+use base::saturated::Saturated;
 use http::line::Version;
 use http::log_request;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
@@ -72,7 +73,10 @@ impl FieldTable {
 /// A number below 128 that equal names share, whatever their case.
 fn kind(name: &[u8]) -> u32 {
     let ends = [name.first(), name.get(name.len() / 2), name.last()];
-    let mixed = ends.into_iter().flatten().fold(name.len() as u32, |mixed, byte| mixed.wrapping_mul(31).wrapping_add((byte | 0x20).into()));
+    let mixed = ends
+        .into_iter()
+        .flatten()
+        .fold(u32::saturated(name.len()), |mixed, byte| mixed.wrapping_mul(31).wrapping_add((byte | 0x20).into()));
     mixed & 127
 }
 
@@ -81,7 +85,7 @@ fn req_headers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> 
     let (_, request) = request(cx)?;
     let max = match stack.number(1) {
         Some(0.0) => usize::MAX,
-        Some(max) if max >= 1.0 => max as usize,
+        Some(max) if max >= 1.0 => usize::saturated(max),
         _ => MAX_HEADERS,
     };
     let raw = stack.truthy(2);

@@ -3,6 +3,7 @@
 use crate::host::{Host, Requests, request, with_request};
 use crate::ngx::wrapped;
 use base::log::Level;
+use base::saturated::Saturated;
 use http::Method;
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack, Type};
 use lua_session::host::with_session;
@@ -43,7 +44,7 @@ const UNKNOWN: i32 = 1;
 fn set_method(cx: &CallContext, bits: f64) -> i32 {
     with_request(cx, -1, |_, request| {
         // CONNECT has no number in this API.
-        let known = Method::from_bits(bits as u32).filter(|(_, method)| *method != Method::CONNECT);
+        let known = Method::from_bits(u32::saturated(bits)).filter(|(_, method)| *method != Method::CONNECT);
         let Some((name, method)) = known else { return UNKNOWN };
         let mut line = request.line.borrow_mut();
         line.method = method;

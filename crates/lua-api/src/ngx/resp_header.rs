@@ -6,6 +6,7 @@ use crate::ngx::req_header::FieldTable;
 use crate::ngx::wrapped;
 use crate::options::Options;
 use base::log::Level;
+use base::saturated::Saturated;
 use http::line::Version;
 use http::{Request, log_request};
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack};
@@ -89,7 +90,7 @@ fn resp_get(cx: &CallContext, name: &[u8]) -> i32 {
             }
             count += 1;
         });
-        count.min(MAX_VALUES as i32)
+        count.min(i32::try_from(MAX_VALUES).unwrap_or(i32::MAX))
     })
 }
 
@@ -154,7 +155,7 @@ fn resp_headers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise>
     }
     let extra = all.len();
     all.extend(response.headers.iter().map(|(name, value)| (name, Cow::Borrowed(value))));
-    let max = max as usize;
+    let max = usize::saturated(max);
     let truncated = max > 0 && all.len() > max;
     if truncated {
         log_request!(request, Level::Debug, "lua exceeding response header limit {} > {max}", all.len());

@@ -3,6 +3,7 @@
 use crate::host::Host;
 use balance::{Counter, Health, Peer, ServerState};
 use base::clock;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use lua_lib::Runtime;
 use std::cell::RefCell;
@@ -227,7 +228,7 @@ fn set_peer_down(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise
         return Ok(push_error(stack, "no backup peers"));
     }
     let id = stack.check_number(3, "set_peer_down")?;
-    let Some(peer) = (id >= 0.0).then(|| peers.get(id as usize)).flatten() else { return Ok(push_error(stack, "bad peer id")) };
+    let Some(peer) = (id >= 0.0).then(|| peers.get(usize::saturated(id))).flatten() else { return Ok(push_error(stack, "bad peer id")) };
     peer.set_standing(if down { ServerState::Down } else { ServerState::Up }, clock::monotonic_ms());
     if !down {
         peer.counters().set(Counter::Fails, 0);

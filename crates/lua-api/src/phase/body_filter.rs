@@ -3,6 +3,7 @@
 use crate::host::Host;
 use crate::phase::entry::{Entry, Run};
 use crate::state::State;
+use base::saturated::Saturated;
 use conf::context::Context;
 use conf::row::Row;
 use conf::tree::Error;
@@ -92,7 +93,7 @@ fn run(entry: &Entry, request: &Rc<Request>, chain: Chain) -> Result<Chain, Outc
                 host.arguments.body.replace(chain);
             },
             |_| 0,
-            |stack| stack.number(1).unwrap_or(0.0) as i64,
+            |stack| i64::saturated(stack.number(1).unwrap_or(0.0)),
             |host| out = host.arguments.body.take(),
         )
         .map_err(|_| Outcome::Error)?;

@@ -1,5 +1,6 @@
 //! `cjson.decode`: the text becomes tokens, and these Lua values.
 
+use base::saturated::Saturated;
 use lua::{Builder, CallContext, Raise, Stack};
 use std::cell::Cell;
 use wire::json::{Document, Rules, Token};
@@ -19,8 +20,8 @@ fn rules(stack: &mut Stack<'_>, index: usize) -> Rules {
         stack.truncate(stack.top() - 1);
         value
     };
-    let flags = number(1) as u32;
-    Rules { max_depth: number(2) as usize, odd_numbers: flags & ODD_NUMBERS != 0, comments: flags & COMMENTS != 0 }
+    let flags = u32::saturated(number(1));
+    Rules { max_depth: usize::saturated(number(2)), odd_numbers: flags & ODD_NUMBERS != 0, comments: flags & COMMENTS != 0 }
 }
 
 /// `json_decode(array_mt?, settings?, text)`

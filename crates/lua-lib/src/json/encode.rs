@@ -3,6 +3,7 @@
 use super::empty_array;
 use super::quoted::Quoting;
 use crate::number;
+use base::saturated::Saturated;
 use lua::{CallContext, Raise, Stack, Type, ValueView, Walker};
 use std::cell::Cell;
 
@@ -62,7 +63,7 @@ impl Settings {
             stack.truncate(top);
             value
         };
-        let (flags, max_depth, digits) = (number(1) as u32, number(2) as usize, number(3) as usize);
+        let (flags, max_depth, digits) = (u32::saturated(number(1)), usize::saturated(number(2)), usize::saturated(number(3)));
         let (sparse_ratio, sparse_safe) = (number(4), number(5));
         stack.get_item(index, 6);
         let indent = stack.bytes(top + 1).unwrap_or_default().to_vec();
@@ -341,7 +342,7 @@ impl Encoder<'_, '_, '_> {
                 return self.array(Items { index: 0, length, raw: true });
             }
             if let Some(length) = self.walker.length_by_metamethod().map_err(raised)? {
-                return self.array(Items { index: 0, length: length as usize, raw: false });
+                return self.array(Items { index: 0, length: usize::saturated(length), raw: false });
             }
         }
         let asks_empty = metatable.is_some() && metatable == self.walker.address(EMPTY_ARRAY_MT);
@@ -427,6 +428,6 @@ impl Encoder<'_, '_, '_> {
             self.enter(|walker| walker.enter_pairs())?;
             return self.object(start, asks_empty);
         }
-        self.array(Items { index: count, length: max as usize, raw })
+        self.array(Items { index: count, length: usize::saturated(max), raw })
     }
 }

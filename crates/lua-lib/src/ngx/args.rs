@@ -3,6 +3,7 @@
 use crate::host::host;
 use crate::ngx::escape::{COMPONENT, push_escaped};
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack, Type};
 use wire::uri::escape::{Unescape, unescape};
 
@@ -122,7 +123,7 @@ pub fn maximum(stack: &Stack<'_>, index: usize, function: &str) -> Result<usize,
         return Ok(MAX_ARGS);
     }
     let max = stack.check_number(index, function)?;
-    Ok(if max >= 1.0 { max as usize } else { usize::MAX })
+    Ok(if max >= 1.0 { usize::saturated(max) } else { usize::MAX })
 }
 
 fn decode_args(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {

@@ -79,17 +79,23 @@ fn decode_into(text: &[u8], how: i32, out: &mut Vec<u8>) -> bool {
         bits = bits << 6 | value;
         count += 1;
         if count % 4 == 0 {
-            out.extend_from_slice(&[(bits >> 16) as u8, (bits >> 8) as u8, bits as u8]);
+            out.extend_from_slice(&bytes(bits));
             bits = 0;
         }
     }
     match count % 4 {
         1 => return false,
-        2 => out.push((bits >> 4) as u8),
-        3 => out.extend_from_slice(&[(bits >> 10) as u8, (bits >> 2) as u8]),
+        2 => out.extend_from_slice(&bytes(bits << 12)[..1]),
+        3 => out.extend_from_slice(&bytes(bits << 6)[..2]),
         _ => {}
     }
     true
+}
+
+/// The three bytes that four digits make.
+fn bytes(bits: u32) -> [u8; 3] {
+    let [_, bytes @ ..] = bits.to_be_bytes();
+    bytes
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::host::{host, log_context};
 use crate::runtime::Runtime;
 use base::clock;
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -106,11 +107,11 @@ fn filter_level(cx: &CallContext, level: f64) -> i32 {
         cx.set_text(b"directive \"lua_capture_error_log\" is not set");
         return -1;
     };
-    if Level::from_number(level as i64).is_none() {
-        cx.set_text(format!("bad log level: {}", level as i64).as_bytes());
+    if Level::from_number(i64::saturated(level)).is_none() {
+        cx.set_text(format!("bad log level: {}", i64::saturated(level)).as_bytes());
         return -1;
     }
-    capture.filter.set(level as i32);
+    capture.filter.set(i32::saturated(level));
     0
 }
 
@@ -130,7 +131,7 @@ fn level(cx: &CallContext) -> i32 {
 }
 
 fn raw_log(cx: &CallContext, level: f64, message: &[u8]) -> i32 {
-    let Some(level) = Level::from_number(level as i64) else {
+    let Some(level) = Level::from_number(i64::saturated(level)) else {
         cx.set_text(b"bad log level");
         return -1;
     };

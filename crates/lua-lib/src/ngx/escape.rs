@@ -17,7 +17,7 @@ pub fn group() -> Group {
             Row::fast::<ALL, _, _>("unescape_uri", unescape_uri),
             Row::calls("quote_sql_str", PhaseSet::EVERYWHERE, quote_sql_str),
             Row::constant("COMPONENT", COMPONENT_CLASS),
-            Row::constant("LAST_CLASS", CLASSES.len() as i32 - 1),
+            Row::constant("LAST_CLASS", i32::try_from(CLASSES.len()).unwrap_or(0) - 1),
         ],
         glue: include_str!("escape.lua"),
     }
@@ -28,13 +28,14 @@ pub type Table = [bool; 256];
 
 const fn escaping(set: &[u8], high: bool) -> Table {
     let mut table = [false; 256];
-    let mut i = 0;
-    while i < 256 {
-        let byte = i as u8;
-        table[i] = byte <= b' ' || (high && byte >= 0x7f) || holds(set, byte);
-        i += 1;
+    let mut byte = 0_u8;
+    loop {
+        table[byte as usize] = byte <= b' ' || (high && byte >= 0x7f) || holds(set, byte);
+        if byte == u8::MAX {
+            return table;
+        }
+        byte += 1;
     }
-    table
 }
 
 static URI: Table = escaping(b"#%?", true);

@@ -3,6 +3,7 @@
 use crate::ANYWHERE;
 use crate::host::{host, log_context};
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
 /// `ngx.log`, `print`.
@@ -28,7 +29,7 @@ const NO_LEVEL: i32 = -1;
 
 /// Whether a line of this level is written somewhere; negative for a level that does not exist.
 fn enabled(cx: &CallContext, level: f64) -> i32 {
-    match (Level::from_number(level as i64), host(cx)) {
+    match (Level::from_number(i64::saturated(level)), host(cx)) {
         (None, _) => NO_LEVEL,
         (Some(level), Some(host)) if host.log_enabled(level) => WRITTEN,
         _ => SILENT,
@@ -47,7 +48,7 @@ fn head(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 fn write(cx: &CallContext, level: f64, line: &[u8]) {
-    if let (Some(level), Some(host)) = (Level::from_number(level as i64), host(cx)) {
+    if let (Some(level), Some(host)) = (Level::from_number(i64::saturated(level)), host(cx)) {
         host.log_prefixed(level, line, log_context(cx));
     }
 }

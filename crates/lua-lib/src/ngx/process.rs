@@ -4,6 +4,7 @@ use crate::ANYWHERE;
 use crate::host::host;
 use base::errno::describe;
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, Row};
 use session::worker::ProcessInfo;
 
@@ -52,7 +53,7 @@ fn kind(cx: &CallContext) -> i32 {
 
 fn enable_agent(cx: &CallContext, connections: f64) {
     if let Some(host) = host(cx) {
-        host.runtime().agent.set(Some(connections as usize));
+        host.runtime().agent.set(Some(usize::saturated(connections)));
     }
 }
 

@@ -8,6 +8,7 @@ mod template;
 use crate::ANYWHERE;
 use crate::host::{host, log_context};
 use base::log::Level;
+use base::saturated::Saturated;
 use engine::Compiled;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use sys::regex::{Malformed, NO_MATCH, Regex, Syntax};
@@ -188,7 +189,7 @@ fn cache_entries(cx: &CallContext) -> f64 {
 }
 
 fn jit_stack(_: &CallContext, size: f64) -> bool {
-    engine::with(|engine| engine.set_jit_stack(size as usize)).unwrap_or(false)
+    engine::with(|engine| engine.set_jit_stack(usize::saturated(size))).unwrap_or(false)
 }
 
 #[cfg(test)]

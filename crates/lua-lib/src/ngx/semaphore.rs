@@ -3,6 +3,7 @@
 
 use crate::ANYWHERE;
 use crate::host::{expect_worker, host};
+use base::saturated::Saturated;
 use foldhash::HashMap;
 use lua::{CallContext, Group, PhaseSet, Raise, Reply, Row, Stack, Suspension, Value};
 use session::alarms::Alarms;
@@ -85,7 +86,7 @@ impl Semaphores {
     }
 
     fn find(&self, id: f64) -> Option<Rc<Semaphore>> {
-        self.all.borrow().get(&(id as u64)).cloned()
+        self.all.borrow().get(&(u64::saturated(id))).cloned()
     }
 }
 
@@ -146,13 +147,13 @@ fn with<R>(cx: &CallContext, failed: R, f: impl FnOnce(&Semaphores) -> R) -> R {
 }
 
 fn new(cx: &CallContext, n: f64) -> f64 {
-    let semaphore = Semaphore { resources: Cell::new(n as i64), ..Semaphore::default() };
+    let semaphore = Semaphore { resources: Cell::new(i64::saturated(n)), ..Semaphore::default() };
     with(cx, 0.0, |all| all.add(semaphore) as f64)
 }
 
 fn post(cx: &CallContext, id: f64, n: f64) {
     if let Some(semaphore) = with(cx, None, |all| all.find(id)) {
-        semaphore.post(n as i64);
+        semaphore.post(i64::saturated(n));
     }
 }
 
@@ -161,7 +162,7 @@ fn count(cx: &CallContext, id: f64) -> f64 {
 }
 
 fn free(cx: &CallContext, id: f64) {
-    let gone = with(cx, None, |all| all.all.borrow_mut().remove(&(id as u64)));
+    let gone = with(cx, None, |all| all.all.borrow_mut().remove(&(u64::saturated(id))));
     drop(gone);
 }
 
@@ -178,7 +179,7 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
         stack.push_bool(true);
         return Ok(Suspension::Now(1));
     }
-    let delay = delay as u64;
+    let delay = u64::saturated(delay);
     if delay == 0 {
         stack.push_nil();
         stack.push_bytes(b"timeout");

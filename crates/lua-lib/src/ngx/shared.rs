@@ -4,6 +4,7 @@ use crate::ANYWHERE;
 use crate::dict_slots;
 use crate::runtime::Runtime;
 use base::clock;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, LuaError, LuaPhase, PhaseSet, Raise, Row, Stack, Vm};
 use shm::Dict;
 use shm::dict::{End, Found, Keys, Refusal, Store, StoreMode, Value};
@@ -103,7 +104,7 @@ fn refuse(cx: &CallContext, refusal: Refusal) -> i32 {
 }
 
 fn milliseconds(seconds: f64) -> u64 {
-    (seconds * 1000.0) as u64
+    u64::saturated(seconds * 1000.0)
 }
 
 #[inline]
@@ -137,6 +138,12 @@ fn get(cx: &CallContext, id: i32, key: &[u8], stale: i32) -> i32 {
     })
 }
 
+/// Flags of any size are cut to 32 bits, as LuaJIT's FFI does for OpenResty's `int`.
+#[expect(clippy::cast_possible_truncation, reason = "the cut is meant")]
+fn flags_of(number: f64) -> u32 {
+    i64::saturated(number) as u32
+}
+
 /// `what` is the dictionary, times `MANNERS`, with how to store added.
 fn store(cx: &CallContext, what: i32, key: &[u8], value: Value<'_>, lifetime: f64, flags: f64) -> i32 {
     let when = match what & (ADD | REPLACE) {
@@ -144,7 +151,7 @@ fn store(cx: &CallContext, what: i32, key: &[u8], value: Value<'_>, lifetime: f6
         REPLACE => StoreMode::Present,
         _ => StoreMode::Always,
     };
-    let how = Store { when, safe: what & SAFE != 0, lifetime: milliseconds(lifetime), flags: flags as i64 as u32 };
+    let how = Store { when, safe: what & SAFE != 0, lifetime: milliseconds(lifetime), flags: flags_of(flags) };
     with_dict(cx, what >> MANNERS.trailing_zeros(), FAILED, |dict| match dict.store(key, value, how, clock::epoch_ms()) {
         Ok(forced) => i32::from(forced) * MARK,
         Err((refusal, forced)) => {
@@ -208,7 +215,7 @@ fn flush_all(cx: &CallContext, id: i32) -> i32 {
 }
 
 fn flush_expired(cx: &CallContext, id: i32, max: f64) -> f64 {
-    with_dict(cx, id, 0.0, |dict| dict.flush_expired(max as usize, clock::epoch_ms()) as f64)
+    with_dict(cx, id, 0.0, |dict| dict.flush_expired(usize::saturated(max), clock::epoch_ms()) as f64)
 }
 
 fn capacity(cx: &CallContext, id: i32) -> f64 {
@@ -253,7 +260,7 @@ fn push_number(cx: &CallContext, id: i32, key: &[u8], left: i32, value: f64) -> 
 /// `shared_keys(id, max)`
 fn keys(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (id, max) = (stack.check_number(1, "get_keys")?, stack.check_number(2, "get_keys")?);
-    let found = with_dict(cx, id as i32, Keys::default(), |dict| dict.keys(max as usize, clock::epoch_ms()));
+    let found = with_dict(cx, i32::saturated(id), Keys::default(), |dict| dict.keys(usize::saturated(max), clock::epoch_ms()));
     stack.push_table(found.len(), 0);
     let table = stack.top();
     for (index, key) in found.iter().enumerate() {

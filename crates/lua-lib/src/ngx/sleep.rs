@@ -2,6 +2,7 @@
 
 use crate::host::{Host, expect_worker, host, with_host};
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, Raise, Reply, Row, Stack, Suspension, YIELDABLE};
 use session::alarms::Alarms;
 use std::rc::Rc;
@@ -59,9 +60,9 @@ fn sleep(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let seconds = stack.check_number(1, "sleep")?;
     let milliseconds = seconds * 1000.0;
     // No number, or beyond what a clock can count.
-    let delay = if milliseconds < i64::MAX as f64 { u64::try_from(milliseconds as i64).ok() } else { None };
+    let delay = if milliseconds < i64::MAX as f64 { u64::try_from(i64::saturated(milliseconds)).ok() } else { None };
     let Some(delay) = delay else {
-        return Err(Raise::new(format!("invalid sleep duration \"{}\"", milliseconds as i64)));
+        return Err(Raise::new(format!("invalid sleep duration \"{}\"", i64::saturated(milliseconds))));
     };
     let told = SleepLog::begin(cx, delay);
     let worker = expect_worker(cx)?;

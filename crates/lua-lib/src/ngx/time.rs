@@ -1,6 +1,7 @@
 //! `ngx.now`, `ngx.time`, the dates that OpenResty writes, and `ngx.update_time`.
 
 use base::clock;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Row};
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
@@ -61,11 +62,11 @@ fn date(cx: &CallContext, what: i32) {
 }
 
 fn http_time(cx: &CallContext, seconds: f64) {
-    cx.set_text(&wire::date::http(seconds as i64));
+    cx.set_text(&wire::date::http(i64::saturated(seconds)));
 }
 
 fn cookie_time(cx: &CallContext, seconds: f64) {
-    cx.fill(|out| wire::date::cookie(seconds as i64, out));
+    cx.fill(|out| wire::date::cookie(i64::saturated(seconds), out));
 }
 
 /// Seconds since the epoch; below 0 when it is no date.

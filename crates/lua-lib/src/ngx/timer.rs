@@ -5,6 +5,7 @@ use crate::machine::Machine;
 use crate::runtime::Runtime;
 use crate::timers::Timers;
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, Job, LuaPhase, PhaseSet, Raise, Ref, Row, Stack, Started, Type, Value};
 use session::Worker;
 use session::alarms::{Alarm, Alarms};
@@ -57,7 +58,7 @@ fn create(cx: &CallContext, stack: &mut Stack<'_>, every: bool) -> Result<usize,
     if given < 2 {
         return Err(Raise::new(format!("expecting at least 2 arguments but got {given}")));
     }
-    let delay = (stack.check_number(1, name)? * 1000.0) as i64;
+    let delay = i64::saturated(stack.check_number(1, name)? * 1000.0);
     if every && delay == 0 {
         return Err("delay cannot be zero".into());
     }

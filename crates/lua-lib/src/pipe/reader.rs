@@ -37,6 +37,9 @@ pub struct PipeReader {
     notify: Notify,
 }
 
+/// Most bytes that are read at once, however large `buffer_size` is.
+const LARGEST_STEP: usize = 1 << 20;
+
 /// Marks an inlet as in use while it lives.
 struct Busy<'a>(&'a Cell<bool>);
 
@@ -52,7 +55,7 @@ impl PipeReader {
         PipeReader {
             end: RefCell::new(Some(Rc::new(end))),
             buffered: RefCell::default(),
-            step,
+            step: step.min(LARGEST_STEP),
             eof: Cell::new(false),
             busy: Cell::new(false),
             closing: Cell::new(""),

@@ -3,6 +3,7 @@
 use crate::host::{expect_host, host};
 use crate::pipe::process::{Hub, Process, SpawnRequest};
 use crate::pipe::reader::{PipeReader, ReadPattern};
+use base::saturated::Saturated;
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Reply, Row, Stack, Suspension, Type, Value, YIELDABLE};
 use std::rc::Rc;
 use std::time::Duration;
@@ -49,7 +50,7 @@ fn hub(cx: &CallContext) -> Option<Rc<Hub>> {
 }
 
 fn find(cx: &CallContext, stack: &Stack<'_>) -> Option<Rc<Process>> {
-    hub(cx)?.find(stack.number(1)? as u64)
+    hub(cx)?.find(u64::saturated(stack.number(1)?))
 }
 
 fn refused(stack: &mut Stack<'_>, reason: &str) -> usize {
@@ -60,7 +61,7 @@ fn refused(stack: &mut Stack<'_>, reason: &str) -> usize {
 
 /// A time limit in milliseconds; 0 is none.
 fn limit(stack: &Stack<'_>, index: usize) -> Option<Duration> {
-    let milliseconds = stack.number(index).unwrap_or(0.0) as u64;
+    let milliseconds = u64::saturated(stack.number(index).unwrap_or(0.0));
     (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
 }
 
@@ -83,7 +84,7 @@ fn spawn(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let order = SpawnRequest {
         words: strings(stack, 1),
         merged: stack.truthy(2),
-        buffer: stack.number(3).unwrap_or(4096.0) as usize,
+        buffer: usize::saturated(stack.number(3).unwrap_or(4096.0)),
         environment: (stack.kind(4) == Type::Table).then(|| strings(stack, 4)),
     };
     match Process::start(worker, &order) {
@@ -102,7 +103,7 @@ fn spawn(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 fn free(cx: &CallContext, id: f64) {
     if let Some(hub) = hub(cx) {
-        hub.remove(id as u64);
+        hub.remove(u64::saturated(id));
     }
 }
 
@@ -114,8 +115,8 @@ fn stderr_of(process: &Process) -> Result<&PipeReader, &'static str> {
 fn read(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     let Some(process) = find(cx, stack) else { return Ok(Suspension::Now(refused(stack, "closed"))) };
     let error = stack.number(2) == Some(f64::from(STDERR));
-    let length = stack.number(4).unwrap_or(0.0) as usize;
-    let want = match stack.number(3).unwrap_or(0.0) as i32 {
+    let length = usize::saturated(stack.number(4).unwrap_or(0.0));
+    let want = match i32::saturated(stack.number(3).unwrap_or(0.0)) {
         BYTES => ReadPattern::Bytes(length),
         LINE => ReadPattern::Line,
         ANY => ReadPattern::Any(length),
@@ -166,7 +167,7 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     if process.waited.replace(true) {
         return Ok(Suspension::Now(refused(stack, "pipe busy waiting")));
     }
-    let (id, limit) = (stack.number(1).unwrap_or(0.0) as u64, limit(stack, 2));
+    let (id, limit) = (u64::saturated(stack.number(1).unwrap_or(0.0)), limit(stack, 2));
     let waiting = Waiting(process);
     Ok(Suspension::wait(|| async move {
         let ending = &waiting.0.ending;
@@ -185,7 +186,7 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
 fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let Some(process) = find(cx, stack) else { return Ok(refused(stack, "closed")) };
     let reason = if process.ending.reason().is_some() { "closed" } else { "aborted" };
-    match stack.number(2).unwrap_or(0.0) as i32 {
+    match i32::saturated(stack.number(2).unwrap_or(0.0)) {
         STDIN => process.stdin.close(reason),
         STDOUT => process.stdout.close(reason),
         _ => match stderr_of(&process) {
@@ -199,7 +200,7 @@ fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 /// `pipe_kill(id, signal)`
 fn kill(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let signal = stack.check_number(2, "kill")? as i32;
+    let signal = i32::saturated(stack.check_number(2, "kill")?);
     let result = find(cx, stack).map_or_else(|| Err("exited".into()), |process| process.kill(signal));
     match result {
         Ok(()) => {

@@ -2,6 +2,7 @@
 
 use crate::resty::modes::{BLOCK, Block, Key, Mode};
 use crate::resty::sums::{self, digest};
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
 /// The part's rows and glue.
@@ -29,8 +30,8 @@ fn derive(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let mut sum = digest(stack.check_number(1, "new")?).ok_or("bad hash")?;
     let key = stack.check_bytes(2, "new")?;
     let salt = stack.bytes(3).unwrap_or_default();
-    let rounds = stack.check_number(4, "new")?.max(1.0) as u64;
-    let length = stack.check_number(5, "new")? as usize;
+    let rounds = u64::saturated(stack.check_number(4, "new")?.max(1.0));
+    let length = usize::saturated(stack.check_number(5, "new")?);
     let mut out: Vec<u8> = Vec::with_capacity(length);
     let mut last: Box<[u8]> = Box::default();
     while out.len() < length {

@@ -3,6 +3,7 @@
 use aes::cipher::generic_array::GenericArray;
 use aes::cipher::{BlockDecrypt, BlockEncrypt, KeyInit};
 use aes::{Aes128, Aes192, Aes256};
+use base::saturated::Saturated;
 use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
 
@@ -98,7 +99,7 @@ impl Key {
         let mut out = data.to_vec();
         if padded {
             let count = BLOCK - data.len() % BLOCK;
-            out.resize(data.len() + count, count as u8);
+            out.resize(data.len() + count, u8::saturated(count));
         }
         let (blocks, []) = out.as_chunks_mut::<BLOCK>() else { return None };
         for block in blocks {

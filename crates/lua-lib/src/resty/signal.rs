@@ -2,6 +2,7 @@
 
 use crate::ANYWHERE;
 use base::errno::strerror;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
 /// The part's rows and glue.
@@ -21,8 +22,8 @@ fn number(_: &CallContext, name: &[u8]) -> i32 {
 
 /// `signal_send(pid, number)`: nothing, or the system's words for why not.
 fn send(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let pid = stack.check_number(1, "kill")? as i32;
-    let signal = stack.check_number(2, "kill")? as i32;
+    let pid = i32::saturated(stack.check_number(1, "kill")?);
+    let signal = i32::saturated(stack.check_number(2, "kill")?);
     match sys::process::kill(pid, signal) {
         Ok(()) => Ok(0),
         Err(error) => {

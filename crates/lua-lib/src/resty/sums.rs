@@ -2,6 +2,7 @@
 
 use crate::ANYWHERE;
 use crate::host::host;
+use base::saturated::Saturated;
 use foldhash::HashMap;
 use lua::{CallContext, Group, Row};
 use md5::Md5;
@@ -46,6 +47,9 @@ pub(crate) struct Sums {
     next: Cell<u64>,
 }
 
+/// A text cannot be longer in LuaJIT (`LJ_MAX_STR`).
+const LONGEST_TEXT: usize = 0x7fff_ff00;
+
 /// The numbers of digests, which `resty.aes` shows to users.
 pub(crate) const MD5: i32 = 1;
 pub(crate) const SHA1: i32 = 2;
@@ -56,7 +60,7 @@ pub(crate) const SHA512: i32 = 6;
 
 /// A digest by its number; none for a number that is none's.
 pub(crate) fn digest(kind: f64) -> Option<Box<dyn DynDigest>> {
-    Some(match kind as i32 {
+    Some(match i32::saturated(kind) {
         MD5 => Box::new(Md5::default()),
         SHA1 => Box::new(Sha1::default()),
         SHA224 => Box::new(Sha224::default()),
@@ -69,7 +73,7 @@ pub(crate) fn digest(kind: f64) -> Option<Box<dyn DynDigest>> {
 
 fn with_sum(cx: &CallContext, id: f64, f: impl FnOnce(&mut dyn DynDigest)) -> bool {
     let Some(host) = host(cx) else { return false };
-    host.runtime().state::<Sums>().all.borrow_mut().get_mut(&(id as u64)).map(|sum| f(sum.as_mut())).is_some()
+    host.runtime().state::<Sums>().all.borrow_mut().get_mut(&(u64::saturated(id))).map(|sum| f(sum.as_mut())).is_some()
 }
 
 fn new(cx: &CallContext, kind: f64) -> f64 {
@@ -95,14 +99,18 @@ fn reset(cx: &CallContext, id: f64) -> bool {
 
 fn free(cx: &CallContext, id: f64) {
     if let Some(host) = host(cx) {
-        host.runtime().state::<Sums>().all.borrow_mut().remove(&(id as u64));
+        host.runtime().state::<Sums>().all.borrow_mut().remove(&(u64::saturated(id)));
     }
 }
 
 fn random(cx: &CallContext, length: f64) -> bool {
+    let length = usize::saturated(length);
     let mut filled = false;
     cx.fill(|out| {
-        out.resize(length as usize, 0);
+        if length > LONGEST_TEXT || out.try_reserve(length).is_err() {
+            return;
+        }
+        out.resize(length, 0);
         filled = getrandom::fill(out).is_ok();
     });
     filled
@@ -131,6 +139,7 @@ mod tests {
     fn text() {
         assert_eq!(evaluate("require 'resty.string'.to_hex('a\\255'), require 'resty.string'.atoi('128')"), "61ff 128");
         assert_eq!(evaluate("require 'resty.string'.atoi('12a'), #require 'resty.random'.bytes(7)"), "-1 7");
+        assert_eq!(evaluate("require 'resty.random'.bytes(2 ^ 31), require 'resty.random'.bytes(2 ^ 62)"), "nil nil");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::socket::report::Reporter;
 use crate::socket::settings::SocketOptions;
 use crate::socket::state::{Direction, Socket};
 use base::log::ErrorLog;
+use base::saturated::Saturated;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use net::deadline::Limit;
 use std::rc::Rc;
@@ -54,7 +55,7 @@ pub fn begin(cx: &CallContext, stack: &Stack<'_>, function: &str) -> Result<Call
 impl Call {
     /// The socket's number and the socket, if it was ever connected and its request lives.
     pub fn socket(&self, stack: &mut Stack<'_>) -> Option<(u64, Rc<Socket>)> {
-        let id = item(stack, ID)? as u64;
+        let id = u64::saturated(item(stack, ID)?);
         Some((id, self.hub.find(id)?))
     }
 
@@ -77,7 +78,7 @@ impl Call {
     /// A timeout: the socket's own, else the location's, else a minute.
     pub fn timeout(&self, stack: &mut Stack<'_>, own: usize, configured: Option<u64>) -> Duration {
         let milliseconds = match item(stack, own) {
-            Some(own) if own > 0.0 => own as u64,
+            Some(own) if own > 0.0 => u64::saturated(own),
             _ => configured.unwrap_or(60_000),
         };
         Duration::from_millis(milliseconds)

@@ -7,6 +7,7 @@ use crate::socket::pools::{self, Admission, Pool, Ticket};
 use crate::socket::report::Reporter;
 use crate::socket::state::{Direction, Socket, error_text};
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use net::address::SocketAddress;
 use net::connect::{Failure, Options};
@@ -35,7 +36,7 @@ pub fn bind(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         0.0
     };
     let Some(port) = names::port(port) else {
-        fail(stack, &format!("bad port number: {}", port as i64));
+        fail(stack, &format!("bad port number: {}", i64::saturated(port)));
         return Ok(2);
     };
     let text = String::from_utf8_lossy(stack.check_bytes(2, "bind")?).into_owned();
@@ -69,16 +70,16 @@ fn pool_options(stack: &mut Stack<'_>, at: usize, default_size: u64) -> Result<P
     let top = stack.top();
     let kind = stack.get_field(at, b"pool_size");
     match stack.number(top + 1) {
-        Some(size) if size < 1.0 => return Err(bad(format!("bad \"pool_size\" option value: {}", size as i64))),
-        Some(size) => options.size = Some(size as usize),
+        Some(size) if size < 1.0 => return Err(bad(format!("bad \"pool_size\" option value: {}", i64::saturated(size)))),
+        Some(size) => options.size = Some(usize::saturated(size)),
         None if kind == Type::Nil => {}
         None => return Err(bad(format!("bad \"pool_size\" option type: {}", kind.name()))),
     }
     stack.get_field(at, b"backlog");
     match stack.number(top + 2) {
-        Some(backlog) if backlog < 0.0 => return Err(bad(format!("bad \"backlog\" option value: {}", backlog as i64))),
+        Some(backlog) if backlog < 0.0 => return Err(bad(format!("bad \"backlog\" option value: {}", i64::saturated(backlog)))),
         Some(backlog) => {
-            options.backlog = Some(backlog as usize);
+            options.backlog = Some(usize::saturated(backlog));
             options.size = options.size.or(usize::try_from(default_size).ok());
         }
         None => {}
@@ -104,7 +105,7 @@ fn target(stack: &mut Stack<'_>, count: usize, name: Option<Vec<u8>>) -> Result<
     let mut key = host.clone();
     let port = match stack.number(3).filter(|_| count >= 3) {
         Some(given) => {
-            let Some(port) = names::port(given) else { return Ok(Err(format!("bad port number: {}", given as i64).into())) };
+            let Some(port) = names::port(given) else { return Ok(Err(format!("bad port number: {}", i64::saturated(given)).into())) };
             key.push(b':');
             key.extend_from_slice(port.to_string().as_bytes());
             Some(port)

@@ -5,6 +5,7 @@ use crate::socket::pools::close_stream;
 use crate::socket::send;
 use crate::socket::state::Direction;
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Raise, Stack};
 use net::stream::Stream;
 use socket2::TcpKeepalive;
@@ -86,7 +87,7 @@ fn integer(stack: &Stack<'_>, index: usize, default: u64) -> Result<i64, Raise> 
         return Ok(i64::try_from(default).unwrap_or(i64::MAX));
     }
     let expected = || Raise::argument(index, "setkeepalive", &format!("number expected, got {}", stack.kind(index).name()));
-    stack.number(index).map(|n| n as i64).ok_or_else(expected)
+    stack.number(index).map(i64::saturated).ok_or_else(expected)
 }
 
 /// `sock:setkeepalive(timeout, size)`: the connection goes to its pool, the socket is closed.
@@ -225,16 +226,16 @@ pub fn stream_option(stack: &mut Stack<'_>, stream: Option<&Stream>, set: bool) 
     let Ok(descriptor) = stream.descriptor() else { return now(fail(stack, "closed")) };
     let reference = socket2::SockRef::from(&descriptor);
     let on = value != 0.0;
-    let size = value.max(0.0) as usize;
+    let size = usize::saturated(value.max(0.0));
     let result = match (name.as_slice(), set) {
         (b"keepalive", true) => reference.set_keepalive(on).map(|()| 1),
         (b"reuseaddr", true) => reference.set_reuse_address(on).map(|()| 1),
         (b"tcp-nodelay", true) => stream.set_no_delay(on).map(|()| 1),
         (b"sndbuf", true) => reference.set_send_buffer_size(size).map(|()| 1),
         (b"rcvbuf", true) => reference.set_recv_buffer_size(size).map(|()| 1),
-        (b"keepintvl", true) => probes(&reference, &TcpKeepalive::new().with_interval(Duration::from_secs(value.max(0.0) as u64))),
-        (b"keepcnt", true) => probes(&reference, &TcpKeepalive::new().with_retries(value.max(0.0) as u32)),
-        (b"keepintvl", false) => reference.tcp_keepalive_interval().map(|interval| interval.as_secs() as usize),
+        (b"keepintvl", true) => probes(&reference, &TcpKeepalive::new().with_interval(Duration::from_secs(u64::saturated(value.max(0.0))))),
+        (b"keepcnt", true) => probes(&reference, &TcpKeepalive::new().with_retries(u32::saturated(value.max(0.0)))),
+        (b"keepintvl", false) => reference.tcp_keepalive_interval().map(|interval| usize::saturated(interval.as_secs())),
         (b"keepcnt", false) => reference.tcp_keepalive_retries().map(|count| count as usize),
         (b"keepalive", false) => reference.keepalive().map(usize::from),
         (b"reuseaddr", false) => reference.reuse_address().map(usize::from),

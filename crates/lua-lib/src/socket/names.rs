@@ -1,6 +1,7 @@
 //! Resolves a peer that a script names to an address.
 
 use base::authority::{self, Host};
+use base::saturated::Saturated;
 use lua::Value;
 use net::address::SocketAddress;
 use resolver::Resolver;
@@ -38,7 +39,7 @@ pub fn unix_path(host: &[u8]) -> Option<PathBuf> {
 /// A port, unless the number is none.
 #[must_use]
 pub fn port(number: f64) -> Option<u16> {
-    if (0.0..=65535.0).contains(&number) { Some(number as u16) } else { None }
+    if (0.0..=65535.0).contains(&number) { Some(u16::saturated(number)) } else { None }
 }
 
 /// The address that `host` is, with the port that stands behind it or else `port`; none: a name.

@@ -271,7 +271,8 @@ impl Pools {
     pub fn release(self: &Rc<Self>, pool: &Rc<Pool>, stream: Stream, reused: u32, ticket: Option<Ticket>, idle: Option<Duration>) {
         let ticket = ticket.unwrap_or_else(|| pool.ticket());
         // The clock may have been read a while ago in this turn, so that one millisecond more is not too early.
-        let until = idle.map(|idle| clock::monotonic_ms().saturating_add(idle.as_millis() as u64 + 1));
+        let until =
+            idle.map(|idle| clock::monotonic_ms().saturating_add(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX).saturating_add(1)));
         let oldest = {
             let mut all = pool.idle.borrow_mut();
             let oldest = if all.len() >= pool.size { all.pop_front() } else { None };

@@ -10,6 +10,7 @@ use crate::socket::receive::{self, Started};
 use crate::socket::scan::{self, Pattern};
 use crate::socket::state::{Direction, Inner, Socket};
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Row, YIELDABLE};
 use net::pool::Idle;
 use std::borrow::Cow;
@@ -62,7 +63,7 @@ fn allowed(_: &CallContext) -> bool {
 /// The socket of this number, if it is the running handler's and nothing of `works` is under way.
 #[inline]
 pub fn socket(host: &dyn Host, id: f64, works: u8) -> Option<Rc<Socket>> {
-    host.hub()?.find(id as u64).filter(|socket| is_usable(host, socket, works))
+    host.hub()?.find(u64::saturated(id)).filter(|socket| is_usable(host, socket, works))
 }
 
 #[inline]
@@ -85,10 +86,10 @@ fn reconnect(here: &dyn Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
     if known.as_ref().is_some_and(|socket| socket.inner.borrow().stream.is_some()) {
         return None;
     }
-    let pool = hub.pools.find_at(host, port as u16)?;
+    let pool = hub.pools.find_at(host, u16::saturated(port))?;
     let IdleConnection { stream, reused, ticket, .. } = pool.admit_idle()?;
     let (id, socket) = match known {
-        Some(socket) => (id as u64, socket),
+        Some(socket) => (u64::saturated(id), socket),
         None => {
             let (id, socket) = hub.open(here.resources());
             here.lasting_resources().sockets.add(hub, id);
@@ -109,7 +110,7 @@ fn reconnect(here: &dyn Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
 pub fn pattern(count: f64) -> Option<Pattern> {
     match count {
         0.0 => Some(Pattern::Line),
-        count if count >= 1.0 => Some(Pattern::Bytes(count as usize)),
+        count if count >= 1.0 => Some(Pattern::Bytes(usize::saturated(count))),
         _ => None,
     }
 }
@@ -118,14 +119,14 @@ pub fn pattern(count: f64) -> Option<Pattern> {
 fn buffered(cx: &CallContext, id: f64, count: f64) -> bool {
     let found = with_host(cx, |host| {
         let host = host?;
-        host.hub()?.with(id as u64, |socket| {
+        host.hub()?.with(u64::saturated(id), |socket| {
             let mut inner = socket.inner.borrow_mut();
             if !is_usable(host, socket, READING) || inner.stream.is_none() || inner.read_closed {
                 return None;
             }
             let (data, used) = match count {
                 0.0 => scan::line(inner.unread(), 0)?,
-                count if count >= 1.0 => (Cow::Borrowed(inner.unread().get(..count as usize)?), count as usize),
+                count if count >= 1.0 => (Cow::Borrowed(inner.unread().get(..usize::saturated(count))?), usize::saturated(count)),
                 _ => return None,
             };
             cx.set_text(&data);
@@ -160,7 +161,7 @@ fn receive(cx: &CallContext, id: f64, count: f64, own: f64) -> i32 {
 fn send(cx: &CallContext, id: f64, data: &[u8]) -> f64 {
     let sent = with_host(cx, |host| {
         let host = host?;
-        host.hub()?.with(id as u64, |socket| {
+        host.hub()?.with(u64::saturated(id), |socket| {
             let inner = socket.inner.borrow();
             if !is_usable(host, socket, WRITING) || !inner.prompt || inner.write_closed || data.is_empty() {
                 return None;
@@ -191,7 +192,7 @@ fn release(host: &dyn Host, id: f64, timeout: f64) -> Option<()> {
     let (Some(stream), Some(ticket)) = inner.detach() else { return None };
     drop(inner);
     let pool = ticket.pool().clone();
-    hub.pools.release(&pool, stream, reused, Some(ticket), Some(Duration::from_millis(timeout as u64)));
+    hub.pools.release(&pool, stream, reused, Some(ticket), Some(Duration::from_millis(u64::saturated(timeout))));
     Some(())
 }
 

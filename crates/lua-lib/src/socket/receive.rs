@@ -6,6 +6,7 @@ use crate::socket::report::{Reporter, error_line};
 use crate::socket::scan::Pattern;
 use crate::socket::state::{Busy, Direction, Socket, error_text, make_room};
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use net::deadline::Limit;
 use net::stream::Stream;
@@ -65,7 +66,7 @@ pub fn pattern(stack: &Stack<'_>) -> Result<Option<Pattern>, Raise> {
         None => Err(Raise::argument(2, "receive", "bad argument")),
         Some(size) if size < 0.0 => Err(Raise::argument(2, "receive", "bad number argument")),
         Some(size) if size < 1.0 => Ok(None),
-        Some(size) => Ok(Some(Pattern::Bytes(size as usize))),
+        Some(size) => Ok(Some(Pattern::Bytes(usize::saturated(size)))),
     }
 }
 
@@ -84,7 +85,7 @@ pub fn receive_any(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension
     let most = stack.number(2).filter(|most| *most >= 1.0);
     let most = most.ok_or_else(|| Raise::argument(2, "?", "bad max argument"))?;
     reporter.debug(format_args!("lua tcp socket calling receiveany() method to read at most {most} bytes"));
-    run(&call, stack, socket, Pattern::Any(most as usize), reporter, false)
+    run(&call, stack, socket, Pattern::Any(usize::saturated(most)), reporter, false)
 }
 
 /// One call of an iterator: the socket, the pattern, whether it is inclusive, the size. The last result says whether
@@ -106,7 +107,7 @@ fn iterate(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise>
     if let Err(text) = call.check(&socket, &[Direction::Connecting, Direction::Reading])? {
         return Ok(fail(stack, text));
     }
-    let want = Pattern::Until { pattern, inclusive: stack.truthy(3), size: stack.number(4).map_or(0, |size| size as usize) };
+    let want = Pattern::Until { pattern, inclusive: stack.truthy(3), size: stack.number(4).map_or(0, usize::saturated) };
     run(&call, stack, socket, want, reporter, true)
 }
 
@@ -281,7 +282,7 @@ pub fn begin(cx: &CallContext, host: &dyn Host, socket: Rc<Socket>, want: Patter
     let parked = match error {
         Some(error) => cx.park(std::future::ready(Ok(receiving.failure(Some(&error), &reporter)))),
         None => {
-            let milliseconds = if own > 0.0 { own as u64 } else { options.read_timeout.unwrap_or(60_000) };
+            let milliseconds = if own > 0.0 { u64::saturated(own) } else { options.read_timeout.unwrap_or(60_000) };
             cx.park(Waiting::new(host, receiving, Duration::from_millis(milliseconds), reporter, false))
         }
     };

@@ -3,6 +3,7 @@
 use crate::host::host;
 use crate::socket::owned::SocketRegistry;
 use crate::socket::{connect, keepalive, quick, receive, secure, send, udp};
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
 
 /// `ngx.socket`.
@@ -49,7 +50,7 @@ fn collect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if let Some(hub) = host(cx).and_then(|host| host.hub().cloned()) {
         for index in 1..=stack.raw_len(1) {
             stack.get_item(1, index);
-            if let Some(id) = stack.number(2).map(|id| id as u64) {
+            if let Some(id) = stack.number(2).map(u64::saturated) {
                 if let Some(resources) = hub.owner(id) {
                     resources.sockets.remove(id);
                 }

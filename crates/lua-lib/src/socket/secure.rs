@@ -9,6 +9,7 @@ pub mod store;
 use crate::ANYWHERE;
 use crate::host::host;
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, PhaseSet, Raise, Row, Stack, YIELDABLE};
 use objects::{Object, Objects};
 use std::rc::Rc;
@@ -57,7 +58,7 @@ fn drop_object(cx: &CallContext, id: f64) {
 /// Lets go of the session that no Lua object holds any more; false: it is not to be had here and now.
 fn free(cx: &CallContext, id: f64) -> bool {
     let Some(host) = host(cx) else { return false };
-    let Some(slot) = host.hub().and_then(|hub| hub.sessions.remove(id as u64)) else { return false };
+    let Some(slot) = host.hub().and_then(|hub| hub.sessions.remove(u64::saturated(id))) else { return false };
     if let Some(log) = host.worker().map(|worker| &worker.log).filter(|log| log.enabled(Level::Debug)) {
         log.write(Level::Debug, 0, format!("lua ssl free session: {}", sessions::log_name(&slot)).as_bytes());
     }

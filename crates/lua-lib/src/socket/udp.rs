@@ -8,6 +8,7 @@ use crate::socket::pieces;
 use crate::socket::report::Reporter;
 use crate::socket::state::error_text;
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, PhaseSet, Raise, Reply, Row, Stack, Suspension, Value, YIELDABLE};
 use net::address::SocketAddress;
 use net::connect::Options;
@@ -42,7 +43,7 @@ fn udp(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 fn find(call: &Call, stack: &mut Stack<'_>) -> Option<(u64, Rc<Datagrams>)> {
-    let id = call::item(stack, ID)? as u64;
+    let id = u64::saturated(call::item(stack, ID)?);
     Some((id, call.hub.find_datagrams(id)?))
 }
 
@@ -64,7 +65,7 @@ fn set_peer_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, 
     let call = call::begin(cx, stack, "setpeername")?;
     let host = String::from_utf8_lossy(stack.check_bytes(2, "setpeername")?).into_owned();
     let port = if stack.top() == 3 { stack.check_number(3, "setpeername")? } else { 0.0 };
-    let Some(port) = names::port(port) else { return Ok(fail(stack, &format!("bad port number: {}", port as i64))) };
+    let Some(port) = names::port(port) else { return Ok(fail(stack, &format!("bad port number: {}", i64::saturated(port)))) };
     let reporter = call.reporter(cx);
     let socket = match find(&call, stack) {
         Some((_, socket)) => {
@@ -196,7 +197,7 @@ fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise>
     };
     let size = if stack.is_nil(2) { LARGEST } else { stack.check_number(2, "receive")? };
     // A negative size is a huge one to C.
-    let size = if (0.0..LARGEST).contains(&size) { size as usize } else { LARGEST as usize };
+    let size = if (0.0..LARGEST).contains(&size) { usize::saturated(size) } else { usize::saturated(LARGEST) };
     let timeout = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
     reporter.debug(format_args!("lua udp socket read timeout: {}", timeout.as_millis()));
     reporter.debug(format_args!("lua udp socket receive buffer size: {size}"));

@@ -6,6 +6,7 @@ use crate::client::ClientSocket;
 use crate::client::read::{self, Received, Receiving};
 use crate::client::write;
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Row};
 use lua_lib::host::{Host, host};
 use lua_lib::socket::call::failure;
@@ -25,7 +26,7 @@ pub fn rows<const MASK: u32, C: ClientSocket>() -> [Row; 2] {
 
 /// The socket of this number, if nothing of `works` is under way and no debug line is wanted of it.
 fn usable<C: ClientSocket>(cx: &CallContext, id: f64, works: u8) -> Option<(Rc<dyn Host>, C)> {
-    let (here, client) = (host(cx)?, C::of_session(cx, id as u64)?);
+    let (here, client) = (host(cx)?, C::of_session(cx, u64::saturated(id))?);
     let socket = client.socket();
     let fits = socket.is_free(works) && socket.belongs_to(here.resources()) && !here.log_enabled(Level::Debug);
     fits.then_some((here, client))
@@ -53,7 +54,7 @@ fn begin<C: ClientSocket>(cx: &CallContext, id: f64, count: f64, own: f64) -> Op
         Poll::Ready(Received::Closed) => return None,
         Poll::Ready(end) => cx.park(std::future::ready(Ok(read::reply(&client, &receiving.pattern, end, false)))),
         Poll::Pending => {
-            let milliseconds = if own > 0.0 { own as u64 } else { options.read_timeout.unwrap_or(60_000) };
+            let milliseconds = if own > 0.0 { u64::saturated(own) } else { options.read_timeout.unwrap_or(60_000) };
             let limit = here.hub()?.limit(here.worker().map(|worker| &**worker), Duration::from_millis(milliseconds));
             let busy = client.socket().begin(Direction::Reading);
             cx.park(read::wait(client, receiving, busy, limit, Reporter::new(cx, &here, &options), false))

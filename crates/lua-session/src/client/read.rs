@@ -1,6 +1,7 @@
 //! `receive`, `receiveany` and the iterators of `receiveuntil` on the client's connection.
 
 use crate::client::ClientSocket;
+use base::saturated::Saturated;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use lua_lib::socket::call::{self, Call, READ_TIMEOUT, check_arguments, fail};
 use lua_lib::socket::receive::pattern;
@@ -72,7 +73,7 @@ pub fn receive_any<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> 
     let most = stack.number(2).filter(|most| *most >= 1.0);
     let most = most.ok_or_else(|| Raise::argument(2, "?", "bad max argument"))?;
     reporter.debug(format_args!("lua tcp socket calling receiveany() method to read at most {most} bytes"));
-    run(&call, stack, client, Pattern::Any(most as usize), reporter, false)
+    run(&call, stack, client, Pattern::Any(usize::saturated(most)), reporter, false)
 }
 
 /// One call of an iterator: the socket, the pattern, whether it is inclusive, the size. The last result says whether
@@ -88,7 +89,7 @@ pub fn receive_until<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -
         Ok(client) => client,
         Err(text) => return Ok(fail(stack, text)),
     };
-    let want = Pattern::Until { pattern, inclusive: stack.truthy(3), size: stack.number(4).map_or(0, |size| size as usize) };
+    let want = Pattern::Until { pattern, inclusive: stack.truthy(3), size: stack.number(4).map_or(0, usize::saturated) };
     run(&call, stack, client, want, reporter, true)
 }
 

@@ -3,6 +3,7 @@
 use super::{handshake_state, push_result, push_success, refused};
 use crate::host::Host;
 use crate::protocol::Protocol;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use lua_lib::socket::secure::objects::{Object, Objects};
 use std::rc::Rc;
@@ -172,7 +173,7 @@ fn verify_client<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result
         let shown = certificates(shown);
         let mut trusted = shown.clone();
         trusted.extend(certificates(more));
-        let trust = Trust::new(trusted, depth.map_or(DEPTH, |depth| depth as usize));
+        let trust = Trust::new(trusted, depth.map_or(DEPTH, usize::saturated));
         shake.certificates.borrow_mut().clients = Some(Arc::new(ClientVerifier::new(Arc::new(trust), &shown)));
     });
     Ok(push_success(stack, result))

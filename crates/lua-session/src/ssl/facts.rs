@@ -2,6 +2,7 @@
 
 use super::{PLAIN, handshake_state, push_result, refused, session};
 use crate::protocol::Protocol;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use session::Client;
 use session::address::Address;
@@ -127,7 +128,7 @@ fn shared_ciphers<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
 fn export<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let Some(session) = session::<P>(cx)? else { return Ok(refused(stack, PLAIN)) };
     let Some(info) = session.connection().tls_info() else { return Ok(refused(stack, PLAIN)) };
-    let length = stack.number(1).filter(|length| (0.0..=65_535.0).contains(length)).map(|length| length as usize);
+    let length = stack.number(1).filter(|length| (0.0..=65_535.0).contains(length)).map(usize::saturated);
     let (label, context) = (stack.check_bytes(2, "export_keying_material")?, stack.bytes(3));
     let made = length.zip(info.exporter.as_ref()).and_then(|(length, exporter)| exporter.export(length, label, context));
     Ok(push_result(stack, made.ok_or("SSL_export_keying_material() failed")))

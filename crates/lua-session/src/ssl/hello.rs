@@ -2,6 +2,7 @@
 
 use super::{handshake_state, push_success, refused};
 use crate::protocol::Protocol;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use wire::tls::hello::{Hello, extension};
 
@@ -47,7 +48,7 @@ fn server_name(hello: &Hello, stack: &mut Stack<'_>) -> usize {
 
 fn ext(hello: &Hello, stack: &mut Stack<'_>) -> usize {
     let number = stack.number(1).filter(|number| (0.0..=65_535.0).contains(number));
-    match number.and_then(|number| hello.extension(number as u16)) {
+    match number.and_then(|number| hello.extension(u16::saturated(number))) {
         Some(content) => stack.push_bytes(content),
         None => stack.push_nil(),
     }
@@ -77,7 +78,7 @@ fn ciphers(hello: &Hello, stack: &mut Stack<'_>) -> usize {
 
 /// `set_versions(number...)`
 fn set_versions<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let numbers = (1..=stack.top()).filter_map(|place| stack.number(place)).map(|number| number as u16).collect();
+    let numbers = (1..=stack.top()).filter_map(|place| stack.number(place)).map(u16::saturated).collect();
     let result = handshake_state::<P>(cx)?.map(|shake| {
         shake.versions.replace(Some(numbers));
     });

@@ -5,6 +5,7 @@ use super::upstream_handshake::UpstreamHandshake;
 use super::{PLAIN, push_result, push_success, refused, session};
 use crate::host::Host;
 use crate::protocol::Protocol;
+use base::saturated::Saturated;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use lua_lib::socket::secure::objects::Objects;
 use std::rc::Rc;
@@ -111,7 +112,7 @@ fn set_verdict<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
     let code = stack.number(1).filter(|code| (0.0..=65_535.0).contains(code));
     let result = upstream_handshake::<P>(cx)?.map(|toward| {
         // What is no code at all must not pass for a good one.
-        toward.verdict.set(code.map_or(1, |code| code as u16));
+        toward.verdict.set(code.map_or(1, u16::saturated));
     });
     Ok(push_success(stack, result))
 }

@@ -2,6 +2,7 @@
 
 use super::value::Value;
 use balance::sessions::LONGEST_ID;
+use base::saturated::Saturated;
 use upstream::constraints::GroupConstraints;
 use upstream::live::{ApiError, ServerChange};
 
@@ -69,7 +70,9 @@ fn text(value: &Value) -> Option<String> {
 fn number(value: &Value) -> Option<u64> {
     match value {
         // Whole numbers up to 2^53 are exact.
-        Value::Number(number) if *number >= 0.0 && *number <= 9_007_199_254_740_992.0 && number.fract() == 0.0 => Some(*number as u64),
+        Value::Number(number) if *number >= 0.0 && *number <= 9_007_199_254_740_992.0 && number.fract() == 0.0 => {
+            Some(u64::saturated(*number))
+        }
         Value::Text(text) => base::text::parse_number(text.as_bytes()),
         _ => None,
     }

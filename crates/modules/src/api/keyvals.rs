@@ -6,6 +6,7 @@ use crate::keyval::ZoneRef;
 use crate::keyval::pairs::{AddError, Pairs};
 use base::errno;
 use base::log::Level;
+use base::saturated::Saturated;
 use http::{Method, log_request};
 use shm::dict::StoreMode;
 use std::rc::Rc;
@@ -86,7 +87,7 @@ fn read_entry(pairs: &Pairs, value: &Value) -> Result<(Option<String>, Option<u6
             for (name, value) in fields {
                 match (name.as_str(), value) {
                     ("value", Value::Text(value)) => text = Some(value.clone()),
-                    ("expire", Value::Number(ms)) if *ms > 0.0 && *ms < 1e15 => expire = Some(*ms as u64),
+                    ("expire", Value::Number(ms)) if *ms > 0.0 && *ms < 1e15 => expire = Some(u64::saturated(*ms)),
                     _ => return Err(bad_request("invalid JSON")),
                 }
             }

@@ -66,7 +66,7 @@ fn pages(zone: &Rc<Zone>) -> Option<(u64, u64)> {
 fn slab(zone: &Rc<Zone>) -> Value {
     let (used, free) = pages(zone).unwrap_or_default();
     let chunks = zone.usage().map(|usage| usage.chunks).unwrap_or_default();
-    let slot = |of: &shm::slab::usage::Chunks| {
+    let slot = |of: &shm::zone::slab::usage::Chunks| {
         object([("used", of.used.into()), ("free", of.free.into()), ("reqs", of.requests.into()), ("fails", of.failures.into())])
     };
     let slots = chunks.iter().map(|of| (of.size.to_string(), slot(of))).collect();

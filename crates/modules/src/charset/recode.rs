@@ -1,5 +1,6 @@
 //! Tables between two character sets: of single bytes, or of single bytes and UTF-8.
 
+use base::saturated::Saturated;
 use foldhash::HashMap;
 use std::rc::Rc;
 
@@ -27,15 +28,15 @@ pub(super) fn hex(text: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let padded: Vec<u8> = if text.len() % 2 == 1 { [b"0", text].concat() } else { text.to_vec() };
-    let digit = |b: &u8| char::from(*b).to_digit(16);
-    padded.chunks(2).map(|pair| pair.iter().try_fold(0u32, |sum, b| Some(sum * 16 + digit(b)?)).map(|v| v as u8)).collect()
+    let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    padded.chunks(2).map(|pair| pair.iter().try_fold(0, |sum, b| Some(sum << 4 | digit(b)?))).collect()
 }
 
 impl Map {
     /// A table that knows ASCII only.
     pub(super) fn new(from: String, to: String) -> Map {
         let utf8 = to.eq_ignore_ascii_case("utf-8");
-        let ascii = std::array::from_fn(|b| if b < 128 { b as u8 } else { b'?' });
+        let ascii = std::array::from_fn(|b| u8::try_from(b).ok().filter(u8::is_ascii).unwrap_or(b'?'));
         let (forth, same) = (ascii.map(|b| ([b, 0, 0, 0], 1)), std::array::from_fn(|b| b < 128));
         Map { from, to, utf8, forth, same, back: ascii, characters: HashMap::default() }
     }
@@ -63,7 +64,7 @@ impl Map {
         let (bytes, length) = &mut self.forth[usize::from(source)];
         let Some(place) = bytes.get_mut(..target.len()) else { return false };
         place.copy_from_slice(target);
-        *length = target.len() as u8;
+        *length = u8::saturated(target.len());
         self.same[usize::from(source)] = target == [source];
         true
     }

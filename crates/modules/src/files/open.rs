@@ -1,5 +1,6 @@
 //! Opening a file: what it is, and without passing a symbolic link where that is forbidden (`disable_symlinks`).
 
+use base::saturated::Saturated;
 use nix::fcntl::{AtFlags, OFlag, open as open_path, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 use std::ffi::OsStr;
@@ -183,7 +184,7 @@ fn step(at: &OwnedFd, name: &[u8], links: Links, flags: OFlag) -> nix::Result<Ow
 /// Those of `read(2)`.
 pub(crate) fn read_whole(file: &File, size: u64) -> Result<Vec<u8>, Failure> {
     use std::io::Read;
-    let mut data = Vec::with_capacity(size as usize);
+    let mut data = Vec::with_capacity(usize::saturated(size));
     file.take(size).read_to_end(&mut data).map_err(|e| Failure::from_io("read()", &e))?;
     Ok(data)
 }

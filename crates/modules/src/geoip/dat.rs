@@ -110,6 +110,7 @@ impl Dat {
         let (region, rest) = text(rest)?;
         let (city, rest) = text(rest)?;
         let (postal_code, rest) = text(rest)?;
+        #[expect(clippy::cast_possible_truncation, reason = "single precision, as in the C library, whose last digits are shown")]
         let degrees = |at: usize| Some((f64::from(number(rest.get(at..at + 3)?)) / 10_000.0 - 180.0) as f32);
         let (latitude, longitude) = (degrees(0)?, degrees(3)?);
         let has_areas = WITH_AREAS.contains(&self.kind) && super::countries::country(country).0 == "US";
@@ -136,7 +137,7 @@ fn bits_of_six(address: Option<IpAddr>) -> u128 {
     match address {
         Some(IpAddr::V4(v4)) => v4.to_ipv6_mapped().to_bits(),
         // Teredo (RFC 4380): the client's address stands inverted at the end.
-        Some(IpAddr::V6(v6)) if v6.to_bits() >> 96 == 0x2001_0000 => u128::from(!(v6.to_bits() as u32)),
+        Some(IpAddr::V6(v6)) if v6.to_bits() >> 96 == 0x2001_0000 => !v6.to_bits() & u128::from(u32::MAX),
         Some(IpAddr::V6(v6)) => v6.to_bits(),
         None => 0,
     }

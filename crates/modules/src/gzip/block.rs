@@ -1,5 +1,7 @@
 //! A block of deflate (RFC 1951, 3.2): tokens as words of Huffman codes, those that are fixed or such as suit the tokens.
 
+use base::saturated::Saturated;
+
 /// A literal, or a repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
@@ -39,7 +41,7 @@ impl<const N: usize> Code<N> {
         let mut n = 0;
         for (symbol, &count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             if let Some(place) = used.get_mut(n) {
-                *place = (u32::from(count) << 16) | symbol as u32;
+                *place = (u32::from(count) << 16) | u32::saturated(symbol);
                 n += 1;
             }
         }
@@ -56,7 +58,7 @@ impl<const N: usize> Code<N> {
         for length in (1..=longest).rev() {
             for entry in symbols.by_ref().take(most.get(length).map_or(0, |n| *n as usize)) {
                 if let Some(place) = self.lengths.get_mut(*entry as usize & 0xffff) {
-                    *place = length as u8;
+                    *place = u8::saturated(length);
                 }
             }
         }
@@ -78,7 +80,7 @@ impl<const N: usize> Code<N> {
         }
         for (word, &length) in self.words.iter_mut().zip(&self.lengths).filter(|(_, length)| **length > 0) {
             let place = &mut next[usize::from(length) & LONGEST_WORD];
-            *word = (place.reverse_bits() >> (32 - u32::from(length))) as u16;
+            *word = u16::saturated(place.reverse_bits() >> (32 - u32::from(length)));
             *place += 1;
         }
     }
@@ -128,7 +130,7 @@ fn count_lengths(used: &[u32], longest: usize, most: &mut [u32; LONGEST_WORD + 1
             if leaf >= n || (root < next && at(&tree, root) < at(&tree, leaf)) {
                 sum += at(&tree, root);
                 if let Some(place) = tree.get_mut(root) {
-                    *place = next as u32;
+                    *place = u32::saturated(next);
                 }
                 root += 1;
             } else {
@@ -193,7 +195,8 @@ impl Bits<'_> {
         self.bits |= value << self.count;
         self.count += count;
         if self.count >= 32 {
-            self.out.extend_from_slice(&(self.bits as u32).to_le_bytes());
+            let [a, b, c, d, ..] = self.bits.to_le_bytes();
+            self.out.extend_from_slice(&[a, b, c, d]);
             self.bits >>= 32;
             self.count -= 32;
         }
@@ -280,7 +283,7 @@ impl Block {
         self.lengths.fit(7);
         let words = 4 + ORDER.iter().rposition(|symbol| self.lengths.lengths[*symbol] > 0).unwrap_or(0).max(3) - 3;
         let more: u32 = self.runs.iter().map(|(symbol, _)| run_bits(*symbol)).sum();
-        let suited = 14 + 3 * words as u32 + self.lengths.bits() + more + self.literals.bits() + self.distances.bits();
+        let suited = 14 + 3 * u32::saturated(words) + self.lengths.bits() + more + self.literals.bits() + self.distances.bits();
         let fixed = bits_with(&self.literals, &self.fixed.0.lengths) + bits_with(&self.distances, &self.fixed.1.lengths);
         if (suited.min(fixed) + extra + 3).div_ceil(8) as usize > length + 5 {
             return false;
@@ -325,7 +328,7 @@ impl Block {
         lengths.counts = [0; LENGTHS];
         let mut run = |symbol: u8, more: usize| {
             lengths.count(symbol.into());
-            runs.push((symbol, more as u8));
+            runs.push((symbol, u8::saturated(more)));
             more
         };
         let literals = literals.lengths.iter().take(literals.extent(257));

@@ -2,9 +2,13 @@
 //! never cleared: places in the text count on from one body to the next, and so tell what an earlier one left.
 
 use super::block::{Block, Token, write_stored};
+use base::saturated::Saturated;
 
 /// The longest body that is packed here.
-pub(super) const LONGEST: usize = 8192;
+pub(super) const LONGEST: usize = REACH as usize;
+
+/// As many places does a body take among those of the bodies before it.
+const REACH: u32 = 8192;
 
 /// Buckets of texts that were seen.
 const BUCKETS: usize = 4096;
@@ -99,7 +103,7 @@ impl ShortEncoder {
             }
             at += 1;
         }
-        let base = self.base.checked_add(LONGEST as u32).filter(|base| *base < u32::MAX - 2 * LONGEST as u32);
+        let base = self.base.checked_add(REACH).filter(|base| *base < u32::MAX - 2 * REACH);
         self.base = base.unwrap_or_else(|| {
             self.heads.fill(0);
             1
@@ -121,10 +125,10 @@ impl ShortEncoder {
     fn insert(&mut self, word: u32, place: usize) -> u16 {
         let bucket = (word.wrapping_mul(0x9e37_79b1) >> 20) as usize & (BUCKETS - 1);
         let before = match self.heads[bucket].checked_sub(self.base) {
-            Some(before) => before as u16,
+            Some(before) => u16::saturated(before),
             None => NONE,
         };
-        self.heads[bucket] = self.base + place as u32;
+        self.heads[bucket] = self.base + u32::saturated(place);
         self.previous[place & (LONGEST - 1)] = before;
         before
     }
@@ -142,7 +146,7 @@ impl ShortEncoder {
                 let length = common(body, place, at);
                 if length > best {
                     best = length;
-                    found = Some((length, (at - place) as u16));
+                    found = Some((length, u16::saturated(at - place)));
                     if length >= LONGEST_MATCH {
                         break;
                     }

@@ -91,7 +91,7 @@ impl Woven {
 
     fn unweave(self, pixels: &mut RgbaImage) {
         let before = pixels.clone();
-        let rows = GIF_PASSES.iter().flat_map(|(first, step)| (*first as u32..self.height).step_by(*step));
+        let rows = GIF_PASSES.iter().flat_map(|(first, step)| (*first..self.height).step_by(*step));
         for (came, row) in (0..).zip(rows) {
             for column in self.left..self.left.saturating_add(self.width).min(pixels.width()) {
                 let (from, to) = (self.top.saturating_add(came), self.top.saturating_add(row));
@@ -150,14 +150,14 @@ fn add_comment(jpeg: &mut Vec<u8>, text: &str) {
 }
 
 /// The first rows and the distances of rows of the four passes (GIF89a appendix E).
-const GIF_PASSES: [(usize, usize); 4] = [(0, 8), (4, 8), (2, 4), (1, 2)];
+const GIF_PASSES: [(u32, usize); 4] = [(0, 8), (4, 8), (2, 4), (1, 2)];
 
 fn encode_gif(pixels: RgbaImage, interlace: bool) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
     let mut frame = indexed(pixels)?;
     let (width, height) = (frame.width, frame.height);
     if interlace {
         let rows: Vec<&[u8]> = frame.buffer.chunks(usize::from(width.max(1))).collect();
-        let order = GIF_PASSES.iter().flat_map(|(first, step)| rows.iter().skip(*first).step_by(*step));
+        let order = GIF_PASSES.iter().flat_map(|(first, step)| rows.iter().skip(*first as usize).step_by(*step));
         frame.buffer = order.copied().collect::<Vec<_>>().concat().into();
         frame.interlaced = true;
     }

@@ -3,6 +3,7 @@
 use super::codec::{self, Encoding, Picture};
 use super::format::Facts;
 use super::geometry::{Bounds, Size};
+use base::saturated::Saturated;
 use image::imageops::{self, FilterType};
 use image::{Rgba, RgbaImage};
 use std::error::Error;
@@ -158,7 +159,7 @@ fn sharpen(pixels: &mut RgbaImage, percent: u32) {
             for (channel, value) in to.0.iter_mut().take(3).enumerate() {
                 let [before, own, after] = [before, own, after].map(|pixel| f64::from(pixel.0.get(channel).copied().unwrap_or(0)));
                 // The cast saturates.
-                *value = (inner * own + outer * (before + after)).round() as u8;
+                *value = u8::saturated((inner * own + outer * (before + after)).round());
             }
         }
     };

@@ -4,6 +4,7 @@ use super::logged::Logged;
 use base::clock;
 use base::errno;
 use base::log::{Level, LogFile};
+use base::saturated::Saturated;
 use conf::row::Cx;
 use conf::tree::Error;
 use foldhash::HashMap;
@@ -34,7 +35,7 @@ pub(super) fn parse(cx: &Cx<'_>) -> Result<Option<FileCache>, Error> {
                 let at = memchr::memchr(b'=', arg).ok_or_else(bad)?;
                 let value = arg.get(at + 1..).unwrap_or_default();
                 match arg.get(..at).unwrap_or_default() {
-                    b"max" => cache.max = base::text::parse_number(value).ok_or_else(bad)? as usize,
+                    b"max" => cache.max = usize::saturated(base::text::parse_number(value).ok_or_else(bad)?),
                     b"inactive" => cache.inactive = seconds(value).ok_or_else(bad)?,
                     b"valid" => cache.valid = seconds(value).ok_or_else(bad)?,
                     b"min_uses" => cache.min_uses = base::text::parse_number(value).filter(|n| *n > 0).ok_or_else(bad)?,

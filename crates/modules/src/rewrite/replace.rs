@@ -4,6 +4,7 @@ use super::condition::matches;
 use super::push_value;
 use crate::compile::complex_of;
 use base::log::Level;
+use base::saturated::Saturated;
 use conf::row::Cx;
 use conf::tree::Error;
 use http::program::{Flow, Program, State};
@@ -170,7 +171,7 @@ fn unescape_redirect(text: &[u8], out: &mut Vec<u8>) {
         rest = match (digit(0), digit(1)) {
             (Some(high), Some(low)) => {
                 let letter_ends = tail.get(1).is_some_and(u8::is_ascii_alphabetic);
-                match (high * 16 + low) as u8 {
+                match u8::saturated(high * 16 + low) {
                     b'?' if letter_ends => {
                         // nginx stops at an escaped question mark as at a bare one.
                         out.push(b'?');

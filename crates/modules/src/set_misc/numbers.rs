@@ -2,6 +2,7 @@
 
 use super::{fail, target};
 use crate::compile::complex;
+use base::saturated::Saturated;
 use conf::configs::ConfMap;
 use conf::row::Cx;
 use conf::scope::Config;
@@ -98,7 +99,7 @@ fn push_random(length: &[u8], alphabet: &[u8], out: &mut Vec<u8>) -> Result<(), 
     let count = count.ok_or_else(|| format!("set_random: bad \"length\" argument: {}", String::from_utf8_lossy(length)))?;
     for _ in 0..count {
         let drawn = getrandom::u64().map_err(|error| format!("set_secure_random: {error}"))?;
-        out.extend(alphabet.get((drawn % alphabet.len() as u64) as usize));
+        out.extend(alphabet.get(usize::saturated(drawn % alphabet.len() as u64)));
     }
     Ok(())
 }

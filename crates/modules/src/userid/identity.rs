@@ -138,7 +138,9 @@ fn make(request: &Request, own: &UserId) -> Uid {
         START.set((pid, (micros / 20) << 16 | (pid & 0xffff)));
     }
     let start = START.get().1;
-    let now = base::clock::now().sec as u32;
+    // Four bytes of it, as in nginx: they begin anew in 2106.
+    let [.., a, b, c, d] = base::clock::now().sec.to_be_bytes();
+    let now = u32::from_be_bytes([a, b, c, d]);
     let words: [[u8; 4]; 4] = if own.mode == Some(Mode::V1) {
         let sequence = FIRST.get();
         FIRST.set(sequence.wrapping_add(0x100));
@@ -161,7 +163,10 @@ fn server_bytes(local: &Address) -> [u8; 4] {
     match local {
         Address::Ip(address) => match address.ip() {
             IpAddr::V4(v4) => v4.octets(),
-            IpAddr::V6(v6) => (v6.to_bits() as u32).to_be_bytes(),
+            IpAddr::V6(v6) => {
+                let [.., a, b, c, d] = v6.octets();
+                [a, b, c, d]
+            }
         },
         Address::Unix(_) => [0; 4],
     }

@@ -180,7 +180,7 @@ impl<F: Fn(Incoming)> Driver<F> {
 
     /// Passes a datagram on if it is for a connection that another process has.
     fn is_foreign(&self, datagram: &[u8], arrived: &ReceivedDatagrams<'_>) -> bool {
-        let Some(header) = Header::parse(datagram, ids::LENGTH) else { return false };
+        let Some(header) = Header::parse(datagram, ids::LENGTH.into()) else { return false };
         let process = self.shared.ids.process_of(header.destination());
         process.is_some_and(|process| self.shared.passing.to_process(process, datagram, arrived))
     }

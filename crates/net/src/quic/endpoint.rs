@@ -74,7 +74,7 @@ impl Endpoint {
         let passing = Forwarder::new(&setup.key, address, setup.process, setup.socket)?;
         if setup.steers {
             // Without it datagrams come to other processes more often, which pass them on.
-            let _ = attach_steering(&socket, ids::LENGTH as u8, ids::multiplier(setup.key.ids()));
+            let _ = attach_steering(&socket, ids::LENGTH, ids::multiplier(setup.key.ids()));
         }
         let segments = if setup.segments && can_segment(&socket) { SEGMENTS } else { 1 };
         let mut config = EndpointConfig::new(Arc::new(setup.key.reset()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid};
 
 /// Their length, that of nginx's.
-pub(super) const LENGTH: usize = 20;
+pub(super) const LENGTH: u8 = 20;
 
 /// Makes connection IDs: a byte that says which socket of the listener they belong to, four random ones, four that name the process,
 /// and random ones. The first and the name are hidden by what follows from the random four and a key that all processes have.
@@ -32,18 +32,19 @@ impl Ids {
     pub(super) fn process_of(&self, id: &[u8]) -> Option<u32> {
         let random = u32::from_be_bytes(*id.get(1..)?.first_chunk()?);
         let name = u32::from_be_bytes(*id.get(5..)?.first_chunk()?);
-        (id.len() == LENGTH).then_some(name ^ self.mask(random))
+        (id.len() == usize::from(LENGTH)).then_some(name ^ self.mask(random))
     }
 }
 
 /// The factor by which the socket is hidden.
 pub(super) fn multiplier(key: u64) -> u32 {
-    key as u32 | 1
+    let [.., a, b, c, d] = key.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d]) | 1
 }
 
 impl ConnectionIdGenerator for Ids {
     fn generate_cid(&mut self) -> ConnectionId {
-        let mut bytes = [0; LENGTH];
+        let mut bytes = [0; LENGTH as usize];
         tls::quic::fill_random(&mut bytes);
         let random = u32::from_be_bytes(bytes.get(1..).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or_default());
         let name = (self.process ^ self.mask(random)).to_be_bytes();
@@ -58,7 +59,7 @@ impl ConnectionIdGenerator for Ids {
     }
 
     fn cid_len(&self) -> usize {
-        LENGTH
+        LENGTH.into()
     }
 
     fn cid_lifetime(&self) -> Option<Duration> {

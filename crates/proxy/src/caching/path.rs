@@ -2,6 +2,7 @@
 
 use crate::caching::store::{BatchLimits, Caches, OWNER, Store};
 use crate::limits::default::PAGE;
+use base::saturated::Saturated;
 use base::text::{parse_number, parse_size, parse_time_ms, parse_time_sec};
 use cache::purges::Purges;
 use cache::{FileStore, Index, Policy};
@@ -129,7 +130,7 @@ fn parameter(cx: &Cx<'_>, i: usize, draft: &mut CachePathParameters) -> Result<(
         }
         b"keys_zone=" => {
             let (name, size) = zone(value).ok_or_else(|| cx.error_at(i, format!("invalid keys zone size \"{}\"", cx.text(i))))?;
-            if size < 2 * PAGE as usize {
+            if size < 2 * usize::saturated(PAGE) {
                 return Err(cx.error_at(i, format!("keys zone \"{}\" is too small", cx.text(i))));
             }
             draft.zone = Some((name, size.max(shm::zone::MIN_SIZE)));

@@ -1,5 +1,6 @@
 //! gRPC's own protocol of health checks (`grpc.health.v1.Health/Check`): a message in, a message out.
 
+use base::saturated::Saturated;
 use http::Headers;
 
 /// The method that is called.
@@ -28,10 +29,10 @@ impl HealthCheckRequest {
             message.push(0x0a);
             let mut length = self.service.len();
             while length > 0x7f {
-                message.push((length & 0x7f) as u8 | 0x80);
+                message.push(u8::saturated(length & 0x7f) | 0x80);
                 length >>= 7;
             }
-            message.push(length as u8);
+            message.push(u8::saturated(length));
             message.extend_from_slice(&self.service);
         }
         let mut body = vec![0];

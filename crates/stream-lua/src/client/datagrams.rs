@@ -2,6 +2,7 @@
 
 use crate::client::used::UsedClient;
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use lua_lib::socket::call::{self, Call, check_arguments, fail, failure, number};
 use lua_lib::socket::pieces;
@@ -30,7 +31,7 @@ pub(super) fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, 
     let Some(used) = open(cx, &call, stack, "receive")? else { return Ok(call::now(fail(stack, "closed"))) };
     let size = if stack.is_nil(2) { LARGEST } else { stack.check_number(2, "receive")? };
     // A negative size is a huge one to C.
-    let size = if (0.0..LARGEST).contains(&size) { size as usize } else { LARGEST as usize };
+    let size = if (0.0..LARGEST).contains(&size) { usize::saturated(size) } else { usize::saturated(LARGEST) };
     let count = {
         let unread = used.session.unread();
         let data = unread.get(..size.min(unread.len())).unwrap_or_default();

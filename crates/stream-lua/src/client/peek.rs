@@ -1,6 +1,7 @@
 //! `peek`: reads the first bytes without consuming them.
 
 use crate::client::used::UsedClient;
+use base::saturated::Saturated;
 use lua::{CallContext, Raise, Reply, Stack, Suspension};
 use lua_lib::socket::call::{self, check_arguments, fail};
 use lua_lib::socket::state::Direction;
@@ -28,7 +29,7 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension
     if size < 0.0 {
         return Err(Raise::argument(2, "?", "bytes can not be negative"));
     }
-    let size = size as usize;
+    let size = usize::saturated(size);
     if let Some(seen) = used.session.preread().get(..size) {
         stack.push_bytes(seen);
         return Ok(Suspension::Now(1));

@@ -4,9 +4,9 @@
 use super::error::HeadError;
 use super::header::HeaderSpan;
 use super::host;
-use super::line::Version;
 use super::method::Method;
 use super::request::Head;
+use super::version::Version;
 use crate::known::Known;
 use crate::span::Span;
 

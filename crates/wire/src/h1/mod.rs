@@ -5,12 +5,12 @@ pub mod framing;
 pub mod header;
 pub mod host;
 mod limits;
-pub mod line;
 pub mod method;
 mod repeat;
 pub mod request;
 pub mod response;
 pub(crate) mod response_line;
+pub mod version;
 
 #[cfg(test)]
 mod corpus;

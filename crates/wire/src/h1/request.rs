@@ -1,11 +1,13 @@
 //! The head of an HTTP/1 request, parsed as it arrives (RFC 9112 sections 2 to 5).
 
+mod line;
+
 use super::error::HeadError;
 use super::header::{self, HeaderSpan, Line, Rules};
 pub use super::limits::Limits;
-use super::line::{self, Version};
 use super::method::Method;
 use super::repeat::LastHead;
+use super::version::Version;
 use crate::known::Known;
 use crate::span::Span;
 use crate::uri::shape::Shape;

@@ -2,8 +2,8 @@
 
 use super::framing::{contains, content_length};
 use super::header::{self, HeaderSpan, Line, Rules};
-use super::line::Version;
 use super::response_line::{self, StatusLine};
+use super::version::Version;
 use crate::known::Known;
 use crate::span::Span;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The status line of an upstream's response (RFC 9112 section 4).
 
-use super::line::Version;
+use super::version::Version;
 use crate::span::Span;
 
 /// A status line (RFC 9112, 4).

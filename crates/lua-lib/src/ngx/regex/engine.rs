@@ -98,11 +98,11 @@ impl Engine {
         let mut places = self.captures.iter_mut();
         for (offset, place) in groups.iter().zip(&mut places) {
             // An unset one's offset is all ones.
-            *place = *offset as i32;
+            *place = i32::try_from(*offset).unwrap_or(-1);
         }
         let unset = (compiled.regex.groups() * 2 + 2).saturating_sub(groups.len());
         places.take(unset).for_each(|place| *place = -1);
-        (groups.len() / 2) as i32
+        i32::try_from(groups.len() / 2).unwrap_or(i32::MAX)
     }
 
     /// Appends `subject` to `out` with the first match, or `all`, replaced by the template. The number of matches, or

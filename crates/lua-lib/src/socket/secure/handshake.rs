@@ -7,6 +7,7 @@ use crate::socket::secure::objects::Objects;
 use crate::socket::secure::sessions::log_name;
 use crate::socket::state::{Direction, Socket};
 use base::log::Level;
+use base::saturated::Saturated;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use net::stream::Stream;
 use net::tls::{Failure, TlsStream};
@@ -32,7 +33,7 @@ struct HandshakeArgs {
 impl HandshakeArgs {
     fn read(stack: &Stack<'_>) -> HandshakeArgs {
         HandshakeArgs {
-            session: stack.number(2).map(|id| id as u64),
+            session: stack.number(2).map(u64::saturated),
             resumable: stack.is_nil(2) || stack.number(2).is_some(),
             name: stack.bytes(3).map(|name| String::from_utf8_lossy(name).into_owned()),
             verify: stack.truthy(4),

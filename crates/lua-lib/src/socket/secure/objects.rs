@@ -1,5 +1,6 @@
 //! Parsed certificates and keys, by the numbers that their Lua objects hold.
 
+use base::saturated::Saturated;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -32,7 +33,7 @@ impl Objects {
 
     /// A chain.
     pub fn chain(&self, id: f64) -> Option<Rc<Chain>> {
-        match self.all.borrow().get(&(id as u64)) {
+        match self.all.borrow().get(&(u64::saturated(id))) {
             Some(Object::Chain(chain)) => Some(chain.clone()),
             _ => None,
         }
@@ -40,7 +41,7 @@ impl Objects {
 
     /// A key.
     pub fn key(&self, id: f64) -> Option<Rc<Key>> {
-        match self.all.borrow().get(&(id as u64)) {
+        match self.all.borrow().get(&(u64::saturated(id))) {
             Some(Object::Key(key)) => Some(key.clone()),
             _ => None,
         }
@@ -58,6 +59,6 @@ impl Objects {
 
     /// The Lua object is gone.
     pub fn remove(&self, id: f64) {
-        self.all.borrow_mut().remove(&(id as u64));
+        self.all.borrow_mut().remove(&(u64::saturated(id)));
     }
 }

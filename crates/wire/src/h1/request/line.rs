@@ -1,8 +1,9 @@
 //! The request line (RFC 9112 section 3), in the forms nginx accepts.
 
-use super::error::HeadError;
-use super::method::Method;
-use super::request::Head;
+use super::Head;
+use crate::h1::error::HeadError;
+use crate::h1::method::Method;
+use crate::h1::version::Version;
 use crate::span::Span;
 use crate::uri::shape::{self, Shape};
 
@@ -170,34 +171,4 @@ fn number(digits: &[u8]) -> Option<u16> {
     }
     let add = |n: u16, &d: &u8| n.saturating_mul(10).saturating_add(u16::from(d - b'0'));
     Some(digits.iter().fold(0, add))
-}
-
-/// The version of a request or status line (RFC 9112, 2.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
-    /// The number before the dot; 0 only for HTTP/0.9.
-    pub major: u8,
-    /// The number after the dot.
-    pub minor: u16,
-}
-
-impl Version {
-    /// A request line without a version.
-    pub(crate) const HTTP_09: Self = Self { major: 0, minor: 9 };
-    /// HTTP/1.0.
-    pub(crate) const HTTP_10: Self = Self { major: 1, minor: 0 };
-    /// HTTP/1.1; later minor versions mean the same (RFC 9110, 2.5).
-    pub(crate) const HTTP_11: Self = Self { major: 1, minor: 1 };
-
-    /// True for a request without headers, answered without headers.
-    #[must_use]
-    pub(crate) fn is_09(self) -> bool {
-        self.major == 0
-    }
-
-    /// nginx's number for it: 9, 1000, 1001.
-    #[must_use]
-    pub fn number(self) -> u16 {
-        u16::from(self.major) * 1000 + self.minor
-    }
 }

@@ -10,7 +10,7 @@
 
 pub mod usage;
 
-use crate::zone::{Guard, SLAB};
+use super::{Guard, SLAB};
 
 const PAGE: usize = 4096;
 /// Smallest chunk: 16 bytes.
