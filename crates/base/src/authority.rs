@@ -100,11 +100,11 @@ pub fn split(text: &str) -> Result<(&str, Option<&str>), AuthorityError> {
 /// # Errors
 /// It is empty, or brackets hold no IPv6 address.
 pub fn parse_host(text: &str) -> Result<Host<'_>, AuthorityError> {
+    if text.is_empty() || text == "[]" {
+        return Err(AuthorityError::NoHost);
+    }
     if let Some(inner) = brackets_removed(text) {
         return inner.parse::<Ipv6Addr>().map(|ip| Host::Ip(ip.into())).map_err(|_| AuthorityError::InvalidIpv6);
-    }
-    if text.is_empty() {
-        return Err(AuthorityError::NoHost);
     }
     Ok(text.parse::<Ipv4Addr>().map_or(Host::Name(text), |ip| Host::Ip(ip.into())))
 }
@@ -158,7 +158,8 @@ mod tests {
             ("[::1]x:80", Err("invalid host")),
             ("[::1]:", Err("invalid port")),
             ("[::1]]", Err("invalid host")),
-            ("[]", Err("invalid IPv6 address")),
+            ("[]", Err("no host")),
+            ("[]:80", Err("no host")),
             ("[::g]:1", Err("invalid IPv6 address")),
             ("[127.0.0.1]", Err("invalid IPv6 address")),
         ];

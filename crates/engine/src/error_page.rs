@@ -117,7 +117,6 @@ fn default_page(request: &Rc<Request>, status: u16) -> Step {
             response.headers.remove(name);
         }
         response.content_length = Some(page.as_ref().map_or(0, |p| p.len() as u64));
-        response.set_charset(b"");
         if page.is_some() {
             response.set_content_type(b"text/html");
         }

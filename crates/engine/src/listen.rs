@@ -82,7 +82,7 @@ fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut ListenRequest) -> Result<(), Er
         "default" => wanted.default_server = true,
         "quic" => {
             // Each worker has a socket of its own, so that a connection's datagrams come to the worker that has it.
-            (wanted.spec.kind, wanted.spec.reuseport) = (Kind::Datagram, true);
+            (wanted.spec.kind, wanted.spec.reuseport, wanted.spec.quic) = (Kind::Datagram, true, true);
         }
         _ if options::parameter(cx, i, wanted)? => {}
         _ => return Err(cx.invalid_parameter(i)),

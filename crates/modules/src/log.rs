@@ -245,7 +245,8 @@ fn target<S: Logged>(cx: &Cx<'_>, buffering: Buffering) -> Result<Target<S>, Err
         }
         return Ok(Target::Path(complex(cx, 0)?));
     }
-    let full = cx.global::<MainContext>().paths.resolve(path);
+    // A file without a name is standard error, as for nginx.
+    let full = if path.is_empty() { "/dev/stderr".into() } else { cx.global::<MainContext>().paths.resolve(path) };
     let file = file_at(cx.frame, full);
     if buffering.size > 0 && !file.buffer(buffering) {
         return Err(cx.error_at(0, format!("access_log \"{}\" already defined with conflicting parameters", cx.text(0))));

@@ -137,7 +137,7 @@ pub(crate) fn prepare(target: &SocketAddress, options: Options, kind: Type) -> R
         }
         if local.port() != 0 {
             socket.set_reuse_address(true).map_err(Failure::of("setsockopt(SO_REUSEADDR)"))?;
-        } else if kind == Type::STREAM {
+        } else if kind == Type::STREAM && matches!(target, SocketAddress::Internet(_)) {
             // Without it a port would be reserved per local address alone, and 28,000 connections would be the end.
             sys::socket::set_bind_address_no_port(&socket).map_err(Failure::of("setsockopt(IP_BIND_ADDRESS_NO_PORT)"))?;
         }

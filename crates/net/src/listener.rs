@@ -7,6 +7,7 @@ mod open;
 
 use std::fmt;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use base::errno::describe;
@@ -18,6 +19,9 @@ use crate::address::SocketAddress;
 
 /// Length of the accept queue when the configuration does not say (`NGX_LISTEN_BACKLOG` on Linux).
 pub const DEFAULT_BACKLOG: i32 = 511;
+
+/// A port from which nobody sends.
+const DISCARD: u16 = 9;
 
 /// What travels over a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +62,8 @@ pub struct ListenSpec {
     pub ipv6only: bool,
     /// One socket per worker (`SO_REUSEPORT`), so that the kernel spreads connections.
     pub reuseport: bool,
+    /// Its datagrams belong to connections that outlive a reload.
+    pub quic: bool,
     /// Multipath TCP (RFC 8684) for clients that offer it.
     pub multipath: bool,
     /// `TCP_DEFER_ACCEPT`.
@@ -80,6 +86,7 @@ impl ListenSpec {
             sndbuf: None,
             ipv6only: true,
             reuseport: false,
+            quic: false,
             multipath: false,
             deferred: false,
             fastopen: None,
@@ -225,7 +232,7 @@ impl Listeners {
             }
         }
         let opened = open_all(&missing, purpose, report)?;
-        self.replace(old, opened, purpose, report);
+        self.replace(specs, old, opened, purpose, report);
         if purpose == Purpose::Serve {
             for socket in &self.sockets {
                 if let Some(spec) = socket.spec.and_then(|index| specs.get(index)) {
@@ -237,13 +244,27 @@ impl Listeners {
     }
 
     /// Keeps the old sockets that have a specification, by the order of `specs_of_old`, closes the others, and adds the new ones.
-    fn replace(&mut self, specs_of_old: Vec<Option<usize>>, opened: Vec<OpenSocket>, purpose: Purpose, report: Report<'_>) {
+    fn replace(
+        &mut self,
+        specs: &[ListenSpec],
+        specs_of_old: Vec<Option<usize>>,
+        opened: Vec<OpenSocket>,
+        purpose: Purpose,
+        report: Report<'_>,
+    ) {
         let mut next = Vec::with_capacity(opened.len() + specs_of_old.len());
         for (mut held, spec) in std::mem::take(&mut self.sockets).into_iter().zip(specs_of_old) {
             held.spec = spec;
             if spec.is_some() || purpose == Purpose::Test {
                 next.push(held);
             } else {
+                let others = |spec: &ListenSpec| spec.kind == Kind::Datagram && !spec.quic && spec.address == held.address;
+                if held.kind == Kind::Datagram
+                    && specs.iter().any(others)
+                    && let Err(error) = leave_group(&held.socket)
+                {
+                    report(Level::Alert, &format!("connect() of {} failed, ignored {}", held.address, describe(&error)));
+                }
                 unlink(&held, report);
             }
         }
@@ -292,6 +313,18 @@ impl Listeners {
             }
         }
     }
+}
+
+/// Takes a socket of datagrams out of its `reuseport` group, which it would stay in for as long as its worker has sessions: the kernel
+/// passes over connected ones. Answers can still be sent.
+fn leave_group(socket: &Socket) -> io::Result<()> {
+    let Some(own) = socket.local_addr()?.as_socket() else { return Ok(()) };
+    let ip = match own.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    socket.connect(&SocketAddr::new(ip, DISCARD).into())
 }
 
 fn unlink(held: &OpenSocket, report: Report<'_>) {

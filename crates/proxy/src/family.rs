@@ -184,6 +184,7 @@ fn store<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let target = match cx.arg(0) {
         b"off" => Switch::Off,
         b"on" => Switch::On(Target::Mapped),
+        b"" => return Err(cx.error_at(0, "empty path")),
         text => Switch::On(Target::Path(Complex::compile(text, &mut cx.global::<Variables>()).map_err(|e| cx.error_at(0, e))?)),
     };
     if target.as_on().is_some() && cx.location::<T>().family().caching.has_cache() {

@@ -75,7 +75,7 @@ impl Job<'_> {
         let address = &lease.peer().server.address;
         let options = Options {
             timeout: Some(Duration::from_millis(self.connect_timeout)),
-            bind: self.local.filter(|local| address.ip().is_some_and(|ip| ip.is_ipv4() == local.is_ipv4())),
+            bind: self.local,
             transparent: self.plan.bind.as_ref().is_some_and(|bind| bind.transparent),
             keepalive: self.plan.socket_keepalive,
             receive_buffer: self.plan.socket_rcvbuf,

@@ -14,12 +14,12 @@ use std::rc::Rc;
 /// nginx's text: a name that does not resolve, a group with a port, a host without one.
 pub fn resolve<P: Protocol>(groups: &Upstreams<P>, url: &Url, default_port: u16) -> Result<Rc<Upstream<P>>, SettingError> {
     let found = match &url.host {
-        Host::Name(name) => groups.find(name),
+        Host::Name(name) => groups.find(name).map(|group| (group, name)),
         Host::Ip(_) | Host::Unix(_) => None,
     };
     match (found, url.port) {
-        (Some(group), None) => Ok(group.clone()),
-        (Some(group), Some(port)) => Err(format!("upstream \"{}\" may not have port {port}", group.name).into()),
+        (Some((group, _)), None) => Ok(group.clone()),
+        (Some((_, name)), Some(port)) => Err(format!("upstream \"{}\" may not have port {port}", String::from_utf8_lossy(name)).into()),
         (None, None) if default_port == 0 && !matches!(url.host, Host::Unix(_)) => {
             Err(format!("no port in upstream \"{}\"", String::from_utf8_lossy(&url.host_header)).into())
         }
@@ -31,7 +31,7 @@ pub fn resolve<P: Protocol>(groups: &Upstreams<P>, url: &Url, default_port: u16)
 #[must_use]
 pub fn known<P: Protocol>(groups: &Upstreams<P>, url: &Url, default_port: u16) -> Option<Rc<Upstream<P>>> {
     let Host::Name(name) = &url.host else { return None };
-    if let Some(found) = groups.find(name).filter(|_| url.port.is_none_or(|port| port == default_port)) {
+    if let Some(found) = groups.find(name).filter(|_| url.port.is_none()) {
         return Some(found.clone());
     }
     groups.host(name, url.port.unwrap_or(default_port))

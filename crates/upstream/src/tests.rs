@@ -112,6 +112,9 @@ fn addresses_that_are_none_are_refused() {
         ("[::1]80", "invalid host in upstream \"[::1]80\""),
         ("[::g]:80", "invalid IPv6 address in upstream \"[::g]:80\""),
         ("a.invalid:80", "host not found in upstream \"a.invalid:80\""),
+        ("a b:80", "host not found in upstream \"a b:80\""),
+        ("a\tb:80", "host not found in upstream \"a\tb:80\""),
+        ("[]:80", "no host in upstream \"[]:80\""),
     ];
     for (address, message) in rows {
         assert_eq!(refusal::<Bound>(&format!("upstream a {{ server \"{address}\"; }}")), message, "{address}");
@@ -269,7 +272,7 @@ fn hosts_of_urls_find_groups_or_make_them() {
     let parse = |text: &str| url::parse(text.as_bytes(), 80).unwrap();
     let resolve = |text: &str, port| hosts::resolve(&groups, &parse(text), port);
     assert_eq!(&*resolve("app", 80).unwrap().name, "App");
-    assert_eq!(resolve("app:80", 80).err().unwrap(), "upstream \"App\" may not have port 80".into());
+    assert_eq!(resolve("app:80", 80).err().unwrap(), "upstream \"app\" may not have port 80".into());
     assert_eq!(resolve("127.0.0.1", 0).err().unwrap(), "no port in upstream \"127.0.0.1\"".into());
     assert_eq!(resolve("a.invalid", 80).err().unwrap(), "host not found in upstream \"a.invalid\"".into());
     assert_eq!(&*resolve("127.0.0.1", 80).unwrap().full_name, "127.0.0.1:80");

@@ -58,7 +58,8 @@ pub fn parse(text: &[u8], default_port: u16) -> Result<Url, &'static str> {
     }
     let end = memchr::memchr2(b'/', b'?', text).unwrap_or(text.len());
     let (authority, rest) = text.split_at(end);
-    let authority = authority::parse(std::str::from_utf8(authority).map_err(|_| "invalid host")?)?;
+    let authority = String::from_utf8_lossy(authority);
+    let authority = authority::parse(&authority)?;
     let (host, port) = (checked_host(authority.host)?, authority.port);
     let shown = port.filter(|p| *p != default_port);
     let mut host_header = authority.host_text.as_bytes().to_vec();
@@ -104,7 +105,8 @@ fn unix(path: &[u8], uri: &[u8]) -> Url {
 fn checked_host(host: authority::Host<'_>) -> Result<Host, &'static str> {
     match host {
         authority::Host::Ip(ip) => Ok(Host::Ip(ip)),
-        authority::Host::Name(name) if name.bytes().any(|byte| byte <= b' ' || byte == 0x7f) => Err("invalid host"),
+        // The name becomes part of a head, whose line none of these may end. Others are names that nobody has.
+        authority::Host::Name(name) if name.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) => Err("invalid host"),
         authority::Host::Name(name) => Ok(Host::Name(name.as_bytes().into())),
     }
 }

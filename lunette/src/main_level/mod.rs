@@ -60,7 +60,7 @@ impl MainLevel {
         settings.daemon = self.daemon.unwrap_or(settings.daemon);
         settings.master_process = self.master_process.unwrap_or(settings.master_process);
         settings.worker_processes = self.worker_processes.unwrap_or(settings.worker_processes);
-        if let Some(pid) = self.pid {
+        if let Some(pid) = self.pid.filter(|pid| !pid.is_empty()) {
             settings.pid = paths.resolve(&pid);
         }
         settings.user = match self.user {

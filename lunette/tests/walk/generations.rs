@@ -1,7 +1,8 @@
 //! A reload as Lua code of a new worker sees it: it talks to its own generation, never to the one that leaves.
 
-use crate::rig::{Prefix, connect_and_send, free_port, parse, signal, until};
+use crate::rig::{PATIENCE, Prefix, connect_and_send, free_port, parse, signal, until};
 use std::io::Read;
+use std::net::UdpSocket;
 
 /// Asks each listener from a timer and logs who answered.
 const ASK: &str = r#"
@@ -90,5 +91,46 @@ fn connections_that_wait_on_a_socket_that_goes_are_taken() {
         let mut bytes = Vec::new();
         client.read_to_end(&mut bytes).unwrap();
         assert_eq!(parse(&bytes).unwrap().text(), "here");
+    }
+}
+
+/// Sessions keep the socket of a worker that leaves, and where nobody inherits it, it must not get what is for the others.
+#[test]
+fn datagrams_find_those_who_stay_when_workers_become_fewer() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let echo = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let upstream = echo.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 64];
+        while let Ok((length, from)) = echo.recv_from(&mut bytes) {
+            let _ = echo.send_to(&bytes[..length], from);
+        }
+    });
+    let configure = |workers| {
+        let text = format!(
+            "worker_processes {workers};\nerror_log logs/error.log notice;\nevents {{ worker_connections 10224; }}\n\
+             stream {{ server {{ listen 127.0.0.1:{port} udp reuseport; proxy_pass {upstream}; }} }}\n"
+        );
+        prefix.write("conf/nginx.conf", &text);
+    };
+    configure(4);
+    assert!(prefix.run(&[]).status.success());
+    let answered = |client: &UdpSocket, word: &[u8]| {
+        client.send_to(word, ("127.0.0.1", port)).unwrap();
+        let mut bytes = [0; 64];
+        let length = client.recv(&mut bytes).unwrap();
+        assert_eq!(&bytes[..length], word);
+    };
+    let clients: Vec<_> = (0..32).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    clients.iter().for_each(|client| client.set_read_timeout(Some(PATIENCE)).unwrap());
+    clients.iter().for_each(|client| answered(client, b"before"));
+    configure(1);
+    signal("-HUP", prefix.master());
+    until("all have been told", || prefix.read("logs/error.log").matches("gracefully shutting down").count() == 4);
+    clients.iter().for_each(|client| answered(client, b"after"));
+    let late: Vec<_> = (0..32).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    for client in late {
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        answered(&client, b"late");
     }
 }

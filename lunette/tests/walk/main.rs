@@ -34,6 +34,7 @@ mod ssi;
 mod stream;
 mod stream_lua;
 mod stream_lua_calls;
+mod targets;
 mod traces;
 mod tunnel;
 mod upstream_responses;

@@ -232,3 +232,15 @@ fn more_connections_than_files_are_warned_of() {
         assert_eq!(shown.contains(&format!("{text}1024\n")), limit.contains("1024"), "{shown}");
     }
 }
+
+#[test]
+fn a_log_or_a_file_of_the_master_without_a_name_is_the_usual_one() {
+    let prefix = Prefix::new();
+    let port = crate::rig::free_port();
+    let server = format!("server {{ listen {port}; return 200 x; }}");
+    prefix.write("conf/nginx.conf", &format!("pid \"\"; error_log \"\" notice; events {{ }} http {{ access_log \"\"; {server} }}\n"));
+    assert_eq!(prefix.run(&["-t"]).status.code(), Some(0), "{:?}", prefix.run(&["-t"]));
+    for directive in ["proxy_store", "fastcgi_store", "uwsgi_store", "scgi_store"] {
+        check(Level::Location, &[(&format!("{directive} \"\";"), "[emerg] empty path in FILE:2")]);
+    }
+}

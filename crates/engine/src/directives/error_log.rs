@@ -55,7 +55,7 @@ pub fn read_ahead(block: &Block, table: &Table, frame: &Frame) {
 pub(crate) fn add(cx: &Cx<'_>, earlier: Option<ErrorLog>) -> Result<ErrorLog, Error> {
     let level = level(cx)?;
     let sink = match cx.arg(0) {
-        b"stderr" => {
+        b"stderr" | b"" => {
             cx.global::<ErrorFiles>().use_stderr();
             Sink::Stderr
         }

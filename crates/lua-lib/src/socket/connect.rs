@@ -13,7 +13,7 @@ use net::address::SocketAddress;
 use net::connect::{Failure, Options};
 use net::stream::Stream;
 use resolver::settings::Resolving;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub fn bind(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         return Ok(2);
     };
     let text = String::from_utf8_lossy(stack.check_bytes(2, "bind")?).into_owned();
-    let Some(ip) = base::authority::parse_ip(&text) else {
+    let Ok(ip) = text.parse::<IpAddr>() else {
         fail(stack, "bad address");
         return Ok(2);
     };

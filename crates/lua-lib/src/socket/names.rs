@@ -47,9 +47,6 @@ pub fn port(number: f64) -> Option<u16> {
 /// # Errors
 /// nginx's words for what is wrong.
 fn address(host: &str, port: u16) -> Result<Option<SocketAddr>, &'static str> {
-    if let Some(ip) = authority::parse_ip(host) {
-        return Ok(Some(SocketAddr::new(ip, port)));
-    }
     if host.contains(['/', '?']) {
         return Err("invalid host");
     }
@@ -123,7 +120,8 @@ mod tests {
         let rows = [
             ("127.0.0.1", Ok(Some("127.0.0.1:53"))),
             ("127.0.0.1:80", Ok(Some("127.0.0.1:80"))),
-            ("::1", Ok(Some("[::1]:53"))),
+            ("::1", Err("invalid port")),
+            ("[]", Err("no host")),
             ("[::1]", Ok(Some("[::1]:53"))),
             ("[::1]:80", Ok(Some("[::1]:80"))),
             ("a.test", Ok(None)),

@@ -14,7 +14,7 @@ use net::address::SocketAddress;
 use net::connect::Options;
 use net::datagram::Datagram;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 
@@ -240,7 +240,7 @@ fn bind(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     check_arguments(stack, 2..=2, "expecting 2 arguments, but got")?;
     let call = call::begin(cx, stack, "bind")?;
     let text = String::from_utf8_lossy(stack.check_bytes(2, "bind")?).into_owned();
-    let Some(ip) = base::authority::parse_ip(&text) else { return Ok(call::now(fail(stack, "bad address"))) };
+    let Ok(ip) = text.parse::<IpAddr>() else { return Ok(call::now(fail(stack, "bad address"))) };
     stack.push_bytes(SocketAddr::new(ip, 0).to_string().as_bytes());
     stack.set_item(1, BIND);
     call.reporter(cx).debug(format_args!("lua udp socket bind ip: {ip}"));

@@ -43,7 +43,7 @@ impl Attempt<'_> {
         let limit = Duration::from_millis(self.exchange.limits().connect);
         let options = net::connect::Options {
             timeout: Some(limit),
-            bind: self.exchange.local().filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
+            bind: self.exchange.local(),
             transparent: plan.bind.as_ref().is_some_and(|b| b.transparent),
             keepalive: plan.socket_keepalive,
             receive_buffer: plan.socket_rcvbuf,

@@ -87,6 +87,10 @@ impl Dialect for Http2 {
         self.own.push_method(job, &mut encoded, out);
         out.extend_from_slice(if job.secure { b"\r\n:scheme: https\r\n:path: " } else { b"\r\n:scheme: http\r\n:path: " });
         push_target(job, &mut encoded, out);
+        if self.grpc {
+            // Its log lines name the server alone, as nginx's do.
+            encoded.uri = 0..0;
+        }
         out.extend_from_slice(b"\r\n:authority: ");
         self.push_authority(job, out);
         out.extend_from_slice(b"\r\n");

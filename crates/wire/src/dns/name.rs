@@ -14,12 +14,16 @@ const MOST_POINTERS: usize = 10;
 pub struct Name(Box<[u8]>);
 
 impl Name {
-    /// Reads text such as `www.example.com`; a dot at its end does not matter.
+    /// Reads text such as `www.example.com`; a dot at its end does not matter. No host's name has spaces or control bytes, so nobody is
+    /// asked for one.
     #[must_use]
     pub fn from_text(text: &[u8]) -> Option<Name> {
         let text = text.strip_suffix(b".").unwrap_or(text);
         let mut out = Vec::with_capacity(text.len() + 2);
         for label in text.split(|byte| *byte == b'.') {
+            if label.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
+                return None;
+            }
             push(&mut out, label)?;
         }
         end(out)

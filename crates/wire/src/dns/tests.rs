@@ -29,7 +29,7 @@ fn name(text: &str) -> Name {
 fn names() {
     assert_eq!(name("WWW.Example.com.").wire(), b"\x03www\x07example\x03com\0");
     assert_eq!(name("a.b").to_string(), "a.b");
-    for bad in ["", ".", "a..b", ".a", &"x".repeat(64), &"abcdefg.".repeat(40)] {
+    for bad in ["", ".", "a..b", ".a", "a b", "a\tb.c", "a.b\x7f", &"x".repeat(64), &"abcdefg.".repeat(40)] {
         assert_eq!(Name::from_text(bad.as_bytes()), None, "{bad}");
     }
 }

@@ -8,6 +8,9 @@ use crate::known::Known;
 use crate::span::Span;
 use std::fmt;
 
+/// How much of a line that has not come to its end is looked at.
+const LONGEST_BEGINNING: usize = 256;
+
 /// How large a response head may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -310,11 +313,14 @@ impl ResponseHead {
     fn fields(&mut self, buf: &[u8], limits: &Limits) -> Result<Status, ResponseError> {
         let rules = Rules { underscores: true, upstream: true };
         loop {
-            let Some(lf) = self.line_feed(buf, limits)? else {
+            let found = self.line_feed(buf, limits)?;
+            // The beginning of a line is refused too: the rest of it may never come.
+            let end = found.unwrap_or_else(|| buf.len().min(self.start + LONGEST_BEGINNING));
+            let line = header::parse(buf, self.start, end, rules)
+                .map_err(|bad| ResponseError::InvalidHeader { before: bad.before, byte: bad.byte })?;
+            let Some(lf) = found else {
                 return Ok(Status::Partial);
             };
-            let line = header::parse(buf, self.start, lf, rules)
-                .map_err(|bad| ResponseError::InvalidHeader { before: bad.before, byte: bad.byte })?;
             self.advance(lf);
             match line {
                 Line::Field(_) if self.headers.len() >= limits.max_headers => {

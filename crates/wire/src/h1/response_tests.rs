@@ -134,3 +134,21 @@ fn a_head_in_pieces_may_be_the_last_one_again() {
         assert_eq!(head.headers, expected, "{cut}");
     }
 }
+
+#[test]
+fn a_bad_line_is_refused_by_its_beginning() {
+    let rows: [(&[u8], usize); 6] = [(b"Bad Name: x", 4), (b": x", 1), (b" x", 1), (b"X\x7fy: z", 2), (b"A: b\0c", 5), (b"A: b\rc", 6)];
+    for (line, first_seen) in rows {
+        for cut in 0..=line.len() {
+            for (start, cgi) in [(&b"HTTP/1.1 200 OK\r\nX-A: b\r\n"[..], false), (b"X-A: b\n", true), (b"", true)] {
+                let text = [start, &line[..cut]].concat();
+                let mut head = ResponseHead::new();
+                let found = if cgi { head.parse_cgi(&text, &Limits::default(), false) } else { head.parse(&text, &Limits::default()) };
+                match cut < first_seen {
+                    true => assert_eq!(found, Ok(Status::Partial), "{text:?}"),
+                    false => assert!(matches!(found, Err(ResponseError::InvalidHeader { .. })), "{text:?}: {found:?}"),
+                }
+            }
+        }
+    }
+}
