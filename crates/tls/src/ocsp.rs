@@ -164,6 +164,12 @@ pub fn verify(
     Ok(found.response)
 }
 
+/// Whether these bytes are a response, whatever it says.
+#[must_use]
+pub fn is_response(bytes: &[u8]) -> bool {
+    single(bytes, 0x10).is_some_and(|content| Reader(content).next(Tag::Enumerated.0).is_some())
+}
+
 /// The hashes by which an issuer is named.
 fn hashes(certificate: &Parsed<'_>, issuer: &Parsed<'_>, algorithm: &'static Algorithm) -> (Vec<u8>, Vec<u8>) {
     let hash = |bytes: &[u8]| digest(algorithm, bytes).as_ref().to_vec();

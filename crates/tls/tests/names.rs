@@ -19,7 +19,8 @@ fn names_serials_and_times_are_written_as_openssl_writes_them() {
     if openssl(&["version"]).is_none() {
         return;
     }
-    let known: String = (3..=100).filter(|n| *n < 55 || matches!(n, 65 | 72 | 97 | 100)).map(|number| format!("/2.5.4.{number}=DE")).collect();
+    let known: String =
+        (3..=100).filter(|n| *n < 55 || matches!(n, 65 | 72 | 97 | 100)).map(|number| format!("/2.5.4.{number}=DE")).collect();
     let directory: String = (1..=56).map(|number| format!("/0.9.2342.19200300.100.1.{number}=DE")).collect();
     for (subject, serial) in [
         (&*known, "0x3"),

@@ -163,3 +163,25 @@ fn answers_with_faults_behind_them_are_not_whole() {
         }
     }
 }
+
+/// The head and the trailers may come in one read with nothing between them, as from a gRPC server that has no message to send.
+#[test]
+fn trailers_of_answers_without_a_body_go_on() {
+    const SETTINGS: (u8, u8, u32, &[u8]) = (kind::SETTINGS, 0, 0, b"");
+    const HEAD: (u8, u8, u32, &[u8]) = (kind::HEADERS, flag::END_HEADERS, 1, b"\x88");
+    const TRAILERS: (u8, u8, u32, &[u8]) = (kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, 1, b"\x00\x05x-sum\x0242");
+    let frames = upstream_of_frames(&[SETTINGS, HEAD, TRAILERS]);
+    let chunks = upstream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n0\r\nX-Sum: 42\r\n\r\n");
+    let (_prefix, own, _running) = server(&format!(
+        "proxy_pass_trailers on; location /grpc {{ grpc_pass grpc://127.0.0.1:{frames}; }}
+         location /frames {{ proxy_http_version 2; proxy_pass http://127.0.0.1:{frames}; }}
+         location /chunks {{ proxy_pass http://127.0.0.1:{chunks}; }}"
+    ));
+    let mut client = Client::connect(own);
+    for path in ["/grpc", "/frames", "/chunks"] {
+        let stream = client.request("GET", path, &[("te", "trailers")], None);
+        let reply = client.reply(stream);
+        assert_eq!((reply.answer.status, reply.answer.body.len(), reply.answer.header("Content-Length")), (200, 0, None), "{path}");
+        assert_eq!(reply.trailers, [("x-sum".to_owned(), "42".to_owned())], "{path}");
+    }
+}

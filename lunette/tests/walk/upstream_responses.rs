@@ -78,6 +78,25 @@ const CASES: &[Case] = &[
         asked: "GET",
         logged: "412 [] [MISS] * *",
     },
+    // How long the client's copy is may be said (RFC 9110, 8.6); 0 is what servers say that mean no body.
+    Case {
+        location: "",
+        request: "GET / HTTP/1.1\r\nIf-None-Match: \"e\"\r\n",
+        answer: "HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\nETag: \"e\"\r\n\r\n",
+        says: &["304 Not Modified", "\r\nContent-Length: 10\r\n"],
+        lacks: &[],
+        asked: "GET",
+        logged: "304 [] [-] 10 OK",
+    },
+    Case {
+        location: "",
+        request: "GET / HTTP/1.1\r\nIf-None-Match: \"e\"\r\n",
+        answer: "HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\n\r\n",
+        says: &["304 Not Modified"],
+        lacks: &["Content-Length"],
+        asked: "GET",
+        logged: "304 [] [-] * OK",
+    },
     // What is on its way is cut into one range alone.
     Case {
         location: "proxy_force_ranges on;",

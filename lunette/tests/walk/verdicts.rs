@@ -200,12 +200,23 @@ fn names_and_addresses() {
 #[test]
 fn files_of_tls_are_read_where_there_is_tls() {
     let missing = "failed (SSL: error:80000002:system library::No such file or directory)";
+    let unopened = "failed (SSL: error:80000002:system library::No such file or directory:calling fopen(PREFIX/conf/none.pem, r) \
+        error:10000080:BIO routines::no such file)";
     let rows = [
         ("ssl_dhparam none.pem; ssl_crl none.pem; ssl_trusted_certificate none.pem; ssl_client_certificate none.pem;", String::new()),
         ("ssl_dhparam none.pem;\nssl_dhparam none.pem;", "[emerg] \"ssl_dhparam\" directive is duplicate in FILE:3".to_owned()),
         (
             "listen 127.0.0.1:1 ssl; ssl_reject_handshake on; ssl_dhparam none.pem;",
             format!("[emerg] BIO_new_file(\"PREFIX/conf/none.pem\") {missing}"),
+        ),
+        // Nobody is asked for a certificate.
+        (
+            "listen 127.0.0.1:1 ssl; ssl_reject_handshake on; ssl_trusted_certificate none.pem;",
+            format!("[emerg] cannot load certificate \"PREFIX/conf/none.pem\": BIO_new_file() {unopened}"),
+        ),
+        (
+            "listen 127.0.0.1:1 ssl; ssl_reject_handshake on; ssl_crl none.pem;",
+            format!("[emerg] cannot load CRL \"PREFIX/conf/none.pem\": BIO_new_file() {unopened}"),
         ),
     ];
     for (directives, expected) in rows {

@@ -314,7 +314,12 @@ fn staple(ssl: &Ssl, files: &Files) -> Result<Option<Vec<u8>>, Error> {
     match &ssl.stapling_file {
         Some(path) if ssl.stapling.unwrap_or(false) => {
             let failed = |e: std::io::Error| error(format!("BIO_new_file(\"{path}\") failed {}", base::errno::describe(&e)));
-            files.read(path).map(|bytes| Some(bytes.to_vec())).map_err(failed)
+            let response = files.read(path).map_err(failed)?.to_vec();
+            if !tls::ocsp::is_response(&response) {
+                let what = "error:0688010A:asn1 encoding routines::nested asn1 error";
+                return Err(error(format!("d2i_OCSP_RESPONSE_bio(\"{path}\") failed (SSL: {what})")));
+            }
+            Ok(Some(response))
         }
         _ => Ok(None),
     }
@@ -414,12 +419,13 @@ fn offer<S: Secured>(part: &TlsBuilder<'_, S>) -> Result<Offer, Error> {
     Ok(offer)
 }
 
-/// The client verifier; `None` if no certificate is requested.
+/// The client verifier; `None` if no certificate is requested, but the files must be good then too.
 fn clients<S: Secured>(part: &TlsBuilder<'_, S>) -> Result<Option<Arc<ClientVerifier>>, Error> {
     let ssl = part.ssl;
     let verify = ssl.verify.unwrap_or_default();
+    let revoked = ssl.crl.as_ref().map(|path| Crl::load(part.files, path).map_err(|problem| error(problem.to_string()))).transpose()?;
     if verify == ClientVerify::Off {
-        return Ok(None);
+        return part.trusted(ssl.trusted_certificate.as_ref()).map(|_| None);
     }
     if verify != ClientVerify::OptionalNoCa && ssl.client_certificate.is_none() && ssl.trusted_certificate.is_none() {
         return Err(error("no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client"));
@@ -428,8 +434,8 @@ fn clients<S: Secured>(part: &TlsBuilder<'_, S>) -> Result<Option<Arc<ClientVeri
     let mut seen = HashSet::new();
     shown.retain(|certificate| seen.insert(certificate.clone()));
     let mut trust = Trust::new(trusted, usize::try_from(ssl.depth.unwrap_or(1)).unwrap_or(usize::MAX));
-    if let Some(path) = &ssl.crl {
-        trust = trust.with_crls(Crl::load(part.files, path).map_err(|problem| error(problem.to_string()))?);
+    if let Some(lists) = revoked {
+        trust = trust.with_crls(lists);
     }
     Ok(Some(Arc::new(ClientVerifier::new(Arc::new(trust), &shown))))
 }

@@ -43,8 +43,12 @@ impl PemError {
     }
 }
 
+/// What editors put before a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The blocks of a text, in order; everything between them is a comment. Ends behind the first error.
 pub(crate) fn blocks(text: &[u8]) -> impl Iterator<Item = Result<Block<'_>, PemError>> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut lines = text.split(|byte| *byte == b'\n').map(|line| line.trim_ascii());
     let mut dead = false;
     std::iter::from_fn(move || {
@@ -108,5 +112,11 @@ mod tests {
             assert_eq!(blocks(text.as_bytes()).next(), Some(Err(error)), "{text}");
         }
         assert_eq!(blocks(b"nothing").next(), None);
+    }
+
+    #[test]
+    fn editors_may_mark_a_file() {
+        let found = blocks(b"\xef\xbb\xbf-----BEGIN A-----\nAAEC\n-----END A-----").next().unwrap().unwrap();
+        assert_eq!((found.label, &found.der[..]), ("A", &[0, 1, 2][..]));
     }
 }
