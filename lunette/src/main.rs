@@ -19,6 +19,7 @@ mod main_level;
 mod manual;
 mod opening;
 mod parsed;
+mod program;
 mod protocols;
 mod registry;
 mod resty;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     let code = if name == "resty" {
         resty::run(arguments.get(1..).unwrap_or_default())
     } else {
-        daemon::run(&mut application::Server::default(), &identity::program(name), arguments)
+        daemon::run(&mut application::Server::default(), &program::program(name), arguments)
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

@@ -11,6 +11,7 @@ pub mod errno;
 pub mod log;
 mod log_file;
 mod message_error;
+pub mod mutation;
 pub mod saturated;
 pub mod syslog;
 pub mod text;

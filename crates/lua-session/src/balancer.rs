@@ -113,7 +113,7 @@ fn set_current_peer<P: Protocol>(cx: &CallContext, address: &[u8], port: f64, ho
 /// A `size` of 0 is none. A pool without a name is its server's.
 fn choose_pool<P: Protocol>(cx: &CallContext, name: &[u8], size: f64) -> i32 {
     balancing::<P>(cx, |balancing| {
-        let size = Some(size as usize).filter(|size| *size > 0);
+        let size = Some(usize::saturated(size)).filter(|size| *size > 0);
         let chosen = balancing.balancer.change(|target| {
             let name = if name.is_empty() { target.address.to_string().into_bytes().into() } else { name.into() };
             target.pool = Some(NamedPool { name, size });

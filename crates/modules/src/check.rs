@@ -103,30 +103,13 @@ mod tests {
     /// A bounded stand-in for machines without a fuzzer.
     #[test]
     fn smoke() {
-        let mut state = 1_u64;
-        let mut roll = |limit: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as usize % limit
-        };
         let mut seeds: Vec<(Vec<u8>, fn(&[u8]), usize)> = vec![
             (b"pair 10.0.0.0/8 \"a b\";\npair ::1 x 99999999999999;\npair key 'v\\n';".to_vec(), super::keyval_state, 300),
             (b"name\na=1; name = x y; NAME=2;name".to_vec(), super::cookies, 20_000),
         ];
         seeds.extend(images().into_iter().map(|image| (image, super::image as fn(&[u8]), 150)));
         for (seed, check, rounds) in seeds {
-            check(&seed);
-            for _ in 0..rounds {
-                let mut data = seed.clone();
-                for _ in 0..=roll(3) {
-                    let at = roll(data.len());
-                    match roll(3) {
-                        0 => data.insert(at, roll(256) as u8),
-                        1 if data.len() > 1 => drop(data.remove(at)),
-                        _ => data[at] ^= 1 << roll(8),
-                    }
-                }
-                check(&data);
-            }
+            base::mutation::fuzz(&[seed], b"", rounds, check);
         }
     }
 }

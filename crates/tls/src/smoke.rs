@@ -2,7 +2,6 @@
 
 use std::io::IoSlice;
 
-use base::xorshift::Xorshift;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::server::ProducesTickets as _;
 
@@ -12,30 +11,8 @@ use crate::ciphers::{CipherConf, Offer};
 use crate::tickets::{Context, TicketKey, TicketKeys, Tickets};
 use crate::{check, client, server};
 
-fn changed(random: &mut Xorshift, seed: &[u8]) -> Vec<u8> {
-    let mut data = seed.to_vec();
-    for _ in 0..=random.below(3) {
-        let at = random.below(data.len().max(1));
-        match random.below(4) {
-            0 => data.insert(at.min(data.len()), u8::try_from(random.below(256)).unwrap()),
-            1 if at < data.len() => drop(data.remove(at)),
-            2 => data.truncate(at),
-            _ if at < data.len() => data[at] ^= 1 << random.below(8),
-            _ => {}
-        }
-    }
-    data
-}
-
 fn fuzz(seeds: &[Vec<u8>], rounds: usize, check: fn(&[u8])) {
-    let mut random = Xorshift::new(0x9e37_79b9_7f4a_7c15);
-    for seed in seeds {
-        check(seed);
-    }
-    for _ in 0..rounds {
-        let seed = random.below(seeds.len());
-        check(&changed(&mut random, &seeds[seed]));
-    }
+    base::mutation::fuzz(seeds, b"", rounds, check);
 }
 
 fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {

@@ -5,33 +5,11 @@ use crate::h2::check as check_h2;
 use crate::h2::client::check as check_client;
 use crate::h3::check as check_h3;
 use crate::quic::check as check_quic;
-use base::xorshift::Xorshift;
 
 const SPICE: &[u8] = b"\0\r\n\t :;,/.%?#+-_AaZ09\x7f\xff=\"'[]{}\\";
 
 fn fuzz(seeds: &[&[u8]], rounds: usize, check: fn(&[u8])) {
-    let mut random = Xorshift::new(0x9e37_79b9_7f4a_7c15);
-    for seed in seeds {
-        check(seed);
-    }
-    for _ in 0..rounds {
-        let mut data = seeds[random.below(seeds.len())].to_vec();
-        for _ in 0..=random.below(4) {
-            let at = random.below(data.len() + 1);
-            match random.below(5) {
-                0 => data.insert(at, SPICE[random.below(SPICE.len())]),
-                1 if at < data.len() => data[at] = SPICE[random.below(SPICE.len())],
-                2 if at < data.len() => drop(data.remove(at)),
-                3 => data.truncate(at),
-                _ => {
-                    let other = seeds[random.below(seeds.len())];
-                    let cut = random.below(other.len() + 1);
-                    data.splice(at..at, other[cut..].iter().copied());
-                }
-            }
-        }
-        check(&data);
-    }
+    base::mutation::fuzz(seeds, SPICE, rounds, check);
 }
 
 #[test]

@@ -14,7 +14,7 @@ const SERVE: &str = "LUNETTE_TEST_SERVES";
 fn server() {
     let Some(prefix) = std::env::var_os(SERVE) else { return };
     let arguments = ["lunette".into(), "-p".into(), prefix, "-c".into(), "conf".into()];
-    let program = crate::identity::program("lunette".as_ref());
+    let program = crate::program::program("lunette".as_ref());
     std::process::exit(daemon::run(&mut crate::application::Server::default(), &program, arguments.to_vec()));
 }
 

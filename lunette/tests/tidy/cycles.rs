@@ -35,13 +35,15 @@ fn imports(code: &str, own: &str) -> BTreeSet<String> {
             found.insert(if children.contains(first) { format!("self::{path}") } else { path });
         }
     }
-    for prefix in ["crate::", "super::", "self::"] {
+    let inside: Vec<String> = children.iter().map(|child| format!("{child}::")).collect();
+    for prefix in ["crate::", "super::", "self::"].into_iter().chain(inside.iter().map(String::as_str)) {
         for (at, _) in code.match_indices(prefix) {
-            if !code[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '$' | '(')) {
+            let before = &code[..at];
+            if !before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '$')) && !before.ends_with("pub(") {
                 let path: String = code[at..].chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':')).collect();
                 // The head of a list of imports, each of which was seen above.
                 if !path.ends_with(':') {
-                    found.insert(path);
+                    found.insert(if inside.iter().any(|child| child == prefix) { format!("self::{path}") } else { path });
                 }
             }
         }
@@ -150,7 +152,8 @@ fn a_circle_is_found() {
 #[test]
 fn imports_are_seen_in_all_their_forms() {
     let text = "pub mod part; use crate::{one, two::{self, Three}}; pub(super) use super::four::Five as Six; use part::Seven; \
-                use std::fmt; fn f() { crate::eight::nine() } use super::super::ten;";
-    let expected = ["eight::nine", "one", "own::file::part::Seven", "own::four::Five", "ten", "two::Three", "two::self"];
+                use std::fmt; fn f() { crate::eight::nine(); part::eleven() } use super::super::ten;";
+    let expected =
+        ["eight::nine", "one", "own::file::part::Seven", "own::file::part::eleven", "own::four::Five", "ten", "two::Three", "two::self"];
     assert_eq!(imports(text, "own::file"), expected.map(str::to_owned).into_iter().collect());
 }
