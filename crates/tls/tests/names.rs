@@ -16,9 +16,6 @@ fn names_serials_and_times_are_written_as_openssl_writes_them() {
     let stem = std::env::temp_dir().join(format!("lunette-tls-names-{}", std::process::id()));
     let (key, crt) = (stem.with_extension("key"), stem.with_extension("crt"));
     let (key, crt) = (key.to_str().unwrap(), crt.to_str().unwrap());
-    if openssl(&["version"]).is_none() {
-        return;
-    }
     let known: String =
         (3..=100).filter(|n| *n < 55 || matches!(n, 65 | 72 | 97 | 100)).map(|number| format!("/2.5.4.{number}=DE")).collect();
     let directory: String = (1..=56).map(|number| format!("/0.9.2342.19200300.100.1.{number}=DE")).collect();
