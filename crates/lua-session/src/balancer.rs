@@ -111,7 +111,6 @@ fn set_current_peer<P: Protocol>(cx: &CallContext, address: &[u8], port: f64, ho
 }
 
 /// A `size` of 0 is none. A pool without a name is its server's.
-#[expect(clippy::cast_possible_truncation, reason = "a number that is no size becomes the nearest one")]
 fn choose_pool<P: Protocol>(cx: &CallContext, name: &[u8], size: f64) -> i32 {
     balancing::<P>(cx, |balancing| {
         let size = Some(usize::saturated(size)).filter(|size| *size > 0);
