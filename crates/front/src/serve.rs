@@ -100,8 +100,9 @@ pub fn run(worker: Rc<Worker>, setup: WorkerSetup, options: FrontOptions) -> i32
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_io().max_io_events_per_tick(TURN as usize).event_interval(2 * TURN).on_thread_unpark(clock::stale);
     let runtime = builder.build_local(Default::default());
+    let prepared = runtime.and_then(|runtime| runtime.block_on(async { net::time::prepare() }).map(|()| runtime));
     let log = worker.log.clone();
-    match runtime {
+    match prepared {
         Ok(runtime) => {
             let code = runtime.block_on(live(worker, setup, options));
             runtime.shutdown_timeout(Duration::ZERO);
@@ -118,10 +119,6 @@ async fn live(worker: Rc<Worker>, setup: WorkerSetup, options: FrontOptions) -> 
     let FrontOptions { connections, listening, protocols, reopen, start, end } = options;
     let log = worker.log.clone();
     let share = Share::new(setup.board, setup.role, connections.max(1));
-    if let Err(error) = net::time::prepare() {
-        base::log!(log, Level::Emerg, 0, "timerfd_create() failed {}", errno::describe(&error));
-        return 2;
-    }
     let front = Front::new(worker.clone(), protocols, share, connections);
     let (front, mut commands) = match front.and_then(|front| Ok((Rc::new(front), setup.commands.start(log.clone())?))) {
         Ok(both) => both,
