@@ -351,3 +351,35 @@ fn subrequests_run_while_echo_sleeps() {
         &[("ngx.print((ngx.location.capture('/beside').body:gsub('%s+', ' ')))", "first middle second end")],
     );
 }
+
+#[test]
+fn what_ends_at_the_same_moment_ends_in_the_order_it_was_made() {
+    let made = "local ended, threads = {}, {} for i = 1, 30 do ";
+    let expected = (1..=30).map(|i| i.to_string()).collect::<Vec<_>>().join(",");
+    answers(
+        "",
+        &[
+            (
+                &format!(
+                    "{made} threads[i] = ngx.thread.spawn(function() ngx.sleep(0.02) ended[#ended + 1] = i end) end \
+                     for i = 1, 30 do ngx.thread.wait(threads[i]) end ngx.print(table.concat(ended, ','))"
+                ),
+                &expected,
+            ),
+            (
+                &format!(
+                    "{made} ngx.timer.at(0.02, function() ended[#ended + 1] = i end) end \
+                     for i = 1, 1000 do if #ended == 30 then break end ngx.sleep(0.01) end ngx.print(table.concat(ended, ','))"
+                ),
+                &expected,
+            ),
+            (
+                &format!(
+                    "{made} ngx.timer.at(0, function() ended[#ended + 1] = i end) end \
+                     for i = 1, 1000 do if #ended == 30 then break end ngx.sleep(0.01) end ngx.print(table.concat(ended, ','))"
+                ),
+                &expected,
+            ),
+        ],
+    );
+}
