@@ -147,19 +147,7 @@ async fn live(worker: Rc<Worker>, setup: WorkerSetup, options: FrontOptions) -> 
         }
     };
     tokio::task::spawn_local(async move { active.sweep(tick, forget).await });
-    let counting = Rc::downgrade(&worker);
-    worker.set_counter(move |ended| {
-        if let Some(worker) = counting.upgrade() {
-            worker.observers.session_had(ended);
-        }
-    });
-    let counted = Rc::downgrade(&front);
-    worker.set_gauges(move |observers| {
-        let Some(front) = counted.upgrade() else { return };
-        let (reading, writing) = front.active.reading_and_writing();
-        observers.connections_are(front.open(), reading, writing);
-        observers.set(Counter::QuicActive, front.endpoints.open() as u64);
-    });
+    observe(&worker, &front);
     tokio::task::spawn_local(tend_lot(front.clone()));
     worker.offer_unix_listeners(listening.iter().filter_map(Listening::unix_name).collect());
     if setup.relieves {
@@ -184,6 +172,23 @@ async fn live(worker: Rc<Worker>, setup: WorkerSetup, options: FrontOptions) -> 
     front.endpoints.flush().await;
     end(&worker);
     0
+}
+
+/// Has sessions counted, and says where gauges look.
+fn observe(worker: &Rc<Worker>, front: &Rc<Front>) {
+    let counting = Rc::downgrade(worker);
+    worker.set_counter(move |ended| {
+        if let Some(worker) = counting.upgrade() {
+            worker.observers.session_had(ended);
+        }
+    });
+    let counted = Rc::downgrade(front);
+    worker.set_gauges(move |observers| {
+        let Some(front) = counted.upgrade() else { return };
+        let (reading, writing) = front.active.reading_and_writing();
+        observers.connections_are(front.open(), reading, writing);
+        observers.set(Counter::QuicActive, front.endpoints.open() as u64);
+    });
 }
 
 /// Where an accepted connection goes: its service, and the socket's number there.

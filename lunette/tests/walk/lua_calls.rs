@@ -145,6 +145,29 @@ fn who_calls_a_method_does_not_count_the_object() {
 }
 
 #[test]
+fn addresses_of_sockets() {
+    answers(
+        "",
+        &[
+            (
+                "local s = ngx.socket.tcp() ngx.print(show(s:bind('::1')), show(s:bind('[::1]')), show(s:bind('127.0.0.1:0')))",
+                "truenil bad addressnil bad address",
+            ),
+            ("local s = ngx.socket.udp() ngx.print(show(s:bind('::1')), show(s:bind('[::1]')))", "1nil bad address"),
+            (
+                "local s = ngx.socket.tcp() ngx.print(show(s:connect('::1', port)), ';', show(s:connect('[]', port)), ';', show(s:connect('[::g]', port)))",
+                "nil failed to parse host name \"::1\": invalid port;nil failed to parse host name \"[]\": no host;\
+                 nil failed to parse host name \"[::g]\": invalid IPv6 address",
+            ),
+            (
+                "local s = ngx.socket.udp() ngx.print(show(s:setpeername('::', port)), ';', show(s:setpeername('[::1]', port)))",
+                "nil failed to parse host name \"::\": invalid port;1",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn options_of_connections() {
     answers(
         "",
@@ -167,20 +190,6 @@ fn options_of_connections() {
             ),
             ("local s = ngx.socket.tcp() ngx.print(show(s:bind('127.0.0.1')), show(s:connect('127.0.0.1', port)))", "true1"),
             ("local s = ngx.socket.tcp() ngx.print(show(s:bind('nowhere')))", "nil bad address"),
-            (
-                "local s = ngx.socket.tcp() ngx.print(show(s:bind('::1')), show(s:bind('[::1]')), show(s:bind('127.0.0.1:0')))",
-                "truenil bad addressnil bad address",
-            ),
-            ("local s = ngx.socket.udp() ngx.print(show(s:bind('::1')), show(s:bind('[::1]')))", "1nil bad address"),
-            (
-                "local s = ngx.socket.tcp() ngx.print(show(s:connect('::1', port)), ';', show(s:connect('[]', port)), ';', show(s:connect('[::g]', port)))",
-                "nil failed to parse host name \"::1\": invalid port;nil failed to parse host name \"[]\": no host;\
-                 nil failed to parse host name \"[::g]\": invalid IPv6 address",
-            ),
-            (
-                "local s = ngx.socket.udp() ngx.print(show(s:setpeername('::', port)), ';', show(s:setpeername('[::1]', port)))",
-                "nil failed to parse host name \"::\": invalid port;1",
-            ),
             ("local s = ngx.socket.tcp() ngx.print(show(s:connect('unix:/none/at/all')))", "nil no such file or directory"),
             ("local s = tcp() ngx.print(try(s.receive, s, '*xy'))", "bad argument #2 to 'receive' (bad pattern argument: *xy)"),
             ("local s = tcp() ngx.print(try(s.receiveany, s, 0))", "bad argument #2 to '?' (bad max argument)"),
@@ -340,5 +349,37 @@ fn subrequests_run_while_echo_sleeps() {
          } }
          location = /second { content_by_lua_block { package.loaded.second = true ngx.say('second') } }",
         &[("ngx.print((ngx.location.capture('/beside').body:gsub('%s+', ' ')))", "first middle second end")],
+    );
+}
+
+#[test]
+fn what_ends_at_the_same_moment_ends_in_the_order_it_was_made() {
+    let made = "local ended, threads = {}, {} for i = 1, 30 do ";
+    let expected = (1..=30).map(|i| i.to_string()).collect::<Vec<_>>().join(",");
+    answers(
+        "",
+        &[
+            (
+                &format!(
+                    "{made} threads[i] = ngx.thread.spawn(function() ngx.sleep(0.02) ended[#ended + 1] = i end) end \
+                     for i = 1, 30 do ngx.thread.wait(threads[i]) end ngx.print(table.concat(ended, ','))"
+                ),
+                &expected,
+            ),
+            (
+                &format!(
+                    "{made} ngx.timer.at(0.02, function() ended[#ended + 1] = i end) end \
+                     for i = 1, 1000 do if #ended == 30 then break end ngx.sleep(0.01) end ngx.print(table.concat(ended, ','))"
+                ),
+                &expected,
+            ),
+            (
+                &format!(
+                    "{made} ngx.timer.at(0, function() ended[#ended + 1] = i end) end \
+                     for i = 1, 1000 do if #ended == 30 then break end ngx.sleep(0.01) end ngx.print(table.concat(ended, ','))"
+                ),
+                &expected,
+            ),
+        ],
     );
 }

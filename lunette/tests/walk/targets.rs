@@ -2,6 +2,8 @@
 
 use crate::rig::{Prefix, free_port, get};
 use crate::serve;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 
 #[test]
 fn what_is_no_server_is_said_in_nginxs_words() {
@@ -73,5 +75,26 @@ fn a_local_address_of_another_family_is_not_passed_over() {
             line.is_empty() || log.lines().any(|said| said.contains(line.as_str()) && said.contains(&format!("GET /{at} "))),
             "{bind} {url}: {log}"
         );
+    }
+}
+
+#[test]
+fn an_upstream_that_only_has_informational_answers_is_left() {
+    for (count, status) in [(16, 200), (17, 502)] {
+        let prefix = Prefix::new();
+        let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+        let inside = format!("location / {{ proxy_pass http://{}; }}", upstream.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = upstream.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let interim = "HTTP/1.1 102 Processing\r\nX: y\r\n\r\n".repeat(count);
+            // It may be gone by then.
+            let _ = stream.write_all(format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes());
+            let _ = stream.read(&mut [0; 1]);
+        });
+        let port = serve(&prefix, "", &inside);
+        assert_eq!(get(port, "/").unwrap().status, status, "{count}");
+        let said = prefix.read("logs/error.log").contains("upstream sent too many informational responses while reading response header");
+        assert_eq!(said, status == 502, "{count}");
     }
 }
