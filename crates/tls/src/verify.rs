@@ -74,11 +74,13 @@ impl ServerVerifier {
         Self { trust: None }
     }
 
-    /// Verifies a chain, the server's own certificate first, and whether it is for `name`. The first error counts.
+    /// Verifies a chain, the server's own certificate first, and whether it is for `name`. The last error counts: with authorities of its own nginx
+    /// goes on after an error for servers too, and without any OpenSSL ends at the first.
     #[must_use]
     pub fn verify(&self, chain: &[CertificateDer<'_>], name: Option<&str>) -> Verdict {
         let Some(trust) = &self.trust else { return Verdict::OK };
         let verdicts = trust.verify(chain, Usage::Server, name, UnixTime::now());
-        verdicts.first().copied().unwrap_or(Verdict::OK)
+        let counts = if trust.certificates().next().is_some() { verdicts.last() } else { verdicts.first() };
+        counts.copied().unwrap_or(Verdict::OK)
     }
 }

@@ -36,7 +36,7 @@ const SERVER: &str = engine::error_page::PRODUCT_VERSION;
 fn content_is_framed_by_length_or_chunks_or_the_end() {
     let unchunked = || Core { chunked_transfer_encoding: Some(false), ..Core::default() };
     type Change = fn(&Request, &mut Response);
-    let rows: [(Core, Change, &str, bool); 12] = [
+    let rows: [(Core, Change, &str, bool); 13] = [
         (Core::default(), |_, r| r.content_length = Some(4), "Content-Length: 4|Connection: keep-alive", false),
         (Core::default(), |_, _| {}, "Transfer-Encoding: chunked|Connection: keep-alive", true),
         (unchunked(), |_, _| {}, "Connection: close", false),
@@ -62,7 +62,7 @@ fn content_is_framed_by_length_or_chunks_or_the_end() {
             "Content-Length: 4|Connection: keep-alive",
             false,
         ),
-        // These have no length (RFC 9110, 8.6), whatever was said.
+        // 204 has no length (RFC 9110, 8.6), whatever was said, and 304 that of what the client has: 0 is said of no body.
         (
             Core::default(),
             |q, r| {
@@ -78,6 +78,16 @@ fn content_is_framed_by_length_or_chunks_or_the_end() {
             |q, r| {
                 r.set_status(304);
                 r.content_length = Some(4);
+                q.flags.header_only.set(true);
+            },
+            "Content-Length: 4|Connection: keep-alive",
+            false,
+        ),
+        (
+            Core::default(),
+            |q, r| {
+                r.set_status(304);
+                r.content_length = Some(0);
                 q.flags.header_only.set(true);
             },
             "Connection: keep-alive",

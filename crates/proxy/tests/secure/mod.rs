@@ -98,7 +98,7 @@ fn servers_are_verified() {
         (
             format!("{} proxy_ssl_name b.example.com;", trusts(&other)),
             Outcome::Status(502),
-            "upstream SSL certificate verify error: (20:unable to get local issuer certificate) while SSL handshaking to upstream",
+            "upstream SSL certificate verify error: (21:unable to verify the first certificate) while SSL handshaking to upstream",
         ),
         (trusts(&authority), Outcome::Status(502), "upstream SSL certificate does not match \"127.0.0.1\""),
     ] {
