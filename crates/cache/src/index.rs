@@ -22,7 +22,7 @@ pub enum Policy {
 
 /// How the index was filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum LoadState {
     /// Files may exist that it does not know.
     Cold,
     /// It knows them all.
@@ -204,7 +204,7 @@ impl Index {
     /// Whether the key is stored or being fetched.
     #[must_use]
     pub fn contains(&self, key: &Digest) -> bool {
-        self.phase() == Phase::Cold || self.cells.find_unlocked(key).is_some()
+        self.load_state() == LoadState::Cold || self.cells.find_unlocked(key).is_some()
     }
 
     /// The number of purges in the list.
@@ -301,8 +301,8 @@ impl Index {
 
     /// How the index was filled.
     #[must_use]
-    pub fn phase(&self) -> Phase {
-        if self.cells.loaded() { Phase::Loaded } else { Phase::Cold }
+    pub fn load_state(&self) -> LoadState {
+        if self.cells.loaded() { LoadState::Loaded } else { LoadState::Cold }
     }
 
     /// Records that the files of earlier runs have all been found.

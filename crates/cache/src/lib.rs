@@ -23,6 +23,6 @@ pub mod tags;
 pub use cells::Entry;
 pub use file_store::FileStore;
 pub use head::Head;
-pub use index::{Index, Phase, Policy};
+pub use index::{Index, LoadState, Policy};
 pub use key::Digest;
 pub use purges::{Purge, PurgeTarget, Purged};

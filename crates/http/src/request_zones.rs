@@ -3,7 +3,7 @@
 //! They are fields of a location and no handlers of phases, because nearly all that such a handler costs is the way to it.
 
 use crate::request::Request;
-use session::status_zone::{BEGUN, count_end, lane};
+use session::status_zone::{BEGUN, count_end, stripe};
 use shm::Meter;
 use std::rc::Rc;
 
@@ -20,7 +20,7 @@ impl RequestZones {
     /// A client's request begins at the server whose values these are.
     #[inline]
     pub fn begun(&self, request: &Request) {
-        if let Some(own) = self.server.as_deref().and_then(lane) {
+        if let Some(own) = self.server.as_deref().and_then(stripe) {
             own.add(BEGUN, 1);
             request.flags.counted.set(true);
         }
@@ -38,14 +38,14 @@ impl RequestZones {
     fn count(&self, request: &Request) {
         let status = request.flags.header_sent.get().then(|| request.response.borrow().status);
         let (received, sent) = (request.request_length.get(), request.bytes_sent.get());
-        if let Some(own) = self.server.as_deref().and_then(lane) {
+        if let Some(own) = self.server.as_deref().and_then(stripe) {
             // One that was refused before its first phase has not begun anywhere else.
             if !request.flags.counted.get() {
                 own.add(BEGUN, 1);
             }
             count_end(own, status, received, sent);
         }
-        if let Some(own) = self.location.as_deref().and_then(lane) {
+        if let Some(own) = self.location.as_deref().and_then(stripe) {
             own.add(BEGUN, 1);
             count_end(own, status, received, sent);
         }

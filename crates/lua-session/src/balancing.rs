@@ -123,7 +123,7 @@ fn decide<P: Protocol>(session: &Rc<P::Session>, host: &Host<P>, ended: Completi
     };
     match code {
         None | Some(OK | AGAIN | DONE) => Decision::Go,
-        Some(BUSY) => Decision::NobodyLeft,
+        Some(BUSY) => Decision::NoLiveUpstreams,
         Some(DECLINED) => Decision::Failed,
         Some(status @ 300..=999) => Decision::Answer(u16::try_from(status).map_or(Outcome::Error, Outcome::Status)),
         Some(_) => FAULT,

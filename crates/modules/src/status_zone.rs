@@ -1,6 +1,6 @@
 //! `status_zone`: what is counted of servers and locations for the API and the metrics (nginx manual, `ngx_http_api_module`).
 
-use ::session::status_zone::{BEGUN, HTTP_SERVERS, LOCATIONS, STREAM_SERVERS, ServerZone, count_end, lane};
+use ::session::status_zone::{BEGUN, HTTP_SERVERS, LOCATIONS, STREAM_SERVERS, ServerZone, count_end, stripe};
 use ::session::{Levels, Outcome, Step};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -117,7 +117,7 @@ fn session_ended(session: &stream::Session, zone: &Rc<Meter>) {
 
 fn count_session(session: &stream::Session, zone: &Meter) {
     let status = Some(session.status.get()).filter(|status| *status != status::PASSED);
-    if let Some(own) = lane(zone) {
+    if let Some(own) = stripe(zone) {
         count_end(own, status, session.received.get(), session.sent.get());
     }
 }

@@ -71,10 +71,10 @@ impl Exchange {
         self.scratch.selection.tries = turn.tries_left() + 1;
         match decision {
             Decision::Go => {}
-            Decision::NobodyLeft => return Err(BalanceError::Answer(self.nobody_left(first))),
+            Decision::NoLiveUpstreams => return Err(BalanceError::Answer(self.no_live_upstreams(first))),
             Decision::Failed => {
                 self.scratch.selection.tries -= 1;
-                self.record_nobody(first);
+                self.record_no_server(first);
                 return Err(BalanceError::Failed(Failure { condition: next::ERROR, status: 502, sent: false, consumed: false }));
             }
             Decision::Answer(outcome) => {

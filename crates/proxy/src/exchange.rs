@@ -253,7 +253,7 @@ impl Exchange {
     /// What to answer: 502, or 499 for a client that is gone.
     pub async fn wait(&mut self, first: bool) -> Result<Choice, Outcome> {
         let upstream = self.upstream.clone();
-        let Some(queue) = &upstream.own.queue else { return Err(self.nobody_left(first)) };
+        let Some(queue) = &upstream.own.queue else { return Err(self.no_live_upstreams(first)) };
         let request = self.request.clone();
         let selection = &mut self.scratch.selection;
         let look = || {
@@ -264,7 +264,7 @@ impl Exchange {
         let gone = |cx: &mut Context<'_>| if watch { request.wire.poll_gone(cx).map(drop) } else { Poll::Pending };
         match queue.wait(look, gone).await {
             Ok(choice) => Ok(choice),
-            Err(QueueError::NoServer) => Err(self.nobody_left(first)),
+            Err(QueueError::NoServer) => Err(self.no_live_upstreams(first)),
             Err(QueueError::Gone) => {
                 request.flags.client_gone.set(true);
                 Err(Outcome::Status(499))
@@ -316,7 +316,7 @@ impl Exchange {
     }
 
     /// Notes a try that had no server.
-    pub(crate) fn record_nobody(&self, first: bool) {
+    pub(crate) fn record_no_server(&self, first: bool) {
         let now = clock::monotonic_ms();
         self.record.begin(&self.upstream.name, first, now);
         self.record.update(now, |t, _| {
@@ -326,8 +326,8 @@ impl Exchange {
     }
 
     /// Answers when no server is left alive.
-    pub(crate) fn nobody_left(&self, first: bool) -> Outcome {
-        self.record_nobody(first);
+    pub(crate) fn no_live_upstreams(&self, first: bool) -> Outcome {
+        self.record_no_server(first);
         self.log_target(&self.upstream.name);
         self.request.action.set("connecting to upstream");
         self.request.log(Level::Error, b"no live upstreams");

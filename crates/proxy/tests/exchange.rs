@@ -117,7 +117,7 @@ fn the_next_server_answers_for_one_that_does_not() {
 }
 
 #[test]
-fn nobody_left_is_a_502() {
+fn no_live_upstreams_is_a_502() {
     worker(async {
         let site = Site::new("upstream u { server 127.0.0.1:1 down; } location / { proxy_pass http://u; }");
         let answer = site.get("/x").await;

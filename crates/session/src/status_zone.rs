@@ -5,7 +5,7 @@
 use crate::handshake_end::{HandshakeEnd, TlsCounter};
 use conf::scope::Config;
 use shm::Meter;
-use shm::meter::{Kind, Lane};
+use shm::meter::{Kind, Stripe};
 use std::rc::Rc;
 
 /// Requests or sessions that have begun.
@@ -35,13 +35,13 @@ pub static LOCATIONS: Kind = Kind::new("location zone", COUNTERS);
 pub static STREAM_SERVERS: Kind = Kind { complete, ..Kind::new("stream server zone", COUNTERS) };
 
 /// The counters of this process in a zone.
-pub type ZoneLane<'a> = Lane<'a, COUNTERS>;
+pub type ZoneStripe<'a> = Stripe<'a, COUNTERS>;
 
 /// Those of this process.
 #[inline]
 #[must_use]
-pub fn lane(zone: &Meter) -> Option<ZoneLane<'_>> {
-    zone.lane()
+pub fn stripe(zone: &Meter) -> Option<ZoneStripe<'_>> {
+    zone.stripe()
 }
 
 /// What an ended process had begun ends without a status.
@@ -62,21 +62,21 @@ impl Config for ServerZone {
 impl ServerZone {
     /// A handshake of TLS with this server has ended.
     pub fn count_handshake(&self, end: &HandshakeEnd) {
-        let Some(lane) = self.0.as_ref().and_then(|zone| lane(zone)) else { return };
-        end.counters(|counter| lane.add(TLS + counter as usize, 1));
+        let Some(stripe) = self.0.as_ref().and_then(|zone| stripe(zone)) else { return };
+        end.counters(|counter| stripe.add(TLS + counter as usize, 1));
     }
 }
 
 /// Counts what has ended: with a status that the client got, or without one.
 #[inline]
-pub fn count_end(lane: ZoneLane<'_>, status: Option<u16>, received: u64, sent: u64) {
+pub fn count_end(stripe: ZoneStripe<'_>, status: Option<u16>, received: u64, sent: u64) {
     match status {
         Some(status) => {
-            lane.add(ENDED, 1);
-            lane.add(STATUSES + usize::from(status.clamp(STATUS_RANGE.start, STATUS_RANGE.end - 1) - STATUS_RANGE.start), 1);
+            stripe.add(ENDED, 1);
+            stripe.add(STATUSES + usize::from(status.clamp(STATUS_RANGE.start, STATUS_RANGE.end - 1) - STATUS_RANGE.start), 1);
         }
-        None => lane.add(DISCARDED, 1),
+        None => stripe.add(DISCARDED, 1),
     }
-    lane.add(RECEIVED, received);
-    lane.add(SENT, sent);
+    stripe.add(RECEIVED, received);
+    stripe.add(SENT, sent);
 }

@@ -1,7 +1,7 @@
-//! Counters that belong to a name in the configuration, such as a zone of servers: all processes read them, and each adds to a lane
+//! Counters that belong to a name in the configuration, such as a zone of servers: all processes read them, and each adds to a stripe
 //! of its own, so that counting needs no atomic addition.
 //!
-//! A process enters with its account of the [`Tally`](crate::tally), whose index chooses its lane in all meters. When it has ended, its lane
+//! A process enters with its account of the [`Tally`](crate::tally), whose index chooses its stripe in all meters. When it has ended, its stripe
 //! goes to one that belongs to nobody. A meter lives on with the next configuration that has one of its kind and name.
 
 use crate::tally::Account;
@@ -16,9 +16,9 @@ use sys::shared::SharedMemory;
 const RESET: usize = 0;
 /// What ended processes have counted.
 const ENDED: usize = 1;
-/// Lanes in front of that of the first account, which has the number 1.
+/// Stripes in front of that of the first account, which has the number 1.
 const BEFORE: usize = 1;
-/// Lanes are apart by whole cache lines.
+/// Stripes are apart by whole cache lines.
 const ALIGNMENT: usize = 8;
 
 /// The account of this process; 0: it counts nothing.
@@ -61,15 +61,15 @@ pub struct Meter {
     kind: &'static Kind,
     name: Box<str>,
     memory: SharedMemory,
-    /// Where this process's lane begins; 0: it has not been looked for.
-    own_lane: Cell<usize>,
+    /// Where this process's stripe begins; 0: it has not been looked for.
+    own_stripe: Cell<usize>,
 }
 
 /// The counters of this process, looked up once for several of them.
 #[derive(Clone, Copy, Debug)]
-pub struct Lane<'a, const N: usize>(&'a [AtomicU64; N]);
+pub struct Stripe<'a, const N: usize>(&'a [AtomicU64; N]);
 
-impl<const N: usize> Lane<'_, N> {
+impl<const N: usize> Stripe<'_, N> {
     /// Adds `amount` to counter `number` of this process.
     #[inline]
     pub fn add(self, number: usize, amount: u64) {
@@ -79,7 +79,7 @@ impl<const N: usize> Lane<'_, N> {
     }
 }
 
-/// A lane has one writer, so no atomic addition is needed.
+/// A stripe has one writer, so no atomic addition is needed.
 #[inline]
 fn add(counter: &AtomicU64, amount: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
@@ -91,9 +91,9 @@ impl Meter {
     /// # Errors
     /// What mmap(2) reports.
     pub fn new(kind: &'static Kind, name: &str) -> io::Result<Meter> {
-        // Pages of lanes that nobody uses are never there.
+        // Pages of stripes that nobody uses are never there.
         let memory = SharedMemory::new((BEFORE + crate::tally::ACCOUNTS) * kind.stride() * 8)?;
-        Ok(Meter { kind, name: name.into(), memory, own_lane: Cell::new(0) })
+        Ok(Meter { kind, name: name.into(), memory, own_stripe: Cell::new(0) })
     }
 
     /// Its name.
@@ -102,14 +102,14 @@ impl Meter {
         &self.name
     }
 
-    fn counters(&self, lane: usize) -> Option<&[AtomicU64]> {
-        self.memory.slice(lane * self.kind.stride() * 8, self.kind.counters)
+    fn counters(&self, stripe: usize) -> Option<&[AtomicU64]> {
+        self.memory.slice(stripe * self.kind.stride() * 8, self.kind.counters)
     }
 
-    /// Where this process's lane begins.
+    /// Where this process's stripe begins.
     #[inline]
-    fn own_lane(&self) -> Option<usize> {
-        match self.own_lane.get() {
+    fn own_stripe(&self) -> Option<usize> {
+        match self.own_stripe.get() {
             0 => self.look_for_own(),
             own => Some(own),
         }
@@ -118,21 +118,21 @@ impl Meter {
     #[cold]
     fn look_for_own(&self) -> Option<usize> {
         let account = Some(ACCOUNT.load(Ordering::Relaxed)).filter(|account| *account > 0)?;
-        self.own_lane.set((BEFORE + account) * self.kind.stride() * 8);
-        Some(self.own_lane.get())
+        self.own_stripe.set((BEFORE + account) * self.kind.stride() * 8);
+        Some(self.own_stripe.get())
     }
 
     /// The first counters of this process; `None`: it has not entered, or the kind has fewer.
     #[inline]
     #[must_use]
-    pub fn lane<const N: usize>(&self) -> Option<Lane<'_, N>> {
-        self.memory.words(self.own_lane()?).filter(|_| N <= self.kind.counters).map(Lane)
+    pub fn stripe<const N: usize>(&self) -> Option<Stripe<'_, N>> {
+        self.memory.words(self.own_stripe()?).filter(|_| N <= self.kind.counters).map(Stripe)
     }
 
-    /// Counts in this process's lane.
+    /// Counts in this process's stripe.
     #[inline]
     pub fn add(&self, number: usize, amount: u64) {
-        let counter = self.own_lane().filter(|_| number < self.kind.counters).and_then(|own| self.memory.atomic_u64(own + 8 * number));
+        let counter = self.own_stripe().filter(|_| number < self.kind.counters).and_then(|own| self.memory.atomic_u64(own + 8 * number));
         if let Some(counter) = counter {
             add(counter, amount);
         }
@@ -143,7 +143,7 @@ impl Meter {
     pub fn totals(&self) -> Vec<u64> {
         let last = ENTERED.get().map_or(0, |account| account.all().last_account());
         let mut sums = vec![0_u64; self.kind.counters];
-        for counters in (ENDED..=BEFORE + last).filter_map(|lane| self.counters(lane)) {
+        for counters in (ENDED..=BEFORE + last).filter_map(|stripe| self.counters(stripe)) {
             for (sum, counter) in sums.iter_mut().zip(counters) {
                 *sum = sum.wrapping_add(counter.load(Ordering::Relaxed));
             }
@@ -156,7 +156,7 @@ impl Meter {
     pub fn read(&self) -> Vec<u64> {
         let mut sums = self.totals();
         for (sum, before) in sums.iter_mut().zip(self.counters(RESET).unwrap_or_default()) {
-            // An ended process's lane may be on its way.
+            // An ended process's stripe may be on its way.
             *sum = sum.saturating_sub(before.load(Ordering::Relaxed));
         }
         sums
@@ -234,7 +234,7 @@ mod tests {
 
     // One test: a process has one account.
     #[test]
-    fn lanes_outlive_processes_and_meters_outlive_configurations() {
+    fn stripes_outlive_processes_and_meters_outlive_configurations() {
         let tally = Tally::new().unwrap();
         let (one, other) = (tally.open(7).unwrap(), tally.open(8).unwrap());
         let mut first = Meters::default();
@@ -248,11 +248,11 @@ mod tests {
         bound.add(0, 2);
         // As another process would.
         enter(&other);
-        [&meter, &bound].iter().for_each(|meter| meter.own_lane.set(0));
-        meter.lane::<3>().unwrap().add(0, 2);
+        [&meter, &bound].iter().for_each(|meter| meter.own_stripe.set(0));
+        meter.stripe::<3>().unwrap().add(0, 2);
         meter.add(2, 1);
         bound.add(0, 1);
-        assert!(meter.lane::<4>().is_none());
+        assert!(meter.stripe::<4>().is_none());
         assert_eq!((meter.read(), bound.read()), (vec![7, 0, 1], vec![3, 0]));
         meter.reset();
         meter.add(2, 4);

@@ -15,7 +15,7 @@ use upstream::balancer::{Balancer, BalancerAnswer, BalancerContext, Decision, Fa
 #[derive(Debug)]
 pub(crate) enum BalanceError {
     /// There is no server left.
-    NobodyLeft,
+    NoLiveUpstreams,
     /// The try has failed.
     Failed,
     /// That is the session's end.
@@ -25,7 +25,7 @@ pub(crate) enum BalanceError {
 impl fmt::Display for BalanceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BalanceError::NobodyLeft => f.write_str("no server is left"),
+            BalanceError::NoLiveUpstreams => f.write_str("no server is left"),
             BalanceError::Failed => f.write_str("the balancer failed this try"),
             BalanceError::Answer(outcome) => write!(f, "the balancer ended the session: {outcome:?}"),
         }
@@ -67,7 +67,7 @@ impl BalancerState {
         selection.tries = self.context.tries_left() + 1;
         match decision {
             Decision::Go => {}
-            Decision::NobodyLeft => return Err(BalanceError::NobodyLeft),
+            Decision::NoLiveUpstreams => return Err(BalanceError::NoLiveUpstreams),
             Decision::Failed => return Err(BalanceError::Failed),
             Decision::Answer(outcome) => return Err(BalanceError::Answer(outcome)),
         }

@@ -59,7 +59,7 @@ pub async fn run(session: &Rc<Session>, plan: &Rc<Plan>) -> Outcome {
                 }
             }
             Err(BalanceError::Failed) => record.set_peer(&target.upstream.name),
-            Err(BalanceError::NobodyLeft) => {
+            Err(BalanceError::NoLiveUpstreams) => {
                 record.set_peer(&target.upstream.name);
                 session.log(Level::Error, b"no live upstreams");
                 return BAD_GATEWAY;
@@ -88,7 +88,7 @@ async fn choose(job: &mut Job<'_>, asking: Option<&BalancerState>, selection: &m
             return Ok(choice);
         }
     }
-    upstream.group.next(selection, clock::monotonic_ms()).ok_or(BalanceError::NobodyLeft)
+    upstream.group.next(selection, clock::monotonic_ms()).ok_or(BalanceError::NoLiveUpstreams)
 }
 
 async fn pass_on(job: &Job<'_>, lease: Lease, way: Route) -> Outcome {

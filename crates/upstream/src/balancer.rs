@@ -29,7 +29,7 @@ pub enum Decision {
     /// The try goes to the target that was set, or else to a server of the group.
     Go,
     /// There is no server that could be asked.
-    NobodyLeft,
+    NoLiveUpstreams,
     /// This try has failed as if its server had refused the connection.
     Failed,
     /// This is the request's answer.

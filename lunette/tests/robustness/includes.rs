@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 
 /// Paths that were asked for, and those whose connections have ended.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<(HashSet<String>, HashSet<String>)>>);
+struct Requests(Arc<Mutex<(HashSet<String>, HashSet<String>)>>);
 
-impl Seen {
+impl Requests {
     fn has_come(&self, path: &str) -> bool {
         self.0.lock().unwrap().0.contains(path)
     }
@@ -23,8 +23,8 @@ impl Seen {
 }
 
 /// Pages and what they include come from one server, which waits where a test says so.
-fn start(serve: impl Fn(&mut TcpStream, &str, &Seen) + Send + Sync + 'static) -> (Prefix, u16, Foreground, Seen) {
-    let (back, front, seen) = (free_port(), free_port(), Seen::default());
+fn start(serve: impl Fn(&mut TcpStream, &str, &Requests) + Send + Sync + 'static) -> (Prefix, u16, Foreground, Requests) {
+    let (back, front, seen) = (free_port(), free_port(), Requests::default());
     let to = seen.clone();
     // It ends with the test's process.
     server(back, &Arc::new(AtomicBool::new(false)), move |mut stream, _| {

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 
 /// The server that a row's code runs in. `s` is the client's socket in those whose name says so.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum RunsIn {
     Content,
     ContentSocket,
     PrereadSocket,
@@ -15,9 +15,9 @@ enum Place {
     DatagramSocket,
 }
 
-use Place::{Content, ContentSocket, Datagram, DatagramSocket, PrereadSocket};
+use RunsIn::{Content, ContentSocket, Datagram, DatagramSocket, PrereadSocket};
 
-impl Place {
+impl RunsIn {
     fn server(self) -> &'static str {
         match self {
             Content | ContentSocket => "content",
@@ -78,8 +78,8 @@ impl Rows {
 }
 
 /// Runs rows of code, each for a client that sends `hello`, and compares what they show.
-fn shows(rows: &[(Place, &str, &str)]) {
-    let code = |(place, code, _): &(Place, &str, &str)| {
+fn shows(rows: &[(RunsIn, &str, &str)]) {
+    let code = |(place, code, _): &(RunsIn, &str, &str)| {
         let socket = if matches!(place, Content | Datagram) { "" } else { "local s = assert(ngx.req.socket()) " };
         (place.server(), format!("{socket}{code}"))
     };

@@ -12,7 +12,7 @@ use cache::directives::RequestDirectives;
 use cache::file_store::LoadError;
 use cache::head::HeadError;
 use cache::rfc9111::{self, Reuse};
-use cache::{Digest, Entry, Head, Phase, Purged, key};
+use cache::{Digest, Entry, Head, LoadState, Purged, key};
 use http::{Method, Request, log_request};
 use std::fs::File;
 use std::rc::Rc;
@@ -175,7 +175,7 @@ impl Caching {
                 None => drop(index.remove(&self.digest)),
             },
             Some(entry) if entry.error != 0 && entry.valid >= now => return LookupResult::Error(entry.error),
-            _ if index.phase() == Phase::Cold => {
+            _ if index.load_state() == LoadState::Cold => {
                 if let Some(stored) = self.open_unknown(request, now) {
                     return LookupResult::Answer(stored);
                 }

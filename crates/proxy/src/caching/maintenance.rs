@@ -5,7 +5,7 @@ use crate::caching::store::{Caches, Store};
 use crate::caching::sweep::Watch;
 use base::clock;
 use base::log::Level;
-use cache::{Digest, Phase, key};
+use cache::{Digest, LoadState, key};
 use http::Worker;
 use http::cache_report::CacheReports;
 use http::module::{Levels, Module};
@@ -55,7 +55,7 @@ async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
         }
         if store.index.lease() {
             managing(&worker, &store, &round, watch.check_lists(&worker, &store)).await;
-            if store.index.phase() == Phase::Cold {
+            if store.index.load_state() == LoadState::Cold {
                 managing(&worker, &store, &round, load(&worker, &store)).await;
             }
             manage(&worker, &store, &round).await;

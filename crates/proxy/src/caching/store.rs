@@ -3,7 +3,7 @@
 use base::clock;
 use base::log::Level;
 use cache::purges::{self, Purges};
-use cache::{Digest, FileStore, Head, Index, Phase, Purge, PurgeTarget, Purged, key};
+use cache::{Digest, FileStore, Head, Index, LoadState, Purge, PurgeTarget, Purged, key};
 use conf::scope::Config;
 use http::Request;
 use http::cache_report::{CacheReport, CacheUsage};
@@ -115,7 +115,7 @@ impl CacheReport for Store {
     fn usage(&self) -> CacheUsage {
         let (_, blocks) = self.index.totals();
         let max_size = Some(self.index.max_size()).filter(|blocks| *blocks > 0);
-        CacheUsage { size: blocks * 512, max_size: max_size.map(|blocks| blocks * 512), cold: self.index.phase() == Phase::Cold }
+        CacheUsage { size: blocks * 512, max_size: max_size.map(|blocks| blocks * 512), cold: self.index.load_state() == LoadState::Cold }
     }
 
     fn meter(&self) -> &Meter {

@@ -152,7 +152,7 @@ fn a_try_may_fail_without_a_server() {
         assert_eq!(answer.variable("upstream_status"), "502, 200");
         DOES.set(Some(Rc::new(|_, _| Decision::Failed)));
         assert_eq!(site.get("/x").await.outcome, Outcome::Status(502));
-        DOES.set(Some(Rc::new(|_, _| Decision::NobodyLeft)));
+        DOES.set(Some(Rc::new(|_, _| Decision::NoLiveUpstreams)));
         let answer = site.get("/x").await;
         assert_eq!((answer.outcome, answer.variable("upstream_addr").as_str()), (Outcome::Status(502), "u"));
     });
