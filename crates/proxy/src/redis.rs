@@ -20,9 +20,9 @@ pub const MODULE: Module = Module { rows, levels: destination::levels::<RedisCon
 /// The `redis_*` directives of a block.
 #[derive(Default)]
 struct RedisConf {
-    /// `$redis_key` and `$redis_db`, once there is a pass
+    /// `$redis_key` and `$redis_db`, where there is a pass.
     names: Option<(VarIndex, VarIndex)>,
-    /// `redis_gzip_flag`
+    /// `redis_gzip_flag`.
     gzip_flag: Option<u64>,
 }
 

@@ -17,7 +17,7 @@ thread_local!(static DRAFT: RefCell<HeadBuilder> = RefCell::default());
 /// CONNECT.
 pub fn write<C: Carrier>(conn: &C, id: C::Id, own: &C::Own, extended: bool, request: &Request) -> (usize, bool) {
     let response = request.response.borrow();
-    // The consent to an extended CONNECT is any 2xx (RFC 8441, 5); what responses speaks of an upgrade.
+    // The consent to an extended CONNECT is any 2xx (RFC 8441, 5); whoever makes the response speaks of an upgrade, as over HTTP/1.
     let consents = extended && response.status == 101;
     let status = if consents { 200 } else { response.status };
     let empty = response.content_length == Some(0) && !request.flags.expects_trailers.get();
