@@ -233,6 +233,8 @@ fn successors_begin_when_others_have_stopped() {
     rig.until("two to begin", || begun(4)(rig.log()));
     rig.signal(third, SIGCONT);
     rig.until_gone(third);
+    // They outlive it, and must end with the test.
+    workers(master).into_iter().for_each(|pid| rig.remember(pid));
     rig.signal(master, SIGKILL);
     rig.until("all to begin", || begun(6)(rig.log()));
 }
