@@ -80,7 +80,10 @@ fn who_lost_its_worker_is_told() {
     let mut client = server.connect();
     let worker = pid(&mut client);
     server.signal("KILL", worker);
-    until("a new worker", || server.workers().len() == 2 && !server.workers().contains(&worker));
+    until("a new worker", || {
+        let now = server.workers();
+        now.len() == 2 && !now.contains(&worker)
+    });
     client.until(|client| {
         if client.lost.is_none() {
             let _ = begin(client, "/pid");

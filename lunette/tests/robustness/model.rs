@@ -75,7 +75,10 @@ fn kill(random: &mut Random, site: (u16, u32), (path, kind): (&str, u64), step: 
         stored.steps.insert(step);
         stored.since = Instant::now();
     }
-    until("another worker", || workers(master).len() == all.len() && !workers(master).contains(&victim));
+    until("another worker", || {
+        let now = workers(master);
+        now.len() == all.len() && !now.contains(&victim)
+    });
 }
 
 /// Removes what `gone` says; a request that was killed in between may have had its answer kept.
