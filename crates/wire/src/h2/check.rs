@@ -1,6 +1,6 @@
 //! The invariants of HPACK and HTTP/2 that fuzz targets and the smoke tests assert.
 
-use crate::h2::frame::{FrameHead, HEAD, MAX_SIZE, PREFACE};
+use crate::h2::frame::{FrameHead, HEAD, MAX_SIZE, PREFACE, kind};
 use crate::h2::priority::Priority;
 use crate::h2::{Codec, Config, Event, error::ErrorCode};
 use crate::hpack::decoder::PSEUDO;
@@ -78,9 +78,23 @@ pub fn h2_session(data: &[u8]) {
         let pieces = session(&input, size);
         assert_eq!(whole.failed, pieces.failed);
         assert_eq!(whole.events, pieces.events);
-        assert_eq!(whole.out, pieces.out);
+        assert_eq!(answers(&whole.out), answers(&pieces.out));
     }
     well_formed(&whole);
+}
+
+/// What was sent, without the windows of streams: whether one is enlarged before a stream's last content arrives depends on the pieces.
+fn answers(out: &[u8]) -> Vec<&[u8]> {
+    let (mut rest, mut frames) = (out, Vec::new());
+    while let Some((head, (frame, behind))) = FrameHead::parse(rest).and_then(|head| Some((head, rest.split_at_checked(HEAD + head.len)?)))
+    {
+        if head.kind != kind::WINDOW_UPDATE || head.stream == 0 {
+            frames.push(frame);
+        }
+        rest = behind;
+    }
+    frames.push(rest);
+    frames
 }
 
 /// Every frame that was sent is whole, blocks can be read by a client's decoder, and no stream says anything behind its end.
