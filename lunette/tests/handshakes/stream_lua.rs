@@ -19,11 +19,12 @@ fn serve(stream: &str) -> Server {
         authority.write(&prefix, name);
     }
     prefix.write("conf/authority.crt", &authority.pem());
+    // Ports are opened in order: who can connect to the last finds the others open.
     let text = format!(
         "daemon off; worker_processes 1; error_log logs/error.log info; events {{ }}\nstream {{\n\
          ssl_certificate usual.crt; ssl_certificate_key usual.key;\n\
          init_by_lua_block {{ function read(name) return assert(io.open('$PREFIX/conf/' .. name)):read('*a') end }}\n\
-         server {{ listen 127.0.0.1:{ready}; return ready; }}\n{stream}\n}}\n"
+         {stream}\n server {{ listen 127.0.0.1:{ready}; return ready; }}\n}}\n"
     );
     let text = text.replace("$PREFIX", &prefix.path.to_string_lossy());
     prefix.write("conf/nginx.conf", &text.replace("PORT", &port.to_string()).replace("PLAIN", &plain.to_string()));
