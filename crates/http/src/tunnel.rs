@@ -11,6 +11,12 @@ pub trait Tunnel {
     /// Those of the connection.
     fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>>;
 
+    /// Whether nothing has happened since [`Tunnel::poll_read`] had to wait, so that the same task need not ask again; `false` if only a
+    /// read can tell.
+    fn still_waits(&self) -> bool {
+        false
+    }
+
     /// Sends; returns how many bytes were taken.
     ///
     /// # Errors

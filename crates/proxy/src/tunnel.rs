@@ -10,7 +10,11 @@ use http::Request;
 use http::tunnel::Tunnel;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use tokio::task::coop::has_budget_remaining;
+
+#[cfg(test)]
+mod tests;
 
 /// Bytes of one direction on their way.
 #[derive(Default)]
@@ -20,6 +24,9 @@ struct Direction {
     ended: bool,
     /// Something was read or written since the timer was set.
     moved: bool,
+    /// The last read had to wait, for the task that asks now, and not because this one had used up its share of the turn: then it has not
+    /// looked and nothing would wake it.
+    waits: bool,
 }
 
 impl Direction {
@@ -29,6 +36,11 @@ impl Direction {
 
     fn pending(&self) -> &[u8] {
         self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    /// Nothing is to be done: what was read has left, and a read would wait as the last one does.
+    fn rests(&self, still_waits: impl FnOnce() -> bool) -> bool {
+        self.waits && self.is_empty() && still_waits()
     }
 
     /// So many bytes were read, none at the end; how many.
@@ -90,18 +102,13 @@ pub async fn run(
     buffer: usize,
     timeout: u64,
 ) -> Transferred {
-    let buffer = buffer.min(usize::saturated(default::MAX_READ));
-    let mut down = Direction { bytes: first.to_vec(), ..Direction::default() };
-    let mut up = Direction { bytes: Vec::with_capacity(buffer), ..Direction::default() };
-    down.bytes.reserve(buffer);
-    let mut passed = Transferred { up: 0, down: first.len() as u64 };
+    let mut ways = Ways::new(first, buffer.min(usize::saturated(default::MAX_READ)));
     // What comes from the client goes on at once. The connection may be closed already.
     let _ = upstream.channel.stream().set_no_delay(true);
     upstream.set_timer(timeout);
     request.action.set("proxying upgraded connection");
     let ended = std::future::poll_fn(|cx| {
-        let moved = pump(cx, &*client, &mut upstream, [&mut up, &mut down], &mut passed);
-        match moved {
+        match ways.pump(cx, &*client, &mut upstream) {
             Ok(false) => {}
             Ok(true) => upstream.set_timer(timeout),
             Err(end) => return Poll::Ready(end),
@@ -110,32 +117,50 @@ pub async fn run(
     })
     .await;
     ended.log(request);
-    passed
+    ways.passed
 }
 
-/// Moves what can be moved in both directions; whether anything was.
-fn pump(
-    cx: &mut Context<'_>,
-    client: &dyn Tunnel,
-    upstream: &mut UpstreamConnection,
-    [up, down]: [&mut Direction; 2],
-    passed: &mut Transferred,
-) -> Result<bool, End> {
-    // Each way goes as far as it can, so that neither has to be looked at again for what the other one did.
-    carry_down(cx, client, upstream, down, &mut passed.down)?;
-    carry_up(cx, client, upstream, up, &mut passed.up)?;
-    // The end of one direction ends both, once its last bytes have left.
-    if down.ended && down.is_empty() {
-        match client.poll_shutdown(cx) {
-            Poll::Ready(Ok(())) => return Err(End::Over),
-            Poll::Ready(Err(error)) => return Err(End::Client("shutdown()", error)),
-            Poll::Pending => {}
+/// Both directions.
+struct Ways {
+    up: Direction,
+    down: Direction,
+    passed: Transferred,
+    /// Whom the connections wake.
+    task: Waker,
+}
+
+impl Ways {
+    fn new(first: &[u8], buffer: usize) -> Ways {
+        let up = Direction { bytes: Vec::with_capacity(buffer), ..Direction::default() };
+        let mut down = Direction { bytes: first.to_vec(), ..Direction::default() };
+        down.bytes.reserve(buffer);
+        Ways { up, down, passed: Transferred { up: 0, down: first.len() as u64 }, task: Waker::noop().clone() }
+    }
+
+    /// Moves what can be moved in both directions; whether anything was.
+    fn pump(&mut self, cx: &mut Context<'_>, client: &dyn Tunnel, upstream: &mut UpstreamConnection) -> Result<bool, End> {
+        let Ways { up, down, passed, task } = self;
+        if !task.will_wake(cx.waker()) {
+            // What waits, waits for another task.
+            task.clone_from(cx.waker());
+            (up.waits, down.waits) = (false, false);
         }
+        // Each way goes as far as it can, so that neither has to be looked at again for what the other one did.
+        carry_down(cx, client, upstream, down, &mut passed.down)?;
+        carry_up(cx, client, upstream, up, &mut passed.up)?;
+        // The end of one direction ends both, once its last bytes have left.
+        if down.ended && down.is_empty() {
+            match client.poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => return Err(End::Over),
+                Poll::Ready(Err(error)) => return Err(End::Client("shutdown()", error)),
+                Poll::Pending => {}
+            }
+        }
+        if up.ended && up.is_empty() {
+            return Err(End::Over);
+        }
+        Ok(std::mem::take(&mut down.moved) | std::mem::take(&mut up.moved))
     }
-    if up.ended && up.is_empty() {
-        return Err(End::Over);
-    }
-    Ok(std::mem::take(&mut down.moved) | std::mem::take(&mut up.moved))
 }
 
 /// From the upstream to the client, until one of them lets it wait.
@@ -147,6 +172,9 @@ fn carry_down(
     passed: &mut u64,
 ) -> Result<(), End> {
     let stream = upstream.channel.stream_mut();
+    if down.rests(|| stream.still_waits()) {
+        return Ok(());
+    }
     loop {
         while !down.is_empty() {
             match client.poll_write(cx, down.pending()).map_err(|error| End::Client("send()", error))? {
@@ -159,7 +187,10 @@ fn carry_down(
         }
         match stream.poll_read(cx, &mut down.bytes).map_err(|error| End::Upstream("recv()", "SSL_read()", error))? {
             Poll::Ready(n) => *passed += down.count_read(n),
-            Poll::Pending => return Ok(()),
+            Poll::Pending => {
+                down.waits = has_budget_remaining();
+                return Ok(());
+            }
         }
     }
 }
@@ -173,6 +204,9 @@ fn carry_up(
     passed: &mut u64,
 ) -> Result<(), End> {
     let stream = upstream.channel.stream_mut();
+    if up.rests(|| client.still_waits()) {
+        return Ok(());
+    }
     loop {
         while !up.is_empty() {
             let written = stream.poll_write_vectored(cx, &[IoSlice::new(up.pending())]);
@@ -186,7 +220,10 @@ fn carry_up(
         }
         match client.poll_read(cx, &mut up.bytes).map_err(|error| End::Client("recv()", error))? {
             Poll::Ready(n) => *passed += up.count_read(n),
-            Poll::Pending => return Ok(()),
+            Poll::Pending => {
+                up.waits = has_budget_remaining();
+                return Ok(());
+            }
         }
     }
 }

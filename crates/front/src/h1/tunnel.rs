@@ -27,6 +27,10 @@ impl Tunnel for H1 {
         Poll::Ready(Ok(read))
     }
 
+    fn still_waits(&self) -> bool {
+        self.stream.borrow().still_waits()
+    }
+
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_send(cx, 0))?;
         self.stream.borrow_mut().poll_write_vectored(cx, &[IoSlice::new(bytes)])

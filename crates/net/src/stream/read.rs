@@ -139,6 +139,19 @@ impl Stream {
         std::future::poll_fn(|cx| self.poll_read_ready(cx)).await
     }
 
+    /// Whether the event loop has reported nothing since a read had to wait, so that the task which waited then still does: one that was
+    /// woken for something else need not ask again. `false` means that only a read can tell.
+    #[must_use]
+    pub fn still_waits(&self) -> bool {
+        let reported = match self {
+            // TLS may wait for the socket in either direction, and have bytes without it.
+            Stream::Fresh(_) | Stream::Tls(_) => return false,
+            Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || Ok(())),
+            Stream::Unix(stream) => stream.try_io(Interest::READABLE, || Ok(())),
+        };
+        reported.is_err()
+    }
+
     /// Whether the peer is silent and present: no byte, no end of stream, no error has arrived as far as the event loop
     /// knows. Costs no system call while nothing has arrived.
     #[must_use]

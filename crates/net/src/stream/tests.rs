@@ -200,3 +200,25 @@ async fn a_fresh_socket_that_is_always_full_comes_to_the_event_loop() {
         buffer.clear();
     }
 }
+
+#[tokio::test]
+async fn a_read_waits_until_the_loop_reports_something() {
+    fn arrive(other: &Stream) {
+        other.try_write(b"a").unwrap();
+    }
+    fn leave(other: &Stream) {
+        other.shutdown_write().unwrap();
+    }
+    for (happens, want) in [(arrive as fn(&Stream), 1), (leave, 0)] {
+        let (mut one, other) = pair();
+        let mut bytes = Vec::new();
+        // The loop reports first that the socket can be written.
+        tokio::task::yield_now().await;
+        assert!(std::future::poll_fn(|cx| Poll::Ready(one.poll_read(cx, &mut bytes))).await.is_pending());
+        assert!(one.still_waits());
+        happens(&other);
+        one.readable().await.unwrap();
+        assert!(!one.still_waits());
+        assert_eq!(one.read(&mut bytes).await.unwrap(), want);
+    }
+}
