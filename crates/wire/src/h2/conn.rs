@@ -116,7 +116,6 @@ pub struct Codec {
     pub(super) closing_at: Option<u32>,
     pub(super) draining: bool,
     pub(super) failed: bool,
-    pub(super) peer_leaves: bool,
     /// Errors of streams that could not be told of yet.
     pub(super) errors: Vec<(u32, StreamError)>,
 }
@@ -161,7 +160,6 @@ impl Codec {
             closing_at: None,
             draining: false,
             failed: false,
-            peer_leaves: false,
             errors: Vec::new(),
         }
     }
@@ -204,7 +202,7 @@ impl Codec {
     /// Nothing is open and no new stream will be taken: close the connection when all is sent.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.failed || (self.streams.is_empty() && (self.peer_leaves || (self.closing_at.is_some() && !self.draining)))
+        self.failed || (self.streams.is_empty() && self.closing_at.is_some() && !self.draining)
     }
 
     /// Whether GOAWAY was sent.

@@ -104,7 +104,7 @@ pub enum Event<'i> {
         /// Why.
         reason: Refusal,
     },
-    /// The peer sent GOAWAY: it will open no more streams.
+    /// The peer sent GOAWAY: it takes no streams of ours. It may still open its own (RFC 9113 section 6.8).
     GoAway {
         /// Why.
         code: ErrorCode,

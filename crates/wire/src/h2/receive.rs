@@ -380,7 +380,6 @@ impl Codec {
             return Err(Failure::identifier("GOAWAY"));
         }
         self.budget.charge(Class::Ignored, 1 + (head.len / 512) as i64)?;
-        self.peer_leaves = true;
         Ok(Some(Event::GoAway { code: ErrorCode(u32_at(payload, 4)) }))
     }
 

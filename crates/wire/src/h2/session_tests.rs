@@ -197,6 +197,25 @@ fn goaway_at_once_names_the_last_stream() {
 }
 
 #[test]
+fn a_client_that_sent_goaway_may_still_ask() {
+    for open in [false, true] {
+        let mut client = waiting();
+        if open {
+            client.get(1);
+        }
+        client.frame(kind::GOAWAY, 0, 0, &[0; 8]);
+        assert!(!client.server.is_over(), "open {open}");
+        client.get(3);
+        assert_eq!(client.events.last().map(String::as_str), Some("request 3 true"), "open {open}");
+        if open {
+            client.answer(1, false);
+        }
+        client.answer(3, false);
+        assert!(!client.server.is_over() && client.failure.is_none(), "open {open}");
+    }
+}
+
+#[test]
 fn a_failure_behind_a_draining_goaway_still_says_why() {
     let mut client = waiting();
     client.server.goaway(ErrorCode::NO_ERROR, &mut client.out);
