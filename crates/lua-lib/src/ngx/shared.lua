@@ -219,12 +219,14 @@ methods.get, methods.get_stale, methods.incr, methods.ttl, methods.expire = get,
 for name, how in pairs { set = 0, add = K.ADD, replace = K.REPLACE, safe_set = K.SAFE, safe_add = K.SAFE + K.ADD } do
     methods[name] = function(dict, key, value, exptime, flags)
         local ok, err, forcible = store(dict, how, key, value, exptime, flags)
+        if ok == nil then return nil, err end
         return ok, err, forcible
     end
 end
 
 function methods.delete(dict, key)
     local ok, err, forcible = store(dict, 0, key, nil)
+    if ok == nil then return nil, err end
     return ok, err, forcible
 end
 

@@ -283,4 +283,24 @@ mod tests {
         assert_eq!(evaluate(&format!("{made}:get()")), "nil nil key");
         assert_eq!(evaluate(&format!("{made}:get('k')")), "nil bad \"zone\" argument");
     }
+
+    #[test]
+    fn what_is_refused_unseen_has_two_values() {
+        let made = "ngx.shared[''](0)";
+        let rows = [
+            ("nil, 1", "nil key"),
+            ("'', 1", "empty key"),
+            ("('x'):rep(65536), 1", "key too long"),
+            ("'k', {}", "bad value type"),
+            ("'k', print", "bad value type"),
+            ("'k', coroutine.create(print)", "bad value type"),
+            ("'k', ngx.null", "bad value type"),
+        ];
+        for method in ["set", "add", "replace", "safe_set", "safe_add", "delete", "lpush", "rpush"] {
+            for (arguments, why) in rows.iter().filter(|row| method != "delete" || row.1.contains("key")) {
+                let call = format!("{made}:{method}({arguments})");
+                assert_eq!(evaluate(&format!("select('#', {call}), {call}")), format!("2 nil {why}"), "{call}");
+            }
+        }
+    }
 }
