@@ -168,3 +168,18 @@ async fn another_task_is_woken_too() {
     };
     site.carry(talk).await;
 }
+
+#[tokio::test]
+async fn who_only_gave_way_is_not_taken_for_waiting() {
+    let (site, _user, _server) = Site::new();
+    std::future::poll_fn(|cx| {
+        while let Poll::Ready(share) = tokio::task::coop::poll_proceed(cx) {
+            share.made_progress();
+        }
+        assert!(site.poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    let ways = site.ways.borrow();
+    assert!(!ways.up.waits && !ways.down.waits);
+}
