@@ -2,6 +2,7 @@
 //!
 //! Every function here is a thin, checked wrapper over one system call or a short fixed sequence of them. Policy
 //! (what to log, what is fatal) stays with the callers; errors are `std::io::Error` with the kernel's number in them.
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 #[allow(non_upper_case_globals, reason = "`ngx_argv` has the name by which the FFI finds it")]
 pub mod arguments;

@@ -23,6 +23,22 @@ const ECN: u8 = 3;
 #[repr(C, align(8))]
 struct Control([u8; CONTROL]);
 
+/// The size of a `T` as system calls take it.
+const fn size<T>() -> libc::socklen_t {
+    const { assert!(mem::size_of::<T>() <= u16::MAX as usize) };
+    #[expect(clippy::cast_possible_truncation, reason = "checked above, when the program is compiled")]
+    let size = mem::size_of::<T>() as libc::socklen_t;
+    size
+}
+
+/// A constant of the C library in the type of the field for which it is meant.
+const fn narrow(constant: u32) -> u16 {
+    assert!(constant <= u16::MAX as u32);
+    #[expect(clippy::cast_possible_truncation, reason = "checked above, when the program is compiled")]
+    let narrow = constant as u16;
+    narrow
+}
+
 /// Room for datagrams that are received together.
 pub struct ReceiveBatch {
     size: usize,
@@ -87,17 +103,17 @@ pub fn prepare(socket: &impl AsFd, v6: bool, wishes: UdpOptions) -> bool {
 /// # Errors
 /// What setsockopt(2) reports.
 pub fn attach_steering(socket: &impl AsFd, length: u8, factor: u32) -> io::Result<()> {
-    const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
-    const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    const IF_BITS: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
-    const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    const TIMES: u32 = libc::BPF_ALU | libc::BPF_MUL | libc::BPF_K;
-    const SHIFT: u32 = libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K;
-    const XOR: u32 = libc::BPF_ALU | libc::BPF_XOR | libc::BPF_X;
-    const KEEP: u32 = libc::BPF_MISC | libc::BPF_TAX;
-    const ANSWER: u32 = libc::BPF_RET | libc::BPF_A;
-    const ANSWER_NUMBER: u32 = libc::BPF_RET | libc::BPF_K;
-    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    const LOAD_BYTE: u16 = narrow(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS);
+    const LOAD_WORD: u16 = narrow(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS);
+    const IF_BITS: u16 = narrow(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K);
+    const IF_EQUAL: u16 = narrow(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K);
+    const TIMES: u16 = narrow(libc::BPF_ALU | libc::BPF_MUL | libc::BPF_K);
+    const SHIFT: u16 = narrow(libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K);
+    const XOR: u16 = narrow(libc::BPF_ALU | libc::BPF_XOR | libc::BPF_X);
+    const KEEP: u16 = narrow(libc::BPF_MISC | libc::BPF_TAX);
+    const ANSWER: u16 = narrow(libc::BPF_RET | libc::BPF_A);
+    const ANSWER_NUMBER: u16 = narrow(libc::BPF_RET | libc::BPF_K);
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let by_id = |at: u32| {
         [
             step(LOAD_WORD, 0, 0, at + 1),
@@ -117,8 +133,9 @@ pub fn attach_steering(socket: &impl AsFd, length: u8, factor: u32) -> io::Resul
     program.extend_from_slice(&by_id(1));
     program.extend_from_slice(&long);
     program.extend_from_slice(&by_id(6));
-    let program = libc::sock_fprog { len: program.len() as libc::c_ushort, filter: program.as_mut_ptr() };
-    let length = mem::size_of_val(&program) as libc::socklen_t;
+    let len = u16::try_from(program.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    let length = size::<libc::sock_fprog>();
     let descriptor = socket.as_fd().as_raw_fd();
     // SAFETY: the structure points to the steps, which live through the call, and says how many there are; the kernel copies them.
     let result =
@@ -133,7 +150,7 @@ pub fn can_segment(socket: &impl AsFd) -> bool {
 }
 
 fn set_option(socket: &impl AsFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
-    let length = mem::size_of_val(&value) as libc::socklen_t;
+    let length = size::<libc::c_int>();
     // SAFETY: the pointer is to an integer that lives through the call, and its length goes with it.
     let result = unsafe { libc::setsockopt(socket.as_fd().as_raw_fd(), level, option, ptr::from_ref(&value).cast(), length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -176,14 +193,14 @@ impl ReceiveBatch {
             *piece = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
             header.msg_len = 0;
             header.msg_hdr.msg_name = ptr::from_mut(name).cast();
-            header.msg_hdr.msg_namelen = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_hdr.msg_namelen = size::<libc::sockaddr_storage>();
             header.msg_hdr.msg_iov = piece;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
             header.msg_hdr.msg_controllen = CONTROL as _;
             header.msg_hdr.msg_flags = 0;
         }
-        let count = self.headers.len() as libc::c_uint;
+        let count = libc::c_uint::try_from(self.headers.len()).unwrap_or(libc::c_uint::MAX);
         let descriptor = socket.as_fd().as_raw_fd();
         // SAFETY: each header points to a name, a piece with its buffer and control room of this value, all with their lengths; none
         // of them moves before the call is over.
@@ -238,7 +255,7 @@ unsafe fn read_control(arrived: &mut ReceivedDatagrams<'_>, control: *const libc
             (libc::IPPROTO_IP, libc::IP_TOS) => arrived.ecn = *data & ECN,
             (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
                 let class: libc::c_int = ptr::read_unaligned(data.cast());
-                arrived.ecn = class as u8 & ECN;
+                arrived.ecn = class.to_le_bytes()[0] & ECN;
             }
             (libc::SOL_UDP, libc::UDP_GRO) => {
                 let segment: libc::c_int = ptr::read_unaligned(data.cast());

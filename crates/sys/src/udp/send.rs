@@ -1,6 +1,6 @@
 //! Sending: sendmmsg(2), `UDP_SEGMENT`.
 
-use super::{CONTROL, Control};
+use super::{CONTROL, Control, narrow, size};
 use std::io;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
@@ -82,19 +82,19 @@ fn write_address(name: &mut libc::sockaddr_storage, to: SocketAddr) -> libc::soc
         SocketAddr::V4(to) => {
             // SAFETY: the storage is large and aligned enough for each family.
             let v4 = unsafe { &mut *place.cast::<libc::sockaddr_in>() };
-            v4.sin_family = libc::AF_INET as _;
+            v4.sin_family = const { narrow(libc::AF_INET.cast_unsigned()) };
             v4.sin_port = to.port().to_be();
             v4.sin_addr.s_addr = to.ip().to_bits().to_be();
-            mem::size_of::<libc::sockaddr_in>() as _
+            size::<libc::sockaddr_in>()
         }
         SocketAddr::V6(to) => {
             // SAFETY: as above.
             let v6 = unsafe { &mut *place.cast::<libc::sockaddr_in6>() };
-            v6.sin6_family = libc::AF_INET6 as _;
+            v6.sin6_family = const { narrow(libc::AF_INET6.cast_unsigned()) };
             v6.sin6_port = to.port().to_be();
             v6.sin6_addr.s6_addr = to.ip().octets();
             (v6.sin6_flowinfo, v6.sin6_scope_id) = (to.flowinfo(), to.scope_id());
-            mem::size_of::<libc::sockaddr_in6>() as _
+            size::<libc::sockaddr_in6>()
         }
     }
 }
@@ -135,9 +135,8 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn push<T: Copy>(&mut self, level: libc::c_int, kind: libc::c_int, value: T) {
-        let size = mem::size_of::<T>() as libc::c_uint;
         // SAFETY: this only computes.
-        let (space, length) = unsafe { (libc::CMSG_SPACE(size) as usize, libc::CMSG_LEN(size)) };
+        let (space, length) = unsafe { (libc::CMSG_SPACE(size::<T>()) as usize, libc::CMSG_LEN(size::<T>())) };
         if self.used + space > CONTROL {
             return;
         }
