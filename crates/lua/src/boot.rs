@@ -5,7 +5,7 @@ use crate::light;
 use crate::phase::{LuaPhase, PhaseSet};
 use crate::raise::{ErrorKind, LuaError, Raise};
 use crate::row::{self, Kind, Row};
-use crate::stack::Stack;
+use crate::stack::{Stack, lua_index};
 use mlua_sys as sys;
 use std::ffi::{CStr, c_int, c_void};
 use std::rc::Rc;
@@ -144,8 +144,8 @@ unsafe fn weak_table(l: *mut sys::lua_State, stack: &mut Stack<'_>, name: &[u8])
     stack.set_field(table + 1, b"__mode");
     // SAFETY: the metatable stands on top, the table below it.
     let entry = unsafe {
-        sys::lua_setmetatable(l, table as c_int);
-        sys::lua_pushvalue(l, table as c_int);
+        sys::lua_setmetatable(l, lua_index(table));
+        sys::lua_pushvalue(l, lua_index(table));
         sys::luaL_ref(l, sys::LUA_REGISTRYINDEX)
     };
     stack.set_field(2, name);

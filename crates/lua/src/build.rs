@@ -3,11 +3,18 @@
 //!
 //! What stands where on the stack follows from the levels alone, so that it need not be asked of Lua for each value.
 
+use crate::raise::Raise;
 use crate::raw;
-use crate::stack::{Stack, Type};
+use crate::stack::{Stack, Type, lua_index};
 use mlua_sys as sys;
 use std::cell::Cell;
 use std::ffi::c_int;
+
+/// So many items of a list fit into a table for certain. With twice as many Lua raises an error, which must not cross Rust's frames.
+const MOST_ITEMS: usize = 1 << 27;
+
+/// The same for keys.
+pub const MOST_KEYS: usize = 1 << 25;
 
 /// A container that lacks values, or what stands around all of them.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +22,7 @@ struct Level {
     /// So many; 0 only around the containers.
     missing: usize,
     /// The next index of an array; 0 for an object.
-    index: usize,
+    index: c_int,
 }
 
 /// What may come next.
@@ -29,6 +36,8 @@ enum Next {
     Nothing,
     /// Nothing: something came that may not.
     Wrong,
+    /// Nothing: a container has more values than a table can hold.
+    TooMany,
 }
 
 /// Builds one value on top of the stack.
@@ -54,7 +63,7 @@ impl<'s, 'a> Builder<'s, 'a> {
         if !stack.reserve(depth.checked_mul(2)?.checked_add(6)?) {
             return None;
         }
-        let metatable = metatable.filter(|index| stack.kind(*index) == Type::Table).map(|index| index as c_int);
+        let metatable = metatable.filter(|index| stack.kind(*index) == Type::Table).map(lua_index);
         let (l, base) = (stack.state(), stack.top());
         let level = Level { missing: 0, index: 0 };
         Some(Self { stack, l, base, next: Next::Value, level, outer: SPARE.take(), depth, metatable })
@@ -67,7 +76,7 @@ impl<'s, 'a> Builder<'s, 'a> {
             // SAFETY: the value stands on top; below it the level's table, with the key, a string, in between for an object.
             unsafe {
                 if self.level.index > 0 {
-                    raw::set_item(self.l, -2, self.level.index as c_int);
+                    raw::set_item(self.l, -2, self.level.index);
                     self.level.index += 1;
                 } else {
                     sys::lua_rawset(self.l, -3);
@@ -85,13 +94,25 @@ impl<'s, 'a> Builder<'s, 'a> {
         self.next = Next::Nothing;
     }
 
+    /// Nothing may come any more, for the first such reason.
+    #[cold]
+    fn refuse(&mut self, reason: Next) {
+        if self.next != Next::TooMany {
+            self.next = reason;
+        }
+    }
+
     #[inline]
     fn begin(&mut self, count: usize, array: bool) {
         if self.next != Next::Value || self.outer.len() >= self.depth {
-            self.next = Next::Wrong;
+            self.refuse(Next::Wrong);
             return;
         }
-        let size = count.min(1 << 26) as c_int;
+        if count > if array { MOST_ITEMS } else { MOST_KEYS } {
+            self.refuse(Next::TooMany);
+            return;
+        }
+        let size = lua_index(count);
         // SAFETY: `new` made room for a table, a key and a value at each of `depth` levels, and for a copy of the metatable,
         // which is a table.
         unsafe {
@@ -105,7 +126,7 @@ impl<'s, 'a> Builder<'s, 'a> {
             return self.join();
         }
         self.outer.push(self.level);
-        self.level = Level { missing: count, index: usize::from(array) };
+        self.level = Level { missing: count, index: c_int::from(array) };
         self.next = if array { Next::Value } else { Next::Key };
     }
 
@@ -125,7 +146,7 @@ impl<'s, 'a> Builder<'s, 'a> {
     #[inline]
     pub fn string(&mut self, bytes: &[u8]) {
         if !matches!(self.next, Next::Key | Next::Value) {
-            self.next = Next::Wrong;
+            self.refuse(Next::Wrong);
             return;
         }
         // SAFETY: there is room for a key and a value above the levels; Lua copies the bytes.
@@ -147,7 +168,7 @@ impl<'s, 'a> Builder<'s, 'a> {
             push(self.l);
             self.join();
         } else {
-            self.next = Next::Wrong;
+            self.refuse(Next::Wrong);
         }
     }
 
@@ -172,15 +193,17 @@ impl<'s, 'a> Builder<'s, 'a> {
         unsafe { self.scalar(|l| sys::lua_pushlightuserdata(l, std::ptr::null_mut())) }
     }
 
-    /// Whether the value stands on top, complete; otherwise nothing is left of it.
-    #[must_use]
-    pub fn finish(mut self) -> bool {
+    /// Leaves the complete value on top, or nothing of it.
+    ///
+    /// # Errors
+    /// The value is not complete, or some container has more values than a table can hold.
+    pub fn finish(mut self) -> Result<(), Raise> {
         self.outer.clear();
         SPARE.set(self.outer);
-        let done = self.next == Next::Nothing;
-        if !done {
-            self.stack.truncate(self.base);
+        if self.next == Next::Nothing {
+            return Ok(());
         }
-        done
+        self.stack.truncate(self.base);
+        Err(Raise::fixed(if self.next == Next::TooMany { "table overflow" } else { "the value is not complete" }))
     }
 }

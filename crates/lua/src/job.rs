@@ -11,7 +11,7 @@ use crate::reference::Ref;
 use crate::row::push_raise;
 use crate::scheduler::{self, StopReason, release, remove_thread};
 use crate::slot::Slot;
-use crate::stack::Stack;
+use crate::stack::{Stack, lua_index};
 use crate::standby;
 use crate::threads::{Core, State, Thread};
 use crate::value::Reply;
@@ -69,7 +69,7 @@ impl Job {
                 // SAFETY: the slot is this job's alone and its coroutine at rest.
                 let mut stack = unsafe { Stack::new(slot.lua, &vm.cx().bin) };
                 let nargs = push(&mut stack).min(stack.top().saturating_sub(1));
-                Self::launch(vm, slot, nargs as c_int, phase, host)
+                Self::launch(vm, slot, lua_index(nargs), phase, host)
             }
             Err(error) => Started::Done(Completion::Failed(Box::new(error))),
         }
@@ -95,7 +95,7 @@ impl Job {
         let mut stack = unsafe { Stack::new(slot.lua, &vm.cx().bin) };
         stack.push_ref(function);
         let nargs = push(&mut stack).min(stack.top().saturating_sub(1));
-        Self::launch(vm, slot, nargs as c_int, phase, host)
+        Self::launch(vm, slot, lua_index(nargs), phase, host)
     }
 
     /// Runs what stands on the slot's stack.
@@ -206,7 +206,7 @@ unsafe fn push_reply(cx: &CallContext, lua: *mut sys::lua_State, reply: Result<R
         catch_unwind(AssertUnwindSafe(|| reply.push(&mut stack))).unwrap_or_else(|panic| Err(Raise::of_panic(panic.as_ref())))
     });
     match pushed {
-        Ok(n) => n.min(stack.top()) as c_int,
+        Ok(n) => lua_index(n.min(stack.top())),
         Err(raise) => push_raise(&mut stack, &raise),
     }
 }

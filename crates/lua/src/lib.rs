@@ -13,6 +13,7 @@
 //! crate exports them from its build script, since link arguments do not pass to dependents:
 //! `cargo::rustc-link-arg=-Wl,--export-dynamic-symbol=lua_*`, and likewise `luaL_*`, `luaopen_*`, `luaJIT_*`, `ngx_*`.
 //! The unwinder must stay: with `panic = "abort"` a caught error could end the worker.
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod boot;
 mod build;
@@ -46,7 +47,7 @@ mod vm;
 mod wakers;
 mod walk;
 
-pub use build::Builder;
+pub use build::{Builder, MOST_KEYS};
 pub use chunk::ChunkId;
 pub use cpu::{StuckHandler, Watchdog};
 pub use cx::{CallContext, Hooks};

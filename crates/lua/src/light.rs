@@ -5,10 +5,9 @@ use crate::phase::{LEAVE, LuaPhase, PhaseSet};
 use crate::raise::Raise;
 use crate::row::{Group, Row, Suspension, refuse_yield};
 use crate::scheduler::{abandon, remove_thread};
-use crate::stack::{Stack, Type};
+use crate::stack::{Stack, Type, lua_index};
 use crate::threads::{Core, Intent, State, Thread};
 use mlua_sys as sys;
-use std::ffi::c_int;
 use std::rc::Rc;
 
 /// Where handlers may suspend.
@@ -67,7 +66,7 @@ pub(crate) fn create(cx: &CallContext, stack: &mut Stack<'_>, core: &Core, funct
     if suspends {
         refuse_yield(stack)?;
     }
-    let values = stack.top() as c_int;
+    let values = lua_index(stack.top());
     let id = cx.unique();
     let parent = core.current.get();
     // SAFETY: room was made on both sides; the function and its arguments move, the coroutine stays at index 1. The
@@ -98,9 +97,10 @@ fn parent_of(cx: &CallContext, stack: &mut Stack<'_>, index: usize) -> Option<u6
     // SAFETY: room was made; the table is in the registry for the VM's life.
     unsafe {
         sys::lua_rawgeti(stack.state(), sys::LUA_REGISTRYINDEX, cx.light.get() as sys::lua_Integer);
-        sys::lua_pushvalue(stack.state(), index as c_int);
+        sys::lua_pushvalue(stack.state(), lua_index(index));
         sys::lua_rawget(stack.state(), -2);
     }
+    #[expect(clippy::cast_possible_truncation, reason = "a cast from a float saturates")]
     let parent = stack.number(top + 2).map(|n| n as u64);
     stack.truncate(top);
     parent

@@ -3,9 +3,8 @@
 //! Fetching each item through Lua's interface costs four calls. The layout is that of LuaJIT with 64-bit references, as in
 //! [`crate::fingerprint`]; where a list made for the purpose does not look as expected, no list is read in this way.
 
-use crate::stack::{Stack, Type};
+use crate::stack::{Stack, Type, lua_index};
 use mlua_sys as sys;
-use std::ffi::c_int;
 use std::sync::OnceLock;
 
 /// The header of LuaJIT's table.
@@ -66,7 +65,7 @@ impl Stack<'_> {
             return false;
         }
         // SAFETY: a table stands there, whose memory is as expected.
-        unsafe { walk(sys::lua_topointer(self.state(), index as c_int).cast(), DEEPEST, &mut take) }
+        unsafe { walk(sys::lua_topointer(self.state(), lua_index(index)).cast(), DEEPEST, &mut take) }
     }
 }
 
@@ -116,7 +115,7 @@ fn is_known(stack: &mut Stack<'_>) -> bool {
     // is what was asked for; an address is followed once it is that of the string as Lua gives it.
     let known = unsafe {
         sys::lua_createtable(l, 3, 0);
-        let table = top as c_int + 1;
+        let table = lua_index(top + 1);
         sys::lua_pushnumber(l, 2.5);
         sys::lua_rawseti(l, table, 1);
         sys::lua_pushlstring(l, c"seen".as_ptr(), 4);

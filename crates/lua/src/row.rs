@@ -4,7 +4,7 @@ use crate::cx::CallContext;
 use crate::fast::FastFn;
 use crate::phase::PhaseSet;
 use crate::raise::Raise;
-use crate::stack::Stack;
+use crate::stack::{Stack, lua_index};
 use crate::threads::LocalFuture;
 use crate::value::Reply;
 use ::sys::boxed::pinned;
@@ -154,6 +154,7 @@ unsafe fn guarded(l: *mut sys::lua_State, body: impl FnOnce(&CallContext, &mut S
     // SAFETY: the caller's contract; the context outlives the VM's last call.
     let cx = unsafe { &*sys::lua_touserdata(l, sys::lua_upvalueindex(1)).cast::<CallContext>() };
     // SAFETY: as above; the mask is an integral number.
+    #[expect(clippy::cast_possible_truncation, reason = "a cast from a float saturates")]
     let mask = unsafe { sys::lua_tonumber(l, sys::lua_upvalueindex(2)) } as u32;
     let refused = cx.refuse_memory(false);
     let outcome = if cx.allows(mask) {
@@ -169,7 +170,7 @@ unsafe fn guarded(l: *mut sys::lua_State, body: impl FnOnce(&CallContext, &mut S
     // SAFETY: the stack belongs to this frame.
     let mut stack = unsafe { Stack::new(l, &cx.bin) };
     let count = match outcome {
-        Ok(Answer::Results(n)) => n.min(stack.top()) as c_int,
+        Ok(Answer::Results(n)) => lua_index(n.min(stack.top())),
         Ok(Answer::Suspend) => {
             stack.truncate(0);
             stack.push_pointer(mark(&PENDING));

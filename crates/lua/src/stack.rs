@@ -1,13 +1,22 @@
 //! A safe view of a Lua stack: reads without coercing, raw table access only, and pushes that first make room.
 //!
-//! Only calls that cannot raise a Lua error (except for exhausted memory, which ends the process as it does in
-//! OpenResty) are made here, so that no `longjmp` crosses a Rust frame.
+//! Only calls that cannot raise a Lua error are made here, so that no `longjmp` crosses a Rust frame. Exhausted memory is the exception,
+//! which ends the process as it does in OpenResty, and so is a table of more than [`MOST_KEYS`](crate::MOST_KEYS) entries: who
+//! makes tables of a size that a client chooses stops there.
 
 use crate::raise::{Raise, StackOverflow};
 use crate::raw;
 use crate::reference::{Ref, RefBin};
 use mlua_sys as sys;
 use std::ffi::{c_int, c_void};
+
+/// An index or a number of values as Lua wants it, for what stands on a stack: there is room for far fewer than the type can count.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a stack ends at 65,500 values (LUAI_MAXCSTACK)")]
+pub(crate) const fn lua_index(index: usize) -> c_int {
+    debug_assert!(index <= c_int::MAX as usize);
+    index as c_int
+}
 
 /// The type of a Lua value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,7 +292,7 @@ impl<'a> Stack<'a> {
     /// Pushes a new table with room for so many list items and fields.
     pub fn push_table(&mut self, items: usize, fields: usize) {
         self.check_stack();
-        let clamp = |n: usize| n.min(1 << 20) as c_int;
+        let clamp = |n: usize| lua_index(n.min(1 << 20));
         // SAFETY: room was made.
         unsafe { sys::lua_createtable(self.l, clamp(items), clamp(fields)) }
     }
@@ -292,7 +301,7 @@ impl<'a> Stack<'a> {
     pub fn truncate(&mut self, top: usize) {
         if top < self.top() {
             // SAFETY: `top` is below the current top.
-            unsafe { sys::lua_settop(self.l, top as c_int) }
+            unsafe { sys::lua_settop(self.l, lua_index(top)) }
         }
     }
 
@@ -305,7 +314,7 @@ impl<'a> Stack<'a> {
         // SAFETY: value and key stand on top, a table at `table`; a string key cannot be refused.
         unsafe {
             sys::lua_insert(self.l, -2);
-            sys::lua_rawset(self.l, table as c_int);
+            sys::lua_rawset(self.l, lua_index(table));
         }
     }
 
@@ -319,17 +328,19 @@ impl<'a> Stack<'a> {
         unsafe {
             raw::push_string(self.l, key.as_ptr().cast(), key.len());
             raw::push_string(self.l, value.as_ptr().cast(), value.len());
-            sys::lua_rawset(self.l, table as c_int);
+            sys::lua_rawset(self.l, lua_index(table));
         }
     }
 
-    /// `table[index] = value` for the value on top, raw; pops it.
+    /// `table[index] = value` for the value on top, raw; pops it. An index that no list of Lua's can have drops the value.
     pub fn set_item(&mut self, table: usize, index: usize) {
-        if self.kind(table) != Type::Table || self.top() <= table {
+        let top = self.top();
+        if self.kind(table) != Type::Table || top <= table {
             return;
         }
+        let Ok(item) = c_int::try_from(index) else { return self.truncate(top - 1) };
         // SAFETY: the value stands on top, a table at `table`.
-        unsafe { sys::lua_rawseti(self.l, table as c_int, index as sys::lua_Integer) }
+        unsafe { raw::set_item(self.l, lua_index(table), item) }
     }
 
     /// `table[key] = value`, raw, for the key below the value on top; pops both. A key that Lua cannot take (nil, not a
@@ -348,7 +359,7 @@ impl<'a> Stack<'a> {
             return self.truncate(top - 2);
         }
         // SAFETY: key and value stand on top, a table at `table`, and the key is one that cannot be refused.
-        unsafe { sys::lua_rawset(self.l, table as c_int) }
+        unsafe { sys::lua_rawset(self.l, lua_index(table)) }
     }
 
     /// Pushes `table[key]`, raw; nil when no table stands there.
@@ -360,13 +371,17 @@ impl<'a> Stack<'a> {
         self.push_bytes(key);
         // SAFETY: the key stands on top, a table at `table`.
         unsafe {
-            raw::swap_field(self.l, table as c_int);
+            raw::swap_field(self.l, lua_index(table));
         }
         self.kind(self.top())
     }
 
     /// Pushes `table[index]`, raw; nil when no table stands there.
     pub fn get_item(&mut self, table: usize, index: usize) -> Type {
+        let Ok(item) = c_int::try_from(index) else {
+            self.push_nil();
+            return Type::Nil;
+        };
         if self.kind(table) != Type::Table {
             self.push_nil();
             return Type::Nil;
@@ -374,7 +389,7 @@ impl<'a> Stack<'a> {
         self.check_stack();
         // SAFETY: room was made, a table stands at `table`.
         unsafe {
-            raw::push_item(self.l, table as c_int, index as c_int);
+            raw::push_item(self.l, lua_index(table), item);
         }
         self.kind(self.top())
     }
@@ -401,7 +416,7 @@ impl<'a> Stack<'a> {
         self.push_nil();
         loop {
             // SAFETY: the key below is nil or came from lua_next on the same table; `each` sees only a copy of it.
-            let more = unsafe { sys::lua_next(self.l, index as c_int) } != 0;
+            let more = unsafe { sys::lua_next(self.l, lua_index(index)) } != 0;
             if !more {
                 return Ok(());
             }

@@ -27,13 +27,13 @@ pub static ngx_process: AtomicUsize = AtomicUsize::new(0);
 const fn crc_table<const N: usize>(bits: u32) -> [u32; N] {
     let mut table = [0; N];
     let mut i = 0;
-    while i < N {
-        let (mut sum, mut bit) = (i as u32, 0);
+    while (i as usize) < N {
+        let (mut sum, mut bit) = (i, 0);
         while bit < bits {
             sum = if sum & 1 == 0 { sum >> 1 } else { (sum >> 1) ^ 0xedb8_8320 };
             bit += 1;
         }
-        table[i] = sum;
+        table[i as usize] = sum;
         i += 1;
     }
     table
@@ -115,12 +115,12 @@ pub unsafe extern "C" fn ngx_hex_dump(to: *mut u8, from: *const u8, length: usiz
     at
 }
 
-fn number(text: &[u8], radix: isize) -> isize {
+fn number(text: &[u8], radix: u8) -> isize {
     if text.is_empty() {
         return NGX_ERROR;
     }
-    let digit = |byte: u8| char::from(byte).to_digit(radix as u32).and_then(|digit| isize::try_from(digit).ok());
-    let all = text.iter().try_fold(0isize, |value, byte| value.checked_mul(radix)?.checked_add(digit(*byte)?));
+    let digit = |byte: u8| char::from(byte).to_digit(radix.into()).and_then(|digit| isize::try_from(digit).ok());
+    let all = text.iter().try_fold(0isize, |value, byte| value.checked_mul(radix.into())?.checked_add(digit(*byte)?));
     all.unwrap_or(NGX_ERROR)
 }
 
@@ -153,6 +153,7 @@ pub unsafe extern "C" fn ngx_murmur_hash2(data: *const u8, length: usize) -> u32
     const M: u32 = 0x5bd1_e995;
     // SAFETY: the caller's contract.
     let data = unsafe { bytes(data, length) };
+    #[expect(clippy::cast_possible_truncation, reason = "a longer length is cut in nginx too")]
     let mut hash = length as u32;
     let mut words = data.chunks_exact(4);
     for word in &mut words {

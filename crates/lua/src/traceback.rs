@@ -4,7 +4,7 @@
 use crate::cx::CallContext;
 use crate::raise::{ErrorKind, LuaError};
 use crate::reference::RefBin;
-use crate::stack::{Stack, Type};
+use crate::stack::{Stack, Type, lua_index};
 use mlua_sys as sys;
 use std::ffi::{CStr, c_char, c_int};
 use std::io::Write;
@@ -59,7 +59,7 @@ unsafe fn blamed_chain(cx: &CallContext, l: *mut sys::lua_State) -> Vec<*mut sys
             if co != l {
                 sys::lua_xmove(co, l, 1);
             }
-            sys::lua_rawget(l, message as c_int + 1);
+            sys::lua_rawget(l, lua_index(message + 1));
             let inner = if stack.kind(message + 2) == Type::Table {
                 stack.get_item(message + 2, 2);
                 let same = stack.same(message, message + 3);
@@ -85,11 +85,12 @@ unsafe fn blamed_chain(cx: &CallContext, l: *mut sys::lua_State) -> Vec<*mut sys
 impl Stack<'_> {
     /// Appends where the function at `level` is, as `ngx.log` says it: `FILE:LINE: NAME(): `. Nothing if there is no such function.
     pub fn place(&self, level: usize, out: &mut Vec<u8>) {
+        let Ok(level) = c_int::try_from(level) else { return };
         // SAFETY: all-zero is a valid lua_Debug, which holds integers, pointers and a character array. The coroutine is live; the
         // strings that it gives live as long as the function on its stack.
         unsafe {
             let mut ar: sys::lua_Debug = std::mem::zeroed();
-            if sys::lua_getstack(self.state(), level as c_int, &raw mut ar) == 0 {
+            if sys::lua_getstack(self.state(), level, &raw mut ar) == 0 {
                 return;
             }
             sys::lua_getinfo(self.state(), c"Snl".as_ptr(), &raw mut ar);

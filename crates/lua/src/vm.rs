@@ -14,7 +14,7 @@ use crate::reference::Ref;
 use crate::row::{Group, Kind, Row};
 use crate::scheduler::limited;
 use crate::slot::{Shared, Slot};
-use crate::stack::{Stack, Type};
+use crate::stack::{Stack, Type, lua_index};
 use mlua_sys as sys;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int};
@@ -422,7 +422,7 @@ impl Vm {
             sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, function as sys::lua_Integer);
             let mut stack = Stack::new(l, &self.inner.cx.bin);
             arguments.iter().for_each(|a| stack.push_bytes(a));
-            self.finish_call(l, base, arguments.len() as c_int, 0)
+            self.finish_call(l, base, lua_index(arguments.len()), 0)
         }
     }
 
@@ -454,7 +454,7 @@ unsafe fn run_to_end<T>(
         raw::push_item(lua, sys::LUA_REGISTRYINDEX, explain);
         sys::lua_insert(lua, 1);
         let nargs = push(&mut stack).min(stack.top().saturating_sub(2));
-        let code = limited(cx, || sys::lua_pcall(lua, nargs as c_int, sys::LUA_MULTRET, 1));
+        let code = limited(cx, || sys::lua_pcall(lua, lua_index(nargs), sys::LUA_MULTRET, 1));
         sys::lua_remove(lua, 1);
         if code == 0 {
             return Ok(read(&mut stack));

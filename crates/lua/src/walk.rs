@@ -4,7 +4,7 @@
 //! done to tables that are being walked is caught in the same way from then on.
 
 use crate::raw;
-use crate::stack::{Stack, Type};
+use crate::stack::{Stack, Type, lua_index};
 use mlua_sys as sys;
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -172,7 +172,7 @@ impl<'s, 'a> Walker<'s, 'a> {
             return None;
         }
         // SAFETY: a table stands there.
-        Some(unsafe { sys::lua_topointer(self.l, index as c_int) }.addr())
+        Some(unsafe { sys::lua_topointer(self.l, lua_index(index)) }.addr())
     }
 
     /// The raw length of the table.
@@ -313,7 +313,11 @@ impl<'s, 'a> Walker<'s, 'a> {
         self.ascend();
         // SAFETY: the table stands on top, and entering made room.
         unsafe {
-            raw::push_item(self.l, -1, index as c_int);
+            match c_int::try_from(index) {
+                Ok(index) => raw::push_item(self.l, -1, index),
+                // What a metamethod calls the length may be more than a list can have.
+                Err(_) => sys::lua_pushnil(self.l),
+            }
             if !raw && sys::lua_type(self.l, -1) == sys::LUA_TNIL {
                 sys::lua_settop(self.l, -2);
                 sys::lua_pushcclosure(self.l, index_entry, 0);

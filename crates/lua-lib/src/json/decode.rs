@@ -39,7 +39,7 @@ pub(super) fn decode(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Ra
     let result = document.parse(text, rules).map_err(|error| Raise::new(error.to_string())).and_then(|()| {
         let nested = || Raise::new(format!("Found too many nested data structures ({})", document.depth()));
         let builder = Builder::new(stack, document.depth(), Some(1)).ok_or_else(nested)?;
-        if build(&document, builder) { Ok(1) } else { Err(Raise::fixed("the text is not whole")) }
+        build(&document, builder).map(|()| 1)
     });
     if !document.is_large() {
         KEPT.set(Some(document));
@@ -47,7 +47,7 @@ pub(super) fn decode(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Ra
     result
 }
 
-fn build(document: &Document, mut builder: Builder<'_, '_>) -> bool {
+fn build(document: &Document, mut builder: Builder<'_, '_>) -> Result<(), Raise> {
     for token in document.tokens() {
         match *token {
             Token::Plain(..) | Token::Decoded(..) => builder.string(document.string(*token)),

@@ -4,7 +4,7 @@ use crate::host::host;
 use crate::ngx::escape::{COMPONENT, push_escaped};
 use base::log::Level;
 use base::saturated::Saturated;
-use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack, Type};
+use lua::{CallContext, Group, MOST_KEYS, PhaseSet, Raise, Row, Stack, Type};
 use wire::uri::escape::{Unescape, unescape};
 
 /// Most arguments that a function gives when it is not told otherwise.
@@ -122,8 +122,12 @@ pub fn maximum(stack: &Stack<'_>, index: usize, function: &str) -> Result<usize,
     if stack.top() < index {
         return Ok(MAX_ARGS);
     }
-    let max = stack.check_number(index, function)?;
-    Ok(if max >= 1.0 { usize::saturated(max) } else { usize::MAX })
+    Ok(at_most(stack.check_number(index, function)?))
+}
+
+/// What a caller means by a number of entries; 0 asks for all, and there are never more than fit into a table.
+fn at_most(number: f64) -> usize {
+    if number >= 1.0 { usize::saturated(number).min(MOST_KEYS) } else { MOST_KEYS }
 }
 
 fn decode_args(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
@@ -202,6 +206,7 @@ fn pair(stack: &Stack<'_>, key: usize, value: usize, out: &mut Vec<u8>) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use super::{MOST_KEYS, at_most};
     use crate::ngx::tests::evaluate;
 
     fn error(call: &str) -> String {
@@ -216,6 +221,13 @@ mod tests {
         assert_eq!(error("ngx.encode_args({[1] = 2})"), "test:1: attempt to use a non-string key in the \"args\" option table");
         assert_eq!(error("ngx.encode_args({a = ngx.null})"), "test:1: attempt to use userdata as query arg value");
         assert_eq!(error("ngx.encode_args('a')"), "test:1: bad argument #1 to 'encode_args' (table expected, got string)");
+    }
+
+    #[test]
+    fn no_limit_is_more_than_a_table_holds() {
+        for (number, expected) in [(1.0, 1), (2.9, 2), (0.0, MOST_KEYS), (-1.0, MOST_KEYS), (f64::NAN, MOST_KEYS), (1e300, MOST_KEYS)] {
+            assert_eq!(at_most(number), expected, "{number}");
+        }
     }
 
     #[test]

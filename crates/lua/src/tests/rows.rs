@@ -81,6 +81,31 @@ fn keep_first(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(1)
 }
 
+/// Items that no list can have: they are not those whose number has the same lower bits.
+fn far(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    const FAR: usize = (1 << 32) + 1;
+    stack.push_bytes(b"far");
+    stack.set_item(1, FAR);
+    let kinds = [stack.get_item(1, FAR), stack.get_item(1, 1)];
+    stack.push_bytes(format!("{kinds:?} {}", stack.top()).as_bytes());
+    Ok(1)
+}
+
+/// Containers, each of which says how many values it has, the last of them too many or too deep.
+fn build(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let (items, keys) = (stack.number(1).unwrap_or_default() as usize, stack.number(2).unwrap_or_default() as usize);
+    let mut builder = Builder::new(stack, 2, None).ok_or("no room")?;
+    builder.array(1);
+    if keys > 0 {
+        builder.object(keys);
+        builder.string(b"key");
+    } else {
+        builder.array(items);
+    }
+    builder.null();
+    builder.finish().map(|()| 1)
+}
+
 const ANY: u32 = PhaseSet::EVERYWHERE.bits();
 
 fn rows() -> (Vm, Rc<Log>) {
@@ -103,6 +128,8 @@ fn rows() -> (Vm, Rc<Log>) {
             Row::suspends("table_later", all, table_later),
             Row::calls("keep_first", all, keep_first),
             Row::calls("heard", all, heard),
+            Row::calls("far", all, far),
+            Row::calls("build", all, build),
         ],
         glue: "
             local b = ...
@@ -121,6 +148,29 @@ fn fast_rows_cross_all_kinds_of_values() {
     let (vm, _) = rows();
     assert_eq!(says(&vm, "say(tonumber(C.sum(cx, 1, 'abc', 3, 2, 4, 'zz', 2)))"), "2307\n");
     assert_eq!(says(&vm, "say(upper('a\\0b') == 'A\\0B', upper(''), C.half(cx, 3))"), "true1.5\n");
+}
+
+#[test]
+fn items_beyond_all_lists_are_none() {
+    let (vm, _) = rows();
+    assert_eq!(says(&vm, "say(R.far({'near'}))"), "[Nil, String] 3\n");
+}
+
+#[test]
+fn what_no_table_can_hold_is_refused_before_lua_raises() {
+    let (vm, _) = rows();
+    for (values, expected) in [
+        ("1, 0", "true table: "),
+        ("2, 0", "false the value is not complete"),
+        ("2 ^ 27 + 1, 0", "false table overflow"),
+        ("2 ^ 53, 0", "false table overflow"),
+        ("0, 1", "true table: "),
+        ("0, 2", "false the value is not complete"),
+        ("0, 2 ^ 25 + 1", "false table overflow"),
+    ] {
+        let said = says(&vm, &format!("local ok, got = pcall(R.build, {values}) say(tostring(ok) .. ' ' .. tostring(got))"));
+        assert!(said.starts_with(expected), "{values}: {said}");
+    }
 }
 
 #[test]
