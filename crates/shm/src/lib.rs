@@ -4,6 +4,7 @@
 //! zone that a dying worker left half-written can give wrong answers but never leads outside of itself; and such a
 //! zone, or the part of it that has a lock of its own, is emptied by the next one who locks it.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 #[cfg(any(test, feature = "check"))]
 pub mod check;
@@ -15,6 +16,7 @@ pub mod records;
 pub mod registry;
 pub mod table;
 pub mod tally;
+mod word;
 pub mod zone;
 mod zone_file;
 

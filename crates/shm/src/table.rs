@@ -1,5 +1,6 @@
 //! A table in a zone: from byte strings to two words each, ordered by use.
 
+use crate::word::to_usize;
 use crate::zone::Guard;
 use foldhash::quality::FixedState;
 use std::hash::{BuildHasher, Hasher};
@@ -33,9 +34,9 @@ pub struct Record(usize);
 impl Table {
     /// The table of the zone, made if there is none; `None` if the zone is too small.
     pub fn open(g: &Guard<'_>) -> Option<Table> {
-        let buckets = g.root(BUCKETS) as usize;
+        let buckets = to_usize(g.root(BUCKETS));
         if buckets != 0 {
-            return Some(Table { buckets, count: g.root(COUNT) as usize });
+            return Some(Table { buckets, count: to_usize(g.root(COUNT)) });
         }
         // A record takes 64 bytes at least; half as many buckets keeps chains short and costs a sixteenth of the zone.
         let count = (g.size() / 128).next_power_of_two() / 2;
@@ -72,12 +73,12 @@ impl Table {
     /// The record of `key`.
     pub fn find(&self, g: &Guard<'_>, key: &[u8]) -> Option<Record> {
         let tag = Table::tag(g, key);
-        let mut at = g.get(self.bucket(tag)) as usize;
+        let mut at = to_usize(g.get(self.bucket(tag)));
         while at != 0 {
             if g.get(at + TAG) == tag && g.equals(at + KEY, key) {
                 return Some(Record(at));
             }
-            at = g.get(at + NEXT) as usize;
+            at = to_usize(g.get(at + NEXT));
         }
         None
     }
@@ -110,7 +111,7 @@ impl Table {
     pub fn remove(&self, g: &Guard<'_>, record: Record) {
         let mut link = self.bucket(g.get(record.0 + TAG));
         loop {
-            let at = g.get(link) as usize;
+            let at = to_usize(g.get(link));
             if at == 0 {
                 return;
             }
@@ -127,7 +128,7 @@ impl Table {
 
     /// The least recently used record.
     pub fn oldest(&self, g: &Guard<'_>) -> Option<Record> {
-        let at = g.root(OLDEST) as usize;
+        let at = to_usize(g.root(OLDEST));
         (at != 0).then_some(Record(at))
     }
 
@@ -138,9 +139,9 @@ impl Table {
         // Chains that a broken zone made into circles end too.
         let mut left = self.len(g);
         for index in bucket..end {
-            let mut at = g.get(self.buckets + 8 * index) as usize;
+            let mut at = to_usize(g.get(self.buckets + 8 * index));
             while at != 0 && left > 0 {
-                let next = g.get(at + NEXT) as usize;
+                let next = to_usize(g.get(at + NEXT));
                 each(Record(at));
                 (at, left) = (next, left - 1);
             }
@@ -150,7 +151,7 @@ impl Table {
 
     /// The record used next after this one.
     pub fn newer(&self, g: &Guard<'_>, record: Record) -> Option<Record> {
-        let at = g.get(record.0 + NEWER) as usize;
+        let at = to_usize(g.get(record.0 + NEWER));
         (at != 0).then_some(Record(at))
     }
 }
@@ -173,7 +174,7 @@ impl Record {
 }
 
 fn link_newest(g: &Guard<'_>, at: usize) {
-    let second = g.root(NEWEST) as usize;
+    let second = to_usize(g.root(NEWEST));
     g.set(at + NEWER, 0);
     g.set(at + OLDER, second as u64);
     match second {
@@ -187,11 +188,11 @@ fn unlink(g: &Guard<'_>, at: usize) {
     let (newer, older) = (g.get(at + NEWER), g.get(at + OLDER));
     match newer {
         0 => g.set_root(NEWEST, older),
-        newer => g.set(newer as usize + OLDER, older),
+        newer => g.set(to_usize(newer) + OLDER, older),
     }
     match older {
         0 => g.set_root(OLDEST, newer),
-        older => g.set(older as usize + NEWER, newer),
+        older => g.set(to_usize(older) + NEWER, newer),
     }
 }
 

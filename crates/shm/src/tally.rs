@@ -4,6 +4,7 @@
 //! which belongs to nobody; gauges, which say what is the case now, go with it. So counting needs no lock and no atomic
 //! addition, and a process that is killed loses nothing.
 
+use crate::word::to_usize;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use sys::shared::SharedMemory;
@@ -80,7 +81,7 @@ impl Tally {
 
     /// The highest account that was ever opened.
     pub(crate) fn last_account(&self) -> usize {
-        self.used().map_or(0, |used| used.load(Ordering::Acquire) as usize).min(ACCOUNTS - 1)
+        self.used().map_or(0, |used| to_usize(used.load(Ordering::Acquire))).min(ACCOUNTS - 1)
     }
 
     /// All accounts that have counted anything, the first one first.

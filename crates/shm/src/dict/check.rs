@@ -7,6 +7,7 @@ use super::list::items;
 use super::pool::Use;
 use super::record::{Record, kind};
 use super::shard::{Shard, at};
+use crate::word::low;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -83,7 +84,7 @@ fn records(shard: &Shard<'_>, places: &mut Places, report: &mut Report) -> Resul
     let (arena, mut found) = (shard.arena, BTreeSet::new());
     for number in 0..arena.geometry.buckets() {
         let offset = arena.geometry.bucket(shard.number, number);
-        let mut link = arena.bucket(offset).map_or(0, |bucket| bucket.load(Ordering::Relaxed) as u32);
+        let mut link = arena.bucket(offset).map_or(0, |bucket| low(bucket.load(Ordering::Relaxed)));
         while link != 0 {
             let record = arena.record(link).ok_or_else(|| format!("bucket {number} leads outside"))?;
             ensure(found.insert(record.offset), || format!("bucket {number}: {} is there twice", record.offset))?;

@@ -6,6 +6,7 @@
 use super::geometry::{DESCRIPTOR, PAGE};
 use super::pool::Use;
 use super::shard::{Shard, at};
+use crate::word::{low, to_usize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sizes of chunks.
@@ -17,10 +18,10 @@ const fn classes() -> [u8; 65] {
     let mut classes = [0; 65];
     let (mut size, mut class) = (0, 0);
     while size < 65 {
-        if size * 32 > SIZES[class] {
+        if size * 32 > SIZES[class as usize] {
             class += 1;
         }
-        classes[size] = class as u8;
+        classes[size] = class;
         size += 1;
     }
     classes
@@ -53,7 +54,7 @@ fn load(word: &AtomicU64) -> u64 {
 
 impl<'a> Shard<'a> {
     fn page(&self, number: u64) -> Option<&'a [AtomicU64; DESCRIPTOR]> {
-        self.arena.descriptor((number as usize).checked_sub(1)?)
+        self.arena.descriptor(to_usize(number).checked_sub(1)?)
     }
 
     /// Room for `size` bytes, which are not cleared: its place.
@@ -68,11 +69,11 @@ impl<'a> Shard<'a> {
         };
         let page = self.page(number)?;
         let chunk = SIZES[class];
-        let start = geometry.page(number as usize - 1);
-        let (free, cut) = (load(&page[FREE]) as u32, (load(&page[FREE]) >> 32) as usize);
+        let start = geometry.page(to_usize(number) - 1);
+        let (free, cut) = (low(load(&page[FREE])), (load(&page[FREE]) >> 32) as usize);
         let (place, free, cut) = match free {
             0 => (start + cut * chunk, 0, cut + 1),
-            link => (geometry.place(link), load(&self.words::<1>(geometry.place(link))?[0]) as u32, cut),
+            link => (geometry.place(link), low(load(&self.words::<1>(geometry.place(link))?[0])), cut),
         };
         self.put(&page[FREE], u64::from(free) | ((cut as u64) << 32));
         self.put(&page[USED], load(&page[USED]).wrapping_add(1));
@@ -131,9 +132,9 @@ impl<'a> Shard<'a> {
         if !(place - geometry.page(number)).is_multiple_of(size) {
             return;
         }
-        let (free, cut) = (load(&page[FREE]) as u32, load(&page[FREE]) >> 32);
+        let (free, cut) = (low(load(&page[FREE])), load(&page[FREE]) >> 32);
         let used = load(&page[USED]).saturating_sub(1);
-        let was_full = free == 0 && (cut as usize + 1) * size > PAGE;
+        let was_full = free == 0 && (to_usize(cut) + 1) * size > PAGE;
         if used == 0 {
             if !was_full {
                 self.unlink_page(page, class);
@@ -153,13 +154,13 @@ impl<'a> Shard<'a> {
 pub(super) fn inventory(shard: &Shard<'_>, number: usize) -> Option<(usize, usize, Vec<usize>)> {
     let geometry = &shard.arena.geometry;
     let page = shard.arena.descriptor(number)?;
-    let (mut free, mut places) = (load(&page[FREE]) as u32, Vec::new());
+    let (mut free, mut places) = (low(load(&page[FREE])), Vec::new());
     while free != 0 && places.len() <= PAGE / SIZES[0] {
         let place = geometry.place(free);
         places.push(place);
-        free = load(&shard.words::<1>(place)?[0]) as u32;
+        free = low(load(&shard.words::<1>(place)?[0]));
     }
-    Some((load(&page[USED]) as usize, (load(&page[FREE]) >> 32) as usize, places))
+    Some((to_usize(load(&page[USED])), (load(&page[FREE]) >> 32) as usize, places))
 }
 
 /// For the checker: the pages of a class that have free chunks; `None` if the list does not end or is not linked both ways.
@@ -169,7 +170,7 @@ pub(super) fn partial(shard: &Shard<'_>, class: usize) -> Option<Vec<usize>> {
         if load(&page[PREVIOUS]) != previous || pages.len() > shard.arena.geometry.pages {
             return None;
         }
-        pages.push(number as usize - 1);
+        pages.push(to_usize(number) - 1);
         (previous, number) = (number, load(&page[NEXT]));
     }
     (number == 0).then_some(pages)

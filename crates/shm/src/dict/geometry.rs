@@ -5,6 +5,7 @@
 //! zone header | pool | head of each shard | buckets of each shard | a descriptor of each page | pages
 //! ```
 
+use crate::word::to_usize;
 use crate::zone::FREE_FOR_USE;
 
 /// Bytes of a page.
@@ -62,7 +63,7 @@ impl Geometry {
 
     /// Buckets of each shard.
     pub(super) fn buckets(&self) -> usize {
-        self.bucket_mask as usize + 1
+        to_usize(self.bucket_mask) + 1
     }
 
     /// The pool's head.
@@ -79,7 +80,7 @@ impl Geometry {
     /// The shard of a hash: its upper bits.
     #[inline]
     pub(super) fn shard_of(&self, hash: u64) -> usize {
-        (hash >> (HASH_BITS - self.shards_log)) as usize
+        to_usize(hash >> (HASH_BITS - self.shards_log))
     }
 
     /// A bucket of a shard.
@@ -91,7 +92,7 @@ impl Geometry {
     /// The bucket of a hash. The lowest five bits choose the mark in it.
     #[inline]
     pub(super) fn bucket_of(&self, hash: u64) -> usize {
-        self.bucket(self.shard_of(hash), ((hash >> 5) & self.bucket_mask) as usize)
+        self.bucket(self.shard_of(hash), to_usize((hash >> 5) & self.bucket_mask))
     }
 
     /// The descriptor of a page.
@@ -118,6 +119,7 @@ impl Geometry {
 
     /// The link to a place.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "there are no more pages than links can name (`MAX_PAGES`)")]
     pub(super) fn link(&self, at: usize) -> u32 {
         (at.wrapping_sub(self.first) / UNIT + 1) as u32
     }

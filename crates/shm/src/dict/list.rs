@@ -6,6 +6,7 @@ use super::record::{HEADER, Record, Stored, kind, round_up};
 use super::room::{AllocationRequest, RoomError};
 use super::shard::{Shard, Slot};
 use super::value::{End, Found, Refusal, Value};
+use crate::word::{high, low};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a list's value.
@@ -16,7 +17,7 @@ const ITEM: usize = 16;
 /// Links to the left and to the right, or to the first and the last.
 fn unpack_links(word: &AtomicU64) -> (u32, u32) {
     let word = word.load(Ordering::Relaxed);
-    (word as u32, (word >> 32) as u32)
+    (low(word), high(word))
 }
 
 /// The link on one side, then the other.

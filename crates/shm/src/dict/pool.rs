@@ -8,6 +8,7 @@ use super::failpoint;
 use super::geometry::{DESCRIPTOR, HEAD, PAGE};
 use super::shard::{Arena, Shard};
 use crate::lock;
+use crate::word::to_usize;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Words of the pool's head.
@@ -61,7 +62,7 @@ impl Use {
         let kind = match word & 0xff {
             RUN => Use::Run { length: (word >> 32) as usize },
             REST => Use::Rest,
-            kind if kind >= CLASS => Use::Chunks { class: (kind - CLASS) as usize },
+            kind if kind >= CLASS => Use::Chunks { class: to_usize(kind - CLASS) },
             _ => Use::Free,
         };
         (kind, owner)
@@ -82,7 +83,7 @@ impl Arena {
 
     /// Number of free pages. Exact only while no pages are allocated or freed.
     pub(super) fn free_pages(&self) -> usize {
-        let used = self.head(self.geometry.pool())[at::USED].load(Ordering::Relaxed) as usize;
+        let used = to_usize(self.head(self.geometry.pool())[at::USED].load(Ordering::Relaxed));
         self.geometry.pages.saturating_sub(used)
     }
 
@@ -94,7 +95,7 @@ impl Arena {
     /// Whether free pages and their count agree.
     pub(super) fn pool_adds_up(&self) -> bool {
         let pool = Pool::lock(self);
-        pool.get(at::USED) as usize == pool.count() && (0..pool.get(at::HINT) as usize).all(|page| self.page_use(page).0 != Use::Free)
+        to_usize(pool.get(at::USED)) == pool.count() && (0..to_usize(pool.get(at::HINT))).all(|page| self.page_use(page).0 != Use::Free)
     }
 }
 
@@ -142,7 +143,7 @@ impl<'a> Pool<'a> {
     /// The first of `count` free pages in a row.
     fn find(&self, count: usize) -> Option<usize> {
         let mut run = 0;
-        for page in self.get(at::HINT) as usize..self.arena.geometry.pages {
+        for page in to_usize(self.get(at::HINT))..self.arena.geometry.pages {
             run = if self.arena.page_use(page).0 == Use::Free { run + 1 } else { 0 };
             if run == count {
                 return Some(page + 1 - count);

@@ -9,6 +9,7 @@
 use super::geometry::HASH_BITS;
 use super::shard::{Arena, Shard, Slot, at};
 use super::value::{Found, Value};
+use crate::word::low;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of the header.
@@ -113,7 +114,7 @@ impl Arena {
     /// The entry of a key, looking at `most` at most. Without the lock the result may be wrong.
     #[inline]
     pub(super) fn find(&self, spot: &Slot<'_>, most: usize) -> Option<Record<'_>> {
-        let mut next = self.record(load(self.bucket(spot.bucket)?) as u32);
+        let mut next = self.record(low(load(self.bucket(spot.bucket)?)));
         for _ in 0..most {
             let record = next?;
             if load(&record.words[TAG]) & !0xff == spot.tag && self.is_key(record, spot.key) {
@@ -163,7 +164,7 @@ impl Arena {
 impl<'a> Record<'a> {
     #[inline]
     pub(super) fn next(self) -> u32 {
-        load(&self.words[0]) as u32
+        low(load(&self.words[0]))
     }
 
     /// When it became the newest, in units that only compare.
@@ -172,7 +173,7 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn newer(self) -> u32 {
-        load(&self.words[LINKS]) as u32
+        low(load(&self.words[LINKS]))
     }
 
     pub(super) fn older(self) -> u32 {
@@ -209,7 +210,7 @@ impl<'a> Record<'a> {
     /// Length of its text.
     #[inline]
     pub(super) fn length(self) -> usize {
-        load(&self.words[META]) as u32 as usize
+        low(load(&self.words[META])) as usize
     }
 
     #[inline]
@@ -251,7 +252,7 @@ pub(super) fn stamp() -> u32 {
     if let Some(fixed) = FIXED.get() {
         return fixed;
     }
-    (sys::time::monotonic().as_nanos() >> 12) as u32
+    ((sys::time::monotonic().as_nanos() >> 12) & 0xffff_ffff) as u32
 }
 
 impl<'a> Shard<'a> {
@@ -325,7 +326,7 @@ impl<'a> Shard<'a> {
         let Some(bucket) = self.arena.bucket(self.arena.geometry.bucket_of(record.hash())) else { return false };
         let own = self.arena.geometry.link(record.offset);
         let mut before: Option<Record<'_>> = None;
-        let mut link = load(bucket) as u32;
+        let mut link = low(load(bucket));
         for _ in 0..self.arena.geometry.pieces() {
             if link == own {
                 match before {
@@ -367,7 +368,7 @@ impl<'a> Shard<'a> {
 
     fn make_newest(&self, record: Record<'_>) {
         let link = self.arena.geometry.link(record.offset);
-        let second = self.get(at::NEWEST) as u32;
+        let second = low(self.get(at::NEWEST));
         self.restamp(record);
         self.put(&record.words[LINKS], u64::from(second) << 32);
         match self.arena.record(second) {
@@ -384,12 +385,12 @@ impl<'a> Shard<'a> {
 
     /// The oldest entry.
     pub(super) fn oldest(&self) -> Option<Record<'a>> {
-        self.arena.record(self.get(at::OLDEST) as u32)
+        self.arena.record(low(self.get(at::OLDEST)))
     }
 
     /// Makes an entry the newest that is in the order already.
     pub(super) fn renew(&self, record: Record<'_>) {
-        if self.get(at::NEWEST) as u32 != self.arena.geometry.link(record.offset) {
+        if low(self.get(at::NEWEST)) != self.arena.geometry.link(record.offset) {
             self.leave_order(record);
             self.make_newest(record);
         }

@@ -8,6 +8,7 @@ use super::pool::largest_block;
 use super::record::{Record, kind, stamp};
 use super::shard::{Arena, Shard, at};
 use super::value::Refusal;
+use crate::word::low;
 use std::fmt;
 use std::sync::atomic::Ordering;
 
@@ -184,7 +185,7 @@ impl Arena {
     fn oldest_shard(&self, own: usize) -> Option<(usize, i32)> {
         let (shards, now) = (self.geometry.shards(), stamp());
         let age = |number: usize| {
-            let record = self.record(self.head(self.geometry.head(number))[at::OLDEST].load(Ordering::Relaxed) as u32)?;
+            let record = self.record(low(self.head(self.geometry.head(number))[at::OLDEST].load(Ordering::Relaxed)))?;
             Some((number, now.wrapping_sub(record.stamp()) as i32))
         };
         let others = (1..=shards).map(|step| (own + step) & (shards - 1));

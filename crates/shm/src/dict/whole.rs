@@ -3,6 +3,7 @@
 use super::Dict;
 use super::record::{Record, stamp};
 use super::shard::{Shard, at};
+use crate::word::{low, to_usize};
 use std::ops::Range;
 
 /// Buckets, or entries, that are looked at under one lock.
@@ -43,7 +44,7 @@ impl Shard<'_> {
         let mut left = geometry.pieces();
         for number in from..(from + PART).min(geometry.buckets()) {
             let Some(bucket) = self.arena.bucket(geometry.bucket(self.number, number)) else { return };
-            let mut next = self.arena.record(bucket.load(std::sync::atomic::Ordering::Relaxed) as u32);
+            let mut next = self.arena.record(low(bucket.load(std::sync::atomic::Ordering::Relaxed)));
             while let (Some(record), true) = (next, left > 0) {
                 next = self.arena.record(record.next());
                 each(record);
@@ -95,7 +96,7 @@ impl Dict {
             let mut more = true;
             let shard = self.arena.lock(number);
             // A few entries are found faster one by one than by their buckets, of which there may be many more.
-            if shard.get(at::ENTRIES) as usize <= PART {
+            if to_usize(shard.get(at::ENTRIES)) <= PART {
                 shard.by_age(|record| visit(&shard, record), &mut more);
             } else {
                 drop(shard);
@@ -139,7 +140,7 @@ impl Dict {
         let (mut keys, mut full) = (Keys::default(), Vec::new());
         for number in 0..shards {
             let shard = self.arena.lock(number);
-            let entries = shard.get(at::ENTRIES) as usize;
+            let entries = to_usize(shard.get(at::ENTRIES));
             if entries > share {
                 full.push(number);
             }

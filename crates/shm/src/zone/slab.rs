@@ -11,6 +11,7 @@
 pub mod usage;
 
 use super::{Guard, SLAB};
+use crate::word::to_usize;
 
 const PAGE: usize = 4096;
 /// Smallest chunk: 16 bytes.
@@ -43,7 +44,7 @@ struct Page(u64);
 
 impl Page {
     fn word(self, i: usize) -> usize {
-        DESCRIPTORS.saturating_add((self.0 as usize).saturating_mul(DESCRIPTOR)).saturating_add(8 * i)
+        DESCRIPTORS.saturating_add(to_usize(self.0).saturating_mul(DESCRIPTOR)).saturating_add(8 * i)
     }
 
     fn kind(self, g: &Guard<'_>) -> u64 {
@@ -72,7 +73,7 @@ impl Page {
     }
 
     fn offset(self, g: &Guard<'_>) -> usize {
-        (g.get(FIRST) as usize).saturating_add((self.0 as usize).saturating_mul(PAGE))
+        to_usize(g.get(FIRST)).saturating_add(to_usize(self.0).saturating_mul(PAGE))
     }
 
     /// Takes the page out of its class's list of partial pages.
@@ -150,13 +151,13 @@ pub(crate) fn allocate(g: &Guard<'_>, size: usize) -> Option<usize> {
         page => Page(page),
     };
     let chunk = page.head(g);
-    let next = g.get(chunk as usize);
+    let next = g.get(to_usize(chunk));
     page.set_head(g, next);
     page.set_used(g, page.used(g) + 1);
     if next == 0 {
         page.unlink(g, class);
     }
-    (chunk != 0).then_some(chunk as usize)
+    (chunk != 0).then_some(to_usize(chunk))
 }
 
 fn new_class_page(g: &Guard<'_>, class: usize) -> Option<Page> {
@@ -210,14 +211,14 @@ fn search(g: &Guard<'_>, from: u64, to: u64, count: u64) -> Option<u64> {
 }
 
 pub(crate) fn free(g: &Guard<'_>, offset: usize) {
-    let Some(index) = offset.checked_sub(g.get(FIRST) as usize).map(|o| (o / PAGE) as u64).filter(|i| *i < g.get(PAGES)) else {
+    let Some(index) = offset.checked_sub(to_usize(g.get(FIRST))).map(|o| (o / PAGE) as u64).filter(|i| *i < g.get(PAGES)) else {
         return;
     };
     let page = Page(index);
     match page.kind(g) {
         FREE | RUN_REST => {}
         RUN => free_pages(g, page),
-        kind => free_chunk(g, page, kind.wrapping_sub(CLASS) as usize, offset),
+        kind => free_chunk(g, page, to_usize(kind.wrapping_sub(CLASS)), offset),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What of a zone is used, and how often it was asked for.
 
 use super::{CLASS, CLASSES, FAILURES, FREE, FREE_PAGES, PAGE, PAGES, Page, REQUESTS, chunk_size};
+use crate::word::to_usize;
 use crate::zone::Guard;
 
 /// How much of a zone is in use, by page and by size of chunks.
@@ -39,7 +40,7 @@ pub(crate) fn usage(g: &Guard<'_>) -> Usage {
     for page in (0..pages).map(Page) {
         let kind = page.kind(g);
         used += u64::from(kind != FREE);
-        let class = kind.checked_sub(CLASS).and_then(|class| chunks.get_mut(class as usize));
+        let class = kind.checked_sub(CLASS).and_then(|class| chunks.get_mut(to_usize(class)));
         if let Some(of) = class {
             of.used += page.used(g);
             of.free += ((PAGE / of.size) as u64).saturating_sub(page.used(g));
