@@ -16,6 +16,7 @@ use wire::fastcgi::request::{self as records, HEADER};
 use crate::channel::Channel;
 use crate::dialect::{Encoded, Envelope};
 use base::log::Level;
+use base::saturated::Saturated;
 
 /// Bytes of a streamed body that are held at a time.
 const STREAM_BUFFER: usize = 16 * 1024;
@@ -144,10 +145,10 @@ impl Sender {
         if self.envelope != Envelope::Records || self.body < self.until || self.lead_sent < HEADER || self.body >= length {
             return;
         }
-        let size = (length - self.body).min(records::BODY);
-        self.lead = records::body_header(u16::try_from(size).unwrap_or(u16::MAX));
+        let size = u16::saturated(length - self.body).min(records::BODY);
+        self.lead = records::body_header(size);
         self.lead_sent = 0;
-        self.until = self.body + size;
+        self.until = self.body + u64::from(size);
     }
 
     /// Whether bytes of the request's body may still come from the client: they would be mistaken for its end.

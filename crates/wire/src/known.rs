@@ -2,6 +2,8 @@
 //!
 //! A name becomes a one-byte id while the head is parsed, so that nobody compares strings later.
 
+use crate::narrow;
+
 macro_rules! known {
     ($($variant:ident = $name:literal,)*) => {
         /// A header name with a meaning here; comparison is case-insensitive (RFC 9110, 5.1).
@@ -104,7 +106,7 @@ const TABLE: [u8; SLOTS] = {
         while table[at] != 0 {
             at = (at + 1) % SLOTS;
         }
-        table[at] = (i + 1) as u8;
+        table[at] = narrow::byte(i + 1);
         i += 1;
     }
     table

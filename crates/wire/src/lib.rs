@@ -4,6 +4,7 @@
 //! is resumable, reports ranges into the caller's buffer instead of copies, and keeps its
 //! capacity between uses, so that a keep-alive connection parses without allocating.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod block;
 pub mod cgi;
@@ -21,6 +22,7 @@ pub mod json;
 pub mod known;
 pub mod memcached;
 pub mod mp4;
+mod narrow;
 pub mod proxy_protocol;
 pub mod qpack;
 pub mod quic;

@@ -98,8 +98,9 @@ fn for_each_atom<'a>(data: &'a [u8], mut f: impl FnMut(Name, &'a [u8]) -> Result
     while !rest.is_empty() {
         let Some(header) = header(rest, rest.len() as u64)? else { break };
         // The size is that of something in memory.
-        let (atom, behind) = rest.split_at_checked(header.size as usize).unwrap_or((rest, &[]));
-        f(header.name, atom.get(header.length as usize..).unwrap_or_default())?;
+        let [size, length] = [header.size, header.length].map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let (atom, behind) = rest.split_at_checked(size).unwrap_or((rest, &[]));
+        f(header.name, atom.get(length..).unwrap_or_default())?;
         rest = behind;
     }
     Ok(())

@@ -44,6 +44,13 @@ impl Span {
     pub fn shifted(self, base: usize) -> Self {
         Self::new(self.start as usize + base, self.end as usize + base)
     }
+
+    /// The same range moved down by `base` bytes, as far as there are so many before it.
+    #[must_use]
+    pub fn lowered(self, base: usize) -> Self {
+        let base = u32::try_from(base).unwrap_or(u32::MAX);
+        Self { start: self.start.saturating_sub(base), end: self.end.saturating_sub(base) }
+    }
 }
 
 #[cfg(test)]
@@ -56,5 +63,7 @@ mod tests {
         assert_eq!(Span::new(3, 9).of(b"abcd"), b"");
         assert_eq!(Span::new(5, 2), Span { start: 5, end: 5 });
         assert_eq!(Span::new(1, 2).shifted(4), Span::new(5, 6));
+        assert_eq!(Span::new(5, 6).lowered(4), Span::new(1, 2));
+        assert_eq!(Span::new(5, 6).lowered(1 << 32), Span::default());
     }
 }

@@ -5,7 +5,7 @@ use crate::cgi::{Name, Pairs};
 /// Length of a record's header, bytes.
 pub const HEADER: usize = 8;
 /// Body bytes of one record, as nginx sends them; a multiple of eight, so that only the last record is padded.
-pub const BODY: u64 = 32 * 1024;
+pub const BODY: u16 = 32 * 1024;
 
 /// Most bytes of one record of parameters that needs no padding.
 const PARAMS: usize = 65_528;
@@ -114,7 +114,7 @@ pub fn body_end(length: u64) -> &'static [u8] {
 
 /// Appends records of a body that comes bit by bit; [`body_end`] of nothing follows the last one.
 pub fn push_body(out: &mut Vec<u8>, data: &[u8]) {
-    for part in data.chunks(BODY as usize) {
+    for part in data.chunks(usize::from(BODY)) {
         let length = u16::try_from(part.len()).unwrap_or(u16::MAX);
         out.extend_from_slice(&body_header(length));
         out.extend_from_slice(part);
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(out, [&begin[..], params, b"\x01\x04\0\x01\0\0\0\0"].concat());
         assert_eq!(body_end(0), b"\x01\x05\0\x01\0\0\0\0");
         assert_eq!(body_end(7), b"\0\x01\x05\0\x01\0\0\0\0");
-        assert_eq!(body_end(BODY), body_end(0));
+        assert_eq!(body_end(BODY.into()), body_end(0));
     }
 
     #[test]

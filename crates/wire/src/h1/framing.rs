@@ -137,7 +137,7 @@ fn collect(head: &Head, buf: &[u8], framed: &mut Framed) -> Result<FramingFields
                     if let Some(&first) = at(head, *slot) {
                         return Err(HeadError::DuplicateHeader { this: header, first });
                     }
-                    *slot = place as u32 + 1;
+                    *slot = u32::try_from(place + 1).unwrap_or(u32::MAX);
                 }
                 framed.expects_continue |=
                     known == Known::Expect && head.version > Version::HTTP_10 && value.eq_ignore_ascii_case(b"100-continue");

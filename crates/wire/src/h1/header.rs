@@ -1,6 +1,7 @@
 //! One header line, of a request, a response or a trailer section (RFC 9112 section 5).
 
 use crate::known::Known;
+use crate::narrow;
 use crate::span::Span;
 use std::fmt;
 
@@ -70,7 +71,7 @@ const CLASS: [u8; 256] = {
     let mut class = [ODD; 256];
     let mut i = 0;
     while i < 256 {
-        let byte = i as u8;
+        let byte = narrow::byte(i);
         class[i] = match byte {
             0..=0x20 | 0x7f => BAD,
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => NAME,

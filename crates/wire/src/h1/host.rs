@@ -1,5 +1,7 @@
 //! Valid values of `Host` and of the authority of an absolute target (RFC 3986, 3.2.2).
 
+use crate::narrow;
+
 /// A valid authority, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Host<'a> {
@@ -23,7 +25,7 @@ static CLASS: [u8; 256] = {
     let mut table = [BAD; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = match byte as u8 {
+        table[byte] = match narrow::byte(byte) {
             b'A'..=b'Z' => UPPER,
             b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => 0,
             b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => 0,

@@ -3,6 +3,7 @@
 
 use super::header::HeaderSpan;
 use super::limits::Limits;
+use crate::span::Span;
 
 /// A longer section is not kept.
 const LONGEST: usize = 2048;
@@ -35,7 +36,7 @@ impl LastHead {
         if section.len() > LONGEST || fields.len() > MOST {
             return;
         }
-        let down = |span: crate::span::Span| crate::span::Span { start: span.start - start as u32, end: span.end - start as u32 };
+        let down = |span: Span| span.lowered(start);
         self.bytes.extend_from_slice(section);
         self.fields.extend(fields.iter().map(|field| HeaderSpan { name: down(field.name), value: down(field.value), ..*field }));
         self.limits = Some(*limits);

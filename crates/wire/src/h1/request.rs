@@ -172,17 +172,17 @@ impl Head {
     fn take_over(&mut self, fields: &[HeaderSpan], length: usize, buf: &[u8], limits: &Limits) -> Result<(), HeadError> {
         let (base, end) = (self.fields, self.fields + length);
         // Lines are counted one by one only where not all of them fit into what is left of a buffer.
-        let at_once = u32::try_from(length).is_ok_and(|length| length <= self.room);
+        let at_once = u32::try_from(length).ok().and_then(|length| self.room.checked_sub(length));
         for field in fields {
             let field = HeaderSpan { name: field.name.shifted(base), value: field.value.shifted(base), ..*field };
-            if !at_once {
+            if at_once.is_none() {
                 // The line before this one ends where its name begins.
                 self.count_line(field.name.start as usize, buf, limits)?;
             }
             self.push(field, limits)?;
         }
-        if at_once {
-            self.room -= length as u32;
+        if let Some(room) = at_once {
+            self.room = room;
         } else {
             let tail =
                 buf.get(..end).and_then(|head| head.strip_suffix(b"\n")).map_or(end, |head| head.strip_suffix(b"\r").unwrap_or(head).len());

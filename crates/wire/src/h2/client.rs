@@ -37,7 +37,7 @@ mod tests;
 use super::budget::{Budget, Class, Flood};
 use super::error::{ErrorCode, Failure};
 use super::frame::{self, FrameHead, PREFACE, flag, kind};
-use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, id};
+use super::settings::{DEFAULT_WINDOW, FIRST_UPDATE, LARGEST, MAX_WINDOW, id};
 use super::step::BlockFrames;
 use crate::hpack::{Decoder, Encoder, Fields, Limits};
 
@@ -168,8 +168,8 @@ impl Client {
     /// A new connection; what must be sent first is appended to `out`.
     pub fn new(out: &mut Vec<u8>) -> Self {
         out.extend_from_slice(PREFACE);
-        frame::settings(&[(id::HEADER_TABLE_SIZE, 0), (id::ENABLE_PUSH, 0), (id::INITIAL_WINDOW_SIZE, MAX_WINDOW as u32)], out);
-        frame::window_update(0, (MAX_WINDOW - DEFAULT_WINDOW) as u32, out);
+        frame::settings(&[(id::HEADER_TABLE_SIZE, 0), (id::ENABLE_PUSH, 0), (id::INITIAL_WINDOW_SIZE, LARGEST)], out);
+        frame::window_update(0, FIRST_UPDATE, out);
         Self {
             reading: Reading::Head,
             block: None,

@@ -7,7 +7,7 @@ use super::frame::{self, PREFACE};
 use super::priority::Priority;
 use super::request::RequestHead;
 use super::schedule::{Schedule, SendPriority};
-use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, PeerSettings, id};
+use super::settings::{DEFAULT_WINDOW, FIRST_UPDATE, MAX_WINDOW, PeerSettings, id};
 use super::step::BlockFrames;
 use super::stream::{End, Incoming, Outgoing, Stream, Streams, Waiting};
 use super::tree::Tree;
@@ -130,12 +130,12 @@ impl Codec {
         let all = [
             (id::MAX_CONCURRENT_STREAMS, streams),
             (id::INITIAL_WINDOW_SIZE, config.window),
-            (id::MAX_FRAME_SIZE, frame::TAKEN_SIZE as u32),
+            (id::MAX_FRAME_SIZE, u32::try_from(frame::TAKEN_SIZE).unwrap_or(u32::MAX)),
             (id::ENABLE_CONNECT_PROTOCOL, 1),
         ];
         let used = if config.connect_protocol { all.len() } else { all.len() - 1 };
         frame::settings(all.get(..used).unwrap_or(&all), out);
-        frame::window_update(0, (MAX_WINDOW - DEFAULT_WINDOW) as u32, out);
+        frame::window_update(0, FIRST_UPDATE, out);
         Self {
             config,
             reading: Reading::Preface,

@@ -84,7 +84,7 @@ impl FrameHead {
     /// The nine bytes.
     #[must_use]
     pub fn bytes(&self) -> [u8; HEAD] {
-        let [_, a, b, c] = (self.len.min(MAX_SIZE) as u32).to_be_bytes();
+        let [.., a, b, c] = self.len.min(MAX_SIZE).to_be_bytes();
         let [e, f, g, h] = self.stream.to_be_bytes();
         [a, b, c, self.kind, self.flags, e, f, g, h]
     }

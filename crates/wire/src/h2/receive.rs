@@ -162,7 +162,7 @@ impl Codec {
             return Err(Failure::new(ErrorCode::FLOW_CONTROL_ERROR, text));
         }
         if self.recv_window < MAX_WINDOW / 4 {
-            frame::window_update(0, (MAX_WINDOW - self.recv_window) as u32, out);
+            frame::window_update(0, u32::try_from(MAX_WINDOW - self.recv_window).unwrap_or(0), out);
             self.recv_window = MAX_WINDOW;
         }
         Ok(())
@@ -204,7 +204,7 @@ impl Codec {
             self.budget.charge(Class::Reset, 1)?;
             return Ok((false, Some(Event::Data { stream: id, data: &[], end, fault })));
         }
-        stream.released += padding as u32;
+        stream.released = stream.released.saturating_add(u32::try_from(padding).unwrap_or(u32::MAX));
         Ok((true, None))
     }
 

@@ -3,7 +3,7 @@
 use super::conn::{Codec, DRAIN_PING};
 use super::error::ErrorCode;
 use super::frame::{self, FrameHead, flag, kind};
-use super::settings::{DEFAULT_WINDOW, MAX_WINDOW};
+use super::settings::{self, DEFAULT_WINDOW, MAX_WINDOW};
 use super::stream::{Incoming, Outgoing, Waiting};
 use crate::hpack::{Encoder, FieldList};
 
@@ -213,10 +213,11 @@ impl Codec {
 
     fn grant(&mut self, id: u32, amount: u32, out: &mut Vec<u8>) {
         let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.incoming != Incoming::Closed) else { return };
-        let amount = i64::from(amount).min(MAX_WINDOW - stream.recv_window);
+        let room = u32::try_from(MAX_WINDOW - stream.recv_window).unwrap_or(0);
+        let amount = amount.min(room);
         if amount > 0 {
-            stream.recv_window += amount;
-            frame::window_update(id, amount as u32, out);
+            stream.recv_window += i64::from(amount);
+            frame::window_update(id, amount, out);
         }
     }
 
@@ -252,9 +253,9 @@ impl Codec {
         if self.closing_at.is_some() || self.failed {
             return;
         }
-        self.closing_at = Some(MAX_WINDOW as u32);
+        self.closing_at = Some(settings::LARGEST);
         self.draining = true;
-        frame::goaway(MAX_WINDOW as u32, ErrorCode::NO_ERROR, out);
+        frame::goaway(settings::LARGEST, ErrorCode::NO_ERROR, out);
         frame::ping(false, DRAIN_PING, out);
     }
 

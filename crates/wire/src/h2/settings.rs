@@ -23,10 +23,14 @@ pub mod id {
     pub const NO_RFC7540_PRIORITIES: u16 = 9;
 }
 
-/// The largest window, bytes (RFC 9113, 6.9.1).
-pub const MAX_WINDOW: i64 = 0x7fff_ffff;
+/// The largest number of 31 bits: that of a stream (RFC 9113, 5.1.1) and of a window's bytes (6.9.1).
+pub const LARGEST: u32 = 0x7fff_ffff;
+/// The largest window, bytes.
+pub const MAX_WINDOW: i64 = LARGEST as i64;
 /// The window of every stream and of the connection before any setting, bytes (RFC 9113, 6.9.2).
 pub const DEFAULT_WINDOW: i64 = 65_535;
+/// What makes the connection's first window the largest.
+pub const FIRST_UPDATE: u32 = LARGEST - 65_535;
 
 /// What the peer's SETTINGS say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -76,8 +76,9 @@ pub fn h3_session(data: &[u8]) {
     }
     let mut rest = whole.out[0].get(1..).unwrap_or_default();
     while !rest.is_empty() {
-        let Some((head, used)) = FrameHead::parse(rest) else { unreachable!("a frame was cut") };
-        rest = &rest[used + head.len as usize..];
+        let behind = FrameHead::parse(rest).and_then(|(head, used)| rest.get(used..)?.get(usize::try_from(head.len).ok()?..));
+        let Some(behind) = behind else { unreachable!("a frame was cut") };
+        rest = behind;
     }
 }
 

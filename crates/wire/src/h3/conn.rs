@@ -94,12 +94,18 @@ pub struct Codec {
     pub(super) decoder_out: Vec<u8>,
 }
 
+/// What a stream begins with that tells its type.
+fn opening(kind: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    push_integer(kind, &mut out);
+    out
+}
+
 impl Codec {
     /// A new connection; its settings wait in the buffer of [`ServerStream::Control`].
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let mut control_out = Vec::new();
-        push_integer(frame::stream::CONTROL, &mut control_out);
+        let mut control_out = opening(frame::stream::CONTROL);
         let all = [
             (setting::QPACK_MAX_TABLE_CAPACITY, TABLE as u64),
             (setting::QPACK_BLOCKED_STREAMS, config.max_streams as u64),
@@ -131,8 +137,8 @@ impl Codec {
             next: 0,
             closing_at: None,
             control_out,
-            encoder_out: vec![frame::stream::ENCODER as u8],
-            decoder_out: vec![frame::stream::DECODER as u8],
+            encoder_out: opening(frame::stream::ENCODER),
+            decoder_out: opening(frame::stream::DECODER),
             config,
         }
     }
@@ -267,7 +273,8 @@ impl Codec {
     fn frame_section(&mut self, out: &mut Vec<u8>, section: impl FnOnce(&mut Encoder, &mut Vec<u8>, &mut Vec<u8>)) {
         // Room for a length of two bytes, which is enough for nearly all.
         let start = out.len();
-        out.extend_from_slice(&[kind::HEADERS as u8, 0, 0]);
+        let [.., kind] = kind::HEADERS.to_be_bytes();
+        out.extend_from_slice(&[kind, 0, 0]);
         section(&mut self.encoder, &mut self.encoder_out, out);
         let len = out.len() - start - 3;
         self.useful += len as u64;

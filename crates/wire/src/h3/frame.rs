@@ -1,7 +1,9 @@
 //! Variable-length integers (RFC 9000, 16), frames' heads (RFC 9114, 7.1), and settings.
 
+use crate::quic::varint;
+
 /// The largest integer of QUIC's variable-length encoding: 2^62 - 1 (RFC 9000, 16).
-pub const MAX: u64 = (1 << 62) - 1;
+pub const MAX: u64 = varint::MOST;
 /// The longest head of a frame, bytes.
 pub const HEAD: usize = 16;
 
@@ -68,22 +70,12 @@ pub mod stream {
 /// The integer at the start of `bytes`, and how many bytes it took; `None`: more are needed.
 #[must_use]
 pub fn integer(bytes: &[u8]) -> Option<(u64, usize)> {
-    let first = *bytes.first()?;
-    let len = 1 << (first >> 6);
-    let all = bytes.get(..len)?;
-    let value = all.iter().fold(0, |all, &byte| all << 8 | u64::from(byte));
-    // The two highest bits are the length's.
-    Some((value & (u64::MAX >> (66 - 8 * len)), len))
+    varint::take(bytes).map(|(value, rest)| (value, bytes.len() - rest.len()))
 }
 
 /// Appends an integer; one above [`MAX`] goes out as that.
 pub fn push_integer(value: u64, out: &mut Vec<u8>) {
-    match value {
-        0..=0x3f => out.push(value as u8),
-        0x40..=0x3fff => out.extend_from_slice(&(value as u16 | 0x4000).to_be_bytes()),
-        0x4000..=0x3fff_ffff => out.extend_from_slice(&(value as u32 | 0x8000_0000).to_be_bytes()),
-        _ => out.extend_from_slice(&(value.min(MAX) | 0xc000_0000_0000_0000).to_be_bytes()),
-    }
+    varint::put(out, value);
 }
 
 /// A frame's type and the length of its content.

@@ -356,11 +356,12 @@ impl Decoder {
     fn entry(&self, index: usize) -> Result<TableEntry<'_>, DecodeStop> {
         let Some(at) = index.checked_sub(1) else { return Err(DecodeStop::Bad(HpackError::ZeroIndex)) };
         if let Some((name, value)) = STATIC.get(at) {
-            return Ok(TableEntry { name: name.as_bytes(), value: value.as_bytes(), static_index: index as u8 });
+            let [static_index, ..] = index.to_le_bytes();
+            return Ok(TableEntry { name: name.as_bytes(), value: value.as_bytes(), static_index });
         }
         let at = at - STATIC.len();
         let (name, value) = self.table.get(at).ok_or(DecodeStop::Bad(HpackError::Index(at)))?;
-        Ok(TableEntry { name, value, static_index: self.table.tag(at) as u8 })
+        Ok(TableEntry { name, value, static_index: (self.table.tag(at) & 0xff) as u8 })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::tables::{DynamicTable, STATIC};
 use super::{FieldList, huffman, integer};
+use crate::narrow;
 
 /// The table is never larger, whatever the peer allows: what repeats fits in it, and a connection costs no more.
 pub(crate) const MAX_TABLE: usize = 4096;
@@ -216,7 +217,7 @@ static NAMES: [u8; SLOTS] = {
             while names[slot] != 0 {
                 slot = (slot + 1) % SLOTS;
             }
-            names[slot] = at as u8 + 1;
+            names[slot] = narrow::byte(at + 1);
         }
         at += 1;
     }

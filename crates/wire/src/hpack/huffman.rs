@@ -2,6 +2,7 @@
 //!
 //! The code is canonical: codes of one length are consecutive and in the order of their symbols, so the lengths say everything.
 
+use crate::narrow;
 use std::fmt;
 
 /// How many bits each byte's code has; the last is the end of string.
@@ -18,6 +19,7 @@ const LENGTHS: [u8; 257] = [
 ];
 
 const EOS: usize = 256;
+const END: u16 = narrow::short(EOS);
 const LONGEST: usize = 30;
 /// Codes of at most so many bits are found by one look; all of ASCII that is common is among them.
 const FAST_BITS: u32 = 9;
@@ -50,7 +52,7 @@ static FAST: [u16; 1 << FAST_BITS] = {
             let first = (CODES[symbol] << (FAST_BITS - len)) as usize;
             let mut i = 0;
             while i < 1 << (FAST_BITS - len) {
-                fast[first + i] = ((len as u16) << 8) | symbol as u16;
+                fast[first + i] = narrow::short((len as usize) << 8 | symbol);
                 i += 1;
             }
         }
@@ -67,7 +69,7 @@ static SORTED: [u16; 257] = {
         let mut symbol = 0;
         while symbol < 257 {
             if LENGTHS[symbol] as usize == len {
-                sorted[at] = symbol as u16;
+                sorted[at] = narrow::short(symbol);
                 at += 1;
             }
             symbol += 1;
@@ -90,7 +92,7 @@ struct Row {
 
 static ROWS: [Row; LONGEST] = {
     let mut rows = [Row { len: 0, first: 0, end: 0, at: 0 }; LONGEST];
-    let (mut at, mut code, mut len) = (0, 0u64, 1);
+    let (mut at, mut code, mut len) = (0, 0, 1);
     while len <= LONGEST {
         let mut count = 0;
         let mut symbol = 0;
@@ -100,9 +102,10 @@ static ROWS: [Row; LONGEST] = {
             }
             symbol += 1;
         }
-        let shift = 32 - len as u32;
-        rows[len - 1] = Row { len: len as u32, first: (code << shift) as u32, end: (code + count) << shift, at };
-        at += count as usize;
+        let bits = narrow::word(len);
+        let shift = 32 - bits;
+        rows[len - 1] = Row { len: bits, first: narrow::word(code << shift), end: ((code + count) << shift) as u64, at };
+        at += count;
         code = (code + count) << 1;
         len += 1;
     }
@@ -172,10 +175,10 @@ fn long(bits: u64) -> (u32, u16) {
     for row in ROWS.iter().skip(FAST_BITS as usize) {
         if u64::from(window) < row.end {
             let at = row.at + (window.wrapping_sub(row.first) >> (32 - row.len)) as usize;
-            return (row.len, SORTED.get(at).copied().unwrap_or(EOS as u16));
+            return (row.len, SORTED.get(at).copied().unwrap_or(END));
         }
     }
-    (LONGEST as u32, EOS as u16)
+    (const { narrow::word(LONGEST) }, END)
 }
 
 /// How many bytes `text` takes when encoded.
@@ -195,15 +198,15 @@ pub(crate) fn encode(text: &[u8], out: &mut Vec<u8>) {
         have += u32::from(len);
         if have >= 32 {
             have -= 32;
-            out.extend_from_slice(&((bits >> have) as u32).to_be_bytes());
+            out.extend_from_slice(&(((bits >> have) & 0xffff_ffff) as u32).to_be_bytes());
         }
     }
     while have >= 8 {
         have -= 8;
-        out.push((bits >> have) as u8);
+        out.push(((bits >> have) & 0xff) as u8);
     }
     if have > 0 {
-        out.push(((bits << (8 - have)) as u8) | (0xff >> have));
+        out.push((((bits << (8 - have)) & 0xff) as u8) | (0xff >> have));
     }
 }
 

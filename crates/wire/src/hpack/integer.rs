@@ -75,21 +75,28 @@ pub(crate) fn decode_long(bytes: &[u8], prefix: u32) -> Result<(u64, usize), Bad
     Err(if rest.len() < LONG_BYTES - 1 { BadInteger::Partial } else { BadInteger::TooLong })
 }
 
+/// The lowest byte.
+#[inline(always)]
+fn low(value: usize) -> u8 {
+    let [low, ..] = value.to_le_bytes();
+    low
+}
+
 /// Appends `value` with a prefix of `prefix` bits; `pattern` has the other bits of the first byte.
 #[inline]
 pub fn encode(mut value: usize, prefix: u32, pattern: u8, out: &mut Vec<u8>) {
     let mask = (1usize << prefix) - 1;
     if value < mask {
-        out.push(pattern | value as u8);
+        out.push(pattern | low(value));
         return;
     }
-    out.push(pattern | mask as u8);
+    out.push(pattern | low(mask));
     value -= mask;
     while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+        out.push(low(value) | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(low(value));
 }
 
 #[cfg(test)]

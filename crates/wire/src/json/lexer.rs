@@ -171,7 +171,7 @@ impl<'a> Lexer<'a> {
         match self.text.get(*self.at) {
             Some(b'"') => {
                 *self.at += 1;
-                Lexeme::Value(Token::Plain(start as u32, length as u32))
+                Lexeme::Value(Token::Plain(offset(start), offset(length)))
             }
             Some(b'\\') => self.escaped(self.text.get(start..*self.at).unwrap_or_default()),
             _ => self.fail("unexpected end of string"),
@@ -190,7 +190,7 @@ impl<'a> Lexer<'a> {
             match rest.get(length..) {
                 Some([b'"', ..]) => {
                     *self.at += 1;
-                    return Lexeme::Value(Token::Decoded(start as u32, (self.decoded.len() - start) as u32));
+                    return Lexeme::Value(Token::Decoded(offset(start), offset(self.decoded.len() - start)));
                 }
                 Some([b'\\', b'u', digits @ ..]) => match code_point(digits) {
                     Some((letter, more)) => {
@@ -263,8 +263,15 @@ pub(super) fn plain_string(text: &[u8], at: &mut usize, tokens: &mut Vec<Token>)
         return false;
     }
     *at = end + 1;
-    tokens.push(Token::Plain(start as u32, length as u32));
+    tokens.push(Token::Plain(offset(start), offset(length)));
     true
+}
+
+/// A place or a length in the text, or in what was decoded of it, which is not longer.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a longer text is refused before it is read (`Document::parse`)")]
+fn offset(bytes: usize) -> u32 {
+    bytes as u32
 }
 
 /// What may end a run of plain bytes in a block, as [`mark`] has it.

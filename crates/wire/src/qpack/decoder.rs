@@ -294,7 +294,7 @@ impl Decoder {
     fn absolute(&self, prefix: &Prefix, index: Option<u64>, known: &mut u8) -> Result<(&[u8], &[u8]), DecodeStop<SectionError>> {
         let at = index.filter(|index| *index < prefix.required).and_then(|index| self.inserted.checked_sub(index + 1));
         let at = at.and_then(|at| usize::try_from(at).ok()).ok_or(UNKNOWN)?;
-        *known = self.table.tag(at) as u8;
+        *known = (self.table.tag(at) & 0xff) as u8;
         self.table.get(at).ok_or(UNKNOWN)
     }
 

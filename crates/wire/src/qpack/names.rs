@@ -3,6 +3,7 @@
 use crate::hpack::decoder::TableEntry;
 use crate::hpack::encoder::same;
 use crate::hpack::tables::STATIC as HPACK;
+use crate::narrow;
 
 /// Fields that have an index on every connection; the first has index 0.
 // tidy: table
@@ -116,7 +117,7 @@ static HPACK_INDEX: [u8; STATIC.len()] = {
         let mut other = HPACK.len();
         while other > 0 {
             if same(STATIC[at].0, HPACK[other - 1].0) {
-                all[at] = other as u8;
+                all[at] = narrow::byte(other);
             }
             other -= 1;
         }
@@ -149,7 +150,7 @@ static FIRST: [u8; SLOTS] = {
             while first[slot] != 0 {
                 slot = (slot + 1) % SLOTS;
             }
-            first[slot] = at as u8 + 1;
+            first[slot] = narrow::byte(at + 1);
         }
         at += 1;
     }
@@ -166,7 +167,7 @@ static NEXT: [u8; STATIC.len()] = {
             later += 1;
         }
         if later < STATIC.len() {
-            next[at] = later as u8 + 1;
+            next[at] = narrow::byte(later + 1);
         }
         at += 1;
     }

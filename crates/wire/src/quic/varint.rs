@@ -26,11 +26,12 @@ pub fn size(number: u64) -> usize {
 /// Appends a number; one that is too large becomes the largest.
 pub fn put(out: &mut Vec<u8>, number: u64) {
     let number = number.min(MOST);
+    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
     match size(number) {
-        1 => out.push(number as u8),
-        2 => out.extend_from_slice(&(number as u16 | 1 << 14).to_be_bytes()),
-        4 => out.extend_from_slice(&(number as u32 | 2 << 30).to_be_bytes()),
-        _ => out.extend_from_slice(&(number | 3 << 62).to_be_bytes()),
+        1 => out.push(h),
+        2 => out.extend_from_slice(&[g | 1 << 6, h]),
+        4 => out.extend_from_slice(&[e | 2 << 6, f, g, h]),
+        _ => out.extend_from_slice(&[a | 3 << 6, b, c, d, e, f, g, h]),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Percent-escapes, in the classes that nginx's modules and `ngx.escape_uri` use.
 
 use super::hex;
+use crate::narrow;
 
 /// Which bytes are escaped. The names are nginx's `NGX_ESCAPE_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ const fn table(extra: &[u8], outside: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut i = 0;
     while i < 256 {
-        let byte = i as u8;
+        let byte = narrow::byte(i);
         table[i] = byte < 0x20 || byte >= 0x7f || holds(outside, byte) || holds(extra, byte);
         i += 1;
     }
@@ -55,7 +56,7 @@ pub const fn all_but(marks: &[u8]) -> [bool; 256] {
     let mut table = [true; 256];
     let mut i = 0;
     while i < 256 {
-        let byte = i as u8;
+        let byte = narrow::byte(i);
         table[i] = !(byte.is_ascii_alphanumeric() || holds(marks, byte));
         i += 1;
     }
@@ -66,7 +67,7 @@ const fn key() -> [bool; 256] {
     let mut table = [false; 256];
     let mut i = 0;
     while i < 256 {
-        let byte = i as u8;
+        let byte = narrow::byte(i);
         table[i] = byte <= 0x20 || byte == b'%';
         i += 1;
     }

@@ -1,6 +1,7 @@
 //! One pass over a raw target that detects whether it needs normalisation at all.
 
 use super::BadUri;
+use crate::narrow;
 
 /// What a raw target in origin form (`/path?args`) is made of. Offsets are bytes from its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +36,7 @@ const CLASS: [u8; 256] = {
     let mut class = [USUAL; 256];
     let mut i = 0;
     while i < 256 {
-        class[i] = match i as u8 {
+        class[i] = match narrow::byte(i) {
             0..=0x20 | 0x7f => BAD,
             b'%' | b'/' | b'.' | b'?' | b'#' | b'+' => SPECIAL,
             _ => USUAL,
