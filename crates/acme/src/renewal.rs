@@ -75,16 +75,15 @@ impl Renewer {
     async fn run(&self, registry: &Registry) {
         let mut memories: HashMap<String, Memory> = HashMap::new();
         while !self.worker.exiting.get() {
-            let mut next = now() + PAUSE.1;
-            for issuer in registry.issuers() {
-                // Another generation's worker may still be at it.
-                if self.zone.lock(&issuer.name) {
+            let mut next = now();
+            // Another generation's worker may still be at it.
+            if self.zone.lease() {
+                next += PAUSE.1;
+                for issuer in registry.issuers() {
                     let memory = memories.entry(issuer.name.clone()).or_default();
                     next = next.min(self.renew_all(&issuer, memory).await.unwrap_or(next));
-                    self.zone.release(&issuer.name);
-                } else {
-                    next = now();
                 }
+                self.zone.release_lease();
             }
             let pause = (next - now()).max(PAUSE.0).min(PAUSE.1);
             net::time::sleep(Duration::from_secs(pause.unsigned_abs())).await;
@@ -128,7 +127,6 @@ impl Renewer {
             if self.worker.exiting.get() {
                 return None;
             }
-            self.zone.extend_claim(&issuer.name);
             let schedule = memory.schedules.entry(order.id.clone()).or_insert_with(|| self.schedule(issuer, order));
             match self.renew(&mut client, order, schedule).await {
                 Ok(()) => memory.account = None,

@@ -10,8 +10,6 @@ use std::rc::Rc;
 pub(crate) const OWNER: &str = "acme";
 /// `acme_shared_zone`
 pub(crate) const DEFAULT: (&str, usize) = ("ngx_acme_shared", 256 * 1024);
-/// How long a worker that dies in the middle of an order keeps others from it, milliseconds: longer than an order lives.
-const CLAIM_MS: u64 = 300_000;
 
 /// What a key of the zone stands for.
 #[derive(Clone, Copy)]
@@ -24,8 +22,6 @@ enum Kind {
     Token = b't' as isize,
     /// What a handshake for an identifier is answered with.
     Handshake = b'h' as isize,
-    /// Somebody keeps an issuer's certificates fresh.
-    Claim = b'r' as isize,
 }
 
 /// The zone.
@@ -63,7 +59,7 @@ impl Zone {
     }
 
     pub(crate) fn set_account(&self, issuer: &str, key: &[u8]) -> Result<(), ZoneFull> {
-        self.set(Kind::Account, issuer, key, StoreMode::Always, 0)
+        self.set(Kind::Account, issuer, key)
     }
 
     /// What a token is answered with (RFC 8555, 8.3).
@@ -72,7 +68,7 @@ impl Zone {
     }
 
     pub(crate) fn set_token(&self, token: &str, answer: &[u8]) -> Result<(), ZoneFull> {
-        self.set(Kind::Token, token, answer, StoreMode::Always, 0)
+        self.set(Kind::Token, token, answer)
     }
 
     pub(crate) fn forget_token(&self, token: &str) {
@@ -92,19 +88,14 @@ impl Zone {
         self.0.delete(&name(Kind::Handshake, identifier));
     }
 
-    /// Whether this process may go to work for an issuer, or somebody else is at it.
-    pub(crate) fn lock(&self, issuer: &str) -> bool {
-        self.set(Kind::Claim, issuer, b"", StoreMode::Absent, CLAIM_MS).is_ok()
+    /// Whether this process may go to work: another one may be at it.
+    pub(crate) fn lease(&self) -> bool {
+        self.0.lease()
     }
 
-    /// The claim lasts anew, for the next order.
-    pub(crate) fn extend_claim(&self, issuer: &str) {
-        // Without room, which a word that is there does not need, it ends as it would have.
-        let _ = self.set(Kind::Claim, issuer, b"", StoreMode::Always, CLAIM_MS);
-    }
-
-    pub(crate) fn release(&self, issuer: &str) {
-        self.0.delete(&name(Kind::Claim, issuer));
+    /// This process is not at work.
+    pub(crate) fn release_lease(&self) {
+        self.0.release_lease();
     }
 
     fn get(&self, kind: Kind, key: &str) -> Option<Vec<u8>> {
@@ -113,8 +104,8 @@ impl Zone {
         (entry.value == Found::Text).then_some(value)
     }
 
-    fn set(&self, kind: Kind, key: &str, value: &[u8], when: StoreMode, lifetime: u64) -> Result<(), ZoneFull> {
-        let how = Store { when, safe: true, lifetime, flags: 0 };
+    fn set(&self, kind: Kind, key: &str, value: &[u8]) -> Result<(), ZoneFull> {
+        let how = Store { when: StoreMode::Always, safe: true, lifetime: 0, flags: 0 };
         self.0.store(&name(kind, key), Value::Text(value), how, clock::epoch_ms()).map(drop).map_err(|_| ZoneFull)
     }
 
@@ -128,7 +119,7 @@ impl Zone {
 
     fn set_pair(&self, kind: Kind, key: &str, first: &[u8], second: &[u8]) -> Result<(), ZoneFull> {
         let length = u32::try_from(first.len()).map_err(|_| ZoneFull)?;
-        self.set(kind, key, &[&length.to_le_bytes(), first, second].concat(), StoreMode::Always, 0)
+        self.set(kind, key, &[&length.to_le_bytes(), first, second].concat())
     }
 }
 
@@ -156,15 +147,5 @@ mod tests {
         zone.forget_handshake("a.test");
         assert!(zone.token("t").is_none() && zone.handshake("a.test").is_none());
         assert_eq!(zone.set_account("i", &[0; 1 << 20]), Err(ZoneFull));
-    }
-
-    #[test]
-    fn one_works_for_an_issuer_at_a_time() {
-        let zone = Zone::new(&shm::Zone::new("z", OWNER, DEFAULT.1).unwrap());
-        assert!(zone.lock("i") && !zone.lock("i") && zone.lock("j"));
-        zone.extend_claim("i");
-        assert!(!zone.lock("i"));
-        zone.release("i");
-        assert!(zone.lock("i"));
     }
 }

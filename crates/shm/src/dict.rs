@@ -27,6 +27,7 @@ pub(crate) use record::FIXED;
 pub use value::{End, Entry, Found, Refusal, Store, StoreMode, Value};
 pub use whole::Keys;
 
+use crate::lease;
 use crate::lock;
 use crate::zone::Zone;
 use shard::{Arena, at};
@@ -64,6 +65,17 @@ impl Dict {
                 drop(self.arena.lock(number));
             }
         }
+    }
+
+    /// Takes the lease of the zone, or keeps it: on work that one process of all does. It passes on when that process ends or dies.
+    #[must_use]
+    pub fn lease(&self) -> bool {
+        lease::take(self.arena.lease())
+    }
+
+    /// Gives the lease back, if this process has it.
+    pub fn release_lease(&self) {
+        lease::release(self.arena.lease());
     }
 
     /// Number of parts with a lock each.

@@ -35,6 +35,8 @@ struct State {
     asked: Vec<String>,
     /// The next request is refused with this problem.
     refusal: Option<&'static str>,
+    /// The next request for an order waits for its answer here, in vain.
+    silent: Option<Vec<TcpStream>>,
 }
 
 impl Issuer {
@@ -61,6 +63,9 @@ impl Issuer {
 
     fn serve(&self, mut stream: TcpStream) {
         let Some((path, body)) = request(&mut stream) else { return };
+        if let Some(waiting) = self.state.lock().unwrap().silent.as_mut().filter(|waiting| path == "order" && waiting.is_empty()) {
+            return waiting.push(stream);
+        }
         let (status, headers, body) = self.answer(&path, &body);
         let nonce = {
             let mut state = self.state.lock().unwrap();
@@ -264,6 +269,20 @@ fn what_an_issuer_refuses_is_logged_and_not_asked_for_again() {
     signal("-HUP", prefix.master());
     until("a certificate", || shown(&issuer).is_some());
     assert!(!std::fs::exists(prefix.path.join("acme_test")).unwrap());
+    stop(&prefix);
+}
+
+#[test]
+fn a_worker_that_dies_at_it_keeps_nobody_from_it() {
+    let (prefix, issuer) = (Prefix::new(), Issuer::start("http-01", free_port(), free_port()));
+    issuer.state.lock().unwrap().silent = Some(Vec::new());
+    configure(&prefix, &issuer, "state_path off;");
+    start(&prefix);
+    until("a request for an order", || issuer.state.lock().unwrap().silent.as_ref().is_some_and(|waiting| !waiting.is_empty()));
+    let master = prefix.master();
+    let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
+    children.split_whitespace().for_each(|worker| signal("-KILL", worker));
+    until("a certificate", || shown(&issuer).is_some());
     stop(&prefix);
 }
 

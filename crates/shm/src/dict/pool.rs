@@ -19,6 +19,8 @@ mod at {
     pub(super) const USED: usize = 2;
     /// No page before this one is free.
     pub(super) const HINT: usize = 3;
+    /// Not the pool's: who does the work that one process does for all.
+    pub(super) const LEASE: usize = 4;
 }
 
 /// What a page is.
@@ -96,6 +98,13 @@ impl Arena {
     pub(super) fn pool_adds_up(&self) -> bool {
         let pool = Pool::lock(self);
         to_usize(pool.get(at::USED)) == pool.count() && (0..to_usize(pool.get(at::HINT))).all(|page| self.page_use(page).0 != Use::Free)
+    }
+}
+
+impl Arena {
+    /// The word of the zone's lease.
+    pub(super) fn lease(&self) -> &AtomicU64 {
+        &self.head(self.geometry.pool())[at::LEASE]
     }
 }
 

@@ -265,6 +265,28 @@ fn readers_see_whole_values_while_others_write() {
     Dict::new(&zone).check().unwrap();
 }
 
+#[test]
+fn the_lease_is_no_part_of_what_is_kept_and_passes_on() {
+    let d = dict(1 << 16);
+    for holds in [true, false] {
+        if holds {
+            assert!(d.lease() && d.lease());
+        } else {
+            d.release_lease();
+        }
+        d.store(b"a", Value::Number(1.0), SET, NOW).unwrap();
+        d.flush_all();
+        let sys::process::Fork::Parent(child) = sys::process::fork().unwrap() else {
+            crate::lock::after_fork();
+            // Its end is that of its lease.
+            sys::process::exit_now(i32::from(d.lease()));
+        };
+        let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None).unwrap();
+        assert_eq!(status, nix::sys::wait::WaitStatus::Exited(nix::unistd::Pid::from_raw(child), i32::from(!holds)));
+    }
+    assert!(d.lease());
+}
+
 /// Runs `act` in processes that die at their first, second, ... step inside of a lock, until one reaches the end. After each the
 /// dictionary must be sound and usable, and no shard may have lost entries but the one that was being changed.
 fn dies_at_each_step(size: usize, prepare: impl Fn(&Dict), act: impl Fn(&Dict)) -> u64 {
