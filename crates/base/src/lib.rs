@@ -13,6 +13,7 @@ mod log_file;
 mod message_error;
 pub mod mutation;
 pub mod saturated;
+pub mod serial;
 pub mod syslog;
 pub mod text;
 pub mod version;

@@ -74,6 +74,8 @@ pub enum Match {
 
 /// A location: merged values and flat lists of handlers.
 pub struct Location {
+    /// A number that no other location has, of whatever configuration.
+    pub number: u64,
     /// The name as written, without modifier; for a server's own values empty.
     pub name: Box<[u8]>,
     /// How it is matched.

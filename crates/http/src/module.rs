@@ -7,6 +7,7 @@ use crate::request::Request;
 use crate::request_zones::RequestZones;
 use crate::worker::Worker;
 use base::log::ErrorLog;
+use base::serial;
 use conf::configs::ConfMap;
 use conf::scope::Config;
 use conf::tree::Error;
@@ -157,6 +158,7 @@ impl Parts {
         // A list's place is its phase's number, and so is the phase's bit.
         let busy = self.phases.iter().enumerate().fold(0, |busy, (at, list)| busy | (u8::from(!list.is_empty()) << at));
         Location {
+            number: serial::next(),
             busy,
             name,
             kind,

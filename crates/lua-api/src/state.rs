@@ -37,8 +37,8 @@ pub struct State {
     pub phase: Cell<&'static str>,
     /// The last chunk has passed the Lua body filter.
     pub filter_ended: Cell<bool>,
-    /// Address of a location, and whether no Lua filter sees its output.
-    pub plain: Cell<(usize, bool)>,
+    /// The number of a location, and whether no Lua filter sees its output.
+    pub plain: Cell<(u64, bool)>,
     /// The socket was taken over by `ngx.req.socket(true)`.
     pub raw_socket: Cell<bool>,
     /// The handler knows that the client has gone, or its `ngx.on_abort` thread does.

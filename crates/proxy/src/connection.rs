@@ -101,7 +101,7 @@ pub struct Key {
     kind: Kind,
     secure: Option<Identity>,
     local: Option<SocketAddr>,
-    index: usize,
+    route: u64,
     host: Option<Rc<[u8]>>,
 }
 
@@ -118,8 +118,8 @@ pub struct KeyView<'a> {
     pub secure: Option<Identity>,
     /// The local address that was asked for.
     pub local: Option<SocketAddr>,
-    /// Identity of the location's settings; 0 when connections are shared.
-    pub index: usize,
+    /// The number of the location's route; 0 when connections are shared.
+    pub route: u64,
     /// The host that the group's balancer has in mind.
     pub host: Option<&'a Rc<[u8]>>,
 }
@@ -129,13 +129,13 @@ impl KeyView<'_> {
         // Mostly both are the same bytes, which then need no look.
         (Rc::ptr_eq(self.address, &key.address) || *self.address == key.address)
             && (std::ptr::eq(self.protocol, key.protocol) || self.protocol == key.protocol)
-            && (self.kind, self.index) == (key.kind, key.index)
+            && (self.kind, self.route) == (key.kind, key.route)
             && (self.local, &self.secure, self.host) == (key.local, &key.secure, key.host.as_ref())
     }
 
     fn key(self) -> Key {
-        let KeyView { address, protocol, kind, secure, local, index: place, host } = self;
-        Key { address: address.clone(), protocol, kind, secure, local, index: place, host: host.cloned() }
+        let KeyView { address, protocol, kind, secure, local, route, host } = self;
+        Key { address: address.clone(), protocol, kind, secure, local, route, host: host.cloned() }
     }
 }
 

@@ -356,7 +356,7 @@ impl Exchange {
     #[must_use]
     pub fn pool_key<'a>(&'a self, peer: &'a Peer) -> KeyView<'a> {
         let apart = self.upstream.own.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
-        let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
+        let route = if apart { self.route.number } else { 0 };
         let secure = self.secure.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
         let host = self.target.as_ref().and_then(|target| target.host.as_ref());
         KeyView {
@@ -365,7 +365,7 @@ impl Exchange {
             kind: self.route.dialect.kind(),
             secure,
             local: self.local(),
-            index: place,
+            route,
             host,
         }
     }

@@ -13,6 +13,7 @@ use crate::rows;
 use crate::secure;
 use crate::values::{Proxy, Redirects, Version};
 use crate::variables;
+use base::serial;
 use conf::scope::Frame;
 use conf::tree::Error;
 use conf::tree::SettingError;
@@ -73,6 +74,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let alpn: &[&'static [u8]] = if version == Version::Http2 { &[b"h2"] } else { &[] };
     let secure = secure::secured(at, pass.url.as_ref(), &proxy.family.secure, "proxy", alpn).map_err(error)?;
     let route = Route {
+        number: serial::next(),
         plan,
         redirects: redirects(&proxy, pass).map_err(error)?,
         pass: pass.clone(),

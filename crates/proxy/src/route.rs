@@ -5,11 +5,14 @@ use crate::pass::Pass;
 use crate::rewrite::{CookieRules, Rule};
 use crate::secure::Secured;
 use crate::settings::Plan;
+use base::serial;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// A location's way to its upstream.
 pub struct Route {
+    /// What connections that no other location may use are told by in pools.
+    pub number: u64,
     /// The family's settings.
     pub plan: Plan,
     /// The target.
@@ -29,7 +32,7 @@ impl Route {
     #[must_use]
     pub fn plain(plan: Plan, pass: Rc<Pass>, secure: Option<Secured>, dialect: impl Dialect + 'static) -> Route {
         let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };
-        Route { plan, pass, secure, dialect: Box::new(dialect), redirects: Vec::new(), cookies }
+        Route { number: serial::next(), plan, pass, secure, dialect: Box::new(dialect), redirects: Vec::new(), cookies }
     }
 }
 

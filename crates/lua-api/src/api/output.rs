@@ -62,14 +62,13 @@ fn refusal(request: &Request, state: &State) -> Option<&'static str> {
 /// Whether no Lua filter sees the output of this location.
 fn is_plain(request: &Request, state: &State) -> bool {
     request.with_location(|location| {
-        let at = std::ptr::from_ref(location).addr();
         let (known, plain) = state.plain.get();
-        if known == at {
+        if known == location.number {
             return plain;
         }
         let filtered = location.conf.get::<header_filter::Conf>().is_some_and(|c| c.code.is_some())
             || location.conf.get::<body_filter::Conf>().is_some_and(|c| c.code.is_some());
-        state.plain.set((at, !filtered));
+        state.plain.set((location.number, !filtered));
         !filtered
     })
 }

@@ -215,8 +215,8 @@ impl Caching {
         }
     }
 
-    fn name(&self) -> (usize, Digest) {
-        (Rc::as_ptr(&self.store) as usize, self.digest)
+    fn name(&self) -> (u64, Digest) {
+        (self.store.number, self.digest)
     }
 
     fn open(&self, request: &Request, entry: &Entry) -> Option<Rc<Stored>> {

@@ -24,7 +24,7 @@ pub struct Memory {
 }
 
 /// Which cache, and which answer.
-type Name = (usize, Digest);
+type Name = (u64, Digest);
 
 #[derive(Default)]
 struct Inner {

@@ -3,6 +3,7 @@
 use crate::caching::store::{BatchLimits, Caches, OWNER, Store};
 use crate::limits::default::PAGE;
 use base::saturated::Saturated;
+use base::serial;
 use base::text::{parse_number, parse_size, parse_time_ms, parse_time_sec};
 use cache::purges::Purges;
 use cache::{FileStore, Index, Policy};
@@ -70,6 +71,7 @@ pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
     let meter = cx.global::<Zones>().meters.claim(&CACHES, &name);
     let meter = meter.map_err(|error| cx.error(ClaimError::Map(name.clone(), error).to_string()))?;
     let store = Store {
+        number: serial::next(),
         meter,
         files: FileStore { root, levels: draft.levels },
         index: Index::new(zone, draft.policy, draft.max_size.div_ceil(512)),

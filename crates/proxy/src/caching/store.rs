@@ -31,6 +31,8 @@ pub struct BatchLimits {
 /// A cache.
 #[derive(Debug)]
 pub struct Store {
+    /// What its responses are told by in a worker's memory.
+    pub number: u64,
     /// Its files.
     pub files: FileStore,
     /// Its keys.

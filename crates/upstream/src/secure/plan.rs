@@ -5,6 +5,7 @@ use crate::secure::hooks::UpstreamTls;
 use crate::secure::identity::Identity;
 use crate::url::{Host, Url};
 use base::log::{ErrorLog, Level};
+use base::serial;
 use conf::scope::Config;
 use conf::switch::Switch;
 use conf::tree::SettingError;
@@ -51,6 +52,8 @@ impl<S: 'static> Config for Plans<S> {
 
 /// Settings of sessions, and the sessions that they can resume.
 pub struct Plan<S> {
+    /// What its connections are told by in pools.
+    number: u64,
     settings: Settings,
     slots: Option<RefCell<Slots>>,
     /// The same with other certificates.
@@ -213,7 +216,7 @@ impl<S: Session> Secured<S> {
     /// What a pool tells connections to `target` by.
     #[must_use]
     pub fn identity(&self, target: &Target) -> Identity {
-        Identity::new(Rc::as_ptr(&self.plan) as usize, &target.identity)
+        Identity::new(self.plan.number, &target.identity)
     }
 
     /// The settings for `target`.
@@ -284,7 +287,7 @@ impl<S: Session> Plans<S> {
             log.write(Level::Warn, 0, format!("{prefix}_ssl_*: {note}").as_bytes());
         }
         let slots = reuse.then(|| RefCell::new(Slots::new(SERVERS)));
-        let plan = Rc::new(Plan { settings, slots, variants: RefCell::new(Variants::new(VARIANTS)), hooks });
+        let plan = Rc::new(Plan { number: serial::next(), settings, slots, variants: RefCell::new(Variants::new(VARIANTS)), hooks });
         all.insert(key, plan.clone());
         Ok(plan)
     }
