@@ -1,10 +1,8 @@
 //! A `stream` session as an instance of the traits of all protocols.
 
-use crate::Connection;
 use crate::module::Attach;
 use crate::phase::Phase;
-use crate::server::Server;
-use crate::session::Session;
+use crate::session::{Connection, Server, Session};
 use crate::variables::Cache;
 use base::log::{ErrorLog, Level};
 use conf::context::Context;

@@ -1,6 +1,5 @@
 //! The values of nginx's core stream module, which every part consults.
 
-use crate::variables::ServerName;
 use base::log::ErrorLog;
 use conf::row::Cx;
 use conf::scope::Config;
@@ -18,10 +17,6 @@ pub struct Core {
     pub preread_buffer_size: Option<u64>,
     /// `preread_timeout`, milliseconds
     pub preread_timeout: Option<u64>,
-    /// `server_name`, in order
-    pub names: Vec<ServerName>,
-    /// `$server_name`: the first name as written
-    pub first_name: Option<Box<[u8]>>,
     /// The module whose directive of content (`return`, `pass`, `proxy_pass`) stands last.
     pub content: Option<&'static str>,
 }
@@ -77,10 +72,10 @@ mod tests {
     }
 
     #[test]
-    fn names_and_content_are_the_servers_own() {
-        let outer = Core { first_name: Some((*b"a.test").into()), content: Some("return"), ..Core::default() };
+    fn content_is_the_servers_own() {
+        let outer = Core { content: Some("return"), ..Core::default() };
         let mut core = Core::default();
         core.inherit(&outer);
-        assert!(core.first_name.is_none() && core.content.is_none());
+        assert!(core.content.is_none());
     }
 }

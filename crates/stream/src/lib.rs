@@ -17,21 +17,17 @@ pub mod phase;
 pub mod preread;
 pub mod server;
 pub mod session;
+mod transfer;
 pub mod variables;
 pub mod worker;
 
 pub use ::session::log_client as log_session;
 pub use ::session::{BoxFuture, Levels, Outcome, Step};
-pub use configuration::{Configuration, Endpoint, Listen};
 pub use core::Core;
 pub use datagrams::Datagrams;
 pub use downstream::Downstream;
 pub use module::{Attach, Module};
 pub use phase::Phase;
-pub use server::{Preread, Server};
-pub use session::{Session, status};
+pub use server::Preread;
+pub use session::{Configuration, Connection, Endpoint, Listen, PrereadHandler, Server, Session, Worker, status};
 pub use variables::{Cache, Complex, Regex, Variables};
-pub use worker::Worker;
-
-/// What is known of a session's connection. A session over UDP has one too.
-pub type Connection = ::session::connection::Connection<Server>;

@@ -3,8 +3,7 @@
 use crate::core::Core;
 use crate::phase::Phase;
 use crate::server::{ContentHandler, Handler, Preread, PrereadHandler};
-use crate::session::Session;
-use crate::worker::Worker;
+use crate::session::{Session, Worker};
 use base::log::ErrorLog;
 use conf::configs::ConfMap;
 use conf::scope::Config;
@@ -42,11 +41,11 @@ pub struct Attach<'a> {
 #[derive(Default)]
 pub struct Parts {
     /// Handlers by phase.
-    pub phases: [Vec<Handler>; Phase::COUNT],
+    pub phases: [Vec<Handler<Session>>; Phase::COUNT],
     /// Handlers of the preread phase.
-    pub preread: Vec<PrereadHandler>,
+    pub preread: Vec<PrereadHandler<Session>>,
     /// The content handler.
-    pub content: Option<ContentHandler>,
+    pub content: Option<ContentHandler<Session>>,
 }
 
 /// The place of a module's next handler behind the last one of its phase: the same in all servers where they have the same handlers.

@@ -1,6 +1,5 @@
 //! Connections that are handed from one listener of this process to another (`pass`).
 
-use crate::worker::Worker;
 use net::stream::Stream;
 use session::address::{Address, Proxied};
 use std::rc::Rc;
@@ -27,22 +26,3 @@ pub struct PassedConnection {
 
 /// Hands connections to listeners; returns one without a listener.
 pub(crate) type PassConnection = Box<dyn Fn(Box<PassedConnection>) -> Result<(), Box<PassedConnection>>>;
-
-impl Worker {
-    /// Says how connections reach the worker's listeners; the front does, once.
-    pub fn set_passing(&self, pass: impl Fn(Box<PassedConnection>) -> Result<(), Box<PassedConnection>> + 'static) {
-        // A second front would be a mistake in main; the first one stays.
-        let _ = self.passing.set(Box::new(pass));
-    }
-
-    /// Gives a connection to the listener on its address, of whichever protocol.
-    ///
-    /// # Errors
-    /// There is no listener; the connection is returned.
-    pub fn pass(&self, passed: Box<PassedConnection>) -> Result<(), Box<PassedConnection>> {
-        match self.passing.get() {
-            Some(pass) => pass(passed),
-            None => Err(passed),
-        }
-    }
-}

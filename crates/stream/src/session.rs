@@ -1,11 +1,8 @@
 //! A session: one client of `stream` from its first byte to its log line, over TCP, a unix socket or UDP.
 
-use crate::configuration::{Configuration, Endpoint};
+use crate::core::Core;
 use crate::downstream::Downstream;
-use crate::server::Server;
-use crate::variables::Cache;
-use crate::worker::Worker;
-use crate::{Connection, Core};
+use crate::{configuration, server, worker};
 use base::clock::{self, Now};
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
@@ -13,9 +10,25 @@ use net::deadline::{Deadlines, Limit};
 use session::address::Address;
 use session::client::write_log;
 use session::contexts::Contexts;
+use session::variable::Cache;
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
+
+/// One worker process that serves sessions.
+pub type Worker = worker::Worker<Session>;
+/// The whole of `stream { }`.
+pub type Configuration = configuration::Configuration<Session>;
+/// The servers that share a listening address.
+pub type Endpoint = configuration::Endpoint<Session>;
+/// The endpoints of one listening socket.
+pub type Listen = configuration::Listen<Session>;
+/// A `server { }` in `stream`.
+pub type Server = server::Server<Session>;
+/// A handler of the preread phase with its place in the order of modules.
+pub type PrereadHandler = server::PrereadHandler<Session>;
+/// What is known of a session's connection. A session over UDP has one too.
+pub type Connection = session::connection::Connection<Server>;
 
 /// How sessions end: what handlers answer with [`session::Outcome::Status`], and `$status`.
 pub mod status {
@@ -96,7 +109,7 @@ pub struct Session {
     buffer: RefCell<Option<Vec<u8>>>,
     /// How much of it may be looked at.
     visible: Cell<usize>,
-    cache: Cache,
+    cache: Cache<Session>,
     contexts: Contexts,
     cleanups: RefCell<Vec<Cleanup>>,
 }
@@ -246,7 +259,7 @@ impl Session {
     }
 
     #[inline]
-    pub(crate) fn variable_cache(&self) -> &Cache {
+    pub(crate) fn variable_cache(&self) -> &Cache<Session> {
         &self.cache
     }
 

@@ -1,6 +1,6 @@
 //! Builds the immutable servers that sessions run on.
 
-use super::listen;
+use super::listen::{self, Names};
 use super::nodes::{ServerNode, Servers};
 use crate::build::unknown_variable;
 use base::log::{ErrorLog, Level};
@@ -78,7 +78,8 @@ impl Builder<'_> {
             })?;
         }
         let Parts { phases, preread, content } = parts;
-        let name = core.first_name.clone().unwrap_or_default();
-        Ok(Rc::new(Server { name, core, values, server_values, phases, preread, content, tls: ServerTls::default(), span: node.span }))
+        let Names { list: names, first } = node.frame.server.take::<Names>();
+        let (name, tls) = (first.unwrap_or_default(), ServerTls::default());
+        Ok(Rc::new(Server { name, names, core, values, server_values, phases, preread, content, tls, span: node.span }))
     }
 }

@@ -14,12 +14,22 @@ use session::names::ServerNames;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use stream::{Core, Endpoint, Listen, Server};
+use stream::variables::ServerName;
+use stream::{Endpoint, Listen, Server};
 
 /// The addresses of a server, in its server scope.
 #[derive(Default)]
 struct Listens {
     list: Vec<ListenRequest>,
+}
+
+/// The names of a server, likewise.
+#[derive(Default)]
+pub(super) struct Names {
+    /// In order.
+    pub(super) list: Vec<ServerName>,
+    /// The first one as written.
+    pub(super) first: Option<Box<[u8]>>,
 }
 
 pub(super) fn rows() -> Vec<Row> {
@@ -65,9 +75,9 @@ fn not_for_datagrams(parameter: &[u8]) -> Option<&'static str> {
 }
 
 pub(super) fn server_name(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let mut core = cx.location::<Core>();
-    let core = &mut *core;
-    names::add(cx, &mut core.names, &mut core.first_name)
+    let mut names = cx.frame.server.get::<Names>();
+    let names = &mut *names;
+    names::add(cx, &mut names.list, &mut names.first)
 }
 
 /// The sockets to open, and what responses on each.
@@ -83,7 +93,7 @@ pub(super) fn listens(servers: &[(&Frame, Rc<Server>)], stream: &Frame) -> Resul
     }
     for one in &gathered {
         has_certificates(one)?;
-        let names: Vec<_> = one.servers.iter().map(|server| server.core.names.as_slice()).collect();
+        let names: Vec<_> = one.servers.iter().map(|server| server.names.as_slice()).collect();
         conflicts::check(&names, &one.request.spec.address, &mut stream.global.get::<Warnings>())?;
     }
     let (mut specs, mut listens) = (Vec::new(), Vec::new());
@@ -110,7 +120,7 @@ fn has_certificates(one: &AddressGroup<Server>) -> Result<(), Error> {
 fn endpoint(one: &AddressGroup<Server>) -> Option<Endpoint> {
     let mut names = ServerNames::default();
     for server in &one.servers {
-        names.add(server, &server.core.names);
+        names.add(server, &server.names);
     }
     Some(Endpoint {
         default: one.default.clone().or_else(|| one.servers.first().cloned())?,

@@ -2,8 +2,8 @@
 
 use session::Outcome;
 use std::rc::Rc;
+use stream::PrereadHandler;
 use stream::preread::PrereadLimits;
-use stream::server::PrereadHandler;
 use stream::{Preread, Session};
 
 /// Runs a handler until it has its response.

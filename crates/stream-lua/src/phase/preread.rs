@@ -9,7 +9,7 @@ use lua::{Completion, LuaPhase};
 use lua_session::{PhaseCode, directive};
 use session::{Configured, Outcome, Step};
 use std::rc::Rc;
-use stream::server::PrereadHandler;
+use stream::PrereadHandler;
 use stream::{Attach, Levels, Module, Preread, Session, status};
 
 /// `preread_by_lua_block`, `preread_by_lua_file`, `preread_by_lua_no_postpone`.
