@@ -1,5 +1,7 @@
 //! Forwards a response body, at the client's pace or ahead of it.
 
+mod delivery;
+
 use crate::attempt_end::{AttemptEnd, End};
 use crate::buffer::Store;
 use crate::connection::UpstreamConnection;
@@ -8,18 +10,15 @@ use crate::exchange::Exchange;
 use crate::lease::Lease;
 use crate::limits::TIMED_OUT;
 use crate::pace::Pace;
-use crate::route::Route;
 use crate::sender::{SendError, Sender};
-use crate::settings::Plan;
 use crate::tee::Tee;
 use ::upstream::secure::handshake::error_line;
 use base::clock;
 use base::log::Level;
-use bytes::Bytes;
-use http::{BoxFuture, Chain, Outcome, Piece, Request};
+use delivery::{complete, emit, send_stored};
+use http::{BoxFuture, Outcome};
 use std::io::IoSlice;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use wire::chunked::Step;
 
 /// What is needed to relay a body.
@@ -391,71 +390,4 @@ impl<'a> Relay<'a> {
             self.exchange.request.log(Level::Error, b"upstream sent invalid trailer");
         }
     }
-}
-
-/// Gives data to the client, or to the store when the client is behind.
-fn emit(exchange: &Exchange, buffering: bool, store: &mut Store, data: &[IoSlice<'_>]) -> http::Step {
-    let (request, plan) = (&exchange.request, &exchange.route.plan);
-    if buffering && (!store.is_empty() || !keeps_up(request, plan)) {
-        data.iter().for_each(|run| store.push(request, plan, run));
-        return http::Step::Now(Outcome::Ok);
-    }
-    if !request.has_body_filters() {
-        return request.output_slices(data);
-    }
-    request.action.set(SENDING);
-    let step = if buffering {
-        request.output_slices(data)
-    } else {
-        let pieces = data.iter().map(|run| Piece::Bytes(Bytes::copy_from_slice(run))).collect();
-        request.output(Chain { pieces, flush: true, ..Chain::default() })
-    };
-    if matches!(step, http::Step::Now(_)) {
-        request.action.set(READING);
-    }
-    step
-}
-
-/// Whether the client has taken what it was sent, as far as it may be behind: what is queued is offered to it first.
-fn keeps_up(request: &Request, plan: &Plan) -> bool {
-    // A client that has gone takes everything: the next write tells. Who waits for it asks again, with a waker.
-    request.wire.queued() <= plan.busy || request.wire.poll_drain(&mut Context::from_waker(Waker::noop()), plan.busy).is_ready()
-}
-
-/// Moves what is stored to the client as far as it takes it; false: the client is gone.
-async fn send_stored(request: &Rc<Request>, plan: &Plan, store: &mut Store) -> bool {
-    while !store.is_empty() && request.wire.queued() <= plan.busy {
-        let Some(piece) = store.take(plan.busy) else { return true };
-        if !send(request, piece).await {
-            return false;
-        }
-    }
-    true
-}
-
-async fn send(request: &Rc<Request>, piece: Piece) -> bool {
-    let chain = Chain { pieces: vec![piece], ..Chain::default() };
-    request.output(chain).finish().await == Outcome::Ok
-}
-
-/// Gives the client the rest of a response and ends it, or ends the connection if there is no whole response.
-async fn complete(request: Rc<Request>, route: Rc<Route>, mut store: Store, finish: BodyEnd) -> Outcome {
-    let plan = &route.plan;
-    if finish == BodyEnd::ClientGone {
-        request.flags.client_gone.set(true);
-        return Outcome::Error;
-    }
-    request.action.set(SENDING);
-    while !store.is_empty() {
-        if !send_stored(&request, plan, &mut store).await || request.drain(plan.busy / 2).finish().await != Outcome::Ok {
-            return Outcome::Error;
-        }
-    }
-    if finish == BodyEnd::Broken {
-        // What came is the client's; that it is not whole shows in how the connection ends.
-        request.flags.keepalive.set(false);
-        let _ = request.flush().finish().await;
-        return Outcome::Error;
-    }
-    request.output_end().finish().await
 }
