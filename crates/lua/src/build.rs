@@ -36,8 +36,6 @@ enum Next {
     Nothing,
     /// Nothing: something came that may not.
     Wrong,
-    /// Nothing: a container has more values than a table can hold.
-    TooMany,
 }
 
 /// Builds one value on top of the stack.
@@ -46,6 +44,8 @@ pub struct Builder<'s, 'a> {
     l: *mut sys::lua_State,
     base: usize,
     next: Next,
+    /// A container has more values than a table can hold.
+    too_many: bool,
     level: Level,
     /// The levels around that one.
     outer: Vec<Level>,
@@ -66,7 +66,7 @@ impl<'s, 'a> Builder<'s, 'a> {
         let metatable = metatable.filter(|index| stack.kind(*index) == Type::Table).map(lua_index);
         let (l, base) = (stack.state(), stack.top());
         let level = Level { missing: 0, index: 0 };
-        Some(Self { stack, l, base, next: Next::Value, level, outer: SPARE.take(), depth, metatable })
+        Some(Self { stack, l, base, next: Next::Value, too_many: false, level, outer: SPARE.take(), depth, metatable })
     }
 
     /// Puts the value on top where it belongs, and likewise each container that is complete by that.
@@ -94,22 +94,14 @@ impl<'s, 'a> Builder<'s, 'a> {
         self.next = Next::Nothing;
     }
 
-    /// Nothing may come any more, for the first such reason.
-    #[cold]
-    fn refuse(&mut self, reason: Next) {
-        if self.next != Next::TooMany {
-            self.next = reason;
-        }
-    }
-
     #[inline]
     fn begin(&mut self, count: usize, array: bool) {
         if self.next != Next::Value || self.outer.len() >= self.depth {
-            self.refuse(Next::Wrong);
+            self.next = Next::Wrong;
             return;
         }
         if count > if array { MOST_ITEMS } else { MOST_KEYS } {
-            self.refuse(Next::TooMany);
+            (self.next, self.too_many) = (Next::Wrong, true);
             return;
         }
         let size = lua_index(count);
@@ -146,7 +138,7 @@ impl<'s, 'a> Builder<'s, 'a> {
     #[inline]
     pub fn string(&mut self, bytes: &[u8]) {
         if !matches!(self.next, Next::Key | Next::Value) {
-            self.refuse(Next::Wrong);
+            self.next = Next::Wrong;
             return;
         }
         // SAFETY: there is room for a key and a value above the levels; Lua copies the bytes.
@@ -168,7 +160,7 @@ impl<'s, 'a> Builder<'s, 'a> {
             push(self.l);
             self.join();
         } else {
-            self.refuse(Next::Wrong);
+            self.next = Next::Wrong;
         }
     }
 
@@ -204,6 +196,6 @@ impl<'s, 'a> Builder<'s, 'a> {
             return Ok(());
         }
         self.stack.truncate(self.base);
-        Err(Raise::fixed(if self.next == Next::TooMany { "table overflow" } else { "the value is not complete" }))
+        Err(Raise::fixed(if self.too_many { "table overflow" } else { "the value is not complete" }))
     }
 }

@@ -176,9 +176,10 @@ impl<'s, 'a> Walker<'s, 'a> {
     }
 
     /// The raw length of the table.
-    pub fn length(&self) -> usize {
+    pub fn length(&self) -> c_int {
         // SAFETY: a table stands on top.
-        if self.kind() == Type::Table { unsafe { sys::lua_objlen(self.l, -1) } } else { 0 }
+        let length = if self.kind() == Type::Table { unsafe { sys::lua_objlen(self.l, -1) } } else { 0 };
+        c_int::try_from(length).unwrap_or(c_int::MAX)
     }
 
     /// What the table's `__len` says, if it has one.
@@ -306,23 +307,19 @@ impl<'s, 'a> Walker<'s, 'a> {
     /// # Errors
     /// The error that `__index` raised.
     #[inline(always)]
-    pub fn item(&mut self, index: usize, raw: bool) -> Result<ValueView<'_>, Vec<u8>> {
+    pub fn item(&mut self, index: c_int, raw: bool) -> Result<ValueView<'_>, Vec<u8>> {
         if self.level != Level::Items {
             return Ok(ValueView::Nil);
         }
         self.ascend();
         // SAFETY: the table stands on top, and entering made room.
         unsafe {
-            match c_int::try_from(index) {
-                Ok(index) => raw::push_item(self.l, -1, index),
-                // What a metamethod calls the length may be more than a list can have.
-                Err(_) => sys::lua_pushnil(self.l),
-            }
+            raw::push_item(self.l, -1, index);
             if !raw && sys::lua_type(self.l, -1) == sys::LUA_TNIL {
                 sys::lua_settop(self.l, -2);
                 sys::lua_pushcclosure(self.l, index_entry, 0);
                 sys::lua_pushvalue(self.l, -2);
-                sys::lua_pushnumber(self.l, index as f64);
+                sys::lua_pushnumber(self.l, f64::from(index));
                 self.protected(2, 1)?;
             }
         }

@@ -103,8 +103,8 @@ pub(super) fn encode(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Ra
 #[derive(Clone, Copy)]
 struct Items {
     /// The last item's index.
-    index: usize,
-    length: usize,
+    index: i32,
+    length: i32,
     raw: bool,
 }
 
@@ -342,7 +342,7 @@ impl Encoder<'_, '_, '_> {
                 return self.array(Items { index: 0, length, raw: true });
             }
             if let Some(length) = self.walker.length_by_metamethod().map_err(raised)? {
-                return self.array(Items { index: 0, length: usize::saturated(length), raw: false });
+                return self.array(Items { index: 0, length: i32::saturated(length), raw: false });
             }
         }
         let asks_empty = metatable.is_some() && metatable == self.walker.address(EMPTY_ARRAY_MT);
@@ -428,6 +428,6 @@ impl Encoder<'_, '_, '_> {
             self.enter(|walker| walker.enter_pairs())?;
             return self.object(start, asks_empty);
         }
-        self.array(Items { index: count, length: usize::saturated(max), raw })
+        self.array(Items { index: i32::try_from(count).unwrap_or(i32::MAX), length: i32::saturated(max), raw })
     }
 }
