@@ -33,7 +33,7 @@ pub struct Options {
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub enum Failure {
+pub enum ConnectFailure {
     /// The socket could not be made as it is wanted: no other server would be better off.
     Local {
         /// The call, in nginx's words.
@@ -45,18 +45,18 @@ pub enum Failure {
     Peer(io::Error),
 }
 
-impl Failure {
+impl ConnectFailure {
     /// The underlying error.
     #[must_use]
     pub fn error(&self) -> &io::Error {
         match self {
-            Failure::Local { error, .. } | Failure::Peer(error) => error,
+            ConnectFailure::Local { error, .. } | ConnectFailure::Peer(error) => error,
         }
     }
 
-    fn of(call: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
+    fn of(call: impl Into<String>) -> impl FnOnce(io::Error) -> ConnectFailure {
         let call = call.into();
-        |error| Failure::Local { call, error }
+        |error| ConnectFailure::Local { call, error }
     }
 }
 
@@ -68,19 +68,19 @@ fn display(address: SocketAddr) -> String {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ConnectFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Local { call, error } => write!(f, "{call} failed {}", base::errno::describe(error)),
-            Failure::Peer(error) => write!(f, "connect() failed {}", base::errno::describe(error)),
+            ConnectFailure::Local { call, error } => write!(f, "{call} failed {}", base::errno::describe(error)),
+            ConnectFailure::Peer(error) => write!(f, "connect() failed {}", base::errno::describe(error)),
         }
     }
 }
 
-impl From<Failure> for io::Error {
-    fn from(failure: Failure) -> io::Error {
+impl From<ConnectFailure> for io::Error {
+    fn from(failure: ConnectFailure) -> io::Error {
         match failure {
-            Failure::Local { error, .. } | Failure::Peer(error) => error,
+            ConnectFailure::Local { error, .. } | ConnectFailure::Peer(error) => error,
         }
     }
 }
@@ -89,14 +89,14 @@ impl From<Failure> for io::Error {
 ///
 /// # Errors
 /// What socket(2), bind(2) or connect(2) report, or that it took too long.
-pub async fn connect(target: &SocketAddress, options: Options) -> Result<Stream, Failure> {
+pub async fn connect(target: &SocketAddress, options: Options) -> Result<Stream, ConnectFailure> {
     let socket = prepare(target, options, Type::STREAM)?;
     let begun = match target {
         SocketAddress::Internet(address) => begin(&socket, *address),
         // It stands at once or not at all, unix(7): nobody has to wait for it.
         SocketAddress::Unix(path) => SockAddr::unix(path).and_then(|path| socket.connect(&path)).map(|()| true),
     };
-    if begun.map_err(Failure::Peer)? {
+    if begun.map_err(ConnectFailure::Peer)? {
         let transport = if matches!(target, SocketAddress::Unix(_)) { Transport::Unix } else { Transport::Tcp };
         return Ok(Stream::connected(socket.into(), transport));
     }
@@ -109,7 +109,7 @@ pub async fn connect(target: &SocketAddress, options: Options) -> Result<Stream,
         None => connecting.await,
         Some(limit) => crate::time::timeout(limit, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
     };
-    connected.map_err(Failure::Peer)
+    connected.map_err(ConnectFailure::Peer)
 }
 
 /// Begins to connect; true if the connection stands. One within the machine mostly does when the call that began it has returned, though
@@ -123,8 +123,8 @@ fn begin(socket: &Socket, address: SocketAddr) -> io::Result<bool> {
 }
 
 /// A socket of this type that is not connected yet.
-pub(crate) fn prepare(target: &SocketAddress, options: Options, kind: Type) -> Result<Socket, Failure> {
-    let socket = Socket::new(target.domain(), kind.cloexec().nonblocking(), None).map_err(Failure::of("socket()"))?;
+pub(crate) fn prepare(target: &SocketAddress, options: Options, kind: Type) -> Result<Socket, ConnectFailure> {
+    let socket = Socket::new(target.domain(), kind.cloexec().nonblocking(), None).map_err(ConnectFailure::of("socket()"))?;
     if options.keepalive {
         // As with nginx, a connection without it is better than none.
         let _ = socket.set_keepalive(true);
@@ -133,15 +133,15 @@ pub(crate) fn prepare(target: &SocketAddress, options: Options, kind: Type) -> R
     set_buffers(SockRef::from(&socket), options);
     if let Some(local) = options.bind {
         if options.transparent {
-            sys::socket::set_transparent(&socket, local.is_ipv6()).map_err(Failure::of("setsockopt(IP_TRANSPARENT)"))?;
+            sys::socket::set_transparent(&socket, local.is_ipv6()).map_err(ConnectFailure::of("setsockopt(IP_TRANSPARENT)"))?;
         }
         if local.port() != 0 {
-            socket.set_reuse_address(true).map_err(Failure::of("setsockopt(SO_REUSEADDR)"))?;
+            socket.set_reuse_address(true).map_err(ConnectFailure::of("setsockopt(SO_REUSEADDR)"))?;
         } else if kind == Type::STREAM && matches!(target, SocketAddress::Internet(_)) {
             // Without it a port would be reserved per local address alone, and 28,000 connections would be the end.
-            sys::socket::set_bind_address_no_port(&socket).map_err(Failure::of("setsockopt(IP_BIND_ADDRESS_NO_PORT)"))?;
+            sys::socket::set_bind_address_no_port(&socket).map_err(ConnectFailure::of("setsockopt(IP_BIND_ADDRESS_NO_PORT)"))?;
         }
-        socket.bind(&local.into()).map_err(Failure::of(format!("bind({})", display(local))))?;
+        socket.bind(&local.into()).map_err(ConnectFailure::of(format!("bind({})", display(local))))?;
     }
     Ok(socket)
 }
@@ -192,9 +192,9 @@ mod tests {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let target = SocketAddress::Internet(SocketAddr::from(([127, 0, 0, 1], port)));
         let failure = connect(&target, Options::default()).await.unwrap_err();
-        assert!(matches!(&failure, Failure::Peer(error) if error.raw_os_error() == Some(111)), "{failure}");
+        assert!(matches!(&failure, ConnectFailure::Peer(error) if error.raw_os_error() == Some(111)), "{failure}");
         let failure = connect(&SocketAddress::Unix("/nonexistent.sock".into()), Options::default()).await.unwrap_err();
-        assert!(matches!(&failure, Failure::Peer(error) if error.raw_os_error() == Some(2)), "{failure}");
+        assert!(matches!(&failure, ConnectFailure::Peer(error) if error.raw_os_error() == Some(2)), "{failure}");
     }
 
     #[tokio::test]
@@ -205,7 +205,7 @@ mod tests {
             let options = Options { bind: Some(bind.parse().unwrap()), ..Options::default() };
             let line = format!("bind({shown}) failed (99: Cannot assign requested address)");
             let failure = connect(&target, options).await.unwrap_err();
-            assert!(matches!(&failure, Failure::Local { .. }));
+            assert!(matches!(&failure, ConnectFailure::Local { .. }));
             assert_eq!(failure.to_string(), line);
             let failure = crate::datagram::Datagram::connect(&target, options).unwrap_err();
             assert_eq!(failure.to_string(), line);

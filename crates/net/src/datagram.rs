@@ -8,7 +8,7 @@ use tokio::io::Interest;
 use tokio::net::{UdpSocket, UnixDatagram};
 
 use crate::address::SocketAddress;
-use crate::connect::{Failure, Options, prepare};
+use crate::connect::{ConnectFailure, Options, prepare};
 
 /// A refusal is no datagram to epoll(7), only an error.
 const NEWS: Interest = Interest::READABLE.add(Interest::ERROR);
@@ -28,10 +28,10 @@ impl Datagram {
     ///
     /// # Errors
     /// What socket(2), bind(2) or connect(2) report.
-    pub fn connect(peer: &SocketAddress, options: Options) -> Result<Datagram, Failure> {
+    pub fn connect(peer: &SocketAddress, options: Options) -> Result<Datagram, ConnectFailure> {
         let bind = options.bind.filter(|_| matches!(peer, SocketAddress::Internet(_)));
         let socket = prepare(peer, Options { bind, ..options }, Type::DGRAM)?;
-        Datagram::from_socket(socket, peer).map_err(Failure::Peer)
+        Datagram::from_socket(socket, peer).map_err(ConnectFailure::Peer)
     }
 
     fn from_socket(socket: Socket, peer: &SocketAddress) -> io::Result<Datagram> {

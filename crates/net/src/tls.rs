@@ -64,7 +64,7 @@ pub struct TlsStream<S> {
 
 /// Why a handshake did not happen.
 #[derive(Debug)]
-pub enum Failure {
+pub enum HandshakeFailure {
     /// Something is wrong with it; the peer was told.
     Tls(TlsError),
     /// The connection failed.
@@ -73,17 +73,17 @@ pub enum Failure {
     Closed,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for HandshakeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Tls(error) => error.fmt(f),
-            Failure::Io(error) => error.fmt(f),
-            Failure::Closed => f.write_str("peer closed connection in SSL handshake"),
+            HandshakeFailure::Tls(error) => error.fmt(f),
+            HandshakeFailure::Io(error) => error.fmt(f),
+            HandshakeFailure::Closed => f.write_str("peer closed connection in SSL handshake"),
         }
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for HandshakeFailure {}
 
 /// A session without its socket, while a connection is parked.
 #[derive(Debug)]
@@ -94,9 +94,9 @@ pub struct Parked(Box<Session>);
 ///
 /// # Errors
 /// When there is no session in the end.
-pub async fn accept<S: Socket>(socket: S, session: ServerSession, first: &[u8]) -> Result<TlsStream<S>, Failure> {
+pub async fn accept<S: Socket>(socket: S, session: ServerSession, first: &[u8]) -> Result<TlsStream<S>, HandshakeFailure> {
     let mut stream = TlsStream::new(plain(socket)?, Session::Server(session));
-    stream.take(first).map_err(Failure::from)?;
+    stream.take(first).map_err(HandshakeFailure::from)?;
     stream.handshake().await?;
     Ok(stream)
 }
@@ -106,22 +106,22 @@ pub async fn accept<S: Socket>(socket: S, session: ServerSession, first: &[u8]) 
 /// # Errors
 /// When there is no session in the end. Whether the server is the one that is wanted is asked afterwards,
 /// [`ClientSession::verdict`].
-pub async fn connect<S: Socket>(socket: S, session: ClientSession) -> Result<TlsStream<S>, Failure> {
+pub async fn connect<S: Socket>(socket: S, session: ClientSession) -> Result<TlsStream<S>, HandshakeFailure> {
     let mut stream = TlsStream::new(plain(socket)?, Session::Client(session));
-    stream.take(&[]).map_err(Failure::from)?;
+    stream.take(&[]).map_err(HandshakeFailure::from)?;
     stream.handshake().await?;
     Ok(stream)
 }
 
-fn plain<S: Socket>(socket: S) -> Result<S, Failure> {
-    if socket.is_tls() { Err(Failure::Io(io::ErrorKind::InvalidInput.into())) } else { Ok(socket) }
+fn plain<S: Socket>(socket: S) -> Result<S, HandshakeFailure> {
+    if socket.is_tls() { Err(HandshakeFailure::Io(io::ErrorKind::InvalidInput.into())) } else { Ok(socket) }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for HandshakeFailure {
     fn from(error: io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
-            Some(inner) => Failure::Tls(inner.clone()),
-            None => Failure::Io(error),
+            Some(inner) => HandshakeFailure::Tls(inner.clone()),
+            None => HandshakeFailure::Io(error),
         }
     }
 }
@@ -167,7 +167,7 @@ impl<S: Socket> TlsStream<S> {
         &mut self.socket
     }
 
-    async fn handshake(&mut self) -> Result<(), Failure> {
+    async fn handshake(&mut self) -> Result<(), HandshakeFailure> {
         loop {
             std::future::poll_fn(|cx| self.poll_flush(cx)).await?;
             {
@@ -180,7 +180,7 @@ impl<S: Socket> TlsStream<S> {
             let read = std::future::poll_fn(|cx| self.poll_receive(cx, &mut plain)).await;
             self.state.get_mut().plain = plain;
             if read? == 0 {
-                return Err(Failure::Closed);
+                return Err(HandshakeFailure::Closed);
             }
         }
     }

@@ -6,7 +6,7 @@
 
 pub mod link;
 
-use crate::dialect::{Framing, Kind};
+use crate::dialect::{ChannelKind, Framing};
 use link::Link;
 use net::stream::Stream;
 use std::borrow::Cow;
@@ -17,19 +17,19 @@ use wire::chunked::Step;
 /// A connection as a carrier of messages.
 #[derive(Debug)]
 pub enum Channel {
-    /// See [`Kind::Bytes`].
+    /// See [`ChannelKind::Bytes`].
     Bytes(Stream),
-    /// See [`Kind::Frames`].
+    /// See [`ChannelKind::Frames`].
     Frames(Box<Link>),
 }
 
 impl Channel {
     /// A channel on a new connection.
     #[must_use]
-    pub fn new(stream: Stream, kind: Kind) -> Channel {
+    pub fn new(stream: Stream, kind: ChannelKind) -> Channel {
         match kind {
-            Kind::Bytes => Channel::Bytes(stream),
-            Kind::Frames => Channel::Frames(Box::new(Link::new(stream))),
+            ChannelKind::Bytes => Channel::Bytes(stream),
+            ChannelKind::Frames => Channel::Frames(Box::new(Link::new(stream))),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A connection to an upstream server, and the pool of idle ones.
 
 use crate::channel::Channel;
-use crate::dialect::Kind;
+use crate::dialect::ChannelKind;
 use ::upstream::secure::identity::Identity;
 use base::clock;
 use net::pool::{Idle, Pool};
@@ -98,7 +98,7 @@ impl Idle for Box<UpstreamConnection> {
 pub struct Key {
     address: Rc<str>,
     protocol: &'static [u8],
-    kind: Kind,
+    kind: ChannelKind,
     secure: Option<Identity>,
     local: Option<SocketAddr>,
     route: u64,
@@ -113,7 +113,7 @@ pub struct KeyView<'a> {
     /// What is spoken, by its scheme.
     pub protocol: &'static [u8],
     /// How messages are delimited.
-    pub kind: Kind,
+    pub kind: ChannelKind,
     /// What its TLS stands for.
     pub secure: Option<Identity>,
     /// The local address that was asked for.

@@ -42,7 +42,7 @@ pub enum Sent {
 
 /// How messages are delimited on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ChannelKind {
     /// By their own grammar.
     Bytes,
     /// By HTTP/2's frames.
@@ -237,8 +237,8 @@ pub trait Dialect {
     }
 
     /// How its messages are delimited on a connection.
-    fn kind(&self) -> Kind {
-        Kind::Bytes
+    fn kind(&self) -> ChannelKind {
+        ChannelKind::Bytes
     }
 
     /// Whether nothing is spoken: the connection itself is what the client wants.

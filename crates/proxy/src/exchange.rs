@@ -48,7 +48,7 @@ pub struct Exchange {
     /// What the request written says.
     pub encoded: Encoded,
     /// Whom the request has in mind, with TLS.
-    pub secure: Option<Rc<plan::Target>>,
+    pub secure: Option<Rc<plan::TlsTarget>>,
     /// Local address of connections.
     pub local: Option<SocketAddr>,
     /// When it began, on the monotonic clock.

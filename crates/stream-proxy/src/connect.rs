@@ -8,7 +8,7 @@ use crate::settings::Plan;
 use balance::Measure;
 use base::log::Level;
 use net::address::SocketAddress;
-use net::connect::{Failure, Options};
+use net::connect::{ConnectFailure, Options};
 use net::datagram::Datagram;
 use net::stream::Stream;
 use socket2::SockRef;
@@ -92,12 +92,12 @@ impl Job<'_> {
         Ok(way)
     }
 
-    fn refused(&self, address: &SocketAddress, failure: &Failure) -> ConnectError {
+    fn refused(&self, address: &SocketAddress, failure: &ConnectFailure) -> ConnectError {
         let (level, line) = refusal::line(address, failure);
         self.session.log(level, line.as_bytes());
         match failure {
-            Failure::Local { .. } => ConnectError::Internal,
-            Failure::Peer(_) => ConnectError::Failed,
+            ConnectFailure::Local { .. } => ConnectError::Internal,
+            ConnectFailure::Peer(_) => ConnectError::Failed,
         }
     }
 

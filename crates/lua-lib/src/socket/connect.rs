@@ -10,7 +10,7 @@ use base::log::Level;
 use base::saturated::Saturated;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Type, Value};
 use net::address::SocketAddress;
-use net::connect::{Failure, Options};
+use net::connect::{ConnectFailure, Options};
 use net::stream::Stream;
 use resolver::settings::Resolving;
 use std::net::{IpAddr, SocketAddr};
@@ -277,7 +277,7 @@ impl Connect {
                 self.install(stream, 0, ticket, label);
                 Reply::One(Value::Number(1.0))
             }
-            Err(Failure::Peer(error)) if error.kind() == std::io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
+            Err(ConnectFailure::Peer(error)) if error.kind() == std::io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
                 self.reporter.error(&format!("lua tcp socket connect timed out{label}"));
                 failure("timeout")
             }
@@ -289,11 +289,11 @@ impl Connect {
     }
 
     /// The log line of a connect that failed: what fails at once is graver than what a network does, and not for `lua_socket_log_errors` to decide.
-    fn log_failure(&self, address: &SocketAddress, failed: &Failure, label: &str) {
+    fn log_failure(&self, address: &SocketAddress, failed: &ConnectFailure, label: &str) {
         use std::io::ErrorKind::ConnectionRefused;
         let (error, what) = (failed.error(), base::errno::describe(failed.error()));
         match (failed, address) {
-            (Failure::Local { .. }, _) => self.reporter.always(Level::Crit, &format!("{failed}{label}")),
+            (ConnectFailure::Local { .. }, _) => self.reporter.always(Level::Crit, &format!("{failed}{label}")),
             (_, SocketAddress::Unix(_)) if error.kind() == ConnectionRefused => {
                 self.reporter.always(Level::Error, &format!("connect() to {address} failed {what}{label}"));
             }

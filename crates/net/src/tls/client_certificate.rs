@@ -13,7 +13,7 @@ use tls::error::TlsError;
 use tls::session::ClientSession;
 use tokio::sync::{mpsc as channel, oneshot};
 
-use super::{Failure, ROOM, Session, Socket, TlsStream, plain};
+use super::{HandshakeFailure, ROOM, Session, Socket, TlsStream, plain};
 
 /// The stack of such a thread.
 const STACK: usize = 512 * 1024;
@@ -45,14 +45,14 @@ pub async fn connect<S, C>(
     socket: S,
     make: impl FnOnce(Arc<dyn CertificateChooser>) -> Result<ClientSession, TlsError>,
     choose: impl Fn(u16) -> C,
-) -> Result<TlsStream<S>, Failure>
+) -> Result<TlsStream<S>, HandshakeFailure>
 where
     S: Socket,
     C: Future<Output = Result<CertificateChoice, TlsError>>,
 {
     let mut socket = plain(socket)?;
     let (asker, mut questions) = channel::unbounded_channel();
-    let session = make(Arc::new(RequestSender(asker))).map_err(Failure::Tls)?;
+    let session = make(Arc::new(RequestSender(asker))).map_err(HandshakeFailure::Tls)?;
     let mut work = HandshakeTask { session, buffers: Buffers::default(), plain: Vec::new() };
     let mut result = work.receive();
     loop {
@@ -68,7 +68,7 @@ where
         incoming.clear();
         incoming.reserve(ROOM);
         if std::future::poll_fn(|cx| socket.poll_read(cx, incoming)).await? == 0 {
-            return Err(Failure::Closed);
+            return Err(HandshakeFailure::Closed);
         }
         (work, result) = on_thread(work, &mut questions, &choose).await?;
     }
@@ -81,8 +81,8 @@ struct HandshakeTask {
 }
 
 impl HandshakeTask {
-    fn receive(&mut self) -> Result<(), Failure> {
-        self.session.receive(&mut self.buffers, &mut self.plain).map_err(Failure::Tls)
+    fn receive(&mut self) -> Result<(), HandshakeFailure> {
+        self.session.receive(&mut self.buffers, &mut self.plain).map_err(HandshakeFailure::Tls)
     }
 }
 
@@ -91,7 +91,7 @@ async fn on_thread<C: Future<Output = Result<CertificateChoice, TlsError>>>(
     mut work: HandshakeTask,
     questions: &mut channel::UnboundedReceiver<CertificateRequest>,
     choose: impl Fn(u16) -> C,
-) -> Result<(HandshakeTask, Result<(), Failure>), Failure> {
+) -> Result<(HandshakeTask, Result<(), HandshakeFailure>), HandshakeFailure> {
     let (done, mut finished) = oneshot::channel();
     let started = std::thread::Builder::new().name("tls handshake".into()).stack_size(STACK).spawn(move || {
         let result = work.receive();
@@ -99,12 +99,12 @@ async fn on_thread<C: Future<Output = Result<CertificateChoice, TlsError>>>(
         let _ = done.send((work, result));
     });
     // Without a thread there is nobody who could wait.
-    started.map_err(|_| Failure::Tls(TlsError::INTERNAL))?;
+    started.map_err(|_| HandshakeFailure::Tls(TlsError::INTERNAL))?;
     loop {
         tokio::select! {
-            done = &mut finished => return done.map_err(|_| Failure::Tls(TlsError::INTERNAL)),
+            done = &mut finished => return done.map_err(|_| HandshakeFailure::Tls(TlsError::INTERNAL)),
             Some(question) = questions.recv() => {
-                let choice = choose(question.version).await.map_err(Failure::Tls)?;
+                let choice = choose(question.version).await.map_err(HandshakeFailure::Tls)?;
                 // The thread waits for it.
                 let _ = question.answer.send(choice);
             }

@@ -195,7 +195,7 @@ async fn who_chooses_may_refuse_or_be_left_alone() {
             failed = connecting => assert_eq!(failed.unwrap_err().to_string(), TlsError::CALLBACK_FAILED.to_string()),
             _ = async { waiting.await.unwrap() }, if gives_up => {}
         }
-        assert!(matches!(server.await.unwrap(), Err(Failure::Closed)));
+        assert!(matches!(server.await.unwrap(), Err(HandshakeFailure::Closed)));
     }
 }
 
@@ -208,5 +208,5 @@ async fn handshakes_fail_with_a_reason_on_both_sides() {
     assert!(client.unwrap_err().to_string().contains("alert protocol version"));
     let (one, other) = pair();
     drop(other);
-    assert!(matches!(accept(one, sessions("TLSv1.3").0, &[]).await, Err(Failure::Closed)));
+    assert!(matches!(accept(one, sessions("TLSv1.3").0, &[]).await, Err(HandshakeFailure::Closed)));
 }

@@ -3,13 +3,13 @@
 use super::{Attempt, CONNECTING, End, now_ms};
 use crate::channel::Channel;
 use crate::connection::UpstreamConnection;
-use crate::dialect::Kind;
+use crate::dialect::ChannelKind;
 use crate::limits::TIMED_OUT;
 use crate::settings::next;
 use ::upstream::refusal;
 use ::upstream::secure::handshake::{self, HandshakeError};
 use http::Outcome;
-use net::connect::Failure;
+use net::connect::ConnectFailure;
 use std::fmt;
 use std::pin::pin;
 use std::task::Poll;
@@ -19,7 +19,7 @@ use sys::boxed::pinned;
 /// Why there is no connection.
 #[derive(Debug)]
 enum ConnectError {
-    Connect(Failure),
+    Connect(ConnectFailure),
     Shake(HandshakeError),
 }
 
@@ -53,7 +53,7 @@ impl Attempt<'_> {
         let mut connecting = pin!(async {
             let began = std::time::Instant::now();
             let stream = net::connect::connect(&target, options).await.map_err(ConnectError::Connect)?;
-            if secure.is_some() || self.exchange.route.dialect.kind() == Kind::Frames {
+            if secure.is_some() || self.exchange.route.dialect.kind() == ChannelKind::Frames {
                 // Small writes follow each other here, and must not wait for acknowledgements. It may be closed already.
                 let _ = stream.set_no_delay(true);
             }
@@ -89,7 +89,7 @@ impl Attempt<'_> {
             Some(Err(ConnectError::Connect(failure))) => {
                 let (level, line) = refusal::line(&target, &failure);
                 self.request().log(level, line.as_bytes());
-                if let Failure::Local { .. } = failure {
+                if let ConnectFailure::Local { .. } = failure {
                     self.finish(0);
                     return Err(End::Client(Outcome::Status(500)));
                 }

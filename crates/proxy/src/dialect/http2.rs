@@ -2,7 +2,7 @@
 
 use super::fields::{Fields, clean};
 use super::request_line::{RequestLine, push_target};
-use super::{Dialect, Encoded, Framing, Head, Job, Kind, RequestBody, RequestContext, Sent, UpstreamResponse};
+use super::{ChannelKind, Dialect, Encoded, Framing, Head, Job, RequestBody, RequestContext, Sent, UpstreamResponse};
 use crate::channel::link::is_foreign;
 use crate::limits::MAX_HEADERS;
 use base::text::push_number;
@@ -56,8 +56,8 @@ impl Dialect for Http2 {
         if self.grpc { b"grpcs://" } else { b"https://" }
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Frames
+    fn kind(&self) -> ChannelKind {
+        ChannelKind::Frames
     }
 
     fn has_health_service(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::channel::Channel;
-use crate::dialect::Kind;
+use crate::dialect::ChannelKind;
 use net::stream::Stream;
 use std::cell::{Cell, RefCell};
 use std::task::ready;
@@ -48,7 +48,7 @@ struct Site {
 impl Site {
     fn new() -> (Site, Stream, Stream) {
         let ((client, user), (upstream, server)) = (pair(), pair());
-        let upstream = UpstreamConnection::new(Channel::new(upstream, Kind::Bytes), 0);
+        let upstream = UpstreamConnection::new(Channel::new(upstream, ChannelKind::Bytes), 0);
         let client = Client { stream: RefCell::new(client), asked: Cell::new(0) };
         (Site { client, upstream: RefCell::new(upstream), ways: RefCell::new(Ways::new(b"", 4096)) }, user, server)
     }

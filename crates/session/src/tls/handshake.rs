@@ -4,7 +4,7 @@ use super::{ClientHello, HandshakeLeftovers, HandshakeStep, Rejection, Revocatio
 use crate::handshake_end::{self, HandshakeEnd, TlsCounter};
 use base::errno;
 use base::log::Level;
-use net::tls::Failure;
+use net::tls::HandshakeFailure;
 use std::cell::Cell;
 use std::rc::Rc;
 use tls::error::TlsError;
@@ -141,12 +141,12 @@ impl From<Rejection> for Failed {
     }
 }
 
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Failed {
+impl From<HandshakeFailure> for Failed {
+    fn from(failure: HandshakeFailure) -> Failed {
         match failure {
-            Failure::Closed => Failed::closed(),
-            Failure::Tls(error) => Failed::already_logged(&error),
-            Failure::Io(error) => Failed::by_peer(format!("peer closed connection in SSL handshake {}", errno::describe(&error))),
+            HandshakeFailure::Closed => Failed::closed(),
+            HandshakeFailure::Tls(error) => Failed::already_logged(&error),
+            HandshakeFailure::Io(error) => Failed::by_peer(format!("peer closed connection in SSL handshake {}", errno::describe(&error))),
         }
     }
 }

@@ -187,9 +187,9 @@ fn who_goes_or_is_silent_gets_no_alert() {
         (Failed::closed(), "peer closed connection in SSL handshake"),
         (Failed::silent(), "client closed connection"),
         (Failed::timed_out(), "client timed out (110: Connection timed out)"),
-        (Failed::from(net::tls::Failure::Closed), "peer closed connection in SSL handshake"),
+        (Failed::from(net::tls::HandshakeFailure::Closed), "peer closed connection in SSL handshake"),
         (
-            Failed::from(net::tls::Failure::Io(std::io::Error::from_raw_os_error(104))),
+            Failed::from(net::tls::HandshakeFailure::Io(std::io::Error::from_raw_os_error(104))),
             "peer closed connection in SSL handshake (104: Connection reset by peer)",
         ),
     ] {

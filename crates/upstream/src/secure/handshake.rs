@@ -1,10 +1,10 @@
 //! TLS handshakes with upstream servers, and their errors.
 
 use crate::secure::hooks::ServerChain;
-use crate::secure::plan::{Secured, Target};
+use crate::secure::plan::{Secured, TlsTarget};
 use base::log::Level;
 use net::stream::Stream;
-use net::tls::{Failure, TlsStream};
+use net::tls::{HandshakeFailure, TlsStream};
 use session::{Client, log_client};
 use std::fmt;
 use std::io;
@@ -57,7 +57,7 @@ struct HandshakeDone {
 pub async fn perform<S: Client>(
     client: &Rc<S>,
     secured: &Secured<S>,
-    target: &Target,
+    target: &TlsTarget,
     server: &[&str],
     stream: Stream,
     limit: Duration,
@@ -86,7 +86,7 @@ fn internal<S: Client>(client: &S, text: &str) -> HandshakeError {
 async fn open<S: Client>(
     client: &Rc<S>,
     secured: &Secured<S>,
-    target: &Target,
+    target: &TlsTarget,
     settings: &Settings,
     server: &[&str],
     stream: Stream,
@@ -120,11 +120,11 @@ async fn open<S: Client>(
 async fn verify<S: Client>(
     client: &Rc<S>,
     secured: &Secured<S>,
-    target: &Target,
+    target: &TlsTarget,
     stream: TlsStream<Stream>,
-) -> Result<HandshakeDone, Failure> {
+) -> Result<HandshakeDone, HandshakeFailure> {
     let hooks = secured.plan().hooks();
-    let refused = Err(Failure::Tls(TlsError::VERIFY_FAILED));
+    let refused = Err(HandshakeFailure::Tls(TlsError::VERIFY_FAILED));
     let skips = hooks.verify.is_some() && hooks.skip_default_verify == Some(true);
     if hooks.verify.is_some() && !skips {
         log_client!(client, Level::Debug, "proxy_ssl_verify_by_lua: openssl default verify");
@@ -146,13 +146,13 @@ async fn verify<S: Client>(
     if let (Some(hook), Some(shown)) = (&hooks.verify, shown) {
         // A chain that is to be good and is not needs no other judge.
         if skips || !secured.verify || chain.is_ok() {
-            chain = Verdict::new(hook.verify(client, shown).await.map_err(Failure::Tls)?);
+            chain = Verdict::new(hook.verify(client, shown).await.map_err(HandshakeFailure::Tls)?);
         }
     }
     Ok(HandshakeDone { stream, chain, is_named })
 }
 
-fn check<S: Client>(client: &S, target: &Target, done: &HandshakeDone) -> Result<(), HandshakeError> {
+fn check<S: Client>(client: &S, target: &TlsTarget, done: &HandshakeDone) -> Result<(), HandshakeError> {
     let chain = done.chain;
     if !chain.is_ok() {
         log_client!(client, Level::Error, "upstream SSL certificate verify error: ({}:{})", chain.code, chain.text());
@@ -165,16 +165,16 @@ fn check<S: Client>(client: &S, target: &Target, done: &HandshakeDone) -> Result
     Ok(())
 }
 
-fn report<S: Client>(client: &S, failure: &Failure) -> HandshakeError {
+fn report<S: Client>(client: &S, failure: &HandshakeFailure) -> HandshakeError {
     match failure {
-        Failure::Tls(error) => {
+        HandshakeFailure::Tls(error) => {
             let level = if error.is_ordinary() { Level::Error } else { Level::Crit };
             log_client!(client, level, "SSL_do_handshake() failed (SSL: {error})");
         }
-        Failure::Io(error) => {
+        HandshakeFailure::Io(error) => {
             log_client!(client, Level::Error, "peer closed connection in SSL handshake {}", base::errno::describe(error));
         }
-        Failure::Closed => log_client!(client, Level::Error, "{failure}"),
+        HandshakeFailure::Closed => log_client!(client, Level::Error, "{failure}"),
     }
     HandshakeError::Server
 }

@@ -70,7 +70,7 @@ impl<S> Plan<S> {
     }
 
     /// What a session with this server of a group is resumed by.
-    pub fn slot(&self, server: &[&str], target: &Target) -> Option<Arc<Slot>> {
+    pub fn slot(&self, server: &[&str], target: &TlsTarget) -> Option<Arc<Slot>> {
         let slots = self.slots.as_ref()?;
         let identity = [server.join("\0").as_bytes(), b"\0", &target.identity].concat();
         Some(slots.borrow_mut().slot(&identity))
@@ -94,12 +94,12 @@ pub struct Secured<S> {
     cache: Option<Certificates>,
     paths: Rc<Paths>,
     /// The target of the location's URL, where nothing has variables.
-    fixed: OnceCell<Rc<Target>>,
+    fixed: OnceCell<Rc<TlsTarget>>,
 }
 
 /// Whom a request or session has in mind.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct TlsTarget {
     /// What the certificate has to be for.
     pub name: String,
     /// The name is sent, too.
@@ -175,7 +175,7 @@ impl<S: Session> Secured<S> {
     }
 
     /// Whom a request or session to `url` has in mind; `evaluated`: the URL is its own. `host` takes the place of the URL's.
-    pub fn target(&self, session: &S, url: &Url, evaluated: bool, host: Option<&[u8]>) -> Rc<Target> {
+    pub fn target(&self, session: &S, url: &Url, evaluated: bool, host: Option<&[u8]>) -> Rc<TlsTarget> {
         let varies = self.certificate.is_some() || self.alpn.is_some();
         let constant = host.is_none() && !evaluated && !varies && self.name.as_ref().is_none_or(|name| name.literal().is_some());
         match constant {
@@ -184,7 +184,7 @@ impl<S: Session> Secured<S> {
         }
     }
 
-    fn make(&self, session: &S, url: &Url, host: Option<&[u8]>) -> Target {
+    fn make(&self, session: &S, url: &Url, host: Option<&[u8]>) -> TlsTarget {
         let text = |value: &Complex<S>| String::from_utf8_lossy(&value.to_vec(session)).into_owned();
         let name = match &self.name {
             Some(name) => text(name),
@@ -210,12 +210,12 @@ impl<S: Session> Secured<S> {
         };
         std::iter::once(verified_name.as_bytes()).chain(pair).for_each(&mut add);
         alpn.iter().flatten().for_each(|name| add(name));
-        Target { name, sent, certificate, alpn, identity: identity.into() }
+        TlsTarget { name, sent, certificate, alpn, identity: identity.into() }
     }
 
     /// What a pool tells connections to `target` by.
     #[must_use]
-    pub fn identity(&self, target: &Target) -> Identity {
+    pub fn identity(&self, target: &TlsTarget) -> Identity {
         Identity::new(self.plan.number, &target.identity)
     }
 
@@ -223,7 +223,7 @@ impl<S: Session> Secured<S> {
     ///
     /// # Errors
     /// nginx's text for a certificate that cannot be loaded.
-    pub fn settings(&self, target: &Target) -> Result<Settings, LoadError> {
+    pub fn settings(&self, target: &TlsTarget) -> Result<Settings, LoadError> {
         let settings = match &target.certificate {
             None => self.plan.settings.clone(),
             Some((certificate, key)) => {

@@ -10,7 +10,7 @@ use base::log::Level;
 use base::saturated::Saturated;
 use lua::{CallContext, Raise, Reply, Stack, Suspension, Value};
 use net::stream::Stream;
-use net::tls::{Failure, TlsStream};
+use net::tls::{HandshakeFailure, TlsStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::Pair;
@@ -265,16 +265,16 @@ fn log_session(reporter: &Reporter, stream: &TlsStream<Stream>) {
 }
 
 /// The log line of a handshake that failed, which `lua_socket_log_errors` has no say in.
-fn log_failure(reporter: &Reporter, failure: &Failure) {
+fn log_failure(reporter: &Reporter, failure: &HandshakeFailure) {
     match failure {
-        Failure::Tls(error) => {
+        HandshakeFailure::Tls(error) => {
             let level = if error.is_ordinary() { Level::Error } else { Level::Crit };
             reporter.always(level, &format!("SSL_do_handshake() failed (SSL: {error})"));
         }
-        Failure::Io(error) => {
+        HandshakeFailure::Io(error) => {
             let what = base::errno::describe(error);
             reporter.always(Level::Error, &format!("peer closed connection in SSL handshake {what}"));
         }
-        Failure::Closed => reporter.always(Level::Error, &failure.to_string()),
+        HandshakeFailure::Closed => reporter.always(Level::Error, &failure.to_string()),
     }
 }
