@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 
 /// Bytes that wait for the client, in order: those in the file first, then those in memory.
 #[derive(Default)]
-pub struct Store {
+pub struct ResponseBuffer {
     memory: Vec<u8>,
     file: Option<TempFile>,
     read: u64,
@@ -21,7 +21,7 @@ pub struct Store {
     broken: bool,
 }
 
-impl Store {
+impl ResponseBuffer {
     /// Nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

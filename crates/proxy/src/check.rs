@@ -101,7 +101,7 @@ fn start(worker: &Rc<http::Worker>) {
     for ready in all.0.borrow().iter() {
         let Some(upstream) = ready.route.pass.upstream.get() else { continue };
         let log = ready.location.core.error_log.clone().unwrap_or_else(|| worker.log.clone());
-        let probe = Rc::new(probe::Http::new(worker, &http, server, ready, upstream));
+        let probe = Rc::new(probe::HttpProbe::new(worker, &http, server, ready, upstream));
         let schedule = ready.check.schedule.clone();
         Checks::new(upstream.name.clone(), upstream.group.clone(), schedule, ready.number, log, probe).start(&worker.common);
     }

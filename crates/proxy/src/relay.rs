@@ -3,7 +3,7 @@
 mod delivery;
 
 use crate::attempt_end::{AttemptEnd, End};
-use crate::buffer::Store;
+use crate::buffer::ResponseBuffer;
 use crate::connection::UpstreamConnection;
 use crate::dialect::Framing;
 use crate::exchange::Exchange;
@@ -48,7 +48,7 @@ pub struct Relay<'a> {
     /// The client is gone, and the cache alone takes the rest.
     pub client_left: bool,
     /// What the client still has to get.
-    pub store: Store,
+    pub store: ResponseBuffer,
 }
 
 /// How a body ended.
@@ -161,7 +161,7 @@ impl<'a> Relay<'a> {
         if !self.tee.as_ref().is_some_and(Tee::is_open) {
             return false;
         }
-        self.store = Store::default();
+        self.store = ResponseBuffer::default();
         self.client_left = true;
         true
     }

@@ -26,29 +26,29 @@ use std::rc::Rc;
 
 /// The block and its servers.
 pub const MODULE: Module =
-    Module { rows: group::rows::<Http>, levels, complete: group::complete::<Http>, start, ..Module::named("upstream") };
+    Module { rows: group::rows::<HttpProtocol>, levels, complete: group::complete::<HttpProtocol>, start, ..Module::named("upstream") };
 /// `zone`
-pub const ZONE: Module = Module { rows: zone::rows::<Http>, ..Module::named("upstream_zone") };
+pub const ZONE: Module = Module { rows: zone::rows::<HttpProtocol>, ..Module::named("upstream_zone") };
 /// `hash`
-pub const HASH: Module = Module { rows: methods::hash_rows::<Http>, ..Module::named("upstream_hash") };
+pub const HASH: Module = Module { rows: methods::hash_rows::<HttpProtocol>, ..Module::named("upstream_hash") };
 /// `ip_hash`
-pub const IP_HASH: Module = Module { rows: methods::ip_hash_rows::<Http>, ..Module::named("upstream_ip_hash") };
+pub const IP_HASH: Module = Module { rows: methods::ip_hash_rows::<HttpProtocol>, ..Module::named("upstream_ip_hash") };
 /// `least_conn`
-pub const LEAST_CONN: Module = Module { rows: methods::least_conn_rows::<Http>, ..Module::named("upstream_least_conn") };
+pub const LEAST_CONN: Module = Module { rows: methods::least_conn_rows::<HttpProtocol>, ..Module::named("upstream_least_conn") };
 /// `least_time`
-pub const LEAST_TIME: Module = Module { rows: methods::least_time_rows::<Http>, ..Module::named("upstream_least_time") };
+pub const LEAST_TIME: Module = Module { rows: methods::least_time_rows::<HttpProtocol>, ..Module::named("upstream_least_time") };
 /// `random`
-pub const RANDOM: Module = Module { rows: methods::random_rows::<Http>, ..Module::named("upstream_random") };
+pub const RANDOM: Module = Module { rows: methods::random_rows::<HttpProtocol>, ..Module::named("upstream_random") };
 /// Names that are followed while requests run.
 pub const FOLLOWING: Module = Module { start: follow, ..Module::named("upstream_resolve") };
 
 /// A group of HTTP's.
-pub type Upstream = group::Upstream<Http>;
+pub type Upstream = group::Upstream<HttpProtocol>;
 /// All groups of HTTP's.
-pub type Upstreams = group::Upstreams<Http>;
+pub type Upstreams = group::Upstreams<HttpProtocol>;
 
 /// HTTP, as groups see it.
-pub enum Http {}
+pub enum HttpProtocol {}
 
 /// What only HTTP's blocks say.
 #[derive(Default)]
@@ -81,7 +81,7 @@ impl Part for HttpGroupConf {
     }
 }
 
-impl Protocol for Http {
+impl Protocol for HttpProtocol {
     type Session = Request;
     type Part = HttpGroupConf;
     type Own = HttpGroup;
@@ -113,7 +113,7 @@ impl Protocol for Http {
 
 /// HTTP's part of the block that is being read.
 pub(crate) fn part<'a>(cx: &Cx<'a>) -> RefMut<'a, HttpGroupConf> {
-    RefMut::map(builder::builder::<Http>(cx), |builder| &mut builder.part)
+    RefMut::map(builder::builder::<HttpProtocol>(cx), |builder| &mut builder.part)
 }
 
 fn levels(levels: &mut Levels) {

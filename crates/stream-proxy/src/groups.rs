@@ -14,31 +14,31 @@ use upstream::{group, methods, resolve, zone};
 
 /// The block and its servers.
 pub const MODULE: Module =
-    Module { rows: group::rows::<Stream>, levels, complete: group::complete::<Stream>, start, ..Module::named("upstream") };
+    Module { rows: group::rows::<StreamProtocol>, levels, complete: group::complete::<StreamProtocol>, start, ..Module::named("upstream") };
 /// `zone`
-pub const ZONE: Module = Module { rows: zone::rows::<Stream>, ..Module::named("upstream_zone") };
+pub const ZONE: Module = Module { rows: zone::rows::<StreamProtocol>, ..Module::named("upstream_zone") };
 /// `hash`
-pub const HASH: Module = Module { rows: methods::hash_rows::<Stream>, ..Module::named("upstream_hash") };
+pub const HASH: Module = Module { rows: methods::hash_rows::<StreamProtocol>, ..Module::named("upstream_hash") };
 /// `least_conn`
-pub const LEAST_CONN: Module = Module { rows: methods::least_conn_rows::<Stream>, ..Module::named("upstream_least_conn") };
+pub const LEAST_CONN: Module = Module { rows: methods::least_conn_rows::<StreamProtocol>, ..Module::named("upstream_least_conn") };
 /// `least_time`
-pub const LEAST_TIME: Module = Module { rows: methods::least_time_rows::<Stream>, ..Module::named("upstream_least_time") };
+pub const LEAST_TIME: Module = Module { rows: methods::least_time_rows::<StreamProtocol>, ..Module::named("upstream_least_time") };
 /// `random`
-pub const RANDOM: Module = Module { rows: methods::random_rows::<Stream>, ..Module::named("upstream_random") };
+pub const RANDOM: Module = Module { rows: methods::random_rows::<StreamProtocol>, ..Module::named("upstream_random") };
 
 /// A group of `stream`.
-pub type Upstream = group::Upstream<Stream>;
+pub type Upstream = group::Upstream<StreamProtocol>;
 /// All groups of `stream`.
-pub type Upstreams = group::Upstreams<Stream>;
+pub type Upstreams = group::Upstreams<StreamProtocol>;
 /// The plans for TLS to upstream servers.
 pub type Plans = plan::Plans<Session>;
 /// A server's way to speak TLS with its upstream.
 pub type Secured = plan::Secured<Session>;
 
 /// `stream`, as groups see it.
-pub enum Stream {}
+pub enum StreamProtocol {}
 
-impl Protocol for Stream {
+impl Protocol for StreamProtocol {
     type Session = Session;
     type Part = ();
     type Own = NamedServers;

@@ -2,7 +2,7 @@
 
 use super::Attempt;
 use crate::attempt_end::{AttemptEnd, End};
-use crate::buffer::Store;
+use crate::buffer::ResponseBuffer;
 use crate::caching::fill;
 use crate::caching::serve;
 use crate::connection::UpstreamConnection;
@@ -140,7 +140,7 @@ impl Attempt<'_> {
             buffering,
             tee,
             client_left: false,
-            store: Store::default(),
+            store: ResponseBuffer::default(),
         };
         relay.pass(head)
     }

@@ -31,7 +31,7 @@ const CHECKING_STATUS: &str = "checking status code";
 type Idle = (Box<UpstreamConnection>, Instant);
 
 /// Asks over HTTP, FastCGI and whatever else a location passes requests on in.
-pub(super) struct Http {
+pub(super) struct HttpProbe {
     asker: Rc<Prober>,
 }
 
@@ -45,14 +45,14 @@ struct Prober {
     idle: RefCell<HashMap<Rc<str>, Idle>>,
 }
 
-impl Http {
+impl HttpProbe {
     pub(super) fn new(
         worker: &Rc<http::Worker>,
         http: &Rc<http::Http>,
         server: &Rc<http::Server>,
         ready: &Rc<PreparedCheck>,
         upstream: &Rc<Upstream>,
-    ) -> Http {
+    ) -> HttpProbe {
         let nowhere = Address::Unix(None);
         let connection = Connection {
             id: 0,
@@ -65,11 +65,11 @@ impl Http {
         };
         let (worker, http, server, ready, upstream) = (worker.clone(), http.clone(), server.clone(), ready.clone(), upstream.clone());
         let idle = RefCell::default();
-        Http { asker: Rc::new(Prober { worker, http, server, ready, upstream, connection: Rc::new(connection), idle }) }
+        HttpProbe { asker: Rc::new(Prober { worker, http, server, ready, upstream, connection: Rc::new(connection), idle }) }
     }
 }
 
-impl Probe for Http {
+impl Probe for HttpProbe {
     fn probe(&self, server: Server, about: String) -> BoxFuture<Report> {
         let asker = self.asker.clone();
         Box::pin(async move { asker.run(server, about).await })

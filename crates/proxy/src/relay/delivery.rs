@@ -1,7 +1,7 @@
 //! What the client gets of a response's body: at once, or from the store when it is behind.
 
 use super::{BodyEnd, READING, SENDING};
-use crate::buffer::Store;
+use crate::buffer::ResponseBuffer;
 use crate::exchange::Exchange;
 use crate::route::Route;
 use crate::settings::Plan;
@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 /// Gives data to the client, or to the store when the client is behind.
-pub(super) fn emit(exchange: &Exchange, buffering: bool, store: &mut Store, data: &[IoSlice<'_>]) -> http::Step {
+pub(super) fn emit(exchange: &Exchange, buffering: bool, store: &mut ResponseBuffer, data: &[IoSlice<'_>]) -> http::Step {
     let (request, plan) = (&exchange.request, &exchange.route.plan);
     if buffering && (!store.is_empty() || !keeps_up(request, plan)) {
         data.iter().for_each(|run| store.push(request, plan, run));
@@ -41,7 +41,7 @@ fn keeps_up(request: &Request, plan: &Plan) -> bool {
 }
 
 /// Moves what is stored to the client as far as it takes it; false: the client is gone.
-pub(super) async fn send_stored(request: &Rc<Request>, plan: &Plan, store: &mut Store) -> bool {
+pub(super) async fn send_stored(request: &Rc<Request>, plan: &Plan, store: &mut ResponseBuffer) -> bool {
     while !store.is_empty() && request.wire.queued() <= plan.busy {
         let Some(piece) = store.take(plan.busy) else { return true };
         if !send(request, piece).await {
@@ -57,7 +57,7 @@ async fn send(request: &Rc<Request>, piece: Piece) -> bool {
 }
 
 /// Gives the client the rest of a response and ends it, or ends the connection if there is no whole response.
-pub(super) async fn complete(request: Rc<Request>, route: Rc<Route>, mut store: Store, finish: BodyEnd) -> Outcome {
+pub(super) async fn complete(request: Rc<Request>, route: Rc<Route>, mut store: ResponseBuffer, finish: BodyEnd) -> Outcome {
     let plan = &route.plan;
     if finish == BodyEnd::ClientGone {
         request.flags.client_gone.set(true);

@@ -1,7 +1,7 @@
 //! `sticky` in `upstream`.
 
 use crate::sticky::{Cookie, Expires, LearnConf, Sticky, is_samesite};
-use crate::upstream::{Http, part};
+use crate::upstream::{HttpProtocol, part};
 use ::upstream::builder::builder;
 use balance::sessions::{OWNER, Sessions};
 use conf::context::{Arity, Context};
@@ -182,7 +182,7 @@ fn learn_parameter(cx: &Cx<'_>, i: usize, read: &mut LearnParameters) -> Result<
 
 /// The zone of the sessions, which live on from one configuration to the next.
 fn sessions(cx: &Cx<'_>, name: &str, size: usize, timeout: u64) -> Result<Sessions, Error> {
-    let group = builder::<Http>(cx).name().to_owned();
+    let group = builder::<HttpProtocol>(cx).name().to_owned();
     let zone = match cx.global::<Zones>().claim(name, OWNER, size) {
         Ok(zone) => zone,
         Err(ClaimError::Bound(zone)) => {
