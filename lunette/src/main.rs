@@ -1,5 +1,6 @@
 //! The lunette binary: an nginx-compatible server that runs LuaJIT in every phase.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod advice;
 mod application;

@@ -2,6 +2,7 @@
 
 use crate::generation::Generation;
 use crate::{opening, protocols};
+use base::saturated::Saturated;
 use daemon::{Role, WorkerSetup};
 use engine::HttpEngine;
 use front::serve::{self, FrontOptions};
@@ -90,7 +91,7 @@ fn listening(generation: &Generation, http: &Http, streams: Option<&Rc<stream::W
         own_socket: spec.reuseport,
         kind: spec.kind,
         service,
-        index: index as u32,
+        index: u32::saturated(index),
         address: address.clone(),
     };
     specs.zip(of_http.chain(of_stream)).map(one).collect()
