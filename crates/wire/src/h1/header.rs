@@ -95,6 +95,7 @@ pub fn parse(buf: &[u8], start: usize, lf: usize, rules: Rules) -> Result<Line, 
     if line.is_empty() {
         return Ok(Line::End);
     }
+    let line = if rules.upstream { without_line_end(line) } else { line };
     let bad = |at: usize| BadLine { before: Span::new(start, start + at), byte: buf.get(start + at).copied().unwrap_or(b'\n') };
     // Most names hold nothing but letters and dashes, and that can be seen without branches.
     let plain = plain_name(line);
@@ -135,6 +136,13 @@ pub fn parse(buf: &[u8], start: usize, lf: usize, rules: Rules) -> Result<Line, 
         valid,
         control,
     }))
+}
+
+/// Applications that write `\r\n` in text mode send `\r\r\n`. nginx takes any number of CRs before the line feed for the line's
+/// end; from clients they are refused, since not every server in front of this one reads them so (RFC 9112, 2.2).
+fn without_line_end(line: &[u8]) -> &[u8] {
+    let ends = line.iter().rev().take_while(|&&byte| byte == b'\r').count();
+    line.get(..line.len() - ends).filter(|rest| !rest.is_empty()).unwrap_or(line)
 }
 
 /// Where the colon is when everything before it is plain.
@@ -215,6 +223,20 @@ mod tests {
         assert_eq!(field(b"A:\r\n", CLIENT), ok(""));
         assert_eq!(field(b"A:   \r\n", CLIENT), ok(""));
         assert_eq!(field(b"A:b:c\r\n", CLIENT), ok("b:c"));
+    }
+
+    #[test]
+    fn carriage_returns_before_the_end_belong_to_it_where_an_upstream_writes_them() {
+        let ok = |v: &str| Ok((b"A".to_vec(), v.as_bytes().to_vec(), true, false));
+        for (text, value) in [(&b"A: b\r\r\n"[..], "b"), (b"A: b\r\r\r\n", "b"), (b"A: b \r\r\n", "b"), (b"A:\r\r\n", ""), (b"A\r\r\n", "")]
+        {
+            assert_eq!(field(text, UPSTREAM), ok(value), "{text:?}");
+            assert!(field(text, CLIENT).is_err(), "{text:?}");
+        }
+        // An empty line has one CR at most, and no line has one inside.
+        for text in [&b"\r\r\n"[..], b"A: b\rc\r\n", b"A: b\r \r\n"] {
+            assert!(field(text, UPSTREAM).is_err_and(|at| at != usize::MAX), "{text:?}");
+        }
     }
 
     #[test]
