@@ -1,5 +1,6 @@
 //! Certificate verification: webpki decides about chains, with additions that users of private authorities and of OpenSSL expect.
 
+mod common_name;
 pub mod crl;
 mod explain;
 mod handshake;

@@ -144,6 +144,16 @@ fn fill_with_extensions(shop: &Shop) {
     shop.make("other", Some("permits"), "subjectAltName=DNS:a.bad.test\n", "30");
     shop.make("excludes", Some("root"), &format!("{AUTHORITY}nameConstraints=critical,excluded;DNS:bad.test\n"), "30");
     shop.make("excluded", Some("excludes"), "subjectAltName=DNS:a.bad.test\n", "30");
+    // A host's name that is only a common name.
+    shop.make("a.bad.test", Some("permits"), END, "30");
+    shop.make("*.bad.test", Some("permits"), END, "30");
+    shop.make("b.good.test", Some("permits"), END, "30");
+    shop.make("b.bad.test", Some("excludes"), END, "30");
+    shop.make("policies", Some("root"), "certificatePolicies=critical,1.2.3\ninhibitAnyPolicy=critical,0\n", "30");
+    shop.make("byusage", Some("root"), "keyUsage=critical,keyCertSign\n", "30");
+    shop.make("belowusage", Some("byusage"), END, "30");
+    shop.make("oldint", Some("root"), AUTHORITY, "-1");
+    shop.make("byoldint", Some("oldint"), END, "30");
 }
 
 /// What extensions say of keys, and what anchors say of themselves, webpki does not ask. The first code is that of OpenSSL, the second the one
@@ -167,6 +177,16 @@ fn extensions_are_judged_as_openssl_judges_them() {
         ("permitted", "permits", "root", 0, 0),
         ("other", "permits", "root", 47, 47),
         ("excluded", "excludes", "root", 48, 48),
+        ("excluded", "excludes", "tight", 20, 48),
+        ("a.bad.test", "permits", "root", 47, 47),
+        ("a.bad.test", "permits", "tight", 20, 47),
+        ("b.good.test", "permits", "root", 0, 0),
+        ("b.bad.test", "excludes", "root", 48, 48),
+        ("policies", "none", "root", 0, 0),
+        ("policies", "none", "tight", 20, 21),
+        ("belowusage", "byusage", "root", 79, 79),
+        ("byoldint", "oldint", "root", 10, 10),
+        ("byoldint", "oldint", "tight", 20, 20),
     ];
     for (leaf, between, trusted, first, last) in rows {
         let read = |name: &str| certificates(&shop.read(&format!("{name}.crt"))).unwrap();
@@ -182,6 +202,11 @@ fn extensions_are_judged_as_openssl_judges_them() {
         servers(&format!("{trusted}.crt")).verify(&certificates(&shop.read(&format!("{leaf}.crt"))).unwrap(), None).code
     });
     assert_eq!(codes, [0, 0, 32]);
+    let below = |leaf: &str| [certificates(&shop.read(leaf)).unwrap(), certificates(&shop.read("permits.crt")).unwrap()].concat();
+    let named = |leaf: &str, name: &str| servers("root.crt").verify(&below(leaf), Some(name)).code;
+    assert_eq!([named("b.good.test.crt", "b.good.test"), named("a.bad.test.crt", "a.bad.test")], [0, 47]);
+    // OpenSSL does not take a pattern for a name there, and lets any host have it.
+    assert_eq!(named("*.bad.test.crt", "x.bad.test"), 47);
     let none = ServerVerifier::new(Arc::new(Trust::new(Vec::new(), 9)));
     assert_eq!(none.verify(&certificates(&shop.read("enciphers.crt")).unwrap(), None).code, 20);
 }
@@ -244,6 +269,7 @@ fn lists_of_revoked_certificates_are_found_by_their_issuer() {
         let verdict = ClientVerifier::new(Arc::new(trust), &[]).verify(&chain).unwrap();
         assert_eq!(verdict.code, code, "{files:?}");
     }
+    lists_tell_of_some_certificates(&shop);
     // Those of an authority that nobody knows are looked for too: the last of the findings counts, as in nginx.
     shop.make("self", None, AUTHORITY, "30");
     shop.make("selfend", Some("self"), END, "30");
@@ -252,6 +278,39 @@ fn lists_of_revoked_certificates_are_found_by_their_issuer() {
         let trust = Trust::new(certificates(&shop.read("root.crt")).unwrap(), 1).with_crls(Crl::from_pem(&shop.read("root.crl")).unwrap());
         let clients = ClientVerifier::new(Arc::new(trust), &[]);
         assert_eq!((clients.findings(&chain)[0].code, clients.verify(&chain).unwrap().code), (first, last), "{files:?}");
+    }
+}
+
+/// Lists whose extensions say of which certificates they tell, and what is found first and last with each.
+fn lists_tell_of_some_certificates(shop: &Shop) {
+    let conf = "[ca]\ndefault_ca=my\n[my]\ndatabase=index\ndefault_md=sha256\nserial=serial\npolicy=any\n";
+    shop.make("pointed", Some("root"), "crlDistributionPoints=URI:http://a/\n", "30");
+    let sections = "[any]\ncommonName=supplied\n[p]\nfullname=URI:http://a/\n[o]\nfullname=URI:http://b/\n[u]\nonlyuser=TRUE\n\
+        [s]\nonlysomereasons=keyCompromise\n";
+    let make = |extensions: &str| {
+        std::fs::write(shop.0.join("index"), "").unwrap();
+        std::fs::write(shop.0.join("scope.conf"), format!("{conf}crl_extensions=e\n[e]\n{extensions}\n{sections}")).unwrap();
+        let made = ["-config", "scope.conf", "-keyfile", "root.key", "-cert", "root.crt", "-gencrl", "-crldays", "1", "-out", "scope.crl"];
+        assert!(shop.run("ca", &made), "{extensions}");
+        Crl::from_pem(&shop.read("scope.crl")).unwrap()
+    };
+    for (extensions, codes) in [
+        ("2.5.29.20=DER:020101", (0, 0)),
+        ("authorityKeyIdentifier=keyid", (0, 0)),
+        ("issuingDistributionPoint=critical,@p", (44, 3)),
+        ("issuingDistributionPoint=critical,@o", (44, 3)),
+        ("issuingDistributionPoint=critical,@u", (44, 3)),
+        ("issuingDistributionPoint=@s", (3, 3)),
+        ("2.5.29.27=critical,DER:020101", (3, 3)),
+        ("2.5.29.27=DER:020101", (3, 3)),
+        ("1.2.3.4=critical,ASN1:NULL", (36, 36)),
+        ("1.2.3.4=ASN1:NULL", (0, 0)),
+    ] {
+        let list = make(extensions);
+        let trust = Trust::new(certificates(&shop.read("root.crt")).unwrap(), 1).with_crls(list);
+        let found = ClientVerifier::new(Arc::new(trust), &[]).findings(&certificates(&shop.read("pointed.crt")).unwrap());
+        let code = |verdict: Option<&tls::verify::Verdict>| verdict.map_or(0, |verdict| verdict.code);
+        assert_eq!((code(found.first()), code(found.last())), codes, "{extensions}");
     }
 }
 

@@ -1,13 +1,16 @@
 //! Certificate revocation lists, indexed by issuer.
 
+mod scope;
+
 use rustls::pki_types::UnixTime;
-use x509_parser::prelude::{FromDer, X509Version};
+use x509_parser::prelude::{FromDer, ReasonCode, X509Version};
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::parsed::{Parsed, is_self_issued, seconds, signs};
+use super::parsed::{Parsed, seconds, signs};
 use super::reason::Verdict;
 use crate::certificate::{LoadError, pem, read};
 use crate::files::Files;
+use scope::Scope;
 
 /// A list of revoked certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +21,10 @@ pub struct Crl {
     until: Option<i64>,
     /// Sorted.
     serials: Vec<Vec<u8>>,
-    /// OpenSSL's number of what makes the list useless.
-    defect: Option<u16>,
+    /// Of which certificates it tells.
+    scope: Scope,
+    /// Whether it has a critical extension that nobody knows.
+    alien: bool,
 }
 
 impl Crl {
@@ -55,22 +60,19 @@ impl Crl {
     pub fn from_der(der: &[u8]) -> Result<Self, &'static str> {
         let parsed = CertificateRevocationList::from_der(der);
         let (_, list) = parsed.map_err(|_| "error:0688010A:asn1 encoding routines::nested asn1 error:Type=X509_CRL")?;
-        let mut serials: Vec<_> = list.iter_revoked_certificates().map(|entry| entry.raw_serial().to_vec()).collect();
+        let entries = || list.iter_revoked_certificates();
+        let revoked = entries().filter(|entry| !matches!(entry.reason_code(), Some((_, ReasonCode::RemoveFromCRL))));
+        let mut serials: Vec<_> = revoked.map(|entry| entry.raw_serial().to_vec()).collect();
         serials.sort_unstable();
-        let critical = list.extensions().iter().filter(|extension| extension.critical);
-        let defect = critical.map(|extension| match extension.oid.to_id_string().as_str() {
-            // Only some certificates, or deltas: what is not listed may be revoked elsewhere.
-            "2.5.29.28" | "2.5.29.27" => 44,
-            _ => 36,
-        });
-        let entries = list.iter_revoked_certificates().flat_map(|entry| entry.extensions());
-        let alien = entries.filter(|extension| extension.critical).map(|_| 36).next();
+        let own = list.extensions().iter().filter(|extension| !scope::is_understood(extension));
+        let alien = own.chain(entries().flat_map(|entry| entry.extensions())).any(|extension| extension.critical);
         Ok(Self {
             issuer: list.issuer().as_raw().to_vec(),
             from: list.last_update().timestamp(),
             until: list.next_update().map(|time| time.timestamp()),
             serials,
-            defect: defect.max().or(alien),
+            scope: Scope::of(list.extensions()),
+            alien,
             der: der.to_vec(),
         })
     }
@@ -98,35 +100,46 @@ impl Crls {
             return;
         }
         for (place, certificate) in path.iter().enumerate() {
-            // The last one signs itself, its list too, unless its issuer is not here.
-            let issuer = path.get(place + 1).or(Some(certificate).filter(|last| is_self_issued(last)));
-            found.extend(self.one(certificate, issuer, seconds(now)).map(Verdict::new));
+            // The last one signs itself and its list, or nobody is here who did.
+            let issuer = path.get(place + 1).unwrap_or(certificate);
+            self.one(certificate, issuer, seconds(now), found);
         }
     }
 
-    fn one(&self, certificate: &Parsed<'_>, issuer: Option<&Parsed<'_>>, now: i64) -> Option<u16> {
-        let mine = self.lists.iter().filter(|list| list.issuer == certificate.issuer().as_raw());
-        // Of several lists the one that is good now, then the latest.
+    /// What OpenSSL finds, and in its order: it goes on behind everything but a missing list.
+    fn one(&self, certificate: &Parsed<'_>, issuer: &Parsed<'_>, now: i64, found: &mut Vec<Verdict>) {
+        let mut says = |code: u16| found.push(Verdict::new(code));
+        let name = certificate.issuer().as_raw();
+        let mine = self.lists.iter().filter(|list| list.issuer == name && list.scope.is_usable_below(issuer));
+        // Of several lists the one that tells of this certificate and is good now, then the latest.
         let current = |list: &Crl| list.from <= now && list.until.is_none_or(|until| now <= until);
-        let Some(list) = mine.max_by_key(|list| (list.defect.is_none(), current(list), list.from)) else { return Some(3) };
-        if let Some(defect) = list.defect {
-            return Some(defect);
-        }
-        let Some(issuer) = issuer else { return Some(33) };
+        let rank = |list: &&Crl| (!list.alien, list.scope.has(certificate), current(list), list.from);
+        let Some(list) = mine.max_by_key(rank) else { return says(3) };
         let usage = issuer.key_usage().ok().flatten();
         if issuer.version() == X509Version::V3 && usage.is_some_and(|usage| !usage.value.crl_sign()) {
-            return Some(35);
+            says(35);
+        }
+        let in_scope = list.scope.has(certificate);
+        if !in_scope {
+            says(44);
         }
         if list.from > now {
-            return Some(11);
+            says(11);
         }
-        if !current(list) {
-            return Some(12);
+        if list.until.is_some_and(|until| until < now) {
+            says(12);
         }
         if !list.signed_by(issuer) {
-            return Some(8);
+            says(8);
         }
-        let serial = certificate.raw_serial();
-        list.serials.binary_search_by(|other| other.as_slice().cmp(serial)).is_ok().then_some(23)
+        if list.alien {
+            says(36);
+        }
+        if list.serials.binary_search_by(|other| other.as_slice().cmp(certificate.raw_serial())).is_ok() {
+            says(23);
+        }
+        if !in_scope {
+            says(3);
+        }
     }
 }

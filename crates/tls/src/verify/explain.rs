@@ -4,10 +4,11 @@
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::extensions::ParsedExtension;
 
+use super::common_name;
 use super::crl::Crls;
 use super::parsed::{
-    Parsed, Trusted, Usage, fits_own, has_weak_digest, has_weak_key, is_self_issued, is_supported, issuers, key_may_sign, may_be_issuer,
-    may_sign, parse, seconds, usage_allows, validity, verified,
+    Parsed, Trusted, Usage, algorithms, fits_own, has_weak_digest, has_weak_key, insists_on_policies, is_self_issued, is_supported,
+    issuers, key_may_sign, may_be_issuer, may_sign, parse, seconds, usage_allows, validity, verified,
 };
 use super::reason::Verdict;
 
@@ -24,13 +25,12 @@ struct Followed<'a> {
     rooted: bool,
 }
 
-/// Everything that is wrong with a chain to these authorities, in OpenSSL's order: `depth` is how many certificates may stand between, and
-/// `misnamed` whether webpki found that it breaks constraints on names.
+/// Everything that is wrong with a chain to these authorities, in OpenSSL's order: `depth` is how many certificates may stand between.
 pub(super) fn chain(
     (trusted, crls, depth): (&[Trusted], &Crls, usize),
     leaf: &Parsed<'_>,
     others: &[CertificateDer<'_>],
-    (usage, misnamed): (Usage, bool),
+    usage: Usage,
     now: UnixTime,
 ) -> Vec<Verdict> {
     let mut found = Vec::new();
@@ -57,10 +57,32 @@ pub(super) fn chain(
     strengths(path, &mut found);
     crls.check(path, now, &mut found);
     signatures(&chain, now, &mut found);
-    if misnamed && *rooted {
-        found.push(Verdict::new(if path.iter().any(permits_names) { 47 } else { 48 }));
+    found.extend(names(path, usage));
+    if found.is_empty() && path.iter().any(insists_on_policies) {
+        found.push(Verdict::new(34));
     }
     found
+}
+
+/// Whether names break the constraints of those above them. webpki is asked as if the topmost certificate were trusted, at a time when all are good.
+fn names(path: &[Parsed<'_>], usage: Usage) -> Option<Verdict> {
+    let (own, above) = path.split_first()?;
+    let (top, between) = above.split_last()?;
+    let since = path.iter().map(|certificate| *validity(certificate).start()).max()?;
+    let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(since).ok()?));
+    let der = |certificate: &Parsed<'_>| CertificateDer::from(certificate.as_raw().to_vec());
+    let (own, top, between) = (der(own), der(top), between.iter().map(der).collect::<Vec<_>>());
+    let anchors = [webpki::anchor_from_trusted_cert(&top).ok()?];
+    let misnamed = match webpki::EndEntityCert::try_from(&own) {
+        Ok(end) => {
+            let all = algorithms().all;
+            let found = end.verify_for_usage(all, &anchors, &between, time, usage.for_webpki(), None, None);
+            found.err() == Some(webpki::Error::NameConstraintViolation)
+        }
+        Err(_) => false,
+    };
+    let broken = misnamed.then(|| if path.iter().any(permits_names) { 47 } else { 48 });
+    broken.or_else(|| common_name::broken_constraint(path)).map(Verdict::new)
 }
 
 /// Whether a certificate says which names are allowed below it.
@@ -106,7 +128,7 @@ pub(super) fn constraints(path: &[Parsed<'_>], usage: Usage, found: &mut Vec<Ver
             found.push(Verdict::new(34));
         }
         let signs = place == 0 || may_sign(certificate);
-        if !signs {
+        if !signs || (place > 0 && place + 1 < path.len() && !certificate.is_ca()) {
             found.push(Verdict::new(79));
         }
         let limit = certificate.basic_constraints().ok().flatten().and_then(|basic| basic.value.path_len_constraint);
@@ -151,6 +173,10 @@ fn signatures(chain: &Followed<'_>, now: UnixTime, found: &mut Vec<Verdict>) {
             if !has_weak_key(issuer) && !has_weak_digest(certificate) && !verified(certificate, issuer) {
                 found.push(Verdict::new(7));
             }
+        }
+        // The time of the topmost matters only if nothing could stand above it.
+        if place > 0 && place + 1 == path.len() && !is_self_issued(certificate) {
+            continue;
         }
         let (time, valid) = (seconds(now), validity(certificate));
         if time < *valid.start() {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use rustls::DistinguishedName;
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
-use webpki::RawPublicKeyEntity;
+use webpki::{KeyUsage, RawPublicKeyEntity};
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Extension};
 use x509_parser::public_key::PublicKey;
@@ -18,6 +18,16 @@ pub(crate) enum Usage {
     Client,
     /// A server shows it.
     Server,
+}
+
+impl Usage {
+    /// The same for webpki.
+    pub(crate) fn for_webpki(self) -> KeyUsage {
+        match self {
+            Usage::Client => KeyUsage::client_auth(),
+            Usage::Server => KeyUsage::server_auth(),
+        }
+    }
 }
 
 /// A certificate that was looked into.
@@ -152,7 +162,23 @@ pub(crate) fn is_supported(extension: &X509Extension<'_>) -> bool {
             | ParsedExtension::KeyUsage(_)
             | ParsedExtension::ExtendedKeyUsage(_)
             | ParsedExtension::SubjectAlternativeName(_)
+    ) || is_policy(extension)
+}
+
+/// Whether an extension is about policies, which OpenSSL knows and, unless asked, does not enforce. webpki refuses it where it is critical.
+fn is_policy(extension: &X509Extension<'_>) -> bool {
+    matches!(
+        extension.parsed_extension(),
+        ParsedExtension::CertificatePolicies(_)
+            | ParsedExtension::PolicyMappings(_)
+            | ParsedExtension::PolicyConstraints(_)
+            | ParsedExtension::InhibitAnyPolicy(_)
     )
+}
+
+/// Whether a critical extension of a certificate is about policies.
+pub(crate) fn insists_on_policies(certificate: &Parsed<'_>) -> bool {
+    certificate.extensions().iter().any(|extension| extension.critical && is_policy(extension))
 }
 
 /// Whether the key of `issuer` signed `certificate`.

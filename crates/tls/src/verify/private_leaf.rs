@@ -1,12 +1,13 @@
 //! What users of private authorities have and webpki refuses as a peer's own certificate: X.509 version 1, a certificate
-//! that is an authority too, one that signs itself. It is accepted only when it is trusted itself, or a trusted
+//! that is an authority too, one that signs itself, one with a critical extension about policies. It is accepted only when it is trusted itself, or a trusted
 //! certificate signed it.
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::x509::X509Version;
 
 use super::parsed::{
-    Parsed, Trusted, Usage, critical_supported, fits_own, is_self_issued, issuers, may_sign, parse, seconds, validity, verified,
+    Parsed, Trusted, Usage, critical_supported, fits_own, insists_on_policies, is_self_issued, issuers, may_sign, parse, seconds, validity,
+    verified,
 };
 
 /// No path is followed further.
@@ -27,7 +28,7 @@ pub(super) fn path(
         let same = issuers(trust, leaf).into_iter().find(|(trusted, _)| **trusted == *own)?.0;
         return verified(leaf, leaf).then(|| vec![same.clone()]);
     }
-    if leaf.version() == X509Version::V3 && !leaf.is_ca() {
+    if leaf.version() == X509Version::V3 && !leaf.is_ca() && !insists_on_policies(leaf) {
         return None;
     }
     let mut path = Vec::new();

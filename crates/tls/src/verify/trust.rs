@@ -1,12 +1,12 @@
 //! Trusted authorities, and verification of chains against them.
 
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::EndEntityCert;
 
 use super::crl::{Crl, Crls};
 use super::parsed::{Parsed, Trusted, Usage, algorithms, is_self_issued, parse, seconds, validity};
 use super::reason::Verdict;
-use super::{explain, host, private_leaf};
+use super::{common_name, explain, host, private_leaf};
 
 /// How many certificates of a peer are looked at; webpki follows no longer paths either.
 const LONGEST: usize = 16;
@@ -71,11 +71,10 @@ impl Trust {
         let Some(leaf) = parse(own) else { return vec![Verdict::UNSPECIFIED] };
         let mut found = Vec::new();
         let path = self.path(own, others, usage, now);
-        let misnamed = matches!(path, Err(Some(webpki::Error::NameConstraintViolation)));
-        let path = path.ok().or_else(|| private_leaf::path(&self.trusted, own, &leaf, usage, now));
+        let path = path.or_else(|| private_leaf::path(&self.trusted, own, &leaf, usage, now));
         let path = path.filter(|path| path.len() <= self.depth.saturating_add(1));
         let Some(all) = path.as_deref().and_then(|path| whole(&leaf, path, usage)) else {
-            found = explain::chain((&self.trusted, &self.crls, self.depth), &leaf, others, (usage, misnamed), now);
+            found = explain::chain((&self.trusted, &self.crls, self.depth), &leaf, others, usage, now);
             return if found.is_empty() { vec![Verdict::UNSPECIFIED] } else { found };
         };
         if name.is_some_and(|name| !host::matches(&leaf, name)) {
@@ -85,35 +84,31 @@ impl Trust {
         found
     }
 
-    /// What leads from a certificate to the anchor, which comes last, or why webpki finds no way.
+    /// What leads from a certificate to the anchor, which comes last, if webpki finds a way.
     fn path(
         &self,
         own: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         usage: Usage,
         now: UnixTime,
-    ) -> Result<Vec<CertificateDer<'static>>, Option<webpki::Error>> {
+    ) -> Option<Vec<CertificateDer<'static>>> {
         let time = seconds(now);
         let anchors: Vec<_> = self.anchors.iter().filter(|a| a.valid.contains(&time)).map(|a| borrowed(&a.anchor)).collect();
         let others: Vec<_> = others.iter().chain(&self.between).cloned().collect();
-        let usage = match usage {
-            Usage::Client => KeyUsage::client_auth(),
-            Usage::Server => KeyUsage::server_auth(),
-        };
-        let end = EndEntityCert::try_from(own)?;
-        let verified = end.verify_for_usage(algorithms().all, &anchors, &others, now, usage, None, None)?;
+        let end = EndEntityCert::try_from(own).ok()?;
+        let verified = end.verify_for_usage(algorithms().all, &anchors, &others, now, usage.for_webpki(), None, None).ok()?;
         let mut path: Vec<_> = verified.intermediate_certificates().map(|cert| cert.der().into_owned()).collect();
         let anchor = verified.anchor();
         let same = |other: &&Anchor| {
             other.anchor.subject == anchor.subject && other.anchor.subject_public_key_info == anchor.subject_public_key_info
         };
-        path.push(self.anchors.iter().find(same).ok_or(None)?.der.clone());
-        Ok(path)
+        path.push(self.anchors.iter().find(same)?.der.clone());
+        Some(path)
     }
 }
 
-/// The certificates from `leaf` to the anchor, if their extensions allow it: webpki does not ask for what keys are (RFC 5280, 4.2.1.3), nor what
-/// an anchor says of itself.
+/// The certificates from `leaf` to the anchor, if their extensions allow it: webpki does not ask for what keys are (RFC 5280, 4.2.1.3), what
+/// an anchor says of itself, nor whether a common name that stands for a host breaks constraints.
 fn whole<'a>(leaf: &Parsed<'a>, path: &'a [CertificateDer<'static>], usage: Usage) -> Option<Vec<Parsed<'a>>> {
     let mut all = vec![leaf.clone()];
     for certificate in path {
@@ -122,7 +117,7 @@ fn whole<'a>(leaf: &Parsed<'a>, path: &'a [CertificateDer<'static>], usage: Usag
     all.dedup_by(|above, below| above.as_raw() == below.as_raw());
     let mut found = Vec::new();
     explain::constraints(&all, usage, &mut found);
-    found.is_empty().then_some(all)
+    (found.is_empty() && common_name::broken_constraint(&all).is_none()).then_some(all)
 }
 
 /// The same without its own memory: there may be hundreds of them.
