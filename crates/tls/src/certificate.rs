@@ -45,7 +45,6 @@ pub struct Pair {
 
 const NO_CERTIFICATE: &str = "error:0480006C:PEM routines::no start line:Expecting: TRUSTED CERTIFICATE";
 const NO_KEY: &str = "error:1E08010C:DECODER routines::unsupported";
-const BAD_DECRYPT: &str = "error:1C800064:Provider routines::bad decrypt";
 const NO_PASSWORD: &str = "error:07880109:common libcrypto routines::interrupted or cancelled";
 const BAD_CERTIFICATE: &str = "error:0688010A:asn1 encoding routines::nested asn1 error:Type=X509";
 const MISMATCH: &str = "error:05800074:x509 certificate routines::key values mismatch";
@@ -142,11 +141,17 @@ impl Key {
             };
             return match (encryption, label) {
                 (None, "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY") => keyed(der),
-                (Some(_), _) | (None, "ENCRYPTED PRIVATE KEY") => match passwords {
-                    [] => Err(NO_PASSWORD),
-                    // A wrong password may give bytes that only look decrypted.
-                    _ => passwords.iter().filter_map(|password| open(password)).find_map(|der| keyed(der).ok()).ok_or(BAD_DECRYPT),
-                },
+                (Some(_), _) | (None, "ENCRYPTED PRIVATE KEY") => {
+                    // The last password tells what is wrong, as in nginx.
+                    let mut found = Err(NO_PASSWORD);
+                    for password in passwords {
+                        found = open(password).and_then(keyed);
+                        if found.is_ok() {
+                            break;
+                        }
+                    }
+                    found
+                }
                 _ => Err(NO_KEY),
             };
         }

@@ -6,7 +6,7 @@ mod given;
 use std::sync::Arc;
 
 use given::shop::Shop;
-use tls::certificate::{Chain, Key, Pair, certificates, passwords};
+use tls::certificate::{Chain, Key, Pair, certificates};
 use tls::files::Files;
 use tls::verify::crl::Crl;
 use tls::verify::{ClientVerifier, ServerVerifier, Trust};
@@ -327,22 +327,6 @@ fn keys_of_every_kind_load_and_mistakes_are_told_in_nginxs_words() {
         Pair::load(&Files::new(), &shop.at(&out), &shop.at(&key), &[]).unwrap();
         let text = String::from_utf8(shop.read(&key)).unwrap();
         Key::load(&Files::new(), &format!("data:{text}"), &[]).unwrap();
-    }
-    let secrets = passwords(b"wrong\r\n\nsecret\n");
-    for (number, cipher) in ["-aes128", "-aes256", "-des3", "-aes192"].iter().enumerate() {
-        for form in ["-traditional", "-nocrypt"] {
-            let out = format!("{number}{form}.key");
-            let made = match form {
-                "-traditional" => shop.run("rsa", &["-in", "rsa.key", cipher, form, "-passout", "pass:secret", "-out", &out]),
-                _ => shop.run("pkcs8", &["-topk8", "-in", "rsa.key", "-v2", &cipher[1..], "-passout", "pass:secret", "-out", &out]),
-            };
-            if !made {
-                continue;
-            }
-            Pair::load(&Files::new(), &shop.at("rsa.crt"), &shop.at(&out), &secrets).unwrap();
-            let error = Key::load(&Files::new(), &shop.at(&out), &[b"wrong".to_vec()]).unwrap_err().to_string();
-            assert!(error.ends_with("PEM_read_bio_PrivateKey() failed (SSL: error:1C800064:Provider routines::bad decrypt)"), "{error}");
-        }
     }
     let error = Pair::load(&Files::new(), &shop.at("rsa.crt"), &shop.at("ec.key"), &[]).unwrap_err().to_string();
     assert!(error.ends_with("failed (SSL: error:05800074:x509 certificate routines::key values mismatch)"), "{error}");

@@ -125,7 +125,7 @@ fn already_secure(call: &Call, socket: &Rc<Socket>, wanted: &HandshakeArgs, repo
     let ready = call.host.secure_options().ready().ok();
     let own = ready.and_then(|ready| ready.servers().cloned());
     let servers = inner.servers.clone().or(own);
-    if let Err(text) = verify(stream, wanted, servers.as_ref(), reporter) {
+    if let Err(text) = verify(stream, wanted, servers.as_ref(), (reporter, &inner.label)) {
         drop(inner);
         drop(socket.inner.borrow_mut().detach());
         return Some(Err(text));
@@ -149,7 +149,12 @@ fn push_session(call: &Call, slot: &Arc<Slot>, reporter: &Reporter) -> f64 {
 ///
 /// # Errors
 /// OpenResty's text for a server that is not the one.
-fn verify(stream: &Stream, wanted: &HandshakeArgs, servers: Option<&Arc<ServerVerifier>>, reporter: &Reporter) -> Result<(), SocketError> {
+fn verify(
+    stream: &Stream,
+    wanted: &HandshakeArgs,
+    servers: Option<&Arc<ServerVerifier>>,
+    (reporter, label): (&Reporter, &str),
+) -> Result<(), SocketError> {
     if !wanted.verify {
         return Ok(());
     }
@@ -162,12 +167,12 @@ fn verify(stream: &Stream, wanted: &HandshakeArgs, servers: Option<&Arc<ServerVe
     let Some((first, chain)) = found else { return Err("handshake failed".into()) };
     if !chain.is_ok() {
         let text = format!("{}: {}", chain.code, chain.text());
-        reporter.error(&format!("lua ssl certificate verify error: ({text})"));
+        reporter.error(&format!("lua ssl certificate verify error: ({text}){label}"));
         return Err(text.into());
     }
     if !first.is_ok() {
         let name = wanted.checked().unwrap_or_default();
-        reporter.error(&format!("lua ssl certificate does not match host \"{name}\""));
+        reporter.error(&format!("lua ssl certificate does not match host \"{name}\"{label}"));
         return Err("certificate host mismatch".into());
     }
     Ok(())
@@ -235,7 +240,7 @@ impl Handshake {
                 Ok(Ok(stream)) => {
                     log_session(&reporter, &stream);
                     let stream = Stream::Tls(Box::new(stream));
-                    verify(&stream, &wanted, None, &reporter).map(|()| stream)
+                    verify(&stream, &wanted, None, (&reporter, &socket.inner.borrow().label)).map(|()| stream)
                 }
             };
             let mut inner = socket.inner.borrow_mut();
