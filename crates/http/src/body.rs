@@ -313,7 +313,7 @@ fn poll_whole(request: &Rc<Request>, body: &Body, limits: &Limits, cx: &mut Cont
 fn take(request: &Request, body: &Body, limits: &Limits, n: u64) -> Option<Outcome> {
     let received = body.received.get() + n;
     body.received.set(received);
-    if let Some(refused) = too_large(request, received, limits.max) {
+    if let Some(refused) = too_large(request, received, n, limits.max) {
         body.data.take();
         return Some(refused);
     }
@@ -326,12 +326,20 @@ fn take(request: &Request, body: &Body, limits: &Limits, n: u64) -> Option<Outco
     if spill { spill_or_fail(request, body, !limits.file_only) } else { None }
 }
 
-/// Refuses a body of which more than `max` bytes have come; what is left of it is nobody's, also where an error page answers.
-pub fn too_large(request: &Request, received: u64, max: u64) -> Option<Outcome> {
-    if max == 0 || received <= max {
+/// Refuses a body of unknown length of which more than `max` bytes have come or are announced, `new` of them at last; what is left of it is
+/// nobody's, also where an error page answers.
+pub fn too_large(request: &Request, received: u64, new: u64, max: u64) -> Option<Outcome> {
+    let announced = request.wire.body_announced();
+    if max == 0 || received.saturating_add(announced.unwrap_or(0)) <= max {
         return None;
     }
-    log_request!(request, Level::Error, "client intended to send too large chunked body: {received} bytes");
+    let before = received.saturating_sub(new);
+    let what = match announced {
+        Some(left) => format!("chunked body: {before}+{}", new.saturating_add(left)),
+        None if request.version() == Version::Http3 => format!("body: {before}+{new}"),
+        None => format!("chunked body: {received}"),
+    };
+    log_request!(request, Level::Error, "client intended to send too large {what} bytes");
     request.body.borrow().set_state(BodyState::Discarded);
     Some(Outcome::Status(413))
 }

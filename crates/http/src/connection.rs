@@ -109,6 +109,11 @@ pub trait Downstream {
         0
     }
 
+    /// How many bytes of a chunk the client has announced and are not taken; `None` where a body does not come in chunks.
+    fn body_announced(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether the received and unconsumed part of the request's body is malformed.
     fn has_bad_body(&self) -> bool {
         false

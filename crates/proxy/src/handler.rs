@@ -171,8 +171,8 @@ fn take_early(request: &Rc<Request>) -> Option<Outcome> {
                 body::replace(request, body::Body::from_bytes(data));
                 return None;
             }
-            Poll::Ready(Ok(BodyRead::Data(_))) => {
-                let refused = body::too_large(request, data.len() as u64, max);
+            Poll::Ready(Ok(BodyRead::Data(n))) => {
+                let refused = body::too_large(request, data.len() as u64, n as u64, max);
                 if refused.is_some() || data.len() >= limit {
                     break refused;
                 }

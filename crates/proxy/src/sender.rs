@@ -4,7 +4,7 @@ mod frames;
 
 use http::body::{self, Body, BodyState, TempFile};
 use http::connection::BodyRead;
-use http::{Outcome, Request, log_request};
+use http::{Outcome, Request};
 use net::stream::Stream;
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -15,7 +15,6 @@ use wire::fastcgi::request::{self as records, HEADER};
 
 use crate::channel::Channel;
 use crate::dialect::{Encoded, Envelope};
-use base::log::Level;
 use base::saturated::Saturated;
 
 /// Bytes of a streamed body that are held at a time.
@@ -336,12 +335,7 @@ impl Sender {
     fn account(&mut self, request: &Request, n: u64) -> Option<Outcome> {
         self.consumed = true;
         self.body += n;
-        let max = request.core().client_max_body_size.unwrap_or(http::core::default::MAX_BODY);
-        if max == 0 || self.body <= max {
-            return None;
-        }
-        log_request!(request, Level::Error, "client intended to send too large chunked body: {} bytes", self.body);
-        Some(Outcome::Status(413))
+        body::too_large(request, self.body, n, request.core().client_max_body_size.unwrap_or(http::core::default::MAX_BODY))
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 pub enum ChunkError {
     /// A byte where the grammar has no place for it, a bare CR or LF among them.
     Syntax,
-    /// A chunk longer than 2^63 - 1 bytes.
+    /// A chunk longer than 2^63 - 6 bytes.
     TooLong,
     /// Extensions and trailers together are beyond the limit given.
     Overhead,
@@ -18,13 +18,16 @@ impl fmt::Display for ChunkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             ChunkError::Syntax => "invalid chunked body",
-            ChunkError::TooLong => "chunk size exceeds 2^63 - 1",
+            ChunkError::TooLong => "chunk size exceeds 2^63 - 6",
             ChunkError::Overhead => "too long chunk extensions or trailers",
         })
     }
 }
 
 impl std::error::Error for ChunkError {}
+
+/// The longest chunk: nginx leaves room for what stands around the data.
+const MOST: u64 = i64::MAX as u64 - 5;
 
 /// One step of [`Decoder::decode`]; offsets are bytes from the start of the input given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +101,12 @@ impl Decoder {
         &self.trailers
     }
 
+    /// How many bytes the rest of the current chunk has, once its size is known.
+    #[must_use]
+    pub fn announced(&self) -> u64 {
+        if self.at == At::Data { self.size } else { 0 }
+    }
+
     /// Looks at `input`, which starts where the last step ended.
     ///
     /// # Errors
@@ -140,6 +149,7 @@ impl Decoder {
             (At::Extension, 0..=0x1f | 0x7f) => return Err(ChunkError::Syntax),
             (At::Extension, _) => self.charge(byte, At::Extension)?,
             (At::SizeEnd, b'\n') if self.size == 0 => At::TrailerStart,
+            (At::SizeEnd, b'\n') if self.size > MOST => return Err(ChunkError::TooLong),
             (At::SizeEnd, b'\n') => At::Data,
             (At::DataCr, b'\r') => At::DataLf,
             (At::DataLf, b'\n') => At::Start,

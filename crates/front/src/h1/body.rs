@@ -43,6 +43,14 @@ impl BodyFraming {
         }
     }
 
+    /// How many bytes the rest of the current chunk has.
+    pub(crate) fn announced(&self) -> Option<u64> {
+        match self {
+            BodyFraming::Chunked(decoder) => Some(decoder.announced()),
+            BodyFraming::Done | BodyFraming::Length(_) => None,
+        }
+    }
+
     /// Whether it cannot go on with these bytes.
     pub(crate) fn is_bad(&self, bytes: &[u8]) -> bool {
         let BodyFraming::Chunked(decoder) = self else { return false };

@@ -191,6 +191,10 @@ impl Downstream for H1 {
         self.body.borrow().remaining().min(self.input.borrow().unread().len() as u64)
     }
 
+    fn body_announced(&self) -> Option<u64> {
+        self.body.borrow().announced()
+    }
+
     fn has_bad_body(&self) -> bool {
         self.body.borrow().is_bad(self.input.borrow().unread())
     }

@@ -117,6 +117,17 @@ fn bodies_that_cannot_be_read_are_refused() {
         }
         assert_eq!(made.request.flags.client_gone.get(), line.contains("prematurely"), "{line}");
     }
+    for (left, version, line) in [
+        (Some(0), Version::Http11, "too large chunked body: 3+3 bytes"),
+        (Some(7), Version::Http11, "too large chunked body: 3+10 bytes"),
+        (None, Version::Http2, "too large chunked body: 6 bytes"),
+        (None, Version::Http3, "too large body: 3+3 bytes"),
+    ] {
+        let made = sending(small(), None, [Arrival::Bytes(b"abc"), Arrival::Announces(left), Arrival::Bytes(b"def")]);
+        made.request.line.borrow_mut().version = version;
+        assert_eq!(outcome(body::read(&made.request)), Outcome::Status(413), "{line}");
+        assert!(made.lines.borrow().contains(line), "{}", made.lines.borrow());
+    }
     let unlimited = Core { client_max_body_size: Some(0), ..Core::default() };
     let made = sending(unlimited, None, [Arrival::Bytes(b"12345")]);
     assert_eq!(outcome(body::read(&made.request)), Outcome::Ok);

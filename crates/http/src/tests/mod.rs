@@ -29,12 +29,15 @@ enum Arrival {
     /// Nothing has come since.
     Nothing,
     Fails(BodyError),
+    /// More of a chunk is on its way, as with the next arrival.
+    Announces(Option<u64>),
 }
 
 /// A client that says what the test says, and keeps what it gets.
 #[derive(Default)]
 struct Client {
     body: RefCell<VecDeque<Arrival>>,
+    announced: Cell<Option<u64>>,
     bad_body: Cell<bool>,
     broken: Cell<bool>,
     heads: RefCell<Vec<u16>>,
@@ -83,8 +86,16 @@ impl Downstream for Client {
     }
 
     fn poll_body(&self, cx: &mut Context<'_>, _: &Request, out: &mut Vec<u8>, _: usize) -> Poll<Result<BodyRead, BodyError>> {
-        match self.body.borrow_mut().pop_front() {
-            None => Poll::Ready(Ok(BodyRead::End)),
+        let next = self.body.borrow_mut().pop_front();
+        let next = match next {
+            Some(Arrival::Announces(left)) => {
+                self.announced.set(left);
+                self.body.borrow_mut().pop_front()
+            }
+            next => next,
+        };
+        match next {
+            None | Some(Arrival::Announces(_)) => Poll::Ready(Ok(BodyRead::End)),
             Some(Arrival::Bytes(bytes)) => {
                 out.extend_from_slice(bytes);
                 Poll::Ready(Ok(BodyRead::Data(bytes.len())))
@@ -95,6 +106,10 @@ impl Downstream for Client {
             }
             Some(Arrival::Fails(error)) => Poll::Ready(Err(error)),
         }
+    }
+
+    fn body_announced(&self) -> Option<u64> {
+        self.announced.get()
     }
 
     fn has_bad_body(&self) -> bool {

@@ -213,3 +213,32 @@ fn messages_are_nginx_s() {
     assert_eq!(of(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n"), "client sent unknown \"Transfer-Encoding\": \"x\"");
     assert_eq!(of(b"get"), "client sent invalid method");
 }
+
+/// What is bad is refused at its byte, though the rest of the line has not come.
+#[test]
+fn lines_that_have_not_ended() {
+    for (status, text) in [
+        (400, "GET /\0"),
+        (400, "GET / HTTP/1.1\0"),
+        (400, "GET / HTTP/1.1\r\nA: b\0"),
+        (400, "GET / HTTP/1.1\r\nA: b \0c"),
+        (400, "GET / HTTP/1.1\r\nA\0"),
+        (400, "GET / HTTP/1.1\r\n\0"),
+        (400, "GET / HTTP/1.1\r\nA:\0"),
+        (400, "GET / HTTP/1.1\r\nA b"),
+        (400, "GET / HTTP/1.1\r\nA: b\rc"),
+        (0, "GET /\r"),
+        (0, "GET / HTTP/1.1\r\nA"),
+        (0, "GET / HTTP/1.1\r\nA: b c\t"),
+        (0, "GET / HTTP/1.1\r\nA: b\r"),
+        (0, "GET / HTTP/1.1\r\nA: b\r\n\r"),
+        (0, "GET / HTTP/1.1\r\n"),
+    ] {
+        assert_eq!(self::status(text.as_bytes()), status, "{text:?}");
+        // Also if it comes byte by byte.
+        let mut head = Head::new();
+        let limits = Limits::default();
+        let told = (1..=text.len()).find_map(|end| head.parse(text.as_bytes().get(..end)?, &limits).err());
+        assert_eq!(told.map_or(0, |error| error.status()), status, "{text:?} byte by byte");
+    }
+}

@@ -134,7 +134,9 @@ impl Head {
         }
         let rules = Rules { underscores: limits.underscores, upstream: false };
         while self.at == At::Headers {
+            let seen = self.scanned;
             let Some(lf) = self.line_feed(buf, limits)? else {
+                self.check_part(buf, seen, rules)?;
                 return Ok(Status::Partial);
             };
             match header::parse(buf, self.start, lf, rules) {
@@ -242,7 +244,13 @@ impl Head {
             self.scanned = buf.len();
             return Ok(false);
         };
+        let seen = self.scanned;
         let Some(lf) = self.line_feed(buf, limits)? else {
+            // nginx refuses it at this byte, whatever may follow.
+            if buf.get(seen..).is_some_and(|fresh| fresh.contains(&0)) {
+                line::parse(buf, self.start, end, buf.len(), self)?;
+                return Err(HeadError::InvalidRequest);
+            }
             return Ok(false);
         };
         line::parse(buf, self.start, end, lf, self)?;
@@ -251,6 +259,21 @@ impl Head {
         self.fields = self.start;
         self.at = if self.version.is_09() { At::Done } else { At::Headers };
         Ok(true)
+    }
+
+    /// Refuses a header line at a bad byte, as nginx does, though its end has not come. Bytes before `seen` have been looked at.
+    fn check_part(&self, buf: &[u8], seen: usize, rules: Rules) -> Result<(), HeadError> {
+        // What stands before them may be a carriage return, which is bad only if something follows.
+        let fresh = buf.get(seen.saturating_sub(1).max(self.start)..).unwrap_or_default();
+        if !fresh.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
+            return Ok(());
+        }
+        // A carriage return at the end may belong to the line's end.
+        let end = buf.len() - usize::from(buf.ends_with(b"\r"));
+        match header::parse(buf, self.start, end, rules) {
+            Err(bad) if (bad.before.end as usize) < end => Err(HeadError::InvalidHeader { before: bad.before, byte: bad.byte }),
+            _ => Ok(()),
+        }
     }
 
     fn line_feed(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, HeadError> {
