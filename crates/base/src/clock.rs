@@ -1,11 +1,13 @@
 //! The clock of one event loop: read from the kernel at most once per turn, formatted at most once per second.
 //!
+//! Both clocks advance alike until somebody sets that of the day, so one of them is read in each turn and the other only now and then.
+//!
 //! `ngx.now()`, `$msec` and every log line see the same instant within one turn, as in nginx, which updates its
 //! cached time once per `epoll_wait`. The event loop calls [`stale`] when it wakes; the next reader refreshes.
 
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 thread_local! {
     static FRESH: Cell<bool> = const { Cell::new(false) };
@@ -14,12 +16,25 @@ thread_local! {
     static MONOTONIC: Cell<u64> = const { Cell::new(0) };
     /// [`Now::epoch_ms`] of [`NOW`], at hand.
     static EPOCH: Cell<u64> = const { Cell::new(0) };
+    static TIES: Cell<Tie> = const { Cell::new(Tie { origin: 0, until: 0 }) };
     static OFFSET: Cell<Option<fn(i64) -> i32>> = const { Cell::new(None) };
     static TEXTS: RefCell<Texts> = const { RefCell::new(Texts::new()) };
 }
 
 /// Where monotonic time begins; all threads of a process and its children agree on it.
 static ORIGIN: OnceLock<Instant> = OnceLock::new();
+
+/// So long a reading of the clock of the day lasts: who sets it is noticed that much later. In nanoseconds.
+const LASTS: u64 = 10_000_000;
+
+/// How the clock of the day stands to the other, in nanoseconds.
+#[derive(Clone, Copy)]
+struct Tie {
+    /// What it showed where the other begins.
+    origin: u64,
+    /// When it is to be read again, on the other.
+    until: u64,
+}
 
 /// One instant, on both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -74,14 +89,35 @@ pub fn monotonic_ms() -> u64 {
 /// Reads the clocks at once (`ngx.update_time`).
 #[cold]
 pub fn update() {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let monotonic_ms = ORIGIN.get_or_init(Instant::now).elapsed().as_millis();
-    let monotonic_ms = u64::try_from(monotonic_ms).unwrap_or(u64::MAX - 1) + 1;
+    let mut monotonic = monotonic();
+    let mut tie = TIES.get();
+    if monotonic >= tie.until {
+        // In this order the time that passes between the two readings makes no later one lie before an earlier one.
+        let wall = nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        monotonic = self::monotonic();
+        tie = Tie { origin: wall.wrapping_sub(monotonic), until: monotonic.saturating_add(LASTS) };
+        TIES.set(tie);
+    }
+    let wall_ms = tie.origin.wrapping_add(monotonic) / NANOSECONDS;
+    let monotonic_ms = monotonic / NANOSECONDS + 1;
     MONOTONIC.set(monotonic_ms);
-    let now = Now { sec: wall.as_secs() as i64, msec: wall.subsec_millis(), monotonic_ms };
+    let now = Now { sec: (wall_ms / 1000) as i64, msec: (wall_ms % 1000) as u32, monotonic_ms };
     EPOCH.set(now.epoch_ms());
     NOW.set(now);
     FRESH.set(true);
+}
+
+/// Of a millisecond.
+const NANOSECONDS: u64 = 1_000_000;
+
+/// Nanoseconds since monotonic time began.
+fn monotonic() -> u64 {
+    nanoseconds(ORIGIN.get_or_init(Instant::now).elapsed())
+}
+
+/// They last for five hundred years.
+fn nanoseconds(time: Duration) -> u64 {
+    time.as_secs().wrapping_mul(1000 * NANOSECONDS).wrapping_add(time.subsec_nanos().into())
 }
 
 /// Installs the function that gives the local time's offset from UTC, in seconds east, for an instant.
@@ -255,6 +291,28 @@ mod tests {
         assert_eq!(now().epoch_ms(), first);
         stale();
         assert!(now().epoch_ms() >= first);
+    }
+
+    #[test]
+    fn the_clock_of_the_day_is_read_again_before_long_and_never_runs_ahead() {
+        let of_day = || nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap()) / NANOSECONDS;
+        update();
+        // As if somebody had set it by an hour: what was read last still holds.
+        let tie = TIES.get();
+        TIES.set(Tie { origin: tie.origin.wrapping_sub(3_600_000 * NANOSECONDS), until: u64::MAX });
+        update();
+        assert!(now().epoch_ms() + 3_500_000 < of_day());
+        TIES.set(Tie { until: 0, ..TIES.get() });
+        let mut last = 0;
+        for _ in 0..1000 {
+            let before = of_day();
+            update();
+            let shown = now().epoch_ms();
+            assert!(shown >= last && shown <= of_day(), "{last} {shown}");
+            assert!(shown + 60_000 >= before, "{shown} instead of {before}");
+            last = shown;
+            assert!(TIES.get().until > 0 && EPOCH.get() == shown && MONOTONIC.get() == now().monotonic_ms);
+        }
     }
 
     #[test]

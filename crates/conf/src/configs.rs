@@ -3,35 +3,11 @@
 //! A block that says nothing of a type has what `Default` inherits from its parent. That value is the same for all such
 //! children, so it is made once per parent and shared; a location that says one thing costs that one value.
 
+use crate::places::Places;
 use crate::scope::{Config, Scope};
 use std::any::{Any, TypeId};
 use std::cell::OnceCell;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
-
-/// A `TypeId` is already a good hash.
-#[derive(Clone, Default)]
-struct TypeIdHasher(u64);
-
-impl Hasher for TypeIdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 ^= value;
-    }
-}
-
-/// The place of each type in the lists of its level.
-type Indices = HashMap<TypeId, usize, BuildHasherDefault<TypeIdHasher>>;
 
 /// One value of each type of a level.
 #[derive(Default)]
@@ -44,7 +20,7 @@ struct Layer {
 /// The finished values of one block, shared and immutable.
 #[derive(Clone, Default)]
 pub struct ConfMap {
-    places: Rc<Indices>,
+    places: Rc<Places>,
     base: Rc<Layer>,
     /// Values that are not the base's, by place.
     own: Vec<(usize, Rc<dyn Any>)>,
@@ -58,8 +34,9 @@ fn bit(place: usize) -> u64 {
 }
 
 impl ConfMap {
+    #[inline]
     fn find(&self, id: TypeId) -> Option<&Rc<dyn Any>> {
-        let place = *self.places.get(&id)?;
+        let place = self.places.get(id)?;
         if self.summary & bit(place) != 0
             && let Some((_, value)) = self.own.iter().find(|(at, _)| *at == place)
         {
@@ -75,14 +52,15 @@ impl ConfMap {
     }
 
     /// As [`ConfMap::get`], shared.
+    #[inline]
     pub fn share<T: 'static>(&self) -> Option<Rc<T>> {
         self.find(TypeId::of::<T>()).cloned().and_then(|value| value.downcast::<T>().ok())
     }
 
     /// Stores a value of a type that need not be registered; replaces one of the same type.
     pub fn insert<T: 'static>(&mut self, value: Rc<T>) {
-        let next = self.places.len();
-        let place = *Rc::make_mut(&mut self.places).entry(TypeId::of::<T>()).or_insert(next);
+        let id = TypeId::of::<T>();
+        let place = self.places.get(id).unwrap_or_else(|| Rc::make_mut(&mut self.places).add(id));
         self.own.retain(|(at, _)| *at != place);
         self.own.push((place, value));
         self.summary |= bit(place);
@@ -102,16 +80,16 @@ struct Registered {
 #[derive(Default)]
 pub struct Configs {
     types: Vec<Registered>,
-    places: Rc<Indices>,
+    places: Rc<Places>,
 }
 
 impl Configs {
     /// Adds a type; a second time changes nothing.
     pub fn register<T: Config>(&mut self) {
-        if self.places.contains_key(&TypeId::of::<T>()) {
+        if self.places.get(TypeId::of::<T>()).is_some() {
             return;
         }
-        Rc::make_mut(&mut self.places).insert(TypeId::of::<T>(), self.types.len());
+        Rc::make_mut(&mut self.places).add(TypeId::of::<T>());
         self.types.push(Registered {
             default: || Rc::new(T::default()),
             heir: |parent| Rc::new(inherited(T::default(), Some(parent))),
@@ -147,7 +125,7 @@ impl Configs {
 
     /// The places of the types that a block has values of.
     fn own_types(&self, scope: &Scope) -> Vec<usize> {
-        scope.types().iter().filter_map(|id| self.places.get(id).copied()).collect()
+        scope.types().iter().filter_map(|id| self.places.get(*id)).collect()
     }
 
     /// What the children of a block have in common.

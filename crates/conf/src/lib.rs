@@ -16,6 +16,7 @@ pub mod include;
 pub mod lexer;
 pub(crate) mod lua_block;
 pub mod parser;
+mod places;
 pub mod row;
 pub mod scope;
 pub mod suggest;

@@ -3,7 +3,7 @@
 //! They are fields of a location and no handlers of phases, because nearly all that such a handler costs is the way to it.
 
 use crate::request::Request;
-use session::status_zone::{BEGUN, count_end, stripe};
+use session::status_zone::{BEGUN, ZoneStripe, count_end, known_stripe, stripe};
 use shm::Meter;
 use std::rc::Rc;
 
@@ -36,16 +36,32 @@ impl RequestZones {
 
     #[inline(never)]
     fn count(&self, request: &Request) {
+        let mut zones = [&self.server, &self.location].into_iter().flatten();
+        if zones.all(|zone| known_stripe(zone).is_some()) {
+            self.count_by(request, known_stripe);
+        } else {
+            self.count_first(request);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_first(&self, request: &Request) {
+        self.count_by(request, stripe);
+    }
+
+    #[inline]
+    fn count_by<'a>(&'a self, request: &Request, own: impl Fn(&'a Meter) -> Option<ZoneStripe<'a>>) {
         let status = request.flags.header_sent.get().then(|| request.response.borrow().status);
         let (received, sent) = (request.request_length.get(), request.bytes_sent.get());
-        if let Some(own) = self.server.as_deref().and_then(stripe) {
+        if let Some(own) = self.server.as_deref().and_then(&own) {
             // One that was refused before its first phase has not begun anywhere else.
             if !request.flags.counted.get() {
                 own.add(BEGUN, 1);
             }
             count_end(own, status, received, sent);
         }
-        if let Some(own) = self.location.as_deref().and_then(stripe) {
+        if let Some(own) = self.location.as_deref().and_then(own) {
             own.add(BEGUN, 1);
             count_end(own, status, received, sent);
         }

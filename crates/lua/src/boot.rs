@@ -86,7 +86,7 @@ pub(crate) unsafe fn run_prelude(l: *mut sys::lua_State, cx: &Rc<CallContext>) -
             return Err(LuaError::plain(ErrorKind::Syntax, "the prelude does not compile"));
         }
         let mut stack = Stack::new(l, &cx.bin);
-        stack.push_table(0, 13);
+        stack.push_table(0, 14);
         for (name, marker) in [("RAISE", &row::RAISE), ("PENDING", &row::PENDING), ("SUSPEND", &row::SUSPEND)] {
             stack.push_pointer(row::mark(marker));
             stack.set_field(2, name.as_bytes());
@@ -101,9 +101,11 @@ pub(crate) unsafe fn run_prelude(l: *mut sys::lua_State, cx: &Rc<CallContext>) -
         stack.set_field(2, b"init");
         stack.push_number(f64::from(LuaPhase::INIT.bit | LuaPhase::INIT_WORKER.bit));
         stack.set_field(2, b"starting");
-        for row in
-            [Row::calls("report", PhaseSet::EVERYWHERE, report_global), Row::calls("thread_status", PhaseSet::EVERYWHERE, light::status)]
-        {
+        for row in [
+            Row::calls("report", PhaseSet::EVERYWHERE, report_global),
+            Row::calls("thread_status", PhaseSet::EVERYWHERE, light::status),
+            Row::calls("ends", PhaseSet::EVERYWHERE, row::ends),
+        ] {
             if let Kind::Native(function) = row.kind {
                 push_native(l, cx, function, row.phases);
                 stack.set_field(2, row.name.as_bytes());

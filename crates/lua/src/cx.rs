@@ -182,8 +182,8 @@ impl CallContext {
         self.note.set(note);
     }
 
-    /// Ends the whole job with `code` as soon as the running thread stops; the glue must then call `stop()`, which
-    /// never returns. Nothing happens where no job runs.
+    /// Ends the whole job with `code` as soon as the running thread stops; the glue must then end in
+    /// `return stop()`. Nothing happens where no job runs.
     pub fn finish(&self, code: i32) {
         if let Some(core) = self.core() {
             core.finish.set(Some(code));

@@ -2,7 +2,7 @@
 -- functions that Rust calls. Every function here that reports an error names the line of its caller.
 local b = ...
 local RAISE, PENDING, SUSPEND, report = b.RAISE, b.PENDING, b.SUSPEND, b.report
-local light, blame, cdef = b.light, b.blame, b.cdef
+local light, blame, cdef, ends = b.light, b.blame, b.cdef, b.ends
 local G = _G
 local ffi = require "ffi"
 local co_yield, co_resume, co_create = coroutine.yield, coroutine.resume, coroutine.create
@@ -73,7 +73,11 @@ local function wait()
     return finish(co_yield(SUSPEND))
 end
 
+-- To be called last, so that it may return where nothing else is left of the thread.
 local function stop()
+    if ends() then
+        return
+    end
     while true do
         co_yield(SUSPEND)
     end

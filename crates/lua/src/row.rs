@@ -5,7 +5,7 @@ use crate::fast::FastFn;
 use crate::phase::PhaseSet;
 use crate::raise::Raise;
 use crate::stack::{Stack, lua_index};
-use crate::threads::LocalFuture;
+use crate::threads::{Core, LocalFuture};
 use crate::value::Reply;
 use ::sys::boxed::pinned;
 use mlua_sys as sys;
@@ -48,6 +48,8 @@ pub enum Suspension {
     Wait(LocalFuture),
     /// As [`Suspension::Wait`], but the thread cannot be killed meanwhile (`pending subrequests`).
     Hold(LocalFuture),
+    /// Never: the row has called [`CallContext::finish`].
+    End,
     /// The scheduler has been told what the thread waits for.
     #[doc(hidden)]
     Scheduled,
@@ -210,8 +212,29 @@ where
             Suspension::Scheduled => Ok(Answer::Suspend),
             Suspension::Wait(work) => suspend(cx, stack, work, false),
             Suspension::Hold(work) => suspend(cx, stack, work, true),
+            Suspension::End if is_last(cx, stack) => Ok(Answer::Results(0)),
+            Suspension::End => suspend(cx, stack, pinned(std::future::pending), false),
         })
     }
+}
+
+/// Whether the function that has called the running native one is the last of its thread, as in `return ngx.exit(404)`: then the thread ends
+/// when both return. One that is left where it has yielded cannot be used again, and a new coroutine costs as much as a small handler.
+pub(crate) fn is_last(cx: &CallContext, stack: &Stack<'_>) -> bool {
+    const CALLERS_CALLER: c_int = 2;
+    let mut place = std::mem::MaybeUninit::<sys::lua_Debug>::uninit();
+    // SAFETY: the coroutine is live, and what is written to the record is not read.
+    let has_callers = unsafe { sys::lua_getstack(stack.state(), CALLERS_CALLER, place.as_mut_ptr()) != 0 };
+    // A coroutine of the code's own is not the thread.
+    let is_thread = |core: &Core| core.with(core.current.get(), |thread| thread.lua == stack.state());
+    !has_callers && cx.core().is_some_and(|core| core.finish.get().is_some() && is_thread(&core) == Some(true))
+}
+
+/// For `stop()`.
+pub(crate) fn ends(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let last = is_last(cx, stack);
+    stack.push_bool(last);
+    Ok(1)
 }
 
 /// Parks the thread until `work` is done, unless it is done at once.
@@ -232,7 +255,7 @@ fn suspend(cx: &CallContext, stack: &mut Stack<'_>, mut work: LocalFuture, held:
 /// `return raised(second, third)`; when a row that suspends gives `PENDING`, its results are those of `wait()`;
 /// compiled code goes on behind such a call, not behind one through `R`),
 /// `cx` (pass it to fast rows; `cx.err` is not 0 after a failed one), `text` (the output buffer as a string),
-/// `stop` (never returns; after a row that called `CallContext::finish`), `wait` (the results of what a fast row has given to
+/// `stop` (`return stop()` ends the handler; after a row that called `CallContext::finish`), `wait` (the results of what a fast row has given to
 /// `CallContext::park`, to be called where `can_wait()` holds and as the last thing), `finalized` (makes a list that finalizers write to),
 /// `ngx` and `G` (the real globals).
 /// `K.NAME` in it is the number of [`Row::constant`].

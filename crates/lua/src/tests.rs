@@ -129,9 +129,9 @@ function G.say(...)
 end
 function G.exit(code)
     C.exit(cx, code)
-    stop()
+    return stop()
 end
-G.nap, G.reserve = R.nap, R.reserve
+G.nap, G.reserve, G.leave = R.nap, R.reserve, R.leave
 ";
 
 pub(super) fn machine() -> (Vm, Rc<Log>) {
@@ -144,6 +144,10 @@ pub(super) fn machine() -> (Vm, Rc<Log>) {
             Row::fast::<{ PhaseSet::of(LuaPhase::CONTENT).with(LuaPhase::HEADER_FILTER).bits() }, _, _>("say", say),
             Row::fast::<{ PhaseSet::of(LuaPhase::CONTENT).bits() }, _, _>("exit", exit),
             Row::suspends("nap", YIELDABLE, nap),
+            Row::suspends("leave", YIELDABLE, |cx, stack| {
+                cx.finish(stack.check_number(1, "leave")? as i32);
+                Ok(Suspension::End)
+            }),
             Row::calls("reserve", YIELDABLE, |cx, stack| {
                 let made = stand_by(cx, stack, "reserve")?;
                 stack.push_bool(made);

@@ -7,7 +7,6 @@ use crate::reference::RefBin;
 use crate::stack::{Stack, Type, lua_index};
 use mlua_sys as sys;
 use std::ffi::{CStr, c_char, c_int};
-use std::io::Write;
 
 pub(crate) const MAX_COROUTINES: usize = 5;
 const MAX_FRAMES: c_int = 22;
@@ -98,8 +97,10 @@ impl Stack<'_> {
             let name = source.iter().rposition(|byte| matches!(byte, b'/' | b'\\')).map_or(0, |at| at + 1);
             out.extend_from_slice(source.get(name..).unwrap_or_default());
             let line = if ar.currentline > 0 { ar.currentline } else { ar.linedefined };
-            // Writing to a Vec does not fail.
-            let _ = write!(out, ":{line}: ");
+            out.push(b':');
+            // Formatting it by `write!` takes three times as long.
+            out.extend_from_slice(line.to_string().as_bytes());
+            out.extend_from_slice(b": ");
             let is_named = !ar.namewhat.is_null() && *ar.namewhat != 0;
             if is_named && CStr::from_ptr(ar.what).to_bytes() == b"Lua" {
                 out.extend_from_slice(if ar.name.is_null() { b"?" } else { CStr::from_ptr(ar.name).to_bytes() });

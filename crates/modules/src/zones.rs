@@ -5,7 +5,7 @@ use crate::api::value::{Value, object};
 use crate::limits::{self, Verdict};
 use ::session::handshake_end::TlsCounter;
 use ::session::status_zone::{
-    BEGUN, DISCARDED, ENDED, HTTP_SERVERS, LOCATIONS, RECEIVED, SENT, STATUS_RANGE, STATUSES, STREAM_SERVERS, TLS,
+    BEGUN, DISCARDED, HTTP_SERVERS, LOCATIONS, RECEIVED, SENT, STATUS_RANGE, STATUSES, STREAM_SERVERS, TLS, answered,
 };
 use http::Worker;
 use http::cache_report::{CacheCounter, CacheReport};
@@ -45,7 +45,7 @@ fn at(counters: &[u64], number: usize) -> u64 {
 
 /// Requests that have begun and not ended, by all that was ever counted.
 pub(crate) fn in_progress(totals: &[u64]) -> u64 {
-    at(totals, BEGUN).saturating_sub(at(totals, ENDED) + at(totals, DISCARDED))
+    at(totals, BEGUN).saturating_sub(answered(totals) + at(totals, DISCARDED))
 }
 
 /// Ended requests whose status is of a class.
@@ -65,7 +65,7 @@ fn responses(counters: &[u64]) -> Value {
         value.put(name, of_class(counters, class));
     }
     value.put("codes", Value::Object(codes(counters).map(|(code, count)| (code.to_string(), count.into())).collect()));
-    value.put("total", at(counters, ENDED));
+    value.put("total", answered(counters));
     value
 }
 
@@ -94,7 +94,7 @@ fn stream_server(zone: &Meter) -> Value {
     for (name, class) in [("2xx", 2), ("4xx", 4), ("5xx", 5)] {
         sessions.put(name, of_class(&counters, class));
     }
-    sessions.put("total", at(&counters, ENDED));
+    sessions.put("total", answered(&counters));
     let mut value =
         object([("processing", in_progress(&zone.totals()).into()), ("connections", at(&counters, BEGUN).into()), ("sessions", sessions)]);
     put_traffic(&mut value, &counters);
@@ -226,7 +226,6 @@ mod tests {
         for (status, count) in [(101, 1), (200, 7), (206, 1), (599, 2)] {
             counters[STATUSES + status - 100] = count;
         }
-        counters[ENDED] = 11;
         let mut out = Vec::new();
         responses(&counters).push(&mut out);
         let expected = r#"{"1xx":1,"2xx":8,"3xx":0,"4xx":0,"5xx":2,"codes":{"101":1,"200":7,"206":1,"599":2},"total":11}"#;

@@ -122,7 +122,9 @@ pub trait Configured: Client {
 
 /// Writes `message` to an error log, followed by what `context` appends, which debug lines do without.
 pub fn write_log(log: &ErrorLog, connection: u64, level: Level, message: &[u8], context: impl FnOnce(&mut Vec<u8>)) {
-    let mut line = message.to_vec();
+    // With room for most contexts.
+    let mut line = Vec::with_capacity(message.len() + 256);
+    line.extend_from_slice(message);
     if level != Level::Debug {
         context(&mut line);
     }

@@ -5,12 +5,12 @@
 //! goes to one that belongs to nobody. A meter lives on with the next configuration that has one of its kind and name.
 
 use crate::tally::Account;
-use std::cell::Cell;
+use std::cell::OnceCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use sys::shared::SharedMemory;
+use sys::shared::{SharedMemory, Words};
 
 /// What the counters showed when they were last reset.
 const RESET: usize = 0;
@@ -61,8 +61,8 @@ pub struct Meter {
     kind: &'static Kind,
     name: Box<str>,
     memory: SharedMemory,
-    /// Where this process's stripe begins; 0: it has not been looked for.
-    own_stripe: Cell<usize>,
+    /// This process's stripe, once it has entered.
+    own: OnceCell<Words>,
 }
 
 /// The counters of this process, looked up once for several of them.
@@ -93,7 +93,7 @@ impl Meter {
     pub fn new(kind: &'static Kind, name: &str) -> io::Result<Meter> {
         // Pages of stripes that nobody uses are never there.
         let memory = SharedMemory::new((BEFORE + crate::tally::ACCOUNTS) * kind.stride() * 8)?;
-        Ok(Meter { kind, name: name.into(), memory, own_stripe: Cell::new(0) })
+        Ok(Meter { kind, name: name.into(), memory, own: OnceCell::new() })
     }
 
     /// Its name.
@@ -106,34 +106,40 @@ impl Meter {
         self.memory.slice(stripe * self.kind.stride() * 8, self.kind.counters)
     }
 
-    /// Where this process's stripe begins.
+    /// This process's stripe; `None`: it has not entered.
     #[inline]
-    fn own_stripe(&self) -> Option<usize> {
-        match self.own_stripe.get() {
-            0 => self.look_for_own(),
-            own => Some(own),
+    fn own(&self) -> Option<&Words> {
+        match self.own.get() {
+            None => self.look_for_own(),
+            own => own,
         }
     }
 
     #[cold]
-    fn look_for_own(&self) -> Option<usize> {
+    fn look_for_own(&self) -> Option<&Words> {
         let account = Some(ACCOUNT.load(Ordering::Relaxed)).filter(|account| *account > 0)?;
-        self.own_stripe.set((BEFORE + account) * self.kind.stride() * 8);
-        Some(self.own_stripe.get())
+        let own = self.memory.kept((BEFORE + account) * self.kind.stride() * 8, self.kind.counters)?;
+        Some(self.own.get_or_init(|| own))
     }
 
     /// The first counters of this process; `None`: it has not entered, or the kind has fewer.
     #[inline]
     #[must_use]
     pub fn stripe<const N: usize>(&self) -> Option<Stripe<'_, N>> {
-        self.memory.words(self.own_stripe()?).filter(|_| N <= self.kind.counters).map(Stripe)
+        self.own()?.first_chunk().map(Stripe)
+    }
+
+    /// As [`Meter::stripe`], where it has been asked for before; it calls nothing, which spares who counts a frame.
+    #[inline]
+    #[must_use]
+    pub fn known_stripe<const N: usize>(&self) -> Option<Stripe<'_, N>> {
+        self.own.get()?.first_chunk().map(Stripe)
     }
 
     /// Counts in this process's stripe.
     #[inline]
     pub fn add(&self, number: usize, amount: u64) {
-        let counter = self.own_stripe().filter(|_| number < self.kind.counters).and_then(|own| self.memory.atomic_u64(own + 8 * number));
-        if let Some(counter) = counter {
+        if let Some(counter) = self.own().and_then(|own| own.get(number)) {
             add(counter, amount);
         }
     }
@@ -248,10 +254,14 @@ mod tests {
         bound.add(0, 2);
         // As another process would.
         enter(&other);
-        [&meter, &bound].iter().for_each(|meter| meter.own_stripe.set(0));
-        meter.stripe::<3>().unwrap().add(0, 2);
-        meter.add(2, 1);
-        bound.add(0, 1);
+        let as_other =
+            |meter: &Meter| Meter { kind: meter.kind, name: meter.name.clone(), memory: meter.memory.clone(), own: OnceCell::new() };
+        let (mine, my_bound) = (as_other(&meter), as_other(&bound));
+        assert!(mine.known_stripe::<3>().is_none(), "it was not asked for");
+        mine.stripe::<3>().unwrap().add(0, 1);
+        mine.known_stripe::<3>().unwrap().add(0, 1);
+        mine.add(2, 1);
+        my_bound.add(0, 1);
         assert!(meter.stripe::<4>().is_none());
         assert_eq!((meter.read(), bound.read()), (vec![7, 0, 1], vec![3, 0]));
         meter.reset();

@@ -47,6 +47,24 @@ struct Word(u64);
 
 const WORD: usize = size_of::<Word>();
 
+/// Words of a mapping whose place was checked once; they keep the mapping.
+#[derive(Debug)]
+pub struct Words {
+    start: NonNull<AtomicU64>,
+    count: usize,
+    _mapping: Arc<Mapping>,
+}
+
+impl std::ops::Deref for Words {
+    type Target = [AtomicU64];
+
+    #[inline]
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: `SharedMemory::kept` has taken them from a slice of the mapping, which lives as long as self; atomics may be written by others.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
 /// Bytes at the beginning of a file that are not part of the memory in it: its owner says there what it is. A multiple of all page sizes.
 pub const PREFACE: usize = 64 * 1024;
 
@@ -168,6 +186,13 @@ impl SharedMemory {
         }
         // SAFETY: aligned, inside the mapping, which lives as long as self; atomics may be written by others.
         Some(unsafe { std::slice::from_raw_parts(place, count) })
+    }
+
+    /// As [`SharedMemory::slice`], for later too.
+    #[must_use]
+    pub fn kept(&self, offset: usize, count: usize) -> Option<Words> {
+        let words = self.slice(offset, count)?;
+        Some(Words { start: NonNull::from(words).cast(), count, _mapping: self._mapping.clone() })
     }
 
     /// Appends `len` bytes that lie in whole words from `offset` on, each word read as one atomic. False, with nothing appended,
@@ -340,7 +365,12 @@ mod tests {
         }
         assert!(memory.words::<8>(8).is_none() && memory.words::<1>(4).is_none());
         assert!(memory.slice(56, 2).is_none() && memory.slice(0, usize::MAX).is_none() && memory.slice(64, 0).is_some());
+        let kept = memory.kept(8, 7).unwrap();
+        assert!(memory.kept(8, 8).is_none() && memory.kept(4, 1).is_none());
         assert!(!memory.append_words(56, 9, &mut Vec::new()) && !memory.append_words(4, 1, &mut Vec::new()));
+        memory.words::<8>(0).unwrap()[1].store(5, Ordering::Relaxed);
+        drop(memory);
+        assert_eq!((kept.len(), kept[0].load(Ordering::Relaxed)), (7, 5));
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod quic;
 pub mod range;
 pub mod redis;
 mod repeat;
+pub mod scan;
 pub mod scgi;
 pub mod span;
 pub mod sql;

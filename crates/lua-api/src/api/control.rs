@@ -69,7 +69,7 @@ fn exit(cx: &CallContext, code: f64) -> i32 {
 /// Ends the handler with `code`: the caller never goes on.
 fn stop(cx: &CallContext, code: i32) -> Suspension {
     cx.finish(code);
-    Suspension::wait(std::future::pending)
+    Suspension::End
 }
 
 fn check_abortable(host: &Host) -> Result<(), Raise> {

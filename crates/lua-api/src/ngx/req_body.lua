@@ -20,7 +20,7 @@ local function read_body()
     if status then
         -- The body cannot be had: the request ends with this status.
         C.finish_read(cx, status)
-        stop()
+        return stop()
     end
 end
 

@@ -7,6 +7,7 @@ use http::line::Version;
 use http::log_request;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use lua_lib::ngx::args::push_multi;
+use lua_lib::ngx::names::Names;
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -32,32 +33,21 @@ pub(crate) fn group() -> Group {
 pub(crate) struct FieldTable {
     table: usize,
     raw: bool,
-    lower: Vec<u8>,
-    /// A bit for each kind of name that has come.
-    found: u128,
+    lower: Lowered,
+    names: Names,
 }
 
 impl FieldTable {
     /// An empty table; names keep their case if `raw`.
     pub(crate) fn new(stack: &mut Stack<'_>, fields: usize, raw: bool) -> FieldTable {
         stack.push_table(0, fields);
-        FieldTable { table: stack.top(), raw, lower: Vec::with_capacity(if raw { 0 } else { 64 }), found: 0 }
+        FieldTable { table: stack.top(), raw, lower: Lowered::default(), names: Names::default() }
     }
 
     /// Adds a field.
     pub(crate) fn add(&mut self, stack: &mut Stack<'_>, name: &[u8], value: &[u8]) {
-        // Names of a kind that has not come are not looked for in the table.
-        let kind = 1 << kind(name);
-        let again = self.found & kind != 0;
-        self.found |= kind;
-        let key = if self.raw {
-            name
-        } else {
-            self.lower.clear();
-            self.lower.extend(name.iter().map(u8::to_ascii_lowercase));
-            &self.lower
-        };
-        if again {
+        let key = if self.raw { name } else { self.lower.of(name) };
+        if self.names.note(key) {
             push_multi(stack, self.table, key, true, |stack| stack.push_bytes(value));
         } else {
             stack.put_field(self.table, key, value);
@@ -70,14 +60,38 @@ impl FieldTable {
     }
 }
 
-/// A number below 128 that equal names share, whatever their case.
-fn kind(name: &[u8]) -> u32 {
-    let ends = [name.first(), name.get(name.len() / 2), name.last()];
-    let mixed = ends
-        .into_iter()
-        .flatten()
-        .fold(u32::saturated(name.len()), |mixed, byte| mixed.wrapping_mul(31).wrapping_add((byte | 0x20).into()));
-    mixed & 127
+/// A name in small letters, eight bytes at a time.
+#[derive(Default)]
+struct Lowered {
+    short: [[u8; 8]; 6],
+    long: Vec<u8>,
+}
+
+impl Lowered {
+    fn of<'a>(&'a mut self, name: &[u8]) -> &'a [u8] {
+        if name.len() > size_of_val(&self.short) {
+            self.long.clear();
+            self.long.extend(name.iter().map(u8::to_ascii_lowercase));
+            return &self.long;
+        }
+        let (words, rest) = name.as_chunks();
+        let mut last = [0; 8];
+        last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        for (word, from) in self.short.iter_mut().zip(words.iter().chain([&last])) {
+            *word = lowered(u64::from_ne_bytes(*from)).to_ne_bytes();
+        }
+        self.short.as_flattened().get(..name.len()).unwrap_or_default()
+    }
+}
+
+/// The letters among eight bytes in small.
+fn lowered(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * EACH;
+    let low = word & !HIGH;
+    // The high bit of a byte of each: it is at least an A; it comes after Z.
+    let (begun, over) = (low + (0x80 - u64::from(b'A')) * EACH, low + (0x7f - u64::from(b'Z')) * EACH);
+    word | (begun & !over & !word & HIGH) >> 2
 }
 
 /// `get_headers(max, raw)`: the table, and `"truncated"` if there were more.
@@ -151,7 +165,21 @@ fn http_version(cx: &CallContext) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::{Lowered, lowered};
     use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn names_in_small_letters() {
+        for byte in 0..=u8::MAX {
+            let word = [byte, b'A', byte, b'z', 0xff, byte, b'[', byte];
+            assert_eq!(lowered(u64::from_ne_bytes(word)).to_ne_bytes(), word.map(|byte| byte.to_ascii_lowercase()), "{byte}");
+        }
+        let mut lower = Lowered::default();
+        for length in (0..60).rev() {
+            let name: Vec<u8> = (0..length).map(|at| b"X-Content_@Z"[at % 12]).collect();
+            assert_eq!(lower.of(&name), name.to_ascii_lowercase());
+        }
+    }
 
     #[test]
     fn arguments() {

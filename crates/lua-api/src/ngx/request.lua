@@ -41,7 +41,7 @@ end
 function req.set_uri(...)
     if set_uri(...) then
         C.finish(cx, ngx.OK)
-        stop()
+        return stop()
     end
 end
 

@@ -2,9 +2,11 @@
 
 use crate::host::host;
 use crate::ngx::escape::{COMPONENT, push_escaped};
+use crate::ngx::names::Names;
 use base::log::Level;
 use base::saturated::Saturated;
 use lua::{CallContext, Group, MOST_KEYS, PhaseSet, Raise, Row, Stack, Type};
+use wire::scan::position;
 use wire::uri::escape::{Unescape, unescape};
 
 /// Most arguments that a function gives when it is not told otherwise.
@@ -34,34 +36,22 @@ pub struct Limit {
 pub fn fill(stack: &mut Stack<'_>, table: usize, text: &[u8], limit: Limit) -> bool {
     let (mut key, mut value) = (Vec::new(), Vec::new());
     let mut stored = 0;
-    // A look at the few plain names before costs less than a look into the table.
-    let mut seen: [&[u8]; 8] = [&[]; 8];
-    let mut all_seen = true;
+    let mut names = Names::default();
+    let is_plain = memchr::memchr2(b'%', b'+', text).is_none();
     let mut rest = Some(text);
     while let Some(current) = rest {
-        let end = memchr::memchr(b'&', current);
-        let (pair, next) = match end {
-            Some(end) => (current.get(..end).unwrap_or_default(), current.get(end + 1..)),
-            None => (current, None),
-        };
+        let (name, content, next) = next_pair(current);
         rest = next;
-        let equals = memchr::memchr(b'=', pair);
-        let name = decoded(pair.get(..equals.unwrap_or(pair.len())).unwrap_or_default(), &mut key);
-        let content = equals.map(|at| decoded(pair.get(at + 1..).unwrap_or_default(), &mut value));
+        let name = decoded(name, is_plain, &mut key);
+        let content = content.map(|content| decoded(content, is_plain, &mut value));
         if !name.is_empty() {
-            let again = !all_seen || seen.iter().take(stored).any(|other| *other == name);
+            let again = names.note(name);
             match content {
                 Some(content) if !again => stack.put_field(table, name, content),
                 _ => push_multi(stack, table, name, again, |stack| match content {
                     Some(content) => stack.push_bytes(content),
                     None => stack.push_bool(true),
                 }),
-            }
-            match seen.get_mut(stored) {
-                Some(place) if equals.is_none_or(|at| at == name.len()) && pair.starts_with(name) => {
-                    *place = pair.get(..name.len()).unwrap_or_default();
-                }
-                _ => all_seen = false,
             }
             stored += 1;
         } else if limit.empty_ones && rest.is_some() {
@@ -72,6 +62,21 @@ pub fn fill(stack: &mut Stack<'_>, table: usize, text: &[u8], limit: Limit) -> b
         }
     }
     false
+}
+
+/// The name and the value of the first argument of `text`, as they stand there, and what comes behind its `&`.
+#[inline]
+fn next_pair(text: &[u8]) -> (&[u8], Option<&[u8]>, Option<&[u8]>) {
+    // Names are short.
+    let Some(end) = text.iter().position(|byte| matches!(byte, b'=' | b'&')) else { return (text, None, None) };
+    let (name, rest) = (text.get(..end).unwrap_or_default(), text.get(end + 1..).unwrap_or_default());
+    if text.get(end) == Some(&b'&') {
+        return (name, None, Some(rest));
+    }
+    match position(b'&', rest) {
+        Some(end) => (name, rest.get(..end), rest.get(end + 1..)),
+        None => (name, Some(rest), None),
+    }
 }
 
 /// `table[key] = value`, or appends the value to the list there; `again` says that the key may be taken.
@@ -105,8 +110,8 @@ pub fn push_multi(stack: &mut Stack<'_>, table: usize, key: &[u8], again: bool, 
     }
 }
 
-fn decoded<'a>(text: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
-    if memchr::memchr2(b'%', b'+', text).is_none() {
+fn decoded<'a>(text: &'a [u8], is_plain: bool, out: &'a mut Vec<u8>) -> &'a [u8] {
+    if is_plain || memchr::memchr2(b'%', b'+', text).is_none() {
         return text;
     }
     out.clear();

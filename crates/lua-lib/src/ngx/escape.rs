@@ -55,19 +55,26 @@ static CLASSES: [&Table; 7] = [&URI, &ARGS, &COMPONENT, &HTML, &REFRESH, &MEMCAC
 /// Appends `text` with the bytes that `table` names percent-encoded.
 pub fn push_escaped(text: &[u8], table: &Table, out: &mut Vec<u8>) {
     let digit = |n: u8| if n < 10 { b'0' + n } else { b'A' + n - 10 };
-    for &byte in text {
-        if table.get(usize::from(byte)).copied().unwrap_or(true) {
-            out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
-        } else {
-            out.push(byte);
-        }
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| is_escaped(*byte, table)) {
+        let (plain, from) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        let Some((byte, behind)) = from.split_first() else { return };
+        out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+        rest = behind;
     }
+    out.extend_from_slice(rest);
+}
+
+#[inline]
+fn is_escaped(byte: u8, table: &Table) -> bool {
+    table.get(usize::from(byte)).copied().unwrap_or(true)
 }
 
 /// Whether something was escaped: the result is in the output buffer then.
 fn escape_uri(cx: &CallContext, text: &[u8], class: i32) -> bool {
     let table = usize::try_from(class).ok().and_then(|class| CLASSES.get(class)).copied().unwrap_or(&COMPONENT);
-    if !text.iter().any(|byte| table.get(usize::from(*byte)).copied().unwrap_or(true)) {
+    if !text.iter().any(|byte| is_escaped(*byte, table)) {
         return false;
     }
     cx.fill(|out| push_escaped(text, table, out));

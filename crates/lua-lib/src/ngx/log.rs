@@ -41,7 +41,8 @@ const LOGGING: usize = 3;
 
 /// What a line begins with: who logs it.
 fn head(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let mut head = b"[lua] ".to_vec();
+    let mut head = Vec::with_capacity(64);
+    head.extend_from_slice(b"[lua] ");
     stack.place(LOGGING, &mut head);
     stack.push_bytes(&head);
     Ok(1)

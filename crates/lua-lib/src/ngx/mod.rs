@@ -13,6 +13,7 @@ pub mod errlog;
 pub mod escape;
 pub mod fields;
 pub mod log;
+pub mod names;
 pub mod process;
 pub mod regex;
 pub mod semaphore;

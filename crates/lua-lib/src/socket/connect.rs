@@ -1,6 +1,7 @@
 //! `connect` and `bind`.
 
 use crate::socket::call::{self, BIND, CONNECT_TIMEOUT, Call, ID, KEY, TRANSPARENT, check_arguments, fail, failure, number};
+use crate::socket::label::Label;
 use crate::socket::names::SocketError;
 use crate::socket::names::{self, Destination};
 use crate::socket::pools::{self, Admission, Pool, Ticket};
@@ -206,7 +207,7 @@ impl Connect {
             Some(Admission::Reuse(stream, reused, ticket)) => {
                 let fd = stream.descriptor().map_or(-1, |descriptor| descriptor.as_raw_fd());
                 self.reporter.debug(format_args!("lua tcp socket get keepalive peer: using connection, fd:{fd}"));
-                self.install(stream, reused + 1, Some(ticket), String::new());
+                self.install(stream, reused + 1, Some(ticket), Label::default());
                 return Ok(number(stack, 1.0));
             }
             Some(Admission::Refused) => return Ok(fail(stack, "too many waiting connect operations")),
@@ -237,7 +238,7 @@ impl Connect {
                     failure("timeout")
                 }
                 Ok(Admission::Reuse(stream, reused, ticket)) => {
-                    self.install(stream, reused + 1, Some(ticket), String::new());
+                    self.install(stream, reused + 1, Some(ticket), Label::default());
                     Reply::One(Value::Number(1.0))
                 }
                 Ok(Admission::Connect(ticket)) => match self.place() {
@@ -262,10 +263,7 @@ impl Connect {
             Err(error) => return failure(error),
         };
         let _busy = self.socket.begin(Direction::Connecting);
-        let label = match (&address, self.target.port) {
-            (SocketAddress::Internet(to), Some(port)) => format!(", upstream: {}:{port}({})", self.target.host, to.ip()),
-            _ => format!(", upstream: {0}({0})", self.target.host),
-        };
+        let label = Label::new(&self.target.host, self.target.port.unwrap_or(0), &address);
         let options = Options { timeout: Some(self.timeout), bind: self.bind, transparent: self.transparent, ..Options::default() };
         let connected = net::connect::connect(&address, options).await;
         // Other threads go on first, as where the connection takes a moment.
@@ -289,7 +287,7 @@ impl Connect {
     }
 
     /// The log line of a connect that failed: what fails at once is graver than what a network does, and not for `lua_socket_log_errors` to decide.
-    fn log_failure(&self, address: &SocketAddress, failed: &ConnectFailure, label: &str) {
+    fn log_failure(&self, address: &SocketAddress, failed: &ConnectFailure, label: &Label) {
         use std::io::ErrorKind::ConnectionRefused;
         let (error, what) = (failed.error(), base::errno::describe(failed.error()));
         match (failed, address) {
@@ -302,7 +300,7 @@ impl Connect {
         }
     }
 
-    fn install(&self, stream: Stream, reused: u32, ticket: Option<Ticket>, label: String) {
+    fn install(&self, stream: Stream, reused: u32, ticket: Option<Ticket>, label: Label) {
         let mut inner = self.socket.inner.borrow_mut();
         inner.install(stream, reused, ticket);
         inner.label = label;

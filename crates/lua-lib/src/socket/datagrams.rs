@@ -1,6 +1,7 @@
 //! One UDP cosocket.
 
 use crate::resources::Resources;
+use crate::socket::label::Label;
 use net::datagram::Datagram;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -11,8 +12,8 @@ pub struct Datagrams {
     pub owner: Weak<Resources>,
     /// The socket; none before `setpeername` and after `close`.
     pub socket: RefCell<Option<Rc<Datagram>>>,
-    /// `, upstream: HOST:PORT(ADDRESS)`, for log lines.
-    pub label: RefCell<String>,
+    /// What log lines say of its peer.
+    pub label: RefCell<Label>,
     busy: Cell<bool>,
 }
 

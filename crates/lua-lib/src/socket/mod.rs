@@ -5,6 +5,7 @@ pub mod connect;
 pub mod datagrams;
 pub mod hub;
 pub mod keepalive;
+pub mod label;
 pub mod names;
 pub mod owned;
 pub mod pieces;

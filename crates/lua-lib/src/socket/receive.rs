@@ -198,8 +198,8 @@ impl Receiving {
     }
 
     fn time_out(&mut self, reporter: &Reporter) -> Reply {
-        let label = self.socket.inner.borrow().label.clone();
-        reporter.error(&format!("lua tcp socket read timed out{label}"));
+        let line = format!("lua tcp socket read timed out{}", self.socket.inner.borrow().label);
+        reporter.error(&line);
         Reply::Many(vec![Value::Nil, "timeout".into(), self.partial(false)])
     }
 }

@@ -1,6 +1,7 @@
 //! One TCP cosocket: its stream, its buffer, and which directions are still open.
 
 use crate::resources::Resources;
+use crate::socket::label::Label;
 use crate::socket::pools::{Ticket, close_stream};
 use lua::Value;
 use net::stream::Stream;
@@ -60,8 +61,8 @@ pub struct Inner {
     pub reused: u32,
     /// The verifier of its server, in place of `lua_ssl_trusted_certificate`.
     pub servers: Option<Arc<ServerVerifier>>,
-    /// `, upstream: HOST:PORT(ADDRESS)`, for log lines.
-    pub label: String,
+    /// What log lines say of its peer.
+    pub label: Label,
 }
 
 impl Inner {
@@ -89,7 +90,7 @@ impl Inner {
     /// Lets the connection go: the caller drops it or keeps it. The buffer's memory stays.
     pub fn detach(&mut self) -> (Option<Stream>, Option<Ticket>) {
         self.input.clear();
-        self.label.clear();
+        self.label = Label::default();
         (self.at, self.reused) = (0, 0);
         (self.prompt, self.eof, self.read_closed, self.write_closed) = (false, false, false, false);
         self.servers = None;

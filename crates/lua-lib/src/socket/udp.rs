@@ -2,6 +2,7 @@
 
 use crate::socket::call::{self, BIND, Call, ID, READ_TIMEOUT, TRANSPARENT, check_arguments, fail, failure, number};
 use crate::socket::datagrams::Datagrams;
+use crate::socket::label::Label;
 use crate::socket::names::SocketError;
 use crate::socket::names::{self, Destination};
 use crate::socket::pieces;
@@ -136,10 +137,7 @@ struct Peer {
 
 impl Peer {
     fn connect(&self, address: &SocketAddress) -> Result<(), SocketError> {
-        let label = match address {
-            SocketAddress::Internet(to) => format!(", upstream: {}:{}({})", self.host, self.port, to.ip()),
-            SocketAddress::Unix(_) => format!(", upstream: {0}({0})", self.host),
-        };
+        let label = Label::new(&self.host, self.port, address);
         match Datagram::connect(address, Options { bind: self.local, transparent: self.transparent, ..Options::default() }) {
             Ok(made) => {
                 *self.socket.socket.borrow_mut() = Some(Rc::new(made));

@@ -285,3 +285,26 @@ fn a_thread_in_reserve_runs_only_when_it_is_roused() {
     drop(forgotten);
     assert_eq!(says(&vm, "say(reserve(function() end))"), "true\n");
 }
+
+#[test]
+fn a_handler_that_ends_by_its_last_call_leaves_its_coroutine_to_the_next() {
+    let (vm, _) = machine();
+    for (code, left) in [
+        ("return exit(7)", true),
+        ("return leave(7)", true),
+        ("nap(1) return leave(7)", true),
+        ("local function f() return exit(7) end return f()", true),
+        ("exit(7) say('never')", false),
+        ("leave(7) say('never')", false),
+        ("local function f() leave(7) say('never') end return f()", false),
+        ("pcall(function() return exit(7) end) say('never')", false),
+        ("return coroutine.wrap(function() return exit(7) end)()", false),
+        ("coroutine.wrap(function() return leave(7) end)() say('never')", false),
+        ("ngx.thread.spawn(function() return leave(7) end) nap(9) say('never')", false),
+        ("ngx.thread.spawn(function() nap(9) say('never') end) return leave(7)", true),
+    ] {
+        let (outcome, said) = run(&vm, &format!("string.last = coroutine.running() {code}"));
+        assert!(matches!(outcome, Completion::Finished(7)) && said.is_empty(), "{code}: {outcome:?} {said}");
+        assert_eq!(says(&vm, "say(string.last == coroutine.running())"), format!("{left}\n"), "{code}");
+    }
+}

@@ -25,14 +25,19 @@ struct MatchEffort {
     depth: u32,
     /// Whether a repetition one byte later is preferred if it is longer.
     lazy: bool,
+    /// One of this length is taken without a look for a longer one.
+    enough: usize,
+    /// Places inside of a longer repetition are not noted.
+    noted: usize,
 }
 
 impl MatchEffort {
     fn of(level: u32) -> Self {
         match level {
-            0..=3 => MatchEffort { depth: 4, lazy: false },
-            4..=6 => MatchEffort { depth: 16, lazy: true },
-            _ => MatchEffort { depth: 128, lazy: true },
+            0..=1 => MatchEffort { depth: 4, lazy: false, enough: 16, noted: 8 },
+            2..=3 => MatchEffort { depth: 4, lazy: false, enough: 64, noted: LONGEST_MATCH },
+            4..=6 => MatchEffort { depth: 16, lazy: true, enough: 128, noted: LONGEST_MATCH },
+            _ => MatchEffort { depth: 128, lazy: true, enough: LONGEST_MATCH, noted: LONGEST_MATCH },
         }
     }
 }
@@ -81,10 +86,10 @@ impl ShortEncoder {
         let mut at = 0;
         let mut waiting: Option<(usize, u16)> = None;
         while let Some(&byte) = body.get(at) {
-            let found = self.longest(body, at, effort.depth, waiting.map_or(0, |(length, _)| length));
+            let found = self.longest(body, at, effort, waiting.map_or(0, |(length, _)| length));
             if let (Some((length, distance)), None) = (waiting, found) {
                 // It began a byte before, whose place and this one's are noted already.
-                self.repeat(body, at + 1, at - 1 + length, length, distance);
+                self.repeat(body, at + 1, (length, distance), at - 1 + length, effort);
                 at = at - 1 + length;
                 waiting = None;
                 continue;
@@ -95,7 +100,7 @@ impl ShortEncoder {
             match found {
                 Some(found) if effort.lazy && found.0 < 32 => waiting = Some(found),
                 Some((length, distance)) => {
-                    self.repeat(body, at + 1, at + length, length, distance);
+                    self.repeat(body, at + 1, (length, distance), at + length, effort);
                     at += length;
                     continue;
                 }
@@ -110,9 +115,12 @@ impl ShortEncoder {
         });
     }
 
-    /// A repetition, with the places from `from` to `to` of it noted.
-    fn repeat(&mut self, body: &[u8], from: usize, to: usize, length: usize, distance: u16) {
+    /// A repetition, of length and distance, with the places from `from` to `to` of it noted.
+    fn repeat(&mut self, body: &[u8], from: usize, (length, distance): (usize, u16), to: usize, effort: MatchEffort) {
         self.tokens.push(Token::Match(u8::try_from(length.saturating_sub(3)).unwrap_or(u8::MAX), distance));
+        if length > effort.noted {
+            return;
+        }
         for place in from..to {
             if let Some(word) = word(body, place) {
                 self.insert(word, place);
@@ -135,19 +143,20 @@ impl ShortEncoder {
 
     /// The longest repetition at this place that is longer than `least`: length and distance.
     #[inline]
-    fn longest(&mut self, body: &[u8], at: usize, depth: u32, least: usize) -> Option<(usize, u16)> {
+    fn longest(&mut self, body: &[u8], at: usize, effort: MatchEffort, least: usize) -> Option<(usize, u16)> {
         let wanted = word(body, at)?;
         let mut candidate = self.insert(wanted, at);
         let (mut best, mut found) = (least.max(SHORTEST_MATCH - 1), None);
-        let mut left = depth;
+        let mut left = effort.depth;
         while candidate != NONE && left > 0 {
             let place = usize::from(candidate);
-            if word(body, place) == Some(wanted) {
+            // A longer one than the best goes on alike behind it.
+            if body.get(place + best) == body.get(at + best) && word(body, place) == Some(wanted) {
                 let length = common(body, place, at);
                 if length > best {
                     best = length;
                     found = Some((length, u16::saturated(at - place)));
-                    if length >= LONGEST_MATCH {
+                    if length >= effort.enough {
                         break;
                     }
                 }
@@ -254,7 +263,7 @@ mod tests {
     #[test]
     fn texts_become_about_as_short_as_zlib_makes_them() {
         let mut short = ShortEncoder::default();
-        for level in [2, 6] {
+        for level in [1, 2, 6] {
             for text in texts() {
                 let mut packed = Vec::new();
                 short.pack(&text, level, &mut packed);

@@ -4,11 +4,24 @@
 /// case, values are not decoded, and an argument without `=` does not count.
 #[must_use]
 pub fn find<'a>(args: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    args.split(|&byte| byte == b'&').find_map(|pair| {
-        let (key, rest) = pair.split_at_checked(name.len())?;
-        key.eq_ignore_ascii_case(name).then_some(())?;
-        rest.strip_prefix(b"=")
-    })
+    let mut rest = args;
+    loop {
+        // One that is not called so is mostly passed by without a look at its name.
+        if rest.get(name.len()) == Some(&b'=')
+            && let Some((key, after)) = rest.split_at_checked(name.len())
+            && key.eq_ignore_ascii_case(name)
+            && !key.contains(&b'&')
+        {
+            let value = after.get(1..)?;
+            return value.get(..ampersand(value).unwrap_or(value.len()));
+        }
+        rest = rest.get(ampersand(rest)? + 1..)?;
+    }
+}
+
+/// Where the argument ends that `text` begins with.
+fn ampersand(text: &[u8]) -> Option<usize> {
+    crate::scan::position(b'&', text)
 }
 
 /// One argument, not decoded.
@@ -53,6 +66,17 @@ mod tests {
         assert_eq!(find(args, b"a"), Some(&b"b=c"[..]));
         assert_eq!(find(args, b"fo"), None);
         assert_eq!(find(b"", b"a"), None);
+        let more: [(&[u8], &[u8], Option<&[u8]>); 6] = [
+            (b"a&b=1", b"a&b", None),
+            (b"=1&a=2", b"", Some(b"1")),
+            (b"a=b=c&x", b"a=b", Some(b"c")),
+            (b"a_rather_long_name=and_a_long_value&b=2", b"b", Some(b"2")),
+            (b"a=1&a_rather_long_name=and_a_long_value&b=2", b"A_Rather_Long_Name", Some(b"and_a_long_value")),
+            (b"a=1&b", b"b", None),
+        ];
+        for (args, name, value) in more {
+            assert_eq!(find(args, name), value, "{}", args.escape_ascii());
+        }
     }
 
     #[test]
