@@ -1,6 +1,7 @@
 //! `sslhandshake`.
 
 use crate::socket::call::{self, CONNECT_TIMEOUT, Call, ID, fail, failure, item};
+use crate::socket::label::Label;
 use crate::socket::names::SocketError;
 use crate::socket::report::Reporter;
 use crate::socket::secure::objects::Objects;
@@ -153,7 +154,7 @@ fn verify(
     stream: &Stream,
     wanted: &HandshakeArgs,
     servers: Option<&Arc<ServerVerifier>>,
-    (reporter, label): (&Reporter, &str),
+    (reporter, label): (&Reporter, &Label),
 ) -> Result<(), SocketError> {
     if !wanted.verify {
         return Ok(());
