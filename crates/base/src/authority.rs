@@ -118,11 +118,15 @@ pub fn parse_ip(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// `IP`, `[IPv6]`, `IPv4:PORT` or `[IPv6]:PORT`; the port is 0 where none is written.
+/// `IP`, `[IPv6]`, `IPv4:PORT` or `[IPv6]:PORT` as nginx takes them (`ngx_parse_addr_port`); the port is 0 where none is written,
+/// and only there.
 #[must_use]
 pub fn parse_socket_address(text: &[u8]) -> Option<SocketAddr> {
     let text = std::str::from_utf8(text).ok()?;
-    text.parse().ok().or_else(|| parse_ip(text).map(|ip| SocketAddr::new(ip, 0)))
+    match parse_ip(text) {
+        Some(ip) => Some(SocketAddr::new(ip, 0)),
+        None => text.parse().ok().filter(|address: &SocketAddr| address.port() > 0),
+    }
 }
 
 fn brackets_removed(text: &str) -> Option<&str> {
@@ -174,7 +178,8 @@ mod tests {
         let table = [
             ("127.0.0.1", Some("127.0.0.1:0")),
             ("127.0.0.1:80", Some("127.0.0.1:80")),
-            ("127.0.0.1:0", Some("127.0.0.1:0")),
+            ("127.0.0.1:0", None),
+            ("[::1]:0", None),
             ("::1", Some("[::1]:0")),
             ("[::1]", Some("[::1]:0")),
             ("[::1]:80", Some("[::1]:80")),
@@ -186,7 +191,7 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(parse_socket_address(text.as_bytes()), expected.map(|address| address.parse().unwrap()), "{text}");
-            let bare = expected.filter(|address| address.ends_with(":0") && !text.ends_with(":0")).is_some();
+            let bare = expected.filter(|address| address.ends_with(":0")).is_some();
             assert_eq!(parse_ip(text).is_some(), bare, "{text}");
         }
         assert_eq!(parse_socket_address(b"\xff"), None);

@@ -1,6 +1,6 @@
 //! `pass`: another listener of this process, of `http` or `stream`, serves the connection (nginx manual, `ngx_stream_pass_module`).
 
-use base::authority::parse_socket_address;
+use base::authority::{self, AuthorityError, Host};
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -8,6 +8,7 @@ use conf::scope::Config;
 use conf::tree::Error;
 use session::Address;
 use std::fmt;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use stream::pass::PassedConnection;
 use stream::{Attach, Complex, Core, Levels, Module, Outcome, Session, log_session, status};
@@ -55,6 +56,7 @@ fn target(cx: &Cx<'_>) -> Result<Target, Error> {
     }
     match address(cx.arg(0)) {
         Ok(address) => Ok(Target::Fixed(address)),
+        Err(why @ (Unusable::Text(_) | Unusable::Path)) => Err(cx.error(format!("{why} in \"{}\" of the \"pass\" directive", cx.text(0)))),
         Err(Unusable::Address) => Err(cx.error("\"pass\" directive has no addresses")),
         Err(Unusable::Port) => Err(cx.error("\"pass\" directive has no port")),
     }
@@ -126,6 +128,10 @@ fn forward(session: &Rc<Session>, to: Address) -> Outcome {
 /// Why a text is no address of a listener.
 #[derive(Debug, PartialEq, Eq)]
 enum Unusable {
+    /// It cannot be taken apart.
+    Text(AuthorityError),
+    /// Nothing follows `unix:`.
+    Path,
     /// It is a name, which is not looked up, or nothing at all.
     Address,
     Port,
@@ -134,6 +140,8 @@ enum Unusable {
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Unusable::Text(why) => why.text(),
+            Unusable::Path => "no path in the unix domain socket",
             Unusable::Address => "no addresses",
             Unusable::Port => "no port",
         })
@@ -143,11 +151,16 @@ impl fmt::Display for Unusable {
 impl std::error::Error for Unusable {}
 
 fn address(text: &[u8]) -> Result<Address, Unusable> {
-    if let Some(path) = text.strip_prefix(b"unix:").filter(|path| !path.is_empty()) {
-        return Ok(Address::Unix(Some(session::paths::os_path(path))));
+    if let Some(path) = text.strip_prefix(b"unix:") {
+        return if path.is_empty() { Err(Unusable::Path) } else { Ok(Address::Unix(Some(session::paths::os_path(path)))) };
     }
-    let address = parse_socket_address(text).ok_or(Unusable::Address)?;
-    if address.port() == 0 { Err(Unusable::Port) } else { Ok(Address::Ip(address)) }
+    let text = std::str::from_utf8(text).map_err(|_| Unusable::Address)?;
+    let found = authority::parse(text).map_err(Unusable::Text)?;
+    match (found.host, found.port) {
+        (Host::Name(_), _) => Err(Unusable::Address),
+        (Host::Ip(_), None) => Err(Unusable::Port),
+        (Host::Ip(ip), Some(port)) => Ok(Address::Ip(SocketAddr::new(ip, port))),
+    }
 }
 
 #[cfg(test)]
@@ -161,12 +174,13 @@ mod tests {
             ("[::1]:80", Ok(Address::Ip("[::1]:80".parse().unwrap()))),
             ("unix:/tmp/x", Ok(Address::Unix(Some("/tmp/x".into())))),
             ("127.0.0.1", Err(Unusable::Port)),
-            ("127.0.0.1:0", Err(Unusable::Port)),
+            ("127.0.0.1:0", Err(Unusable::Text(AuthorityError::InvalidPort))),
+            ("[::1", Err(Unusable::Text(AuthorityError::InvalidHost))),
             ("[::1]", Err(Unusable::Port)),
             ("localhost:80", Err(Unusable::Address)),
             ("80", Err(Unusable::Address)),
-            ("unix:", Err(Unusable::Address)),
-            ("", Err(Unusable::Address)),
+            ("unix:", Err(Unusable::Path)),
+            ("", Err(Unusable::Text(AuthorityError::NoHost))),
         ];
         for (text, expected) in table {
             assert_eq!(address(text.as_bytes()), expected, "{text}");

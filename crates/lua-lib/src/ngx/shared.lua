@@ -173,9 +173,18 @@ local function expire(dict, key, exptime)
     return true
 end
 
-local function push(dict, key, value, left)
+-- Lists take strings and numbers for keys, as functions written in C do.
+local function list_key(key, name)
+    local kind = type(key)
+    if kind ~= "string" and kind ~= "number" and key ~= nil then
+        error("bad argument #1 to '" .. name .. "' (string expected, got " .. kind .. ")", 4)
+    end
+    return key_of(key)
+end
+
+local function push(name, dict, key, value, left)
     local id, err = number_of(dict, 4)
-    key, err = key_of(key)
+    key, err = list_key(key, name)
     if not key then
         return nil, err
     end
@@ -193,9 +202,9 @@ local function push(dict, key, value, left)
     return length
 end
 
-local function pop(dict, key, left)
+local function pop(name, dict, key, left)
     local id, err = number_of(dict, 4)
-    key, err = key_of(key)
+    key, err = list_key(key, name)
     if not key then
         return nil, err
     end
@@ -208,9 +217,28 @@ local function pop(dict, key, left)
     return nil
 end
 
+local function length_of(name, dict, key)
+    local id, err = number_of(dict, 4)
+    key, err = list_key(key, name)
+    if not key then
+        return nil, err
+    end
+    local length = C.shared_length(cx, id, key, #key)
+    if length < 0 then
+        return nil, text()
+    end
+    return length
+end
+
 local function count(wanted, given)
     if given ~= wanted then
         error("expecting " .. wanted .. " arguments, but only seen " .. given, 3)
+    end
+end
+
+local function count_of_two(given)
+    if given < 1 or given > 2 then
+        error("expecting 1 or 2 argument(s), but saw " .. given, 3)
     end
 end
 
@@ -234,7 +262,7 @@ for name, left in pairs { lpush = 1, rpush = 0 } do
     methods[name] = function(...)
         count(3, select("#", ...))
         local dict, key, value = ...
-        local length, err = push(dict, key, value, left)
+        local length, err = push(name, dict, key, value, left)
         if err then return length, err end
         return length
     end
@@ -244,22 +272,16 @@ for name, left in pairs { lpop = 1, rpop = 0 } do
     methods[name] = function(...)
         count(2, select("#", ...))
         local dict, key = ...
-        local value, err = pop(dict, key, left)
+        local value, err = pop(name, dict, key, left)
         if err then return value, err end
         return value
     end
 end
 
-function methods.llen(dict, key)
-    local id, err = number_of(dict)
-    key, err = key_of(key)
-    if not key then
-        return nil, err
-    end
-    local length = C.shared_length(cx, id, key, #key)
-    if length < 0 then
-        return nil, text()
-    end
+function methods.llen(...)
+    count(2, select("#", ...))
+    local length, err = length_of("llen", ...)
+    if err then return length, err end
     return length
 end
 
@@ -267,16 +289,24 @@ function methods.flush_all(dict)
     C.shared_flush_all(cx, (number_of(dict)))
 end
 
-function methods.flush_expired(dict, max)
-    local id, most = number_of(dict), tonumber(max or 0)
+local function most_of(name, max, usual)
+    local most = tonumber(max or usual)
     if not most then
-        error("bad argument #1 to 'flush_expired' (number expected, got " .. type(max) .. ")", 2)
+        error("bad argument #1 to '" .. name .. "' (number expected, got " .. type(max) .. ")", 3)
     end
-    return (C.shared_flush_expired(cx, id, most))
+    return most
 end
 
-function methods.get_keys(dict, max)
-    return (R.shared_keys(number_of(dict), max or 1024))
+function methods.flush_expired(...)
+    count_of_two(select("#", ...))
+    local dict, max = ...
+    return (C.shared_flush_expired(cx, (number_of(dict)), most_of("flush_expired", max, 0)))
+end
+
+function methods.get_keys(...)
+    count_of_two(select("#", ...))
+    local dict, max = ...
+    return (R.shared_keys(number_of(dict), most_of("get_keys", max, 1024)))
 end
 
 function methods.capacity(dict)

@@ -303,4 +303,27 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn lists_count_and_check_their_arguments() {
+        let rows = [
+            ("lpush({}, 1)", "bad argument #1 to 'lpush' (string expected, got table)"),
+            ("rpush(true, 1)", "bad argument #1 to 'rpush' (string expected, got boolean)"),
+            ("lpop({})", "bad argument #1 to 'lpop' (string expected, got table)"),
+            ("rpop(print)", "bad argument #1 to 'rpop' (string expected, got function)"),
+            ("llen(true)", "bad argument #1 to 'llen' (string expected, got boolean)"),
+            ("lpush('k')", "expecting 3 arguments, but only seen 2"),
+            ("lpop()", "expecting 2 arguments, but only seen 1"),
+            ("llen()", "expecting 2 arguments, but only seen 1"),
+            ("llen('k', 1)", "expecting 2 arguments, but only seen 3"),
+            ("get_keys(1, 2)", "expecting 1 or 2 argument(s), but saw 3"),
+            ("get_keys('x')", "bad argument #1 to 'get_keys' (number expected, got string)"),
+            ("flush_expired({})", "bad argument #1 to 'flush_expired' (number expected, got table)"),
+            ("flush_expired(1, 2)", "expecting 1 or 2 argument(s), but saw 3"),
+        ];
+        for (call, why) in rows {
+            let found = evaluate(&format!("select(2, pcall(function() local r = ngx.shared[''](0):{call} return r end))"));
+            assert!(found.ends_with(why), "{call}: {found}");
+        }
+    }
 }
