@@ -23,8 +23,8 @@ pub(super) fn broken_constraint(path: &[Parsed<'_>]) -> Option<u16> {
         let permitted: Vec<_> = bases(constraints.permitted_subtrees.as_deref()).collect();
         let excluded: Vec<_> = bases(constraints.excluded_subtrees.as_deref()).collect();
         hosts.iter().find_map(|name| match () {
-            () if !permitted.is_empty() && !permitted.iter().any(|base| is_below(name, base)) => Some(47),
-            () if excluded.iter().any(|base| is_below(name, base)) => Some(48),
+            () if !permitted.is_empty() && !permitted.iter().any(|base| is_below(name.text, base)) => Some(47),
+            () if excluded.iter().any(|base| is_below(name.text, base) || name.may_be(base)) => Some(48),
             () => None,
         })
     })
@@ -37,9 +37,26 @@ fn bases<'a>(subtrees: Option<&'a [GeneralSubtree<'a>]>) -> impl Iterator<Item =
     })
 }
 
-/// What a common name says of hosts: nothing unless it reads as a name of two labels or more. A pattern is judged by what stands behind its star.
-fn host(name: &[u8]) -> Option<&[u8]> {
-    let name = name.strip_prefix(b"*.").unwrap_or(name);
+/// What a common name says of hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hosts<'a> {
+    /// The name, or what stands behind a pattern's star.
+    text: &'a [u8],
+    pattern: bool,
+}
+
+impl Hosts<'_> {
+    /// Whether it is a pattern for names among which there are some of `base`.
+    fn may_be(&self, base: &[u8]) -> bool {
+        let base = base.strip_prefix(b".").unwrap_or(base);
+        let behind = base.iter().position(|byte| *byte == b'.').and_then(|dot| base.get(dot + 1..));
+        self.pattern && behind.is_some_and(|behind| behind.eq_ignore_ascii_case(self.text))
+    }
+}
+
+/// What a common name says of hosts: nothing unless it reads as a name of two labels or more.
+fn host(name: &[u8]) -> Option<Hosts<'_>> {
+    let (name, pattern) = name.strip_prefix(b"*.").map_or((name, false), |behind| (behind, true));
     let fits = |label: &[u8]| match label {
         [first, .., last] => *first != b'-' && *last != b'-',
         [only] => *only != b'-',
@@ -47,7 +64,7 @@ fn host(name: &[u8]) -> Option<&[u8]> {
     };
     let known = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let labels = name.split(|byte| *byte == b'.');
-    (name.iter().all(known) && name.contains(&b'.') && labels.clone().all(fits)).then_some(name)
+    (name.iter().all(known) && name.contains(&b'.') && labels.clone().all(fits)).then_some(Hosts { text: name, pattern })
 }
 
 /// Whether a name is `base` or stands below it.
@@ -76,7 +93,22 @@ mod tests {
             ("example.com.", None),
             ("", None),
         ] {
-            assert_eq!(host(name.as_bytes()), expected.map(str::as_bytes), "{name}");
+            let pattern = name.starts_with('*');
+            assert_eq!(host(name.as_bytes()), expected.map(|text| Hosts { text: text.as_bytes(), pattern }), "{name}");
+        }
+    }
+
+    #[test]
+    fn patterns_may_be_names_that_are_excluded() {
+        for (name, base, expected) in [
+            ("*.example.com", "secret.example.com", true),
+            ("*.Example.com", ".secret.example.COM", true),
+            ("*.example.com", "a.secret.example.com", false),
+            ("*.example.com", "secret.example.org", false),
+            ("www.example.com", "secret.www.example.com", false),
+            ("*.example.com", "com", false),
+        ] {
+            assert_eq!(host(name.as_bytes()).unwrap().may_be(base.as_bytes()), expected, "{name} {base}");
         }
     }
 
